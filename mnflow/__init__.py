@@ -1,0 +1,8 @@
+"""mnflow: the oxidation state of manganese from electron energy-loss spectra."""
+
+import os
+
+# Keras reads its backend once, at import: JAX trains fastest on a CPU. Set KERAS_BACKEND to choose another.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+__version__ = "0.1.0"

@@ -1,0 +1,163 @@
+"""Make `mlflow run .` use the project's own .venv, prepare the tracking store, and say what is wrong if neither works."""
+
+import argparse
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project's top folder."""
+
+EXPERIMENT = "mn-valence"
+"""Name of the experiment and of the registered model."""
+
+_ACTIVATE = """\
+# Written by mnflow's set-up: `mlflow run` uses the .venv of the project it is started in.
+if [ -f .venv/bin/activate ]; then . .venv/bin/activate; else . "{venv}/bin/activate"; fi
+"""
+
+
+def default_tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI if set, else the SQLite store at the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+
+
+def mlflow_environment(root: Path = ROOT) -> Path:
+    """The folder in which `mlflow run` looks for the environment of this project's python_env.yaml."""
+    # Private names: MLflow is pinned, and a test runs `mlflow run` against them.
+    from mlflow.utils.environment import _PythonEnv
+    from mlflow.utils.virtualenv import _get_mlflow_virtualenv_root, _get_virtualenv_name
+
+    python_env = _PythonEnv.from_yaml(str(root / "python_env.yaml"))
+    return Path(_get_mlflow_virtualenv_root()) / _get_virtualenv_name(python_env, root)
+
+
+def register_environment(folder: Path, venv: Path = ROOT / ".venv") -> None:
+    """Put an `activate` into `folder` that leads to `venv`; an environment that MLflow built itself is left alone."""
+    activate = folder / "bin" / "activate"
+    if (folder / "pyvenv.cfg").exists():
+        return
+    activate.parent.mkdir(parents=True, exist_ok=True)
+    part = activate.with_suffix(f".{os.getpid()}")
+    part.write_text(_ACTIVATE.format(venv=venv))
+    part.replace(activate)
+
+
+def prepare_store(uri: str) -> None:
+    """Create the tracking database, its experiment and the registered model, if they are not there yet.
+
+    A database must exist before several processes open it. On a local store the experiment 0, which a bare
+    `mlflow run .` falls back to, is the project's own.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    if client.get_experiment_by_name(EXPERIMENT) is not None:
+        return
+    if uri.startswith("sqlite:") and client.get_experiment("0").name == "Default":
+        client.rename_experiment("0", EXPERIMENT)
+    else:
+        client.create_experiment(EXPERIMENT)
+
+
+def _check_python() -> str:
+    if sys.version_info[:2] != (3, 11):
+        raise RuntimeError(f"Python {sys.version.split()[0]} runs here, 3.11 is needed: install it and run `make setup` again.")
+    return f"Python {sys.version.split()[0]}"
+
+
+def _check_packages() -> str:
+    wrong = []
+    for line in (ROOT / "requirements.in").read_text().splitlines():
+        if "==" in line and not line.startswith("#"):
+            name, wanted = line.split("==")
+            try:
+                found = version(name)
+            except PackageNotFoundError:
+                found = "missing"
+            if found != wanted:
+                wrong.append(f"{name} is {found}, {wanted} is needed")
+    if wrong:
+        raise RuntimeError("; ".join(wrong) + ": remove .venv and run `make setup`.")
+    return "packages are those of requirements.in"
+
+
+def _check_mlflow_run() -> str:
+    activate = mlflow_environment() / "bin" / "activate"
+    if not activate.exists():
+        raise RuntimeError("`mlflow run .` does not know the project's environment yet: run `make setup`.")
+    return "`mlflow run .` uses the project's environment"
+
+
+def _check_store() -> str:
+    uri = default_tracking_uri()
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        if not path.exists():
+            raise RuntimeError(f"There is no tracking database at {path}: run `make setup`.")
+        try:
+            with sqlite3.connect(path, timeout=5) as connection:
+                connection.execute("BEGIN IMMEDIATE").connection.rollback()
+        except sqlite3.Error as error:
+            raise RuntimeError(
+                f"The tracking database {path} cannot be written ({error}): close what holds it, or check its permissions."
+            ) from error
+    return f"tracking store {uri} is ready"
+
+
+def _check_disk() -> str:
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < 1:
+        raise RuntimeError(f"Only {free_gb:.1f} GB are free here; a demo needs 1 GB: make room.")
+    return f"{free_gb:.0f} GB of disk are free"
+
+
+def _check_backend() -> str:
+    import keras
+
+    name = keras.backend.backend()
+    if name == "jax":
+        import jax
+
+        return f"nets run on the jax backend, on {jax.devices()[0].platform.upper()}"
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        return f"nets run on the tensorflow backend, on {f'{len(gpus)} GPU(s)' if gpus else 'CPU'}"
+    return f"nets run on the {name} backend (it predicts, but cannot train)"
+
+
+CHECKS: tuple[Callable[[], str], ...] = (
+    _check_python, _check_packages, _check_mlflow_run, _check_store, _check_disk, _check_backend,
+)  # fmt: skip
+
+
+def doctor() -> int:
+    """Run every check and print a line for each; returns the number that failed."""
+    failed = 0
+    for check in CHECKS:
+        try:
+            print(f"ok       {check()}", flush=True)
+        except Exception as error:
+            failed += 1
+            print(f"problem  {error}", flush=True)
+    print("Everything is in place." if not failed else f"{failed} problem(s) found.")
+    return failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["setup", "doctor"])
+    if parser.parse_args().action == "doctor":
+        sys.exit(bool(doctor()))
+    register_environment(mlflow_environment())
+    prepare_store(default_tracking_uri())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""`SpectrumSet`: spectra with their energy axis, labels and groups; intensity never travels without its axis."""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.valence import MN, Edge
+
+UNLABELLED = -1
+"""Label of a spectrum whose valence is unknown or mixed."""
+
+_FORMAT = "mnflow-spectra-1"
+
+
+@dataclass(frozen=True)
+class SpectrumSet:
+    """N spectra on one energy axis.
+
+    Attributes
+    ----------
+    energy_ev : ndarray of float64, shape (C,)
+        Uniform, increasing energy axis in eV.
+    intensity : ndarray of float32, shape (N, C)
+        Background-free intensity in arbitrary units; finite.
+    valence : ndarray of int64, shape (N,)
+        Index into `edge.classes`, or `UNLABELLED`.
+    group : ndarray of str, shape (N,)
+        What belongs together when data are split: the spectrum image, or the publication.
+    edge : Edge
+        Classes and windows.
+    source : str
+        Where the spectra came from, for the tracking UI.
+    name : ndarray of str, shape (N,)
+        A name for every spectrum (file, or file and pixel). May be left out.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, the axis is not uniform, or a value is not finite.
+    """
+
+    energy_ev: NDArray[np.float64]
+    intensity: NDArray[np.float32]
+    valence: NDArray[np.int64]
+    group: NDArray[np.str_]
+    edge: Edge = MN
+    source: str = "unknown"
+    name: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype="<U1"))
+
+    def __post_init__(self) -> None:
+        def put(key: str, value: Any, dtype: Any) -> None:
+            object.__setattr__(self, key, np.ascontiguousarray(value, dtype=dtype))
+
+        put("energy_ev", self.energy_ev, np.float64)
+        put("intensity", self.intensity, np.float32)
+        put("valence", self.valence, np.int64)
+        put("group", self.group, np.str_)
+        n = len(self.valence)
+        put("name", self.name if len(self.name) else [f"spectrum {i}" for i in range(n)], np.str_)
+        if self.intensity.shape != (n, len(self.energy_ev)) or len(self.group) != n or len(self.name) != n:
+            raise InputError(
+                "A SpectrumSet needs intensity (N, C), energy_ev (C,), valence, group and name (N,); got "
+                f"{self.intensity.shape}, {self.energy_ev.shape}, {self.valence.shape}, {self.group.shape}, {self.name.shape}."
+            )
+        step = np.diff(self.energy_ev)
+        if len(step) == 0 or not np.allclose(step, step[0], rtol=0, atol=1e-6) or step[0] <= 0:
+            raise InputError("A SpectrumSet needs a uniform, increasing energy axis of two channels or more; resample first.")
+        if not np.isfinite(self.intensity).all():
+            raise InputError("A SpectrumSet holds finite intensities only; drop or mend the spectra with NaN or infinity first.")
+        if n and (self.valence.min() < UNLABELLED or self.valence.max() >= len(self.edge.classes)):
+            raise InputError(f"Labels must lie in 0 ... {len(self.edge.classes) - 1} (or {UNLABELLED} for none).")
+
+    def __len__(self) -> int:
+        return len(self.valence)
+
+    def select(self, index: Any) -> "SpectrumSet":
+        """The spectra at `index` (integers or a mask), with everything that belongs to them."""
+        return SpectrumSet(
+            self.energy_ev, self.intensity[index], self.valence[index], self.group[index], self.edge, self.source, self.name[index]
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Number of spectra of every class."""
+        return {name: int((self.valence == i).sum()) for i, name in enumerate(self.edge.classes)}
+
+    def digest(self) -> str:
+        """SHA-256 over everything that training can see, as 16 hexadecimal digits."""
+        h = hashlib.sha256(json.dumps(asdict(self.edge), sort_keys=True).encode())
+        for a in (self.energy_ev, self.intensity, self.valence):
+            h.update(str(a.shape).encode() + a.tobytes())
+        h.update("\0".join(self.group).encode())
+        return h.hexdigest()[:16]
+
+    def save(self, path: str | Path) -> Path:
+        """Write to one compressed .npz, whole or not at all; returns the path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                np.savez_compressed(
+                    f, energy_ev=self.energy_ev, intensity=self.intensity, valence=self.valence, group=self.group, name=self.name,
+                    header=np.array(json.dumps({"format": _FORMAT, "edge": asdict(self.edge), "source": self.source})),
+                )  # fmt: skip
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SpectrumSet":
+        """Read what `save` wrote, without unpickling; raises `InputError` for anything else."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"No dataset at {path}: expected a .npz file written by the preprocess step.")
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                header = json.loads(str(z["header"]))
+                if header.get("format") != _FORMAT:
+                    raise ValueError(f"format {header.get('format')!r}")
+                edge = Edge(**{k: tuple(v) if isinstance(v, list) else v for k, v in header["edge"].items()})
+                return cls(
+                    z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"]
+                )  # fmt: skip
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is not a dataset of mnflow ({error}): run the preprocess step to make one.") from error

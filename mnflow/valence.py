@@ -1,0 +1,69 @@
+"""The only place for the classes' order and names, and for the windows in which an edge is looked at."""
+
+from dataclasses import dataclass
+
+from mnflow.errors import InputError
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An element's L2,3 edge and how it is looked at. It travels with every dataset and every model.
+
+    Attributes
+    ----------
+    element : str
+        Chemical symbol.
+    classes : tuple of str
+        Names of the valences; their order is the order of labels and of the nets' outputs.
+    charges : tuple of float
+        Formal valence of every class, for a mean valence.
+    wide_ev : tuple of float
+        First and last-but-one-step energy [start, stop) that a dataset keeps, in eV: the crop and every shift fit in.
+    crop_ev : tuple of float
+        The window [start, stop) that a net sees at shift 0, in eV.
+    dispersion_ev : float
+        Width of a channel in eV.
+    """
+
+    element: str
+    classes: tuple[str, ...]
+    charges: tuple[float, ...]
+    wide_ev: tuple[float, float]
+    crop_ev: tuple[float, float]
+    dispersion_ev: float = 0.1
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != len(self.charges) or len(set(self.classes)) != len(self.classes):
+            raise InputError(
+                f"Edge {self.element}: expected one charge for each of several distinct classes, "
+                f"got classes {self.classes} and charges {self.charges}."
+            )
+        if not (self.wide_ev[0] <= self.crop_ev[0] < self.crop_ev[1] <= self.wide_ev[1] and self.dispersion_ev > 0):
+            raise InputError(
+                f"Edge {self.element}: the crop {self.crop_ev} eV must lie inside the wide window {self.wide_ev} eV, "
+                f"and the dispersion ({self.dispersion_ev} eV) must be positive."
+            )
+
+    @property
+    def n_wide(self) -> int:
+        """Channels of the wide window (700 for Mn)."""
+        return round((self.wide_ev[1] - self.wide_ev[0]) / self.dispersion_ev)
+
+    @property
+    def n_crop(self) -> int:
+        """Channels of the crop (300 for Mn)."""
+        return round((self.crop_ev[1] - self.crop_ev[0]) / self.dispersion_ev)
+
+    @property
+    def crop_start(self) -> int:
+        """Channel of the wide window at which the unshifted crop begins (200 for Mn)."""
+        return round((self.crop_ev[0] - self.wide_ev[0]) / self.dispersion_ev)
+
+    def label(self, name: str) -> int:
+        """Index of a class name; raises `InputError` for an unknown one."""
+        if name not in self.classes:
+            raise InputError(f"Unknown valence {name!r}: expected one of {', '.join(self.classes)}.")
+        return self.classes.index(name)
+
+
+MN = Edge("Mn", ("Mn2+", "Mn3+", "Mn4+"), (2.0, 3.0, 4.0), wide_ev=(615.0, 685.0), crop_ev=(635.0, 665.0))
