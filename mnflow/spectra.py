@@ -75,7 +75,9 @@ class SpectrumSet:
         if len(step) == 0 or not np.allclose(step, step[0], rtol=0, atol=1e-6) or step[0] <= 0:
             raise InputError("A SpectrumSet needs a uniform, increasing energy axis of two channels or more; resample first.")
         if not np.isfinite(self.intensity).all():
-            raise InputError("A SpectrumSet holds finite intensities only; drop or mend the spectra with NaN or infinity first.")
+            raise InputError(
+                "A SpectrumSet holds finite intensities only; drop or mend the spectra with NaN or infinity first."
+            )
         if n and (self.valence.min() < UNLABELLED or self.valence.max() >= len(self.edge.classes)):
             raise InputError(f"Labels must lie in 0 ... {len(self.edge.classes) - 1} (or {UNLABELLED} for none).")
 
@@ -85,7 +87,13 @@ class SpectrumSet:
     def select(self, index: Any) -> "SpectrumSet":
         """The spectra at `index` (integers or a mask), with everything that belongs to them."""
         return SpectrumSet(
-            self.energy_ev, self.intensity[index], self.valence[index], self.group[index], self.edge, self.source, self.name[index]
+            self.energy_ev,
+            self.intensity[index],
+            self.valence[index],
+            self.group[index],
+            self.edge,
+            self.source,
+            self.name[index],
         )
 
     def counts(self) -> dict[str, int]:
@@ -107,11 +115,10 @@ class SpectrumSet:
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
         try:
             with os.fdopen(handle, "wb") as f:
-                np.savez_compressed(
-                    f, energy_ev=self.energy_ev, intensity=self.intensity, valence=self.valence, group=self.group, name=self.name,
-                    header=np.array(json.dumps({"format": _FORMAT, "edge": asdict(self.edge), "source": self.source})),
-                )  # fmt: skip
-            os.replace(temporary, path)
+                header = {"format": _FORMAT, "edge": asdict(self.edge), "source": self.source}
+                arrays = {k: getattr(self, k) for k in ("energy_ev", "intensity", "valence", "group", "name")}
+                np.savez_compressed(f, header=np.array(json.dumps(header)), **arrays)
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -128,9 +135,7 @@ class SpectrumSet:
                 header = json.loads(str(z["header"]))
                 if header.get("format") != _FORMAT:
                     raise ValueError(f"format {header.get('format')!r}")
-                edge = Edge(**{k: tuple(v) if isinstance(v, list) else v for k, v in header["edge"].items()})
-                return cls(
-                    z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"]
-                )  # fmt: skip
+                edge = Edge.from_dict(header["edge"])
+                return cls(z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"])
         except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is not a dataset of mnflow ({error}): run the preprocess step to make one.") from error

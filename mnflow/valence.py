@@ -1,6 +1,8 @@
 """The only place for the classes' order and names, and for the windows in which an edge is looked at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mnflow.errors import InputError
 
@@ -43,6 +45,11 @@ class Edge:
                 f"Edge {self.element}: the crop {self.crop_ev} eV must lie inside the wide window {self.wide_ev} eV, "
                 f"and the dispersion ({self.dispersion_ev} eV) must be positive."
             )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Edge":
+        """The inverse of `dataclasses.asdict`, also after a journey through JSON (which turns tuples into lists)."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     @property
     def n_wide(self) -> int:

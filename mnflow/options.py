@@ -1,0 +1,76 @@
+"""An entry point's options: one dataclass holds names, types, defaults and help; the command line follows from it."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, field, fields
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+from mnflow.errors import InputError
+
+T = TypeVar("T")
+
+
+def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
+    """A dataclass field with its help text and, for words, what is allowed."""
+    return field(default=default, metadata={"help": help, "choices": tuple(choices)})
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}. `{self.prog} --help` lists the options.")
+
+
+def parse(options: type[T], argv: Sequence[str] | None = None, program: str = "mnflow") -> T:
+    """Options from the command line; raises `InputError` for an unknown name, a wrong type or a word not allowed."""
+    parser = _Parser(prog=program, description=options.__doc__)
+    for f in fields(options):  # type: ignore[arg-type]
+        assert f.default is not MISSING
+        parser.add_argument(f"--{f.name}", default=f.default, help=f"{f.metadata['help']} (default: {f.default})")
+    words = vars(parser.parse_args(argv))
+    return options(**{f.name: _convert(f, words[f.name]) for f in fields(options)})  # type: ignore[arg-type]
+
+
+def _convert(f: Any, word: Any) -> Any:
+    convert = _boolean if f.type is bool else f.type
+    try:
+        value = word if isinstance(word, f.type) else convert(word)
+    except ValueError:
+        raise InputError(f"Option {f.name}: expected {f.type.__name__}, got {word!r}.") from None
+    choices = f.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(f"Option {f.name}: expected one of {', '.join(choices)}, got {value!r}.")
+    return value
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
+    """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input, 130 when stopped.
+
+    SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left whole.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    program = f"mlflow run . -e {run.__module__.rpartition('.')[2]}"
+    if run.__module__ == "__main__":
+        program = f"mlflow run . -e {sys.modules['__main__'].__spec__.name.rpartition('.')[2]}"  # type: ignore[union-attr]
+    try:
+        run(parse(options, argv, program))
+    except InputError as error:
+        print(f"mnflow: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as stop:
+        print(f"mnflow: stopped{f' by {stop}' if str(stop) else ''}; what was finished is kept.", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

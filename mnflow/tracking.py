@@ -1,0 +1,255 @@
+"""Everything that is logged: the run of a step, parameters, datasets, curves, tables, figures; and finding runs again."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import mlflow
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
+
+from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, prepare_store
+from mnflow.errors import InputError
+from mnflow.spectra import SpectrumSet
+
+NOT_APPLICABLE = "n/a"
+"""Value of a tag that has no meaning for a step."""
+
+_LARGEST_BATCH = 1000  # the tracking API takes at most so many metrics at once
+_LARGEST_PARAMS = 100
+
+
+@cache
+def connect() -> MlflowClient:
+    """The client of the tracking store; makes sure within seconds that it answers and holds our experiment."""
+    uri = default_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    if urlparse(uri).scheme in ("http", "https"):
+        _ask_server(uri)
+    prepare_store(uri)
+    return MlflowClient(uri)
+
+
+def _ask_server(uri: str) -> None:
+    """One quick request, since MLflow's own retries take minutes to give up."""
+    import requests
+
+    try:
+        requests.get(uri.rstrip("/") + "/health", timeout=5)
+    except requests.RequestException as error:
+        raise InputError(
+            f"The tracking server {uri} does not answer ({type(error).__name__}). Start it, or correct MLFLOW_TRACKING_URI."
+        ) from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the tracking store that can be written to."""
+
+    id: str
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters; those that `mlflow run` logged already (as it spelt them) are left alone."""
+        known = connect().get_run(self.id).data.params
+        new = [Param(k, str(v)) for k, v in values.items() if k not in known]
+        for i in range(0, len(new), _LARGEST_PARAMS):
+            connect().log_batch(self.id, params=new[i : i + _LARGEST_PARAMS])
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        connect().log_batch(self.id, tags=[RunTag(k, str(v)) for k, v in values.items()])
+
+    def note(self, text: str) -> None:
+        """The description that the UI shows above a run."""
+        self.tags({"mlflow.note.content": text})
+
+    def metrics(self, values: Mapping[str, float], model_id: str | None = None) -> None:
+        """Log single numbers; with `model_id` they are linked to that logged model too."""
+        now = int(time.time() * 1000)
+        self._log([Metric(k, float(v), now, 0, model_id=model_id) for k, v in values.items()])
+
+    def curve(self, key: str, steps: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray) -> None:
+        """Log a whole curve; steps are integers, as the tracking server demands."""
+        now = int(time.time() * 1000)
+        self._log([Metric(key, float(v), now, int(s)) for s, v in zip(steps, values, strict=True)])
+
+    def _log(self, metrics: list[Metric]) -> None:
+        for i in range(0, len(metrics), _LARGEST_BATCH):
+            connect().log_batch(self.id, metrics=metrics[i : i + _LARGEST_BATCH])
+
+    def figure(self, figure: Figure, name: str) -> None:
+        """Log a figure as figures/NAME.png."""
+        connect().log_figure(self.id, figure, f"figures/{name}.png")
+
+    def table(self, table: pd.DataFrame, name: str) -> None:
+        """Log a table as tables/NAME.csv."""
+        connect().log_text(self.id, table.to_csv(index=False), f"tables/{name}.csv")
+
+    def json(self, value: Any, path: str) -> None:
+        connect().log_text(self.id, json.dumps(value, indent=1), path)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        connect().log_artifact(self.id, str(path), folder)
+
+    def dataset(self, spectra: SpectrumSet, context: str) -> None:
+        """Log what data the run saw: counts, digest and source, under the UI's Datasets."""
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.numpy_dataset import NumpyDataset
+
+        source = resolve_dataset_source(spectra.source) if "://" in spectra.source else _source(spectra.source)
+        data = NumpyDataset(
+            spectra.intensity,
+            source=source,
+            targets=spectra.valence,
+            name=f"{spectra.edge.element} spectra",
+            digest=spectra.digest(),
+        )
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
+        connect().log_inputs(self.id, [DatasetInput(data._to_mlflow_entity(), tags)])
+
+    def close(self, status: str) -> None:
+        connect().set_terminated(self.id, status)
+
+
+def _source(text: str) -> Any:
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+
+    return CodeDatasetSource({"mnflow.source": text})
+
+
+def tags_of(
+    step: str, arch: str = NOT_APPLICABLE, augmentation: str = NOT_APPLICABLE, folds: str = NOT_APPLICABLE
+) -> dict[str, str]:
+    """The four tags that every run carries."""
+    return {"mnflow.step": step, "arch": arch, "augmentation": augmentation, "folds": folds}
+
+
+@contextmanager
+def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: str = "") -> Iterator[Run]:
+    """The run of one step: the one that `mlflow run` started, or a new one; closed as what it came to.
+
+    Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and SIGTERM as KILLED.
+    """
+    client = connect()
+    # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make their own.
+    resumed = os.environ.pop("MLFLOW_RUN_ID", None)
+    if resumed:
+        run = Run(resumed)
+        client.update_run(run.id, name=name)
+    else:
+        run = Run(client.create_run(_experiment_id(), run_name=name).info.run_id)
+    with closing(run):
+        run.tags(dict(tags))
+        run.params(params)
+        if note:
+            run.note(note)
+        yield run
+
+
+@contextmanager
+def child(parent: Run, tags: Mapping[str, str], name: str) -> Iterator[Run]:
+    """A nested run, e.g. a fold or a trial; closed as `step` closes."""
+    experiment = connect().get_run(parent.id).info.experiment_id
+    created = connect().create_run(experiment, tags={**tags, MLFLOW_PARENT_RUN_ID: parent.id}, run_name=name)
+    run = Run(created.info.run_id)
+    with closing(run):
+        yield run
+
+
+@contextmanager
+def closing(run: Run) -> Iterator[None]:
+    """End `run` as FINISHED, or as FAILED or KILLED when an exception passes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.close("KILLED")
+        raise
+    except BaseException as error:
+        if not isinstance(error, InputError):
+            connect().log_text(run.id, traceback.format_exc(), "traceback.txt")
+        run.tags({"mnflow.error": f"{error}"[:4900]})
+        run.close("FAILED")
+        raise
+    run.close("FINISHED")
+
+
+def _experiment_id() -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    if os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return os.environ["MLFLOW_EXPERIMENT_ID"]
+    found = connect().get_experiment_by_name(name)
+    return found.experiment_id if found else connect().create_experiment(name)
+
+
+def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
+    """A finished run of `step`: by its id, or the newest with these tags.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the id is unknown, of another step, or of a run that did not finish.
+    """
+    wanted = {"mnflow.step": step, **tags}
+    if run != "newest":
+        try:
+            found = connect().get_run(run)
+        except MlflowException:
+            raise InputError(
+                f"No run {run!r} in {default_tracking_uri()}: copy a run id from the UI, or leave run=newest."
+            ) from None
+        actual = found.data.tags.get("mnflow.step", "none of ours")
+        if actual != step:
+            raise InputError(f"Run {run} is of the step {actual}, a {step} run is needed: copy the id of one from the UI.")
+        if found.info.status != "FINISHED":
+            raise InputError(f"Run {run} is {found.info.status}, a FINISHED one is needed: wait for it, or run {step} again.")
+        return found
+    query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in wanted.items()) + " and attributes.status = 'FINISHED'"
+    runs = connect().search_runs([_experiment_id()], query, max_results=1, order_by=["attributes.start_time DESC"])
+    if not runs:
+        described = ", ".join(f"{k}={v}" for k, v in tags.items())
+        raise InputError(
+            f"No finished {step} run{f' with {described}' if described else ''} was found: `mlflow run . -e {step}` makes one."
+        )
+    return runs[0]
+
+
+def children(run_id: str) -> list[MlflowRun]:
+    """The nested runs of a run, oldest first."""
+    experiment = connect().get_run(run_id).info.experiment_id
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"
+    return list(connect().search_runs([experiment], query, max_results=1000, order_by=["attributes.start_time ASC"]))
+
+
+@contextmanager
+def artifact(run_id: str, path: str) -> Iterator[Path]:
+    """A local copy of an artifact (file or folder) for the length of a with-block."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield Path(connect().download_artifacts(run_id, path, folder))
+        except (OSError, MlflowException) as error:
+            raise InputError(f"Run {run_id} has no artifact {path} ({error}): run its step again.") from error
+
+
+def say(text: str) -> None:
+    """A line for the person who waits, on standard error so that output stays clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def relative(path: Path) -> str:
+    """A path as a user would write it from the project's root."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
