@@ -49,7 +49,8 @@ class Edge:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Edge":
         """The inverse of `dataclasses.asdict`, also after a journey through JSON (which turns tuples into lists)."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fields)
 
     @property
     def n_wide(self) -> int:
