@@ -1,0 +1,50 @@
+# Every target sets up first; set-up is done once and again only when what it installs has changed.
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+READY = .venv/.ready
+# One thread for each process: the folds are what runs in parallel.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export MLFLOW_DISABLE_TELEMETRY = true
+export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
+
+.PHONY: setup demo test check bench ui doctor lock clean
+
+setup: $(READY)
+
+$(READY): requirements.txt requirements-dev.txt python_env.yaml pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or say make PYTHON=/where/it/is"; exit 1; }
+	@echo "Setting up .venv (once, 1 to 3 minutes) ..."
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv/bin/python -m mnflow.environment setup
+	@touch $@
+
+demo: $(READY)
+	.venv/bin/mlflow run .
+
+test: $(READY)
+	.venv/bin/python -m pytest
+
+check: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: $(READY)
+	.venv/bin/python -m benchmarks
+
+ui: $(READY)
+	.venv/bin/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI)
+
+doctor:
+	@test -x .venv/bin/python || { echo "There is no .venv yet: run make setup."; exit 1; }
+	@.venv/bin/python -m mnflow.environment doctor
+
+# Resolves requirements*.in afresh (needs uv); hashes are recorded, addresses are not.
+lock:
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 requirements.in -o requirements.txt
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean:
+	rm -rf .venv

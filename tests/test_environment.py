@@ -1,0 +1,78 @@
+"""The environment files say the same, and `mlflow run` finds the environment that set-up made."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mnflow import environment
+from mnflow.environment import ROOT
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [line.split(" ")[0].split("==") for line in (ROOT / name).read_text().splitlines() if "==" in line]
+    return {line[0].lower().replace("_", "-"): line[1] for line in lines}
+
+
+def test_python_env_conda_and_lock_install_the_same() -> None:
+    python_env = yaml.safe_load((ROOT / "python_env.yaml").read_text())
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
+    assert python_env["dependencies"] == ["-r requirements.txt"]
+    assert conda["dependencies"][-1] == {"pip": python_env["dependencies"]}
+    assert f"python={python_env['python']}" in conda["dependencies"]
+    assert yaml.safe_load((ROOT / "MLproject").read_text())["python_env"] == "python_env.yaml"
+
+
+def test_the_lock_holds_every_direct_pin_with_hashes_and_no_address() -> None:
+    locked = pins("requirements.txt")
+    assert pins("requirements.in").items() <= locked.items()
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert text.count("--hash=sha256:") >= text.count("==")
+
+
+def test_set_up_points_mlflow_at_the_project_environment(tmp_path: Path) -> None:
+    environment.register_environment(tmp_path / "mlflow-x", venv=tmp_path / "venv")
+    text = (tmp_path / "mlflow-x" / "bin" / "activate").read_text()
+    assert f'. "{tmp_path}/venv/bin/activate"' in text
+    assert ". .venv/bin/activate" in text
+
+
+def test_an_environment_that_mlflow_built_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "pyvenv.cfg").write_text("")
+    environment.register_environment(tmp_path)
+    assert not (tmp_path / "bin").exists()
+
+
+def test_the_store_is_prepared_once_and_a_bare_mlflow_run_lands_in_our_experiment(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/store.db"
+    for _ in range(2):
+        environment.prepare_store(uri)
+    client = MlflowClient(uri)
+    assert [e.name for e in client.search_experiments()] == [environment.EXPERIMENT]
+    assert client.get_experiment("0").name == environment.EXPERIMENT
+
+
+def test_doctor_says_what_is_wrong_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path))
+    assert environment.doctor() == 2
+    said = capsys.readouterr().out
+    assert "no tracking database" in said
+    assert "does not know the project's environment yet: run `make setup`" in said
+    assert "2 problem(s) found" in said
+
+
+def test_doctor_is_content_after_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "envs"))
+    environment.prepare_store(environment.default_tracking_uri())
+    environment.register_environment(environment.mlflow_environment())
+    assert environment.doctor() == 0, capsys.readouterr().out

@@ -1,0 +1,55 @@
+"""Command lines become options, and what is wrong is said in a sentence."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.options import execute, option, parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """For the test."""
+
+    arch: str = option("fcn", "the net", ("dense", "fcn"))
+    epochs: int = option(3, "passes")
+    noise: bool = option(False, "with noise")
+    rate: float = option(0.5, "rate")
+
+
+def test_defaults_and_given_words_are_converted() -> None:
+    assert parse(Options, []) == Options()
+    assert parse(Options, ["--arch", "dense", "--epochs", "7", "--noise", "True", "--rate", "1"]) == Options("dense", 7, True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--arch", "resnet"], "Option arch: expected one of dense, fcn, got 'resnet'"),
+        (["--epochs", "many"], "Option epochs: expected int, got 'many'"),
+        (["--noise", "perhaps"], "Option noise: expected bool, got 'perhaps'"),
+        (["--epoch_count", "3"], "unrecognized arguments: --epoch_count 3"),
+    ],
+)
+def test_a_wrong_word_is_a_sentence(argv: list[str], sentence: str) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        parse(Options, argv)
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [(InputError("No such folder."), 1, "mnflow: No such folder."), (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM")],
+)
+def test_execute_ends_with_a_sentence_and_a_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        execute(Options, lambda options: _fail(error), [])
+    assert stop.value.code == code
+    assert said in capsys.readouterr().err
