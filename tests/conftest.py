@@ -1,0 +1,54 @@
+"""Shared by all tests: pinned threads, a tracking store of their own, and the folder of real spectra."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before numpy, JAX or TensorFlow are imported: one thread each, so that results do not depend on the machine.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(variable, None)
+
+
+@pytest.fixture(scope="session")
+def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared store; made once, since creating the tables takes seconds."""
+    from mnflow.environment import prepare_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    prepare_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(_empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh tracking store in a temporary folder that is also the working directory."""
+    import mlflow
+
+    from mnflow import tracking
+
+    shutil.copy(_empty_database, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    # The copied database names the first one's artifact folder: an experiment of its own keeps artifacts in tmp_path.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
+    tracking.connect.cache_clear()
+    tracking.connect().create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri())
+    yield tmp_path
+    tracking.connect.cache_clear()
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real spectra, which is not part of the project."""
+    folder = os.environ.get("MNFLOW_REAL_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs real spectra: set MNFLOW_REAL_DATA to the folder that holds digitized/, published/ and vendor/")
+    return Path(folder)

@@ -1,0 +1,116 @@
+"""What is logged comes back from the tracking store, and a run ends as what it came to."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnflow import tracking
+from mnflow.errors import InputError
+from mnflow.spectra import SpectrumSet
+from mnflow.valence import MN
+
+pytestmark = pytest.mark.usefixtures("store")
+
+TAGS = tracking.tags_of("cv_train", "fcn", "10x", "stratified")
+
+
+def finished(name: str = "a", **tags: str) -> str:
+    with tracking.step({**TAGS, **tags}, name, {}) as run:
+        pass
+    return run.id
+
+
+def test_a_step_logs_tags_params_curves_and_files() -> None:
+    with tracking.step(TAGS, "cv_train fcn", {"epochs": 3}, note="in words") as run:
+        run.curve("shift/accuracy", np.arange(-5000, 5001, 100), np.linspace(0, 1, 101))
+        run.table(pd.DataFrame({"a": [1, 2]}), "t")
+        run.json({"k": 1}, "cv/settings.json")
+    client = tracking.connect()
+    logged = client.get_run(run.id)
+    assert logged.info.status == "FINISHED"
+    assert logged.data.tags.items() >= {**TAGS, "mlflow.note.content": "in words"}.items()
+    assert logged.data.params == {"epochs": "3"}
+    history = client.get_metric_history(run.id, "shift/accuracy")
+    assert sorted(m.step for m in history) == list(range(-5000, 5001, 100))
+    with tracking.artifact(run.id, "tables/t.csv") as path:
+        assert pd.read_csv(path)["a"].tolist() == [1, 2]
+
+
+def test_the_run_that_mlflow_run_started_is_resumed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = tracking.connect().create_run(tracking._experiment_id()).info.run_id
+    tracking.connect().log_param(started, "epochs", "3.0")
+    monkeypatch.setenv("MLFLOW_RUN_ID", started)
+    with tracking.step(TAGS, "first", {"epochs": 3, "seed": 1}) as first, tracking.step(TAGS, "second", {}) as second:
+        pass
+    assert first.id == started != second.id
+    # `mlflow run` spelt the parameter its own way; logging it again would have raised.
+    assert tracking.connect().get_run(started).data.params == {"epochs": "3.0", "seed": "1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(InputError("bad"), "FAILED"), (KeyError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_run_that_stops_early_says_so(error: BaseException, status: str) -> None:
+    with pytest.raises(type(error)), tracking.step(TAGS, "a", {}) as run, tracking.child(run, TAGS, "fold 0") as fold:
+        raise error
+    for run_id in (run.id, fold.id):
+        assert tracking.connect().get_run(run_id).info.status == status
+
+
+def test_children_belong_to_their_parent() -> None:
+    with tracking.step(TAGS, "a", {}) as run:
+        for k in range(3):
+            with tracking.child(run, TAGS, f"fold {k}"):
+                pass
+    assert [c.info.run_name for c in tracking.children(run.id)] == ["fold 0", "fold 1", "fold 2"]
+
+
+def test_the_newest_finished_run_with_the_tags_is_found() -> None:
+    finished("old")
+    time.sleep(0.01)  # start times are in milliseconds
+    newest = finished("new")
+    time.sleep(0.01)
+    finished("other", arch="dense")
+    assert tracking.finished_run("cv_train", arch="fcn").info.run_id == newest
+    assert tracking.finished_run("cv_train", newest).info.run_id == newest
+
+
+def test_a_run_that_cannot_be_used_is_a_sentence() -> None:
+    with pytest.raises(
+        InputError, match="No finished cv_train run with arch=fcn was found: `mlflow run . -e cv_train` makes one"
+    ):
+        tracking.finished_run("cv_train", arch="fcn")
+    with pytest.raises(InputError, match="No run 'nonsense'"):
+        tracking.finished_run("cv_train", "nonsense")
+    other = finished(**{"mnflow.step": "tsne"})
+    with pytest.raises(InputError, match=f"Run {other} is of the step tsne, a cv_train run is needed"):
+        tracking.finished_run("cv_train", other)
+    with pytest.raises(InputError), tracking.step(TAGS, "a", {}) as run:
+        raise InputError("bad")
+    with pytest.raises(InputError, match="is FAILED, a FINISHED one is needed"):
+        tracking.finished_run("cv_train", run.id)
+
+
+def test_a_missing_artifact_is_a_sentence() -> None:
+    run_id = finished()
+    with pytest.raises(InputError, match=r"has no artifact cv/folds\.json"), tracking.artifact(run_id, "cv/folds.json"):
+        pass
+
+
+def test_a_dataset_is_logged_with_its_digest() -> None:
+    energy_ev = 615 + 0.1 * np.arange(700)
+    spectra = SpectrumSet(energy_ev, np.ones((3, 700)), np.arange(3), np.array(list("abc")), MN, "data/simulated")
+    with tracking.step(TAGS, "a", {}) as run:
+        run.dataset(spectra, "training")
+    (logged,) = tracking.connect().get_run(run.id).inputs.dataset_inputs
+    assert logged.dataset.digest == spectra.digest()
+    assert {t.value for t in logged.tags} == {"training"}
+
+
+def test_a_server_that_is_away_is_said_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracking.connect.cache_clear()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"The tracking server http://127.0.0.1:9 does not answer"):
+        tracking.connect()
