@@ -1,0 +1,23 @@
+"""One function a figure; each takes arrays and returns a matplotlib Figure. Colours and sizes are in `style`."""
+
+from mnflow.plots.curves import learning_curves, noise_curves, shift_curves, shift_grid
+from mnflow.plots.data import figure_data
+from mnflow.plots.embedding import embeddings
+from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
+from mnflow.plots.panels import cluster_centres, reference_spectra, spectra_per_class
+
+__all__ = [
+    "activations",
+    "cluster_centres",
+    "confusion",
+    "embeddings",
+    "figure_data",
+    "kept_maps",
+    "learning_curves",
+    "noise_curves",
+    "reference_matrix",
+    "reference_spectra",
+    "shift_curves",
+    "shift_grid",
+    "spectra_per_class",
+]

@@ -1,0 +1,145 @@
+"""Curves: accuracy against energy shift (Fig. 3) and against noise (Fig. 4), and what training looked like."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mnflow.plots.panels import energy_axis, to_unit
+from mnflow.plots.style import (
+    NET_TITLES,
+    accuracy_axis,
+    legend_beside,
+    new_figure,
+    sequence_colours,
+    series_styles,
+    styled,
+)
+
+Curve = tuple[ArrayLike, ArrayLike]
+"""Abscissa (S,), and accuracy (F, S) of F folds (or (S,) of one)."""
+
+
+@styled
+def shift_curves(curves: Mapping[str, Curve]) -> Figure:
+    """Accuracy against the energy shift of the test spectra: mean over folds, and the band from the lowest to the highest.
+
+    Parameters
+    ----------
+    curves : mapping of str to (shift_ev (S,), accuracy (F, S))
+        By label: nets, augmentations, or both.
+    """
+    figure = new_figure(3.2)
+    axes = figure.subplots()
+    _draw(axes, curves, series_styles(list(curves)))
+    _shift_axis(axes)
+    legend_beside(axes)
+    return figure
+
+
+@styled
+def shift_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """The paper's Fig. 3: a panel a net, a curve an augmentation.
+
+    Parameters
+    ----------
+    curves : mapping of net to mapping of augmentation to (shift_ev (S,), accuracy (F, S))
+    """
+    figure = new_figure(2.2 * len(curves) + 0.5)
+    panels = figure.subplots(len(curves), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    augmentations = list(dict.fromkeys(a for rows in curves.values() for a in rows))
+    colours = dict(zip(augmentations, sequence_colours(len(augmentations)), strict=True))
+    for axes, (net, rows) in zip(panels, curves.items(), strict=True):
+        _draw(axes, rows, [(colours[a], "-") for a in rows], band=False)
+        axes.set_title(NET_TITLES.get(net, net))
+        accuracy_axis(axes, [0.0])
+    _shift_axis(panels[-1])
+    longest = max(panels, key=lambda axes: len(axes.get_lines()))
+    figure.legend(*longest.get_legend_handles_labels(), loc="outside right center", title="augmentation")
+    return figure
+
+
+@styled
+def noise_curves(curves: Mapping[str, Curve], examples: tuple[ArrayLike, Mapping[float, ArrayLike]] | None = None) -> Figure:
+    """Accuracy against the factor on the noise (the paper's Fig. 4), with example spectra beside.
+
+    Parameters
+    ----------
+    curves : mapping of str to (scale (S,), accuracy (F, S))
+        By label; the scale is 1 for the noise as measured and 0 for cleaned spectra.
+    examples : (energy_ev (C,), mapping of scale to intensity (C,)), optional
+        One spectrum under several factors.
+    """
+    figure = new_figure(3.2)
+    if examples is None:
+        axes = figure.subplots()
+    else:
+        axes, beside = figure.subplots(1, 2, width_ratios=[3, 2])
+        _stack_examples(beside, np.asarray(examples[0]), examples[1])
+    _draw(axes, curves, series_styles(list(curves)))
+    axes.set_xlabel("noise, times the measured")
+    axes.legend(loc="lower left")
+    return figure
+
+
+@styled
+def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
+    """Loss and accuracy against epoch: a thin line a fold, a thick one for their mean.
+
+    Parameters
+    ----------
+    per_fold : sequence of mapping of str to array (epochs,)
+        Keys with `loss` in them go left, all others right.
+    """
+    figure = new_figure(2.9)
+    left, right = figure.subplots(1, 2)
+    names = list(dict.fromkeys(name for fold in per_fold for name in fold))
+    for axes, chosen in ((left, [n for n in names if "loss" in n]), (right, [n for n in names if "loss" not in n])):
+        for name, (colour, dashes) in zip(chosen, _learning_styles(len(chosen)), strict=True):
+            _draw_folds(axes, name.replace("_", " "), [np.asarray(f[name]) for f in per_fold if name in f], colour, dashes)
+        axes.set_xlabel("epoch")
+        if chosen:
+            axes.legend()
+    left.set_ylabel("cross-entropy")
+    accuracy_axis(right, [0.0])
+    return figure
+
+
+def _learning_styles(n: int) -> list[tuple[str, str]]:
+    colours, dashes = ("#1B1464", "#B8860B", "#8C8C8C", "#C2185B"), ("-", "--", "-.", ":")
+    return [(colours[i % 4], dashes[i % 4]) for i in range(n)]
+
+
+def _draw_folds(axes: Axes, label: str, lines: Sequence[NDArray[np.float64]], colour: str, dashes: str) -> None:
+    for line in lines:
+        axes.plot(np.arange(1, len(line) + 1), line, color=colour, lw=0.5, alpha=0.35)
+    shortest = min(map(len, lines))  # early stopping ends folds at different epochs
+    mean = np.mean([line[:shortest] for line in lines], axis=0)
+    axes.plot(np.arange(1, shortest + 1), mean, dashes, color=colour, label=label)
+
+
+def _draw(axes: Axes, curves: Mapping[str, Curve], styles: Sequence[tuple[str, str]], band: bool = True) -> None:
+    lowest = []
+    for (label, (x, accuracy)), (colour, dashes) in zip(curves.items(), styles, strict=True):
+        folds = np.atleast_2d(np.asarray(accuracy, dtype=np.float64))  # (F, S)
+        axes.plot(np.asarray(x), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
+        if band and len(folds) > 1:
+            axes.fill_between(np.asarray(x), folds.min(axis=0), folds.max(axis=0), color=colour, alpha=0.15, lw=0)
+        lowest.append(float(folds.min()))
+    accuracy_axis(axes, lowest)
+
+
+def _shift_axis(axes: Axes) -> None:
+    axes.set_xlabel("energy shift / eV")
+    axes.margins(x=0.01)
+
+
+def _stack_examples(axes: Axes, energy_ev: NDArray[np.float64], by_scale: Mapping[float, ArrayLike]) -> None:
+    colours = sequence_colours(len(by_scale))
+    for i, ((scale, intensity), colour) in enumerate(zip(by_scale.items(), colours, strict=True)):
+        y = to_unit(intensity) - i
+        axes.plot(energy_ev, y, color=colour, lw=0.9)
+        axes.annotate(f"{scale:g}x", (energy_ev[-1], float(y[-20:].mean())), xytext=(3, 0), textcoords="offset points")
+    energy_axis(axes)

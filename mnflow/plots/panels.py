@@ -1,0 +1,120 @@
+"""Spectra as lines: per class (Fig. 2), references, the clusters that preprocessing chose from."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, styled, valence_colours
+from mnflow.preprocess import crop, normalise
+from mnflow.spectra import UNLABELLED, SpectrumSet
+
+
+@styled
+def spectra_per_class(spectra: SpectrumSet) -> Figure:
+    """The paper's Fig. 2: mean spectrum of every class in the crop, and the band that holds 90 % of them."""
+    figure = new_figure(3.4)
+    axes = figure.subplots()
+    edge = spectra.edge
+    energy_ev = spectra.energy_ev[edge.crop_start : edge.crop_start + edge.n_crop]
+    crops = crop(spectra)  # (N, n_crop)
+    for i, (name, colour) in enumerate(zip(edge.classes, valence_colours(edge.classes), strict=True)):
+        mine = crops[spectra.valence == i]
+        if len(mine):
+            low, high = np.quantile(mine, [0.05, 0.95], axis=0)
+            axes.fill_between(energy_ev, low - i, high - i, color=colour, alpha=0.25, lw=0)
+            axes.plot(energy_ev, mine.mean(axis=0) - i, color=colour, label=name)
+            _name_line(axes, energy_ev, mine.mean(axis=0) - i, f"{name}\n{len(mine)} spectra", colour)
+    energy_axis(axes)
+    return figure
+
+
+@styled
+def reference_spectra(
+    energy_ev: ArrayLike, crops: ArrayLike, names: Sequence[str], truth: ArrayLike, classes: Sequence[str]
+) -> Figure:
+    """Reference spectra as a net sees them, a panel a class; those without a single valence in the last.
+
+    Parameters
+    ----------
+    energy_ev : array (C,)
+    crops : array (N, C)
+    names : sequence of N str
+    truth : array of int (N,)
+        Index into `classes`, or `UNLABELLED`.
+    """
+    label, lines = np.asarray(truth), np.asarray(crops)
+    shown = [i for i in [*range(len(classes)), UNLABELLED] if (label == i).any()]
+    most = max((int((label == i).sum()) for i in shown), default=1)
+    figure = new_figure(0.34 * most + 1.2)
+    panels = figure.subplots(1, max(len(shown), 1), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, i in zip(panels, shown, strict=True):
+        colour = UNKNOWN_COLOUR if i == UNLABELLED else valence_colours(classes)[i]
+        axes.set_title("mixed or unknown" if i == UNLABELLED else classes[i])
+        for row, n in enumerate(np.flatnonzero(label == i).tolist()):
+            axes.plot(np.asarray(energy_ev), to_unit(lines[n]) - 0.8 * row, color=colour, lw=1.0)
+            axes.text(np.asarray(energy_ev)[0], 0.22 - 0.8 * row, names[n], fontsize=6)
+        energy_axis(axes)
+    for axes in panels[1:]:
+        axes.set_ylabel("")
+    return figure
+
+
+@styled
+def cluster_centres(
+    energy_ev: ArrayLike, centres: Mapping[str, ArrayLike], kept: Mapping[str, Collection[int]], titles: Mapping[str, str]
+) -> Figure:
+    """The mean spectrum of every cluster that preprocessing chose from: kept ones drawn full, rejected ones dashed.
+
+    Parameters
+    ----------
+    energy_ev : array (C,)
+    centres : mapping of str to array (K, C)
+        Cluster centres, by what was clustered (a class, a spectrum image).
+    kept : mapping of str to collection of int
+        Which rows of `centres` were kept.
+    titles : mapping of str to str
+        A title for a panel; its key if there is none.
+    """
+    columns = min(3, max(len(centres), 1))
+    rows = -(-len(centres) // columns)
+    figure = new_figure(2.2 * max(rows, 1))
+    panels = figure.subplots(max(rows, 1), columns, squeeze=False).ravel()
+    for axes, (name, lines) in zip(panels, centres.items(), strict=False):
+        axes.set_title(titles.get(name, name))
+        for i, line in enumerate(np.asarray(lines)):
+            good = i in kept.get(name, ())
+            style = {"color": "#1B1464", "ls": "-"} if good else {"color": "#B8860B", "ls": "--"}
+            axes.plot(np.asarray(energy_ev), to_unit(line), lw=1.1, label="kept" if good else "rejected", **style)
+        energy_axis(axes)
+        _legend_once(axes)
+    for axes in panels[len(centres) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def to_unit(intensity: ArrayLike) -> NDArray[np.float64]:
+    """A spectrum (C,) scaled to [0, 1] for drawing."""
+    scaled = normalise(np.asarray(intensity, dtype=np.float64))
+    return np.asarray(scaled - scaled.min())
+
+
+def energy_axis(axes: Axes) -> None:
+    """Energy loss below; intensity without numbers, since every spectrum has its own scale."""
+    axes.set_xlabel("energy loss / eV")
+    axes.set_ylabel("intensity / a.u.")
+    axes.set_yticks([])
+    axes.margins(x=0.01)
+
+
+def _name_line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], text: str, colour: str) -> None:
+    place = (float(x[-1]), float(y[-20:].mean()))
+    axes.annotate(text, place, xytext=(5, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False)
+
+
+def _legend_once(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    first = dict(zip(reversed(labels), reversed(handles), strict=True))
+    axes.legend(list(first.values()), list(first), loc="upper right", fontsize=7)
