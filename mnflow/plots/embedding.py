@@ -41,7 +41,11 @@ def embeddings(
         axes.set_title((titles or {}).get(space, space))
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.legend(handles=_key(classes, bool(reference_points)), loc="outside lower center", ncols=len(classes) + 2)
+        axes.set_xlabel("t-SNE 1")
+        axes.set_ylabel("t-SNE 2")
+    figure.legend(
+        handles=_key(classes, reference_labels if reference_points else []), loc="outside lower center", ncols=len(classes) + 2
+    )
     return figure
 
 
@@ -53,8 +57,11 @@ def _scatter(axes: Axes, xy: np.ndarray, labels: np.ndarray, classes: Sequence[s
             axes.scatter(xy[mine, 0], xy[mine, 1], color=colour, label=name, **look)  # type: ignore[arg-type]
 
 
-def _key(classes: Sequence[str], with_references: bool) -> list[Line2D]:
+def _key(classes: Sequence[str], reference_labels: ArrayLike) -> list[Line2D]:
     key = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in zip(classes, valence_colours(classes), strict=True)]
-    if with_references:
+    labels = np.asarray(reference_labels)
+    if len(labels):
         key.append(Line2D([], [], ls="", marker="^", mfc="white", mec="black", label="reference"))
+    if (labels == UNLABELLED).any():
+        key.append(Line2D([], [], ls="", marker="^", mfc=UNKNOWN_COLOUR, mec="black", label="mixed reference"))
     return key

@@ -48,14 +48,14 @@ def reference_spectra(
     label, lines = np.asarray(truth), np.asarray(crops)
     shown = [i for i in [*range(len(classes)), UNLABELLED] if (label == i).any()]
     most = max((int((label == i).sum()) for i in shown), default=1)
-    figure = new_figure(0.34 * most + 1.2)
+    figure = new_figure(0.42 * most + 1.2)
     panels = figure.subplots(1, max(len(shown), 1), sharex=True, sharey=True, squeeze=False)[0]
     for axes, i in zip(panels, shown, strict=True):
         colour = UNKNOWN_COLOUR if i == UNLABELLED else valence_colours(classes)[i]
         axes.set_title("mixed or unknown" if i == UNLABELLED else classes[i])
         for row, n in enumerate(np.flatnonzero(label == i).tolist()):
-            axes.plot(np.asarray(energy_ev), to_unit(lines[n]) - 0.8 * row, color=colour, lw=1.0)
-            axes.text(np.asarray(energy_ev)[0], 0.22 - 0.8 * row, names[n], fontsize=6)
+            axes.plot(np.asarray(energy_ev), to_unit(lines[n]) - 1.2 * row, color=colour, lw=1.0)
+            axes.text(np.asarray(energy_ev)[-1], 0.7 - 1.2 * row, names[n], fontsize=6, ha="right")
         energy_axis(axes)
     for axes in panels[1:]:
         axes.set_ylabel("")

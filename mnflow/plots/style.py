@@ -89,9 +89,9 @@ def series_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def sequence_colours(n: int) -> list[str]:
-    """`n` colours from yellow-green to dark blue, for something that grows."""
-    shades = mpl.colormaps["viridis_r"]
-    return [mpl.colors.to_hex(shades(0.08 + 0.92 * i / max(n - 1, 1))) for i in range(n)]
+    """`n` colours from light green to dark violet, for something that grows; a few start at a darker one."""
+    shades, first = mpl.colormaps["viridis_r"], 0.08 if n > 5 else 0.35
+    return [mpl.colors.to_hex(shades(1 - (1 - first) * i / max(n - 1, 1))) for i in range(n)][::-1]
 
 
 def accuracy_axis(axes: Axes, values: Iterable[float]) -> None:

@@ -1,0 +1,129 @@
+"""Figures: what they show can be read off them, and colours can be told apart by everyone."""
+
+import io
+from functools import cache
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from made_up import shift_curve, spectra
+
+from mnflow import plots
+from mnflow.plots import style
+from mnflow.preprocess import crop
+from mnflow.spectra import UNLABELLED
+
+CLASSES = ("Mn2+", "Mn3+", "Mn4+")
+AUGMENTATIONS = ["none", *(f"{k}x" for k in range(1, 11))]
+
+
+def _text(figure: mpl.figure.Figure) -> str:
+    """All words that a figure shows."""
+    return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
+
+
+@cache
+def _figures() -> dict[str, mpl.figure.Figure]:
+    rng = np.random.default_rng(0)
+    some = spectra()
+    energy_ev = some.energy_ev[200:500]
+    truth = np.repeat([0, 1, 2, UNLABELLED], 3)
+    points = {space: rng.normal(size=(36, 2)) for space in ("300 inputs", "72 features")}
+    references = {space: rng.normal(size=(12, 2)) for space in points}
+    blocks = [crop(some)[0][:, None], rng.random((146, 2)), rng.random((70, 4))]
+    scale = np.arange(6.0)
+    return {
+        "spectra_per_class": plots.spectra_per_class(some),
+        "shift_curves": plots.shift_curves({"dense": shift_curve(1), "fcn": shift_curve(4)}),
+        "shift_grid": plots.shift_grid({n: {a: shift_curve(2) for a in AUGMENTATIONS} for n in ("dense", "fcn")}),
+        "noise_curves": plots.noise_curves(
+            {"fcn": (scale, rng.random((10, 6)))}, (energy_ev, {0: crop(some)[0], 5: crop(some)[1]})
+        ),
+        "learning_curves": plots.learning_curves([{"train_loss": np.arange(n), "test_accuracy": np.ones(n)} for n in (5, 8)]),
+        "confusion": plots.confusion(np.diag([448, 765, 788]), CLASSES),
+        "reference_matrix": plots.reference_matrix(
+            rng.dirichlet([1, 1, 1], 12), [f"lab {i}" for i in range(12)], truth, CLASSES
+        ),
+        "reference_spectra": plots.reference_spectra(
+            energy_ev, crop(some)[:12], [f"lab {i}" for i in range(12)], truth, CLASSES
+        ),
+        "embeddings": plots.embeddings(points, some.valence, references, truth, CLASSES),
+        "activations": plots.activations({c: blocks for c in CLASSES}, (635.0, 665.0)),
+        "cluster_centres": plots.cluster_centres(some.energy_ev, {"SI 1": some.intensity[:3]}, {"SI 1": [1]}, {}),
+        "kept_maps": plots.kept_maps({"SI 1": rng.integers(0, 2, (4, 5)), "line": np.zeros(7, int)}, ["kept", "substrate"]),
+    }
+
+
+def test_every_figure_is_written_and_gives_its_numbers() -> None:
+    figures = _figures()
+    assert set(figures) == set(plots.__all__) - {"figure_data"}
+    for name, figure in figures.items():
+        png = io.BytesIO()
+        figure.savefig(png)
+        assert png.getvalue().startswith(b"\x89PNG"), name
+        data = plots.figure_data(figure)
+        assert len(data), name
+        assert data[["x", "y"]].notna().all().all(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("spectra_per_class", ["Mn2+\n12 spectra", "energy loss / eV"]),
+        ("shift_curves", ["dense", "fcn", "energy shift / eV", "accuracy"]),
+        ("shift_grid", ["dense net", "fully convolutional net", *AUGMENTATIONS]),
+        ("noise_curves", ["noise, times the measured", "0x", "5x"]),
+        ("learning_curves", ["epoch", "cross-entropy", "train loss", "test accuracy"]),
+        ("confusion", ["448\n100.0%", "predicted", "true"]),
+        ("reference_spectra", ["mixed or unknown", "lab 11"]),
+        ("embeddings", ["300 inputs", "72 features", "mixed reference"]),
+        ("activations", ["input", "block 2", "energy loss / eV"]),
+        ("cluster_centres", ["kept", "rejected", "SI 1"]),
+        ("kept_maps", ["kept", "substrate", "SI 1"]),
+    ],
+)
+def test_a_figure_says_what_it_shows(name: str, words: list[str]) -> None:
+    text = _text(_figures()[name])
+    assert [w for w in words if w not in text] == []
+
+
+def test_figure_data_holds_the_mean_over_folds() -> None:
+    shift_ev, accuracy = shift_curve(2)
+    data = plots.figure_data(plots.shift_curves({"fcn": (shift_ev, accuracy)}))
+    assert set(data["series"]) == {"fcn"}
+    np.testing.assert_allclose(data["x"], shift_ev)
+    np.testing.assert_allclose(data["y"], accuracy.mean(axis=0))
+
+
+def test_a_wrong_reference_is_marked_and_a_mixed_one_is_not() -> None:
+    p = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.5, 0.5, 0.0]])
+    axes = plots.reference_matrix(p, ["right", "wrong", "mixed"], [0, 2, UNLABELLED], CLASSES).axes[0]
+    assert len(axes.patches) == 2
+    assert [label.get_color() for label in axes.get_yticklabels()] == ["black", "#D55E00", "black"]
+
+
+def test_nets_keep_their_colours_and_augmentations_grow_darker() -> None:
+    assert style.series_styles(["fcn 10x", "dense 1x"]) == [style.NET_STYLES["fcn"], style.NET_STYLES["dense"]]
+    shades = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(colour))[2] for colour, _ in style.series_styles(AUGMENTATIONS)]
+    assert shades[0] > shades[-1] + 0.3
+    assert len({colour for colour, _ in style.series_styles(["fcn none", "fcn 1x"])}) == 2
+
+
+# Linear RGB as protanopes and deuteranopes see it: Machado, Oliveira & Fernandes 2009, https://doi.org/10.1109/TVCG.2009.113
+_PROTAN = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+_DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+
+
+@pytest.mark.parametrize("matrix", [np.eye(3), _PROTAN, _DEUTAN], ids=["trichromat", "protan", "deutan"])
+def test_valences_and_nets_are_told_apart_with_any_colour_vision(matrix: list[list[float]]) -> None:
+    for colours in (style.valence_colours(CLASSES), [colour for colour, _ in style.NET_STYLES.values()]):
+        seen = np.array([mpl.colors.to_rgb(c) for c in colours]) ** 2.2 @ np.array(matrix).T
+        srgb = np.clip(seen, 0, 1) ** (1 / 2.2)
+        gaps = np.linalg.norm(srgb[:, None] - srgb[None], axis=2)[np.triu_indices(len(colours), 1)]
+        assert gaps.min() > 0.2
+
+
+def test_plotting_leaves_matplotlib_settings_alone() -> None:
+    before = dict(mpl.rcParams)
+    plots.confusion(np.eye(3), CLASSES)
+    assert dict(mpl.rcParams) == before
