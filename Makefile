@@ -43,8 +43,9 @@ doctor:
 
 # Resolves requirements*.in afresh (needs uv); hashes are recorded, addresses are not.
 lock:
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 requirements.in -o requirements.txt
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	for part in "" -server -gpu -dev; do \
+	  uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
+	    requirements$$part.in -o requirements$$part.txt || exit 1; done
 
 clean:
 	rm -rf .venv
