@@ -1,13 +1,24 @@
 """What happens to a spectrum between its energy axis and a net: the crop and the one normalisation."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
+from mnflow.preprocess.background import locate_edge, subtract_background
+from mnflow.preprocess.resample import axis_ev, ordered, resampler
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import Edge
+
+MAX_STEP_EV = 0.4
+"""Coarsest channels that still resolve the white lines, in eV."""
+
+MAX_INTENSITY = 1e15
+"""Beyond any detector; larger values would overflow in the fits."""
+
+L3_RANGE = (0.1, 0.5)
+"""Where L3 may lie in the crop window, as shares of its width: 638 ... 650 eV for Mn, what shifts of 5 eV reach."""
 
 
 def normalise(intensity: Any) -> Any:
@@ -78,3 +89,94 @@ def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]
         return np.asarray(normalise(spectra.intensity[:, int(start) : int(start) + edge.n_crop]), dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(spectra.intensity, edge.n_crop, axis=1)  # (N, starts, n_crop), a view
     return np.asarray(normalise(windows[np.arange(len(spectra)), start]), dtype=np.float32)
+
+
+def check_step(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
+    """Raise `InputError` if the channels within the edge's wide window are too coarse to resolve its lines."""
+    low, high = edge.wide_ev
+    inside = energy_ev[(energy_ev >= low) & (energy_ev <= high)]
+    step = float(np.median(np.diff(inside))) if len(inside) > 1 else np.inf
+    if step > MAX_STEP_EV * 1.001:
+        raise InputError(
+            f"{where}: expected at most {MAX_STEP_EV:g} eV a channel between {low:g} and {high:g} eV, got "
+            f"{f'{step:.3g} eV' if np.isfinite(step) else 'hardly a channel there'}; record the {edge.element} L2,3 edge "
+            "with a finer dispersion."
+        )
+
+
+def check_spectrum(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> None:
+    """Raise `InputError` unless a single spectrum (C,) is finite, not flat, fine enough and covers half the crop window."""
+    low, high = edge.crop_ev
+    covered = min(high, energy_ev[-1]) - max(low, energy_ev[0])
+    if covered < (high - low) / 2:
+        raise InputError(
+            f"{where}: expected energies that cover {low:g} ... {high:g} eV or most of it, got {energy_ev[0]:.1f} ... "
+            f"{energy_ev[-1]:.1f} eV; check the calibration and the units of the axis."
+        )
+    check_step(energy_ev, edge, where)
+    inside = intensity[(energy_ev >= edge.wide_ev[0]) & (energy_ev <= edge.wide_ev[1])]
+    if not np.isfinite(inside).all() or np.abs(inside).max() > MAX_INTENSITY:
+        raise InputError(f"{where}: expected finite intensities, got NaN, infinity or more than {MAX_INTENSITY:g}.")
+    if np.ptp(inside) == 0:
+        raise InputError(f"{where}: expected a spectrum, got the same intensity ({inside[0]:g}) in every channel.")
+
+
+class Placed(NamedTuple):
+    """A spectrum cut to what a net takes: `intensity` (n_crop,), and by how many channels its window was moved."""
+
+    intensity: NDArray[np.float32]
+    moved_bins: int
+
+
+def place_window(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge, where: str = "The spectrum") -> Placed:
+    """Cut the crop window out of a foreign spectrum, resampled in eV onto the edge's dispersion and never stretched.
+
+    The window stays where it is if the spectrum covers it and its L3 maximum lies where training's shifts put it.
+    Otherwise it moves by whole channels: as far as is needed for L3, and so that the spectrum covers most of it. What
+    is not covered then is continued with the spectrum's end values.
+
+    Parameters
+    ----------
+    energy_ev : array, shape (C,)
+        Energies in eV, in any order, any steps.
+    intensity : array, shape (C,)
+        Intensity; a background that is still on is fitted and removed.
+    edge : Edge
+        Its crop window and dispersion.
+    where : str
+        What to call the spectrum in an error.
+
+    Returns
+    -------
+    Placed
+        Not normalised yet.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite, the spectrum is flat, its steps are too coarse, or it covers less than half a window.
+    """
+    energy, values = ordered(np.asarray(energy_ev, dtype=np.float64), np.asarray(intensity, dtype=np.float64)[None], where)
+    check_spectrum(energy, values[0], edge, where)
+    step = edge.dispersion_ev
+    first = int(
+        np.ceil((max(energy[0], edge.wide_ev[0]) - edge.crop_ev[0]) / step - 1e-6)
+    )  # in channels from the nominal start
+    last = int(np.floor((min(energy[-1], edge.wide_ev[1]) - edge.crop_ev[0]) / step + 1e-6))
+    grid = axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
+    spectrum = resampler(energy, grid)(values)[0]
+    position = locate_edge(grid, spectrum, edge)
+    if not position.background_removed:
+        spectrum = subtract_background(grid, spectrum[None], position.onset_ev, edge)[0][0]
+    moved = _window_start(first, last, round((position.l3_ev - edge.crop_ev[0]) / step), edge.n_crop)
+    index = np.clip(np.arange(moved, moved + edge.n_crop) - first, 0, len(spectrum) - 1)  # end values beyond the ends
+    return Placed(np.asarray(spectrum[index], dtype=np.float32), moved)
+
+
+def _window_start(first: int, last: int, l3: int, n_crop: int) -> int:
+    """Start of the window in channels from the nominal one; `first`, `last` and `l3` are counted from there, too."""
+    lowest, highest = (l3 - round(share * n_crop) for share in reversed(L3_RANGE))
+    starts = np.arange(min(lowest, 0), max(highest, 0) + 1)
+    starts = starts[(starts >= lowest) & (starts <= highest)]
+    uncovered = np.maximum(first - starts, 0) + np.maximum(starts + n_crop - 1 - last, 0)
+    return int(starts[np.lexsort((np.abs(starts), uncovered))[0]])

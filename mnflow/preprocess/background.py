@@ -1,0 +1,160 @@
+"""The power-law background under an edge, and where the edge begins."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from mnflow.errors import InputError
+from mnflow.valence import Edge
+
+BACKGROUND_BINS = 50
+"""Channels (of the edge's dispersion) before the onset that the background is fitted to, as in the paper."""
+
+MIN_BINS = 10
+"""Fewer channels than this before the onset are no background to fit."""
+
+_ITERATIONS = 4
+_MAX_EXPONENT = 100.0
+_REMOVED_LEVEL = 0.1
+_GUARD_EV = 1.0
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """Background amplitude x (E / reference)^-exponent of N spectra.
+
+    Attributes
+    ----------
+    amplitude : ndarray of float64, shape (N,)
+        Intensity at the reference energy.
+    exponent : ndarray of float64, shape (N,)
+        Exponent r.
+    reference_ev : float
+        Reference energy in eV, within the window of the fit.
+    """
+
+    amplitude: NDArray[np.float64]
+    exponent: NDArray[np.float64]
+    reference_ev: float
+
+    def __call__(self, energy_ev: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Background (N, C) at the energies (C,) in eV."""
+        x = np.log(energy_ev / self.reference_ev).astype(np.float32)
+        out = np.multiply.outer(-self.exponent.astype(np.float32), x)  # (N, C), filled in place: memory is what costs time
+        np.exp(out, out=out)
+        out *= self.amplitude.astype(np.float32)[:, None]
+        return out
+
+
+def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> PowerLaw:
+    """Fit A E^-r by least squares to all spectra at once (Gauss-Newton on both parameters).
+
+    The start is the straight line through each spectrum, so that no logarithm is taken and counts may be negative.
+    A spectrum without a positive mean gets a constant background, its mean. Egerton, doi:10.1007/978-1-4419-9583-4.
+
+    Parameters
+    ----------
+    energy_ev : ndarray, shape (M,)
+        Energies before the onset in eV, positive.
+    counts : ndarray, shape (N, M)
+        Intensities there.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    reference = float(np.exp(np.log(energy_ev).mean()))
+    x = np.log(energy_ev / reference)  # (M,), zero mean
+    mean = counts.mean(axis=1)
+    good = mean > 0
+    amplitude = np.where(good, mean, 1.0)
+    exponent = np.clip(-(counts @ x) / (x @ x) / amplitude, -_MAX_EXPONENT, _MAX_EXPONENT)
+    for _ in range(_ITERATIONS):
+        shape = np.exp(-exponent[:, None] * x)  # (N, M)
+        residual = counts - amplitude[:, None] * shape
+        s, sx = shape, shape * x  # d/dA, and d/dr without its factor -A
+        a, b, c = (s * s).sum(axis=1), (s * sx).sum(axis=1), (sx * sx).sum(axis=1)
+        u, v = (s * residual).sum(axis=1), (sx * residual).sum(axis=1)
+        determinant = a * c - b * b
+        step_a, step_r = (c * u - b * v) / determinant, -(a * v - b * u) / determinant / amplitude
+        amplitude = np.maximum(amplitude + step_a, 1e-3 * amplitude)
+        exponent = np.clip(exponent + step_r, -_MAX_EXPONENT, _MAX_EXPONENT)
+    return PowerLaw(np.where(good, amplitude, mean), np.where(good, exponent, 0.0), reference)
+
+
+def subtract_background(
+    energy_ev: NDArray[np.float64], counts: NDArray[np.float32], onset_ev: float, edge: Edge, bins: int = BACKGROUND_BINS
+) -> tuple[NDArray[np.float32], PowerLaw]:
+    """Fit the power law to the `bins` channels before the onset of all spectra (N, C), and subtract it.
+
+    Returns
+    -------
+    tuple
+        Background-free intensity (N, C), and the background.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than `MIN_BINS` channels before the onset.
+    """
+    stop = int(np.searchsorted(energy_ev, onset_ev))
+    start = max(0, stop - bins)
+    if stop - start < MIN_BINS:
+        raise InputError(
+            f"Expected {bins} channels before the {edge.element} edge's onset ({onset_ev:.1f} eV) to fit the background to, "
+            f"got {stop - start}: the spectra must begin earlier, or come with the background removed."
+        )
+    background = fit_power_law(energy_ev[start:stop], counts[:, start:stop])
+    return counts - background(energy_ev), background
+
+
+@dataclass(frozen=True)
+class EdgePosition:
+    """Where an edge lies on a (mis)calibrated axis.
+
+    Attributes
+    ----------
+    l3_ev : float
+        Maximum of the L3 line in eV.
+    onset_ev : float
+        Energy below which no edge intensity is left, in eV: the background's fit ends here.
+    background_removed : bool
+        Whether the intensity before the edge is next to nothing beside the edge.
+    contrast : float
+        Height of L3 over the standard deviation before the edge: below about 5 there is no edge to be seen.
+    """
+
+    l3_ev: float
+    onset_ev: float
+    background_removed: bool
+    contrast: float
+
+
+def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> EdgePosition:
+    """Find L3 and the edge's onset in one spectrum (C,), background on or off, on a uniform axis in eV.
+
+    A first background is fitted where no calibration puts the edge: the first half of what lies before the crop window
+    (or the first sixth of the spectrum, if it begins later).
+    """
+    step = float(energy_ev[1] - energy_ev[0])
+    smooth = uniform_filter1d(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)), mode="nearest")
+    n_before = int(np.searchsorted(energy_ev, (edge.wide_ev[0] + edge.crop_ev[0]) / 2))
+    n_before = min(max(n_before, len(energy_ev) // 6, 2), len(energy_ev))
+    level = float(np.median(smooth[:n_before]))
+    height = float(smooth.max()) - level
+    removed = bool(abs(level) < _REMOVED_LEVEL * height)
+    signal = smooth - (level if removed else fit_power_law(energy_ev[:n_before], smooth[None, :n_before])(energy_ev)[0])
+    peak = _first_peak(signal, round(3.0 / step))
+    noise = float(np.std(signal[:n_before])) + 1e-12 * abs(height)
+    below = np.flatnonzero(signal[: peak + 1] < 0.1 * signal[peak])
+    onset = float(energy_ev[below[-1]]) - _GUARD_EV if len(below) else float(energy_ev[0])
+    return EdgePosition(float(energy_ev[peak]), onset, removed, float(signal[peak] / noise) if noise > 0 else 0.0)
+
+
+def _first_peak(signal: NDArray[np.float64], span: int) -> int:
+    """Index of L3: the maximum within `span` channels of where the signal first comes near its greatest value.
+
+    In thick specimens, the intensity above the white lines may exceed L3, which then still is the first to come near it.
+    """
+    first = int(np.argmax(signal >= 0.7 * signal.max()))
+    return first + int(np.argmax(signal[first : first + span + 1]))

@@ -1,0 +1,113 @@
+"""Energy axes, and resampling in eV: one set of weights for all spectra of a file, so that memory sets the pace."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+
+_MAX_TAPS = 12
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """Linear map from one energy axis to another.
+
+    Between source channels it interpolates linearly; where the source is finer than the target it averages over the
+    target's channel, so that no counts are wasted; on equal axes it is the identity; beyond the source's ends it
+    continues the end values.
+
+    Attributes
+    ----------
+    first : ndarray of int64, shape (T,)
+        First source channel that a target channel is made of.
+    weight : ndarray of float32, shape (taps, T)
+        Weights of the source channels from `first` on; each column sums to 1.
+    """
+
+    first: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+    def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+        """Resample intensity (N, C) to (N, T)."""
+        taps, targets = self.weight.shape
+        if taps > _MAX_TAPS:
+            return self._average(intensity)
+        consecutive = bool((np.diff(self.first) == 1).all())
+        out = np.zeros((intensity.shape[0], targets), dtype=np.float32)
+        for tap in range(taps):
+            if not self.weight[tap].any():
+                continue
+            start = int(self.first[0]) + tap
+            source = intensity[:, start : start + targets] if consecutive else intensity[:, self.first + tap]
+            out += source.astype(np.float32, copy=False) * self.weight[tap]
+        return out
+
+    def _average(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+        """Target by target: for sources so fine that a target channel is made of many."""
+        taps = len(self.weight)
+        rows = [intensity[:, f : f + taps].astype(np.float32) @ w for f, w in zip(self.first, self.weight.T, strict=True)]
+        return np.stack(rows, axis=1)
+
+
+def resampler(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> Resampler:
+    """Weights that resample from `energy_ev` (C,), increasing, to the uniform `target_ev` (T,), both in eV."""
+    target_step = float(target_ev[1] - target_ev[0])
+    near = energy_ev[(energy_ev >= target_ev[0] - target_step) & (energy_ev <= target_ev[-1] + target_step)]
+    source_step = float(np.median(np.diff(near))) if len(near) > 1 else np.inf
+    width = max(0.0, target_step - source_step)  # box that is averaged over; 0 is plain interpolation
+    if width < 0.01 * target_step:
+        return _pack(np.arange(len(target_ev)), target_ev, np.ones(len(target_ev)), energy_ev, len(target_ev))
+    low, high = target_ev - width / 2, target_ev + width / 2
+    edges = np.unique(np.concatenate([low, high, energy_ev[(energy_ev > low[0]) & (energy_ev < high[-1])]]))
+    middle, length = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    target = np.searchsorted(low, middle) - 1  # the piece's target channel, unless it lies in a gap between two boxes
+    inside = middle < high[target]
+    return _pack(target[inside], middle[inside], length[inside] / width, energy_ev, len(target_ev))
+
+
+def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], targets: int) -> Resampler:
+    """Sum linear interpolations at `at_ev`, each with its share, into taps of every target channel."""
+    left = np.clip(np.searchsorted(energy_ev, at_ev, side="right") - 1, 0, len(energy_ev) - 2)
+    fraction = np.clip((at_ev - energy_ev[left]) / (energy_ev[left + 1] - energy_ev[left]), 0.0, 1.0)
+    fraction = np.where(fraction < 1e-6, 0.0, np.where(fraction > 1 - 1e-6, 1.0, fraction))  # rounding of equal axes
+    first = np.full(targets, len(energy_ev), dtype=np.int64)
+    last = np.zeros(targets, dtype=np.int64)
+    np.minimum.at(first, target, left)
+    np.maximum.at(last, target, left + 1)
+    taps = int((last - first).max()) + 1
+    first = np.minimum(first, len(energy_ev) - taps)  # so that every tap lies on the axis
+    weight = np.zeros((taps, targets))
+    np.add.at(weight, (left - first[target], target), share * (1 - fraction))
+    np.add.at(weight, (left + 1 - first[target], target), share * fraction)
+    return Resampler(first, weight.astype(np.float32))
+
+
+def axis_ev(start_ev: float, channels: int, step_ev: float) -> NDArray[np.float64]:
+    """Uniform energy axis (channels,) in eV."""
+    return np.asarray(start_ev + step_ev * np.arange(channels), dtype=np.float64)
+
+
+def ordered(energy_ev: NDArray[Any], counts: Any, where: str) -> tuple[NDArray[np.float64], Any]:
+    """Energy axis and counts (N, C) in increasing order; equal energies are averaged. Raises `InputError` for a bad axis."""
+    energy_ev = np.asarray(energy_ev, dtype=np.float64)
+    if energy_ev.ndim != 1 or energy_ev.shape[0] != counts.shape[-1] or len(energy_ev) < 2:
+        raise InputError(
+            f"{where}: expected one energy for every channel and two channels or more, got {len(energy_ev)} channels."
+        )
+    if not np.isfinite(energy_ev).all():
+        raise InputError(f"{where}: expected finite energies, got NaN or infinity on the energy axis.")
+    step = np.diff(energy_ev)
+    if (step > 0).all():
+        return energy_ev, counts
+    if (step < 0).all():
+        return energy_ev[::-1], counts[..., ::-1]
+    unique, inverse, times = np.unique(energy_ev, return_inverse=True, return_counts=True)
+    if len(unique) < 2:
+        raise InputError(f"{where}: expected an energy axis, got the same energy ({unique[0]:g} eV) in every channel.")
+    order = np.argsort(inverse, kind="stable")
+    counts = np.asarray(counts)[..., order].astype(np.float64)
+    starts = np.concatenate([[0], np.cumsum(times)[:-1]])
+    return unique, np.add.reduceat(counts, starts, axis=-1) / times

@@ -1,0 +1,218 @@
+"""Files of electron microscopes (.hspy, .dm3, .dm4, .emd, .msa) through RosettaSciIO, HyperSpy's reader, lazily when big."""
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.preprocess.resample import ordered
+from mnflow.read.pickles import read_published
+from mnflow.read.raw import RawSpectra, ev_per_unit, is_energy_unit
+from mnflow.read.tables import MAX_TEXT_BYTES, read_csv_spectrum
+from mnflow.valence import MN, Edge
+
+_READERS = {".hspy": "hspy", ".emd": "emd", ".dm3": "digitalmicrograph", ".dm4": "digitalmicrograph", ".msa": "msa"}
+SUFFIXES = (*_READERS, ".csv", ".txt", ".pkl")
+"""What `read_file` reads."""
+
+LAZY_BYTES = 200_000_000
+"""An HDF5 file that holds more than this stays on disk and is read block by block."""
+
+_MAX_COMPRESSION = 200
+_MAX_CHUNK_BYTES = 500_000_000
+
+
+def read_file(path: str | Path, valence: str | None = None, group: str | None = None, edge: Edge = MN) -> RawSpectra:
+    """Read spectrum images, line scans or single spectra of one file, with their energy axis.
+
+    Parameters
+    ----------
+    path : path
+        A .hspy, .emd, .dm3, .dm4, .msa or .csv/.txt file, or one of the published .pkl files.
+    valence, group : str, optional
+        Label and group of its spectra; the group is the file's name unless given.
+    edge : Edge
+        Chooses among several spectra of one file (low loss and core loss): those that cover its window.
+
+    Returns
+    -------
+    RawSpectra
+        Lazy if the file is big: nothing but headers has been read then.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged or of another kind, or has no energy axis in eV, keV or meV.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(f"No file at {path}: expected one of {', '.join(SUFFIXES)}.")
+    if suffix in (".csv", ".txt"):
+        raw = read_csv_spectrum(path)
+    elif suffix == ".pkl":
+        raw = read_published(path, edge)
+    elif suffix in _READERS:
+        raw = _choose([_raw(s, path) for s in _signals(path)], edge, path)
+    else:
+        raise InputError(f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; save it as .hspy.")
+    if len(raw) == 0:
+        raise InputError(f"{path}: expected spectra, got an empty image of shape {raw.nav_shape}.")
+    return raw.labelled(valence, group)
+
+
+def _signals(path: Path) -> list[dict[str, Any]]:
+    """RosettaSciIO's dictionaries of all signals in a file that have an energy axis, or all of them if none has."""
+    suffix = path.suffix.lower()
+    if path.stat().st_size > MAX_TEXT_BYTES and suffix == ".msa":
+        raise InputError(f"{path}: expected a text file below {MAX_TEXT_BYTES / 1e6:g} MB.")
+    reader = importlib.import_module(f"rsciio.{_READERS[suffix]}")
+    options = {} if suffix == ".msa" else {"lazy": True}
+    try:
+        if suffix in (".hspy", ".emd"):
+            options["lazy"] = _check_hdf5(path) > LAZY_BYTES
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a reader's remarks on dates and versions: what matters is checked below
+            signals = [
+                s for s in reader.file_reader(str(path), **options) if isinstance(s, dict) and "data" in s and "axes" in s
+            ]
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged file makes a reader stumble over
+        raise InputError(
+            f"{path} cannot be read as {suffix} ({type(error).__name__}: {str(error)[:120]}): it is damaged, cut short or of "
+            "another kind; copy it again or save it as .hspy."
+        ) from error
+    if not signals:
+        raise InputError(f"{path}: expected spectra, got a file without any data.")
+    return [s for s in signals if _energy_axes(s)] or signals
+
+
+def _check_hdf5(path: Path) -> int:
+    """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot keep."""
+    import h5py
+
+    promised = 0
+
+    def visit(_: str, item: Any) -> None:
+        nonlocal promised
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise InputError(f"{path}: {item.name} keeps its data in another file; copy them into one file.")
+            promised += item.nbytes
+            chunk = int(np.prod(item.chunks or (0,), dtype=float)) * item.dtype.itemsize
+            if chunk > _MAX_CHUNK_BYTES:
+                raise InputError(f"{path}: {item.name} is stored in chunks of {chunk / 1e9:.1f} GB; save it with smaller ones.")
+
+    def visit_link(name: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            raise InputError(f"{path}: {name} points to another file; copy its data into one file.")
+
+    with h5py.File(path, "r") as file:
+        file.visititems_links(visit_link)
+        file.visititems(visit)
+    size = max(path.stat().st_size, 1_000_000)
+    if promised > _MAX_COMPRESSION * size:
+        raise InputError(
+            f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; refused."
+        )
+    return promised
+
+
+def _energy_axes(signal: dict[str, Any]) -> list[int]:
+    return [i for i, axis in enumerate(signal["axes"]) if isinstance(axis, dict) and is_energy_unit(axis.get("units"))]
+
+
+def _raw(signal: dict[str, Any], path: Path) -> RawSpectra:
+    """One signal as `RawSpectra`: its energy axis found by its unit and moved last, the scan made one axis."""
+    data, axes = signal["data"], signal["axes"]
+    dtype = np.dtype(getattr(data, "dtype", object))
+    if dtype.kind not in "iuf" or data.ndim == 0 or len(axes) != data.ndim:
+        raise InputError(f"{path}: expected real numbers on {data.ndim} axes, got {dtype} on {len(axes)} axes.")
+    found = _energy_axes(signal)
+    at = found[-1] if found else _signal_axis(axes)
+    try:
+        energy = _axis_values(axes[at], data.shape[at], str(path))
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise (
+            error if isinstance(error, InputError) else InputError(f"{path}: its energy axis is damaged ({error}).")
+        ) from error
+    data = _memory_map(signal, path, data)
+    order = [*(i for i in range(data.ndim) if i != at), at]
+    nav_shape = tuple(int(data.shape[i]) for i in order[:-1])
+    counts = data.transpose(order).reshape((int(np.prod(nav_shape)), len(energy)))  # (*scan, C) -> (N, C)
+    energy, counts = ordered(energy, counts, str(path))
+    while nav_shape and nav_shape[0] == 1:
+        nav_shape = nav_shape[1:]
+    return RawSpectra(energy, counts, nav_shape, None, path.stem, path, metadata=_metadata(signal))
+
+
+def _signal_axis(axes: list[Any]) -> int:
+    """The axis to blame when no unit is an energy: the one signal axis, or the last."""
+    signal = [i for i, a in enumerate(axes) if isinstance(a, dict) and not a.get("navigate", True)]
+    return signal[0] if len(signal) == 1 else len(axes) - 1
+
+
+def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
+    if not isinstance(axis, dict):
+        raise InputError(f"{where}: expected a described energy axis, got none.")
+    factor = ev_per_unit(axis.get("units"), where)
+    if axis.get("axis") is not None:
+        values: NDArray[np.float64] = np.asarray(axis["axis"], dtype=np.float64)
+    elif "scale" in axis:
+        values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(size, dtype=np.float64)
+    else:
+        raise InputError(f"{where}: its energy axis is a function; convert it to a uniform axis and save it again.")
+    if values.shape != (size,):
+        raise InputError(f"{where}: expected {size} energies, got an axis of shape {values.shape}.")
+    return values * factor
+
+
+def _memory_map(signal: dict[str, Any], path: Path, data: Any) -> Any:
+    """Digital Micrograph's data as a plain memory map, which is sliced at no cost, instead of rsciio's dask array."""
+    if path.suffix.lower() not in (".dm3", ".dm4"):
+        return data
+    try:
+        offset = signal["original_metadata"]["ImageList"]["TagGroup0"]["ImageData"]["Data"]["offset"]
+        return np.memmap(path, dtype=data.dtype, mode="r", offset=int(offset), shape=data.shape)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: its header promises {data.nbytes / 1e6:.1f} MB of data that it does not hold ({error})."
+        ) from error
+
+
+def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
+    def get(*keys: str) -> Any:
+        node: Any = signal.get("metadata") or {}
+        for key in keys:
+            node = node.get(key) if hasattr(node, "get") else None
+        return node if isinstance(node, str | int | float) and not isinstance(node, bool) else None
+
+    tem = ("Acquisition_instrument", "TEM")
+    found = {
+        "title": get("General", "title"),
+        "beam_energy_kev": get(*tem, "beam_energy"),
+        "convergence_mrad": get(*tem, "convergence_angle"),
+        "collection_mrad": get(*tem, "Detector", "EELS", "collection_angle"),
+        "dwell_time_s": get(*tem, "Detector", "EELS", "dwell_time"),
+    }
+    return {k: v for k, v in found.items() if v is not None}
+
+
+def _choose(raws: list[RawSpectra], edge: Edge, path: Path) -> RawSpectra:
+    """The one among several spectra of a file that covers the edge's crop window."""
+    if len(raws) == 1:
+        return raws[0]
+    low, high = edge.crop_ev
+    covering = [r for r in raws if r.energy_ev[0] <= low and r.energy_ev[-1] >= high - edge.dispersion_ev]
+    if len(covering) != 1:
+        ranges = ", ".join(f"{r.energy_ev[0]:.0f}-{r.energy_ev[-1]:.0f} eV" for r in raws[:6])
+        raise InputError(
+            f"{path}: expected one signal that covers {low:g}-{high:g} eV, got {len(covering)} among {len(raws)} ({ranges}); "
+            "save the one to use in a file of its own."
+        )
+    return covering[0]

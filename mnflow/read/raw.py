@@ -1,0 +1,95 @@
+"""`RawSpectra`: what one file holds, before any processing, and the checks on its energy axis."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+
+BLOCK_BYTES = 32_000_000
+"""Memory of one block of spectra in a pass over a file, in bytes."""
+
+_EV_PER_UNIT = {"ev": 1.0, "electronvolt": 1.0, "electron_volt": 1.0, "kev": 1e3, "kiloelectron_volt": 1e3}
+
+
+@dataclass(frozen=True)
+class RawSpectra:
+    """The N spectra of one file on their own energy axis.
+
+    Attributes
+    ----------
+    energy_ev : ndarray of float64, shape (C,)
+        Strictly increasing energy loss in eV; need not be uniform.
+    counts : array, shape (N, C)
+        Intensities: a numpy array (perhaps a memory map) or a lazy dask array. Read it with `blocks`.
+    nav_shape : tuple of int
+        Shape of the scan: (rows, columns), (positions,) or () for a single spectrum; its product is N.
+    valence : str or None
+        Class name, mixed text such as "Mn2+/Mn3+", or None if unknown.
+    group : str
+        The spectrum image or the publication: what belongs together when data are split.
+    path : Path
+        Where it was read from.
+    background_removed : bool or None
+        Whether the file's background is known to be removed; None leaves it to be seen from the spectra.
+    metadata : dict
+        What the file says of its acquisition (title, beam energy in keV, ...), as far as known.
+    """
+
+    energy_ev: NDArray[np.float64]
+    counts: Any
+    nav_shape: tuple[int, ...]
+    valence: str | None
+    group: str
+    path: Path
+    background_removed: bool | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.counts.shape[0])
+
+    def labelled(self, valence: str | None, group: str | None) -> "RawSpectra":
+        """The same spectra with another label and group (None keeps what is there)."""
+        return replace(self, valence=valence or self.valence, group=group or self.group)
+
+    def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Walk through all spectra in bounded memory: yields (rows, counts[rows] as numpy, shape (n, C))."""
+        for rows in self.block_slices(block_bytes):
+            yield rows, np.asarray(self.counts[rows])
+
+    def block_slices(self, block_bytes: int = BLOCK_BYTES) -> list[slice]:
+        """Rows of the blocks: about `block_bytes` each, and whole chunks of a lazy file, so that none is read twice."""
+        per_block = max(1, block_bytes // max(1, self.counts.shape[1] * self.counts.dtype.itemsize))
+        chunks = getattr(self.counts, "chunks", None)
+        if chunks is None:
+            edges = list(range(0, len(self), per_block))
+        else:
+            edges, last = [0], 0
+            for stop in np.cumsum(chunks[0])[:-1].tolist():
+                if stop - last >= per_block:
+                    edges, last = [*edges, stop], stop
+        return [slice(a, b) for a, b in zip(edges, [*edges[1:], len(self)], strict=True) if b > a]
+
+
+def ev_per_unit(units: object, where: str) -> float:
+    """How many eV one of `units` is; "meV" and "MeV" are told apart, everything else that is no energy is refused."""
+    text = str(units if units is not None else "").strip().strip("[]() ")
+    if text in ("meV", "mev", "m-eV"):
+        return 1e-3
+    factor = _EV_PER_UNIT.get(text.lower())
+    if factor is None:
+        came = f"{text[:40]!r}" if text and text != "<undefined>" else "no units"
+        raise InputError(
+            f"{where}: expected an energy axis in eV, keV or meV, got {came}; set the axis' units and save it again."
+        )
+    return factor
+
+
+def is_energy_unit(units: object) -> bool:
+    """Whether `units` names an energy that `ev_per_unit` knows."""
+    return bool(re.fullmatch(r"[\[(]?\s*([kKm]-?)?e[vV]|electron_?volt\s*[\])]?", str(units).strip().strip("[]() ")))
