@@ -1,0 +1,241 @@
+"""What a spectroscopist would reach for instead of a net: scikit-learn classifiers of normalised crops.
+
+Every one takes crops (N, n_crop) and valences (N,), and gives probabilities, or what stands for them, (N, K). With
+`align=True` the L3 maximum is first moved to where the training spectra have it, which is how calibration errors are
+usually met.
+"""
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import uniform_filter1d
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.svm import LinearSVC
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from mnflow.errors import InputError
+from mnflow.preprocess import normalise
+from mnflow.valence import MN, Edge
+
+Floats = NDArray[np.float64]
+
+METHODS = ("least_squares", "cosine_svm", "random_forest", "nearest_neighbours", "white_lines")
+"""Names that `build` knows."""
+
+_SMOOTHING = 5  # channels over which a spectrum is averaged before its maximum is looked for
+_REACH = 5  # channels on either side of the maximum through which a parabola is put
+
+
+def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> Pipeline:
+    """An untrained classifier.
+
+    Parameters
+    ----------
+    method : str
+        `least_squares`: non-negative least squares with the mean training spectrum of every class. `cosine_svm`: linear
+        support vectors on spectra of unit length. `random_forest`. `nearest_neighbours`: 5, by angle. `white_lines`: the
+        L3/L2 intensity ratio above a fitted continuum.
+    align : bool
+        Move the L3 maximum to its place in the training spectra first.
+    edge : Edge
+        For the dispersion of the crops.
+    seed : int
+        Of the forest and the support vectors' solver.
+
+    Raises
+    ------
+    InputError
+        For an unknown method.
+    """
+    steps: dict[str, list[BaseEstimator]] = {
+        "least_squares": [ReferenceLeastSquares()],
+        "cosine_svm": [Normalizer(), LinearSvm(seed)],
+        "random_forest": [RandomForestClassifier(200, min_samples_leaf=2, random_state=seed)],
+        "nearest_neighbours": [Normalizer(), KNeighborsClassifier(5)],
+        "white_lines": [WhiteLineRatio(edge.dispersion_ev), GaussianNB()],
+    }
+    if method not in steps:
+        raise InputError(f"Unknown baseline {method!r}: expected one of {', '.join(METHODS)}.")
+    return make_pipeline(*([AlignEdge()] if align else []), *steps[method])
+
+
+class AlignEdge(TransformerMixin, BaseEstimator):
+    """Move every crop until its maximum, L3, is where the training spectra's is in the median.
+
+    The maximum is that of a parabola through the channels around it, so that noise and the channels' width matter little.
+    What would be cut off at one end is lost, the other end is continued with its end value.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "AlignEdge":
+        """Learn the median position of the maximum from crops (N, C)."""
+        self.position_ = float(np.median(_vertex(validate_data(self, X, dtype=np.float64))))
+        return self
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Moved and normalised again, (N, C)."""
+        check_is_fitted(self)
+        crops: Floats = validate_data(self, X, dtype=np.float64, reset=False)
+        last = crops.shape[1] - 1
+        source = np.clip(np.arange(last + 1) + (_vertex(crops) - self.position_)[:, None], 0, last)  # (N, C)
+        left = np.minimum(source.astype(np.int64), last - 1)
+        low, high = (np.take_along_axis(crops, i, axis=1) for i in (left, left + 1))
+        return np.asarray(normalise(low + (source - left) * (high - low)))
+
+
+class ReferenceLeastSquares(ClassifierMixin, BaseEstimator):
+    """Fit spectra by non-negative sums of one reference a class; the shares stand for probabilities.
+
+    The references are the mean training spectra. The constant that normalisation subtracts is among the fitted terms, as it
+    is zero by construction for both sides.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "ReferenceLeastSquares":
+        """Average crops (N, C) of every class (N,)."""
+        crops, labels = validate_data(self, X, y, dtype=np.float64)
+        self.classes_ = np.unique(labels)
+        self.references_ = np.stack([crops[labels == c].mean(axis=0) for c in self.classes_])  # (K, C)
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """Shares of the references, (N, K), each row summing to 1."""
+        check_is_fitted(self)
+        weights = non_negative_weights(validate_data(self, X, dtype=np.float64, reset=False), self.references_)
+        total = weights.sum(axis=1, keepdims=True)
+        return np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / len(self.classes_))
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """The class with the largest share, (N,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+def non_negative_weights(spectra: Floats, references: Floats) -> Floats:
+    """Non-negative least squares of spectra (N, C) on references (K, C): weights (N, K), exact.
+
+    With few references, trying every subset of them is exact (the solution is the ordinary one on its own support) and,
+    done for all spectra at once, much faster than an active-set search for each.
+    """
+    best = np.zeros((len(spectra), len(references)))
+    least = np.zeros(len(spectra))  # squared residual, less the squared spectrum
+    gram, overlap = references @ references.T, spectra @ references.T  # (K, K), (N, K)
+    for size in range(1, len(references) + 1):
+        for chosen in map(list, combinations(range(len(references)), size)):
+            weights = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], overlap[:, chosen].T)[0].T  # (N, size)
+            gain = -(weights * overlap[:, chosen]).sum(axis=1)
+            better = (weights >= 0).all(axis=1) & (gain < least)
+            best[better] = 0
+            best[np.ix_(better, chosen)] = weights[better]
+            least[better] = gain[better]
+    return best
+
+
+class LinearSvm(ClassifierMixin, BaseEstimator):
+    """Linear support vectors, one class against the rest; softmax of the margins stands for probabilities (uncalibrated)."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "LinearSvm":
+        """Train on spectra (N, C) of classes (N,)."""
+        spectra, labels = validate_data(self, X, y, dtype=np.float64)
+        self.svm_ = LinearSVC(random_state=self.seed).fit(spectra, labels)
+        self.classes_ = self.svm_.classes_
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """Softmax of the margins, (N, K)."""
+        check_is_fitted(self)
+        margin = self.svm_.decision_function(validate_data(self, X, dtype=np.float64, reset=False))
+        return np.asarray(softmax(np.stack([-margin, margin], axis=1) if margin.ndim == 1 else margin, axis=1))
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """The class with the largest margin, (N,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+class WhiteLineRatio(TransformerMixin, BaseEstimator):
+    """The logarithm of the L3/L2 intensity ratio above a continuum of two arctangent steps: (N, C) -> (N, 1).
+
+    The steps stand at the two maxima, 2 : 1 in height; their height and the zero level are fitted to the channels before L3
+    and behind L2. After van Aken & Liebscher (2002), https://doi.org/10.1007/s00269-001-0222-6; the ratio as a measure of
+    the valence of Mn: Schmid & Mader (2006), https://doi.org/10.1016/j.micron.2005.12.004.
+
+    Parameters
+    ----------
+    dispersion_ev : float
+        Width of a channel in eV.
+    splitting_ev : tuple of float
+        Where, above the L3 maximum, the L2 maximum is looked for, in eV.
+    reach_ev : tuple of float
+        How far a line reaches below and above its maximum, in eV.
+    """
+
+    def __init__(
+        self,
+        dispersion_ev: float = 0.1,
+        splitting_ev: tuple[float, float] = (8.5, 13.5),
+        reach_ev: tuple[float, float] = (3.0, 4.5),
+    ) -> None:
+        self.dispersion_ev = dispersion_ev
+        self.splitting_ev = splitting_ev
+        self.reach_ev = reach_ev
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "WhiteLineRatio":
+        """Nothing to learn, but the number of channels."""
+        validate_data(self, X, dtype=np.float64)
+        return self
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """The logarithm of the ratio for crops (N, C), as (N, 1)."""
+        crops: Floats = validate_data(self, X, dtype=np.float64, reset=False)
+        l3 = _maximum(crops)
+        l2 = self._second_maximum(crops, l3)
+        from_l3 = (np.arange(crops.shape[1]) - l3[:, None]) * self.dispersion_ev  # (N, C), in eV
+        from_l2 = (np.arange(crops.shape[1]) - l2[:, None]) * self.dispersion_ev
+        below, above = self.reach_ev
+        outside = (from_l3 < -below) | (from_l2 > above)
+        steps = 0.5 + (2 * np.arctan(2 * from_l3) + np.arctan(2 * from_l2)) / (3 * np.pi)
+        lines = crops - _fit_continuum(crops, steps, outside)
+        sums = [np.where((d > -below) & (d < above), lines, 0).sum(axis=1) for d in (from_l3, from_l2)]
+        smallest = 1e-3 * np.abs(lines).sum(axis=1) + 1e-12  # a line that is lost in noise
+        return np.asarray(np.log(np.maximum(sums[0], smallest) / np.maximum(sums[1], smallest))[:, None])
+
+    def _second_maximum(self, crops: Floats, l3: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Channel of the largest smoothed value in the range where L2 is expected, (N,)."""
+        distance = (np.arange(crops.shape[1]) - l3[:, None]) * self.dispersion_ev
+        searched = (distance >= self.splitting_ev[0]) & (distance <= self.splitting_ev[1])
+        smooth = uniform_filter1d(crops, _SMOOTHING, axis=1, mode="nearest")
+        return np.asarray(np.where(searched, smooth, -np.inf).argmax(axis=1))
+
+
+def _fit_continuum(crops: Floats, steps: Floats, where: NDArray[np.bool_]) -> Floats:
+    """Least squares of zero level + height x steps over the channels `where`, for all spectra (N, C) at once.
+
+    The height is not allowed below zero; with no channel on one side it is zero.
+    """
+    n = np.maximum(where.sum(axis=1), 1)
+    mean_y, mean_s = ((a * where).sum(axis=1) / n for a in (crops, steps))
+    s = (steps - mean_s[:, None]) * where
+    variance = (s**2).sum(axis=1)
+    height = np.maximum((s * crops).sum(axis=1) / np.where(variance > 1e-9, variance, np.inf), 0)
+    return np.asarray((mean_y - height * mean_s)[:, None] + height[:, None] * steps)
+
+
+def _maximum(crops: Floats) -> NDArray[np.int64]:
+    """Channel of the largest smoothed value of every crop, (N,)."""
+    return np.asarray(uniform_filter1d(crops, _SMOOTHING, axis=1, mode="nearest").argmax(axis=1))
+
+
+def _vertex(crops: Floats) -> Floats:
+    """Position of the maximum of every crop in channels, (N,): the vertex of a parabola through the channels around it."""
+    d = np.arange(-_REACH, _REACH + 1)
+    centre = _maximum(crops)
+    around = np.take_along_axis(crops, np.clip(centre[:, None] + d, 0, crops.shape[1] - 1), axis=1)  # (N, 2 reach + 1)
+    a, b, _ = np.polyfit(d, around.T, 2)
+    return centre + np.clip(np.where(a < 0, -b / np.where(a < 0, 2 * a, 1), 0), -_REACH, _REACH)
