@@ -1,5 +1,6 @@
 """How every figure looks: sizes, fonts, and the one place for the colours of valences, nets and augmentations."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
@@ -36,6 +37,8 @@ NET_TITLES = {
     "fcn_antialiased": "fully convolutional net, anti-aliased",
 }
 """What a net is called in a title."""
+
+_DASHES = ("-", "--", "-.", ":")
 
 _RC: Any = {
     "font.family": "DejaVu Sans",
@@ -79,13 +82,14 @@ def valence_colours(classes: Sequence[str]) -> list[str]:
 def series_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
     """Colour and line style for every curve.
 
-    A label that begins with a net's name gets that net's, as long as each net is there once; other sets of labels, such
-    as none, 1x ... 10x, get colours from light to dark in their order.
+    A label that begins with a net's name gets that net's, as long as each net is there once; augmentations (none, 1x ...
+    10x) get colours from light to dark in their order; anything else differs in line style, too.
     """
     nets = [label.split()[0] if label.split() else "" for label in labels]
     if all(net in NET_STYLES for net in nets) and len(set(nets)) == len(nets):
         return [NET_STYLES[net] for net in nets]
-    return [(colour, "-") for colour in sequence_colours(len(labels))]
+    ordered = all(re.search(r"\b(none|\d+x)\b", label) for label in labels)
+    return [(colour, "-" if ordered else _DASHES[i % 4]) for i, colour in enumerate(sequence_colours(len(labels)))]
 
 
 def sequence_colours(n: int) -> list[str]:

@@ -1,0 +1,76 @@
+"""What the report reads from the tracking store: runs by id or the newest of each setting, with their evaluations."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from entrypoints import report
+from mnflow import tracking
+from mnflow.errors import InputError
+from mnflow.report.gather import find_runs, gather
+
+P = ["p(Mn2+)", "p(Mn3+)", "p(Mn4+)"]
+
+
+def _cv(arch: str = "fcn", accuracy: float = 0.99, classes: str = "Mn2+ Mn3+ Mn4+") -> str:
+    """A finished cross-validation with its shift and reference tests, in as far as the report looks at them."""
+    with tracking.step(
+        tracking.tags_of("cv_train", arch, "10x", "stratified"), f"{arch} 10x stratified", {"arch": arch}
+    ) as run:
+        run.metrics({"cv/accuracy_mean": accuracy})
+        run.table(pd.DataFrame(columns=[f"p({name})" for name in classes.split()]), "predictions")
+    with tracking.step({**tracking.tags_of("shift_eval", arch), "cv_run": run.id}, "shift_eval", {}) as own:
+        own.curve("shift/accuracy", [-100, 0, 100], [0.5, 1.0, 0.6])
+        rows = [(fold, ev, 0.5 + 0.1 * fold) for fold in range(3) for ev in (-0.1, 0.0, 0.1)]
+        own.table(pd.DataFrame(rows, columns=["fold", "shift_ev", "accuracy"]), "shift")
+    with tracking.step({**tracking.tags_of("reference_test", arch), "cv_run": run.id}, "reference_test", {}) as own:
+        rows = [["lab 1", "Mn3+", 0.1, 0.8, 0.1], ["lab 2", "mixed", 0.5, 0.5, 0.0]]
+        own.table(pd.DataFrame(rows, columns=["name", "truth", *P]), "references")
+    return run.id
+
+
+def test_a_run_comes_with_its_evaluations(store: Path) -> None:
+    data = gather(find_runs(_cv()))
+    assert data["classes"] == ["Mn2+", "Mn3+", "Mn4+"]
+    (run,) = data["runs"]
+    assert run["metrics"]["cv/accuracy_mean"] == 0.99
+    assert run["params"] == {"arch": "fcn"}
+    curve = run["curves"]["shift/accuracy"]
+    assert curve["x"] == [-0.1, 0.0, 0.1]
+    assert curve["y"] == [0.5, 1.0, 0.6]
+    assert (curve["low"], curve["high"]) == ([0.5] * 3, [0.7] * 3)
+    assert curve["x_label"] == "energy shift / eV"
+    assert run["references"][0] == {"name": "lab 1", "truth": 1, "p": [0.1, 0.8, 0.1]}
+    assert run["references"][1]["truth"] == -1
+
+
+def test_newest_takes_the_last_run_of_every_setting(store: Path) -> None:
+    _cv("fcn", 0.9)
+    last = [_cv("dense", 0.8), _cv("fcn", 0.95)]
+    assert [run.info.run_id for run in find_runs("newest")] == last
+
+
+def test_runs_of_one_name_are_told_apart(store: Path) -> None:
+    first, second = _cv(), _cv()
+    labels = [run["label"] for run in gather(find_runs(f"{first}, {second}"))["runs"]]
+    assert labels == [f"fcn 10x stratified ({run_id[:6]})" for run_id in (first, second)]
+
+
+def test_unknown_no_and_unlike_runs_are_refused_in_a_sentence(store: Path) -> None:
+    with pytest.raises(InputError, match="No run 'abc'"):
+        find_runs("abc")
+    with pytest.raises(InputError, match="one run or more"):
+        gather(find_runs("newest"))
+    with pytest.raises(InputError, match="different classes"):
+        gather(find_runs(f"{_cv()},{_cv(classes='Fe2+ Fe3+')}"))
+
+
+def test_the_entry_point_writes_and_logs_the_page(store: Path) -> None:
+    _cv()
+    run_id = report.run(report.Options(out=str(store / "out" / "page.html")))
+    page = (store / "out" / "page.html").read_text()
+    with tracking.artifact(run_id, "page.html") as logged:
+        assert logged.read_text() == page
+    assert "fcn 10x stratified" in page
+    assert tracking.connect().get_run(run_id).info.status == "FINISHED"
