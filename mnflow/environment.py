@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = "mn-valence"
 """Name of the experiment and of the registered model."""
 
+IMAGE = os.environ.get("MNFLOW_IMAGE", "")
+"""`cpu` or `gpu` in a container of one of the project's images, else empty."""
+
 _ACTIVATE = """\
 # Written by mnflow's set-up: `mlflow run` uses the .venv of the project it is started in.
 if [ -f .venv/bin/activate ]; then . .venv/bin/activate; else . "{venv}/bin/activate"; fi
@@ -97,6 +100,8 @@ def _check_store() -> str:
     uri = default_tracking_uri()
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
+        if IMAGE and not path.exists():
+            return _check_mount(path.parent)
         if not path.exists():
             raise RuntimeError(f"There is no tracking database at {path}: run `make setup`.")
         try:
@@ -107,6 +112,16 @@ def _check_store() -> str:
                 f"The tracking database {path} cannot be written ({error}): close what holds it, or check its permissions."
             ) from error
     return f"tracking store {uri} is ready"
+
+
+def _check_mount(folder: Path) -> str:
+    """In a container the first step makes the database, in a folder that must outlive the container."""
+    if not os.access(folder, os.W_OK):
+        raise RuntimeError(
+            f"{folder} cannot be written by user {os.getuid()}: mount a folder of yours there and start the container "
+            "with --user $(id -u):$(id -g)."
+        )
+    return f"the first step will make its tracking database in {folder}"
 
 
 def _check_disk() -> str:
@@ -120,16 +135,27 @@ def _check_backend() -> str:
     import keras
 
     name = keras.backend.backend()
-    if name == "jax":
+    if name not in ("jax", "tensorflow"):
+        return f"nets run on the {name} backend (it predicts, but cannot train)"
+    gpus = _gpus(name)
+    if IMAGE == "gpu" and not gpus:
+        raise RuntimeError(
+            f"This is the GPU image, but {name} sees no GPU: nets would run on the CPU, slowly. Start the container with "
+            "`docker run --gpus all`, on a machine with an NVIDIA driver and the NVIDIA container toolkit; `nvidia-smi` in "
+            "the container must list the GPU. Without one, use the CPU image."
+        )
+    return f"nets run on the {name} backend, on {', '.join(gpus) or 'CPU'}"
+
+
+def _gpus(backend: str) -> list[str]:
+    """What the backend calls the GPUs that it will use."""
+    if backend == "jax":
         import jax
 
-        return f"nets run on the jax backend, on {jax.devices()[0].platform.upper()}"
-    if name == "tensorflow":
-        import tensorflow as tf
+        return [str(d) for d in jax.devices() if d.platform != "cpu"]
+    import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
-        return f"nets run on the tensorflow backend, on {f'{len(gpus)} GPU(s)' if gpus else 'CPU'}"
-    return f"nets run on the {name} backend (it predicts, but cannot train)"
+    return [d.name for d in tf.config.list_physical_devices("GPU")]
 
 
 CHECKS: tuple[Callable[[], str], ...] = (
@@ -152,11 +178,13 @@ def doctor() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["setup", "doctor"])
-    if parser.parse_args().action == "doctor":
+    parser.add_argument("action", choices=["setup", "register", "doctor"])
+    action = parser.parse_args().action
+    if action == "doctor":
         sys.exit(bool(doctor()))
     register_environment(mlflow_environment())
-    prepare_store(default_tracking_uri())
+    if action == "setup":  # an image is built without a store
+        prepare_store(default_tracking_uri())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
 from mnflow.plots.panels import cluster_centres, reference_spectra, spectra_per_class
+from mnflow.plots.study import parameter_importance, parameter_slices, pareto_front, study_history
 
 __all__ = [
     "activations",
@@ -15,9 +16,13 @@ __all__ = [
     "kept_maps",
     "learning_curves",
     "noise_curves",
+    "parameter_importance",
+    "parameter_slices",
+    "pareto_front",
     "reference_matrix",
     "reference_spectra",
     "shift_curves",
     "shift_grid",
     "spectra_per_class",
+    "study_history",
 ]

@@ -51,6 +51,16 @@ def _figures() -> dict[str, mpl.figure.Figure]:
         "activations": plots.activations({c: blocks for c in CLASSES}, (635.0, 665.0)),
         "cluster_centres": plots.cluster_centres(some.energy_ev, {"SI 1": some.intensity[:3]}, {"SI 1": [1]}, {}),
         "kept_maps": plots.kept_maps({"SI 1": rng.integers(0, 2, (4, 5)), "line": np.zeros(7, int)}, ["kept", "substrate"]),
+        "study_history": plots.study_history(range(5), [0.7, 0.8, 0.6, 0.9, 0.85], [False, False, True, False, False]),
+        "parameter_importance": plots.parameter_importance({"dropout": 0.7, "learning_rate": 0.3}),
+        "parameter_slices": plots.parameter_slices(
+            {"dropout": rng.random(5), "filters_1": np.arange(5), "learning_rate": 10.0 ** -np.arange(5)},
+            rng.random(5),
+            ["learning_rate"],
+        ),
+        "pareto_front": plots.pareto_front(
+            [100, 200, 400, 300], [0.5, 0.8, 0.9, 0.7], [0, 1, 2], 1, {"the paper's": (673.0, 0.8)}
+        ),
     }
 
 

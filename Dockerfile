@@ -1,0 +1,78 @@
+# The images of mnflow: `docker build --target server|cpu|gpu .`; without a target, cpu. docs/tune.md says how to run them.
+# For a build that never changes give the base by digest: --build-arg BASE_IMAGE=python@sha256:...
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+# ---- the team's tracking server (compose.yaml): MLflow without the nets
+FROM ${BASE_IMAGE} AS server-packages
+WORKDIR /app
+COPY requirements-server.txt ./
+RUN python -m venv .venv \
+    && .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-server.txt
+
+FROM ${BASE_IMAGE} AS base
+ENV PATH=/app/.venv/bin:$PATH \
+    HOME=/home/mnflow \
+    USER=mnflow \
+    PYTHONUNBUFFERED=1 \
+    GIT_PYTHON_REFRESH=quiet \
+    MLFLOW_DISABLE_TELEMETRY=true
+# The home is open to all, so that `--user` may be whoever owns the mounted folder.
+RUN groupadd --gid 1000 mnflow \
+    && useradd --uid 1000 --gid mnflow --no-log-init --create-home mnflow \
+    && chmod 1777 /home/mnflow \
+    && install --directory --owner mnflow --group mnflow --mode 1777 /data
+WORKDIR /app
+
+FROM base AS server
+COPY --from=server-packages /app/.venv .venv
+COPY deploy/basic_auth.ini ./
+ENV MLFLOW_AUTH_CONFIG_PATH=/app/basic_auth.ini
+USER mnflow
+EXPOSE 5000
+CMD ["mlflow", "server", "--host", "0.0.0.0"]
+
+# ---- what all steps run in: the same MLproject, a store and data in /data
+FROM ${BASE_IMAGE} AS packages
+WORKDIR /app
+COPY requirements.txt ./
+RUN python -m venv .venv \
+    && .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+
+FROM base AS project
+# MLflow hands _MLFLOW_SERVER_ARTIFACT_ROOT to stores that are made in its processes: artifacts lie beside the database.
+ENV PYTHONPATH=/app \
+    OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    MLFLOW_ENV_ROOT=/app/.environments \
+    MLFLOW_TRACKING_URI=sqlite:////data/mlflow.db \
+    _MLFLOW_SERVER_ARTIFACT_ROOT=/data/mlruns
+RUN ln -s /data data
+
+FROM project AS cpu
+COPY --from=packages /app/.venv .venv
+COPY . .
+# `mlflow run .` then finds this environment; nothing is built when a container starts.
+RUN python -m mnflow.environment register
+ENV MNFLOW_IMAGE=cpu
+USER mnflow
+CMD ["python", "-m", "mnflow.environment", "doctor"]
+
+# ---- the same with NVIDIA's wheels, which carry CUDA: run it with `--gpus all`
+FROM packages AS gpu-packages
+COPY requirements-gpu.txt ./
+RUN .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements-gpu.txt
+
+FROM project AS gpu
+COPY --from=gpu-packages /app/.venv .venv
+COPY . .
+RUN python -m mnflow.environment register
+# Several workers share a GPU: nobody takes all of its memory.
+ENV MNFLOW_IMAGE=gpu \
+    XLA_PYTHON_CLIENT_PREALLOCATE=false \
+    TF_FORCE_GPU_ALLOW_GROWTH=true \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER mnflow
+CMD ["python", "-m", "mnflow.environment", "doctor"]
+
+FROM cpu
