@@ -1,0 +1,127 @@
+"""How far a probability can be believed: held-out spectra as instruments would give them, temperature, calibration error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.augment import augment, fit_noise, max_shift_bins, to_unit_range
+from mnflow.folds import Fold
+from mnflow.serve.net import Net, softmax
+from mnflow.spectra import SpectrumSet
+
+DRAWS = 2
+"""How often each held-out spectrum is drawn, each time with another shift and another noise."""
+
+BINS = 15
+"""Bins of confidence, as usual for the expected calibration error."""
+
+TEMPERATURES = (0.05, 20.0)
+"""A temperature beyond these says that the held-out spectra do not determine one."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What fold models say of spectra that they were not trained on, shifted by up to 5 eV and with up to 5 times the noise.
+
+    Attributes
+    ----------
+    logits : ndarray, shape (M, K)
+        Of the one model that had not seen the spectrum.
+    truth : ndarray of int, shape (M,)
+    fold : ndarray of int, shape (M,)
+    crops : ndarray, shape (M, n_crop)
+        What the model saw.
+    """
+
+    logits: NDArray[np.float64]
+    truth: NDArray[np.int64]
+    fold: NDArray[np.int64]
+    crops: NDArray[np.float32]
+
+    def fold_accuracy(self) -> NDArray[np.float64]:
+        """Accuracy of every fold, in the order of their numbers."""
+        right = self.logits.argmax(axis=1) == self.truth
+        return np.array([right[self.fold == k].mean() for k in np.unique(self.fold)])
+
+
+def held_out(net: Net, spectra: SpectrumSet, folds: Sequence[Fold], seed: int) -> HeldOut:
+    """Draw shifted and noisy crops of every fold's test spectra, and let its own model read them.
+
+    The same spectra, folds and seed give the same crops whatever the net, so that two nets can be compared in pairs.
+    """
+    parts = [_one_fold(net.only(i), spectra, fold, np.random.default_rng([seed, fold.number])) for i, fold in enumerate(folds)]
+    logits, crops = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
+    order = np.concatenate([np.tile(f.test, DRAWS) for f in folds])
+    number = np.concatenate([np.full(DRAWS * len(f.test), f.number) for f in folds])
+    return HeldOut(logits.astype(np.float64), spectra.valence[order], number, crops)
+
+
+def _one_fold(
+    net: Net, spectra: SpectrumSet, fold: Fold, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (M, K) and crops (M, n_crop) of a fold's test spectra; what is noise is learnt from its training spectra."""
+    edge = spectra.edge
+    noise = fit_noise(to_unit_range(spectra.intensity[fold.train], edge))
+    cleaned, residual = noise.split(to_unit_range(spectra.intensity[fold.test], edge))
+    drawn = [augment(cleaned, residual, edge, rng, max_shift_bins(edge)) for _ in range(DRAWS)]
+    crops = np.concatenate(drawn)
+    return net.logits(crops)[0], crops
+
+
+def fit_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """The temperature that makes the truth most likely: golden-section search over its logarithm.
+
+    Guo et al., On calibration of modern neural networks, https://doi.org/10.48550/arXiv.1706.04599.
+    """
+    golden = (np.sqrt(5) - 1) / 2
+    low, high = np.log(TEMPERATURES)
+    for _ in range(40):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if _surprise(logits, truth, np.exp(left)) < _surprise(logits, truth, np.exp(right)):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def _surprise(logits: NDArray[np.float64], truth: NDArray[np.int64], temperature: float) -> float:
+    """Mean negative log-likelihood of the truth."""
+    scaled = logits / temperature
+    top = scaled.max(axis=1)
+    total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
+    return float((total - scaled[np.arange(len(truth)), truth]).mean())
+
+
+def cross_calibrated(held: HeldOut) -> NDArray[np.float64]:
+    """Probabilities (M, K) of held-out spectra, each fold's with the temperature of the other folds: nothing is fitted
+    on what it is then judged by."""
+    probabilities = np.empty_like(held.logits)
+    for k in np.unique(held.fold):
+        mine = held.fold == k
+        temperature = fit_temperature(held.logits[~mine], held.truth[~mine])
+        probabilities[mine] = softmax(held.logits[mine] / temperature)
+    return probabilities
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence against accuracy in bins; `error` is the expected calibration error."""
+
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    count: NDArray[np.int64]
+    error: float
+
+
+def reliability(probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int = BINS) -> Reliability:
+    """Bin predictions (M, K) by the probability of their favourite class; empty bins are left out."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    mean = [np.bincount(place, weights=w, minlength=bins)[filled] / count[filled] for w in (confidence, right)]
+    error = float((count[filled] * np.abs(mean[0] - mean[1])).sum() / count.sum())
+    return Reliability(mean[0], mean[1], count[filled], error)

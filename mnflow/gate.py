@@ -1,0 +1,90 @@
+"""What a model must show before it becomes the champion: named thresholds, and the champion itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+CALIBRATION_ERROR = "calibration/error"
+"""Metric that `promote` itself measures; the others are those of cv_train, shift_eval, noise_eval and reference_test."""
+
+_METRICS: dict[str, tuple[str, str]] = {  # threshold -> metric, and the step that measures it
+    "min_cv_accuracy": ("cv/accuracy_mean", "cv_train"),
+    "min_shift_accuracy": ("shift/integrated_accuracy", "shift_eval"),
+    "min_worst_shift_accuracy": ("shift/worst_accuracy", "shift_eval"),
+    "min_noise_accuracy": ("noise/accuracy_at_5x", "noise_eval"),
+    "min_reference_vote": ("reference/accuracy_vote", "reference_test"),
+    "max_calibration_error": (CALIBRATION_ERROR, "promote"),
+}
+
+MEASURED_BEFORE: dict[str, str] = {metric: step for metric, step in _METRICS.values() if step != "promote"}
+"""Metrics that must be on a cross-validation's run before `promote`, with the step that measures each."""
+
+DEVIATIONS = 2.0
+"""How many standard errors worse than the champion is worse."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Thresholds for the champion; all are shares in [0, 1].
+
+    Attributes
+    ----------
+    min_cv_accuracy : float
+        Mean accuracy of the folds on their test spectra as they are.
+    min_shift_accuracy : float
+        Mean accuracy over all shifts from -5 to +5 eV.
+    min_worst_shift_accuracy : float
+        Accuracy at the worst of these shifts.
+    min_noise_accuracy : float
+        Accuracy with five times the noise.
+    min_reference_vote : float
+        Share of another laboratory's spectra that the folds' vote gets right.
+    max_calibration_error : float
+        Expected calibration error on held-out spectra, shifted and noisy.
+    """
+
+    min_cv_accuracy: float = 0.97
+    min_shift_accuracy: float = 0.95
+    min_worst_shift_accuracy: float = 0.85
+    min_noise_accuracy: float = 0.75
+    min_reference_vote: float = 0.7
+    max_calibration_error: float = 0.05
+
+    def failures(self, metrics: Mapping[str, float]) -> list[str]:
+        """A clause for every threshold that is missed, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is asked`."""
+        clauses = []
+        for f in fields(self):
+            metric, step = _METRICS[f.name]
+            asked, found = getattr(self, f.name), metrics.get(metric, np.nan)
+            if np.isnan(found):
+                clauses.append(f"{metric} is missing ({step} measures it)")
+            elif f.name.startswith("min_") and found < asked:
+                clauses.append(f"{metric} is {found:.4g}, at least {asked:g} is asked ({f.name})")
+            elif f.name.startswith("max_") and found > asked:
+                clauses.append(f"{metric} is {found:.4g}, at most {asked:g} is allowed ({f.name})")
+        return clauses
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside the champion on the same held-out spectra, paired over folds."""
+
+    difference: float
+    standard_error: float
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the candidate is worse by more than `DEVIATIONS` standard errors."""
+        return bool(self.difference < -DEVIATIONS * self.standard_error and self.difference < 0)
+
+    def __str__(self) -> str:
+        return f"{self.difference:+.4f} ± {self.standard_error:.4f} beside the champion (accuracy on held-out spectra, paired over folds)"
+
+
+def compare(candidate: Sequence[float] | NDArray[np.float64], champion: Sequence[float] | NDArray[np.float64]) -> Comparison:
+    """Compare accuracies (n_folds,) of two models on the same folds."""
+    difference = np.asarray(candidate, dtype=np.float64) - np.asarray(champion, dtype=np.float64)
+    n = len(difference)
+    return Comparison(float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf)

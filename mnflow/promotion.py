@@ -1,0 +1,142 @@
+"""One promotion: measure how far the candidate can be believed, ask the gate, register, and move the alias."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.entities import Run as MlflowRun
+
+from mnflow import calibrate, cv, models, registry, tracking
+from mnflow.cv import FinishedCv
+from mnflow.errors import InputError
+from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Comparison, Gate, compare
+from mnflow.preprocess.resample import axis_ev
+from mnflow.serve.net import from_keras
+from mnflow.serve.predictor import Predictor
+
+CHAMPION_ARCH = "fcn"
+"""Only this net is judged for champion: the others do not survive a shift."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate with all its numbers."""
+
+    finished: FinishedCv
+    predictor: Predictor
+    metrics: dict[str, float]
+    fold_accuracy: list[float]
+
+    @property
+    def folds_digest(self) -> str:
+        return registry.folds_digest(self.finished.folds)
+
+
+def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int) -> str:
+    """Register the net of a finished CV run; if it is an FCN that passes the gate, make it the champion. Returns a note.
+
+    Raises
+    ------
+    InputError
+        If the gate is not passed: nothing is registered, no alias moves, and the sentence names every number that failed.
+    """
+    measured = measure(cv.load_cv(record), seed)
+    run.metrics(measured.metrics)
+    tags = measured.finished.tags
+    run.tags({k: tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")} | {"cv_run": record.info.run_id})
+    eligible = tags["arch"] == CHAMPION_ARCH
+    comparison = beside_champion(measured) if eligible else None
+    if eligible:
+        _pass(gate, measured, comparison)
+    version = _register(run, measured, comparison)
+    if not eligible:
+        return f"Version {version} of {registry.MODEL} is registered. A {tags['arch']} net cannot become champion: only an fcn can."
+    last = registry.promote(version)
+    beside = f"; {comparison}" if comparison else ""
+    replaced = f" in place of version {last}, now `previous`{beside}" if last else ""
+    return f"Version {version} of {registry.MODEL} is the champion{replaced}."
+
+
+def measure(finished: FinishedCv, seed: int) -> Measured:
+    """Everything that the gate and the version's tags need, on spectra that no judged model has trained on."""
+    net = from_keras(finished.models)
+    held = calibrate.held_out(net, finished.spectra, finished.folds, seed)
+    reliability = calibrate.reliability(calibrate.cross_calibrated(held), held.truth)
+    temperature = calibrate.fit_temperature(held.logits, held.truth)
+    known = {k: finished.record.data.metrics[k] for k in MEASURED_BEFORE}
+    accuracy = held.fold_accuracy()
+    metrics = {
+        **known,
+        CALIBRATION_ERROR: reliability.error,
+        "calibration/temperature": temperature,
+        "held_out/accuracy": float(accuracy.mean()),
+    }
+    facts = {"cv_run": finished.run.id, "dataset_digest": finished.tags["dataset_digest"], "code": registry.code_version()}
+    predictor = Predictor(net, finished.spectra.edge, temperature, facts)
+    return Measured(finished, predictor, metrics, accuracy.tolist())
+
+
+def beside_champion(measured: Measured) -> Comparison | None:
+    """The candidate and the champion, if there is one that was measured on the same data and folds."""
+    champion = registry.aliased(registry.CHAMPION)
+    if champion is None:
+        return None
+    theirs = registry.held_out_of(champion, measured.finished.tags["dataset_digest"], measured.folds_digest)
+    return None if theirs is None else compare(measured.fold_accuracy, theirs)
+
+
+def _pass(gate: Gate, measured: Measured, comparison: Comparison | None) -> None:
+    failures = gate.failures(measured.metrics)
+    if comparison is not None and comparison.is_worse:
+        failures.append(f"it is worse than the champion: {comparison}")
+    if failures:
+        raise InputError(
+            f"Run {measured.finished.run.id} ({measured.finished.label}) does not pass the gate: {'; '.join(failures)}. "
+            "The champion stays as it is."
+        )
+
+
+def _register(run: tracking.Run, measured: Measured, comparison: Comparison | None) -> str:
+    finished = measured.finished
+    keras_files = {f"fold_{f.number}.keras": models.to_bytes(m) for f, m in zip(finished.folds, finished.models, strict=True)}
+    uri = registry.log_model(run, measured.predictor, keras_files, _example(finished))
+    run_tags = finished.tags
+    tags = {
+        **{k: f"{v:.6g}" for k, v in measured.metrics.items()},
+        **{k: run_tags[k] for k in ("arch", "augmentation", "noise_augmentation", "folds", "dataset_digest", "dataset_uri")},
+        "cv_run": finished.run.id,
+        "seed": finished.record.data.params.get("seed", "unknown"),
+        "code_version": registry.code_version(),
+        "labels": ",".join(finished.spectra.edge.classes),
+        "strategy": f"ensemble of {len(finished.models)} fold models",
+        "folds_digest": measured.folds_digest,
+        "held_out_accuracy": json.dumps([round(a, 6) for a in measured.fold_accuracy]),
+    }
+    return str(registry.register(uri, run.id, tags, card(measured, comparison)).version)
+
+
+def _example(finished: FinishedCv) -> dict[str, Any]:
+    """One spectrum of the dataset as a request would bring it."""
+    edge, spectra = finished.spectra.edge, finished.spectra
+    stop = edge.crop_start + edge.n_crop
+    energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
+    intensity = spectra.intensity[0, edge.crop_start : stop]
+    return {"energy_ev": energy_ev.round(4).tolist(), "intensity": [round(float(v), 5) for v in intensity]}
+
+
+def card(measured: Measured, comparison: Comparison | None) -> str:
+    """The model card: what it is for, what it was trained on, what it was measured to do, and where it ends."""
+    finished, edge = measured.finished, measured.finished.spectra.edge
+    counts = ", ".join(f"{n} {name}" for name, n in finished.spectra.counts().items())
+    rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in measured.metrics.items())
+    beside = f"\n\nBeside the last champion: {comparison}." if comparison else ""
+    return (
+        f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by {len(finished.models)} fold models "
+        f"({finished.label}, {finished.tags['folds']} folds) whose probabilities are averaged.\n\n"
+        "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any calibration off by a few eV, "
+        f"background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; {finished.spectra.source}; digest "
+        f"{finished.tags['dataset_digest']}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
+        "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random shifts of up to 5 eV "
+        "and up to five times the noise. A mixture of valences is read as what it resembles most: look at `mean_valence` and the "
+        f"flags. Not for other elements, nor for spectra without the {edge.element} edge."
+    )

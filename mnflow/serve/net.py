@@ -1,0 +1,218 @@
+"""The trained nets without Keras: an ensemble's forward pass in numpy, quick to start, to load and to call.
+
+Every net of `mnflow.models` becomes a chain of `Step`s. Batch normalisation and the half of average pooling are linear, so
+they are folded into the weights of the step that follows. Arrays carry the fold models on their first axis (F); a test
+holds the outputs equal to Keras's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+
+Floats = NDArray[np.float32]
+
+CHUNK = 256
+"""Spectra that pass the net together: few enough that what lies between the layers stays in the processor's cache."""
+
+_GROUPS = (4, 2, 1)
+"""How many neighbouring (pooled) outputs of a convolution one matrix product may give (see `_banded`), the best first."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One convolution or dense layer of F nets, with what follows it.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (F, kernel, c_in, c_out)
+        A dense layer has a kernel of 1.
+    bias : ndarray, shape (F, c_out)
+    relu : bool
+        Whether negative outputs become zero.
+    pool : int
+        Neighbours that are summed afterwards; 1 for none.
+    before : str
+        What happens to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over L.
+    """
+
+    weight: Floats
+    bias: Floats
+    relu: bool = False
+    pool: int = 1
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A step made ready for inputs of one length.
+
+    `matrices` (pool, F, width, group * c_out) take `width` neighbouring inputs to a group of pooled outputs at once, one
+    matrix for each of the neighbours that pooling sums, so that the sum runs over whole arrays.
+    """
+
+    step: Step
+    n_out: int
+    group: int
+    matrices: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Net:
+    """F nets of one architecture, with what they take: the number of channels of a normalised crop."""
+
+    steps: tuple[Step, ...]
+    n_channels: int
+    layers: tuple[_Layer, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        length, layers = self.n_channels, []
+        for step in self.steps:
+            layers.append(_ready(step, 1 if step.before else length))
+            length = layers[-1].n_out
+        object.__setattr__(self, "layers", tuple(layers))
+
+    @property
+    def n_folds(self) -> int:
+        return len(self.steps[0].weight)
+
+    def only(self, fold: int) -> "Net":
+        """The net of one fold model, by its place."""
+        one = slice(fold, fold + 1)
+        return Net(tuple(replace(s, weight=s.weight[one], bias=s.bias[one]) for s in self.steps), self.n_channels)
+
+    def logits(self, crops: Any) -> Floats:
+        """Logits (F, N, K) of N normalised crops (N, n_channels).
+
+        Raises
+        ------
+        InputError
+            If the crops have another number of channels.
+        """
+        return self._forward(crops, self.layers)[:, :, 0, :]
+
+    def features(self, crops: Any) -> Floats:
+        """What enters the last layer, averaged over the energies: (F, N, c)."""
+        return self._forward(crops, self.layers[:-1]).mean(axis=2)
+
+    def _forward(self, crops: Any, layers: Sequence[_Layer]) -> Floats:
+        crops = np.asarray(crops, dtype=np.float32)
+        if crops.ndim != 2 or crops.shape[1] != self.n_channels:
+            raise InputError(f"The net takes crops (N, {self.n_channels}), got {crops.shape}: use mnflow.preprocess.")
+        chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
+        return np.concatenate([_run(layers, chunk) for chunk in chunks], axis=1)
+
+
+def softmax(logits: Any) -> Any:
+    """Probabilities of logits (..., K), without overflow."""
+    exponential = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponential / exponential.sum(axis=-1, keepdims=True)
+
+
+def _ready(step: Step, length: int) -> _Layer:
+    """Lay out a step for inputs of `length` positions; outputs that pooling would drop are not computed."""
+    n_out = (length - step.weight.shape[1] + 1) // step.pool
+    group = next(g for g in _GROUPS if n_out % g == 0)
+    return _Layer(step, n_out, group, _banded(step, group), np.tile(step.bias, group)[:, None, :])
+
+
+def _banded(step: Step, group: int) -> Floats:
+    """The matrices of a `_Layer`.
+
+    They hold zeros, but turn thousands of products with a handful of columns into one that a processor does quickly.
+    """
+    folds, kernel, c_in, c_out = step.weight.shape
+    width = group * step.pool + kernel - 1
+    matrices = np.zeros((step.pool, folds, width, c_in, group, c_out), dtype=np.float32)
+    for i in range(step.pool * group):
+        matrices[i % step.pool, :, i : i + kernel, :, i // step.pool] = step.weight
+    return matrices.reshape(step.pool, folds, width * c_in, group * c_out)
+
+
+def _run(layers: Sequence[_Layer], crops: Floats) -> Floats:
+    x = crops[None, :, :, None]  # (1, B, L, 1): all folds see the same spectra
+    for layer in layers:
+        if layer.step.before == "flatten":
+            x = x.reshape(len(x), x.shape[1], 1, x.shape[2] * x.shape[3])
+        elif layer.step.before == "mean":
+            x = x.mean(axis=2, keepdims=True)
+        x = _apply(layer, x)
+    return x
+
+
+def _apply(layer: _Layer, x: Floats) -> Floats:
+    """(F or 1, B, L, c_in) -> (F, B, L', c_out)."""
+    _, folds, width, _ = layer.matrices.shape
+    n_batch, blocks = x.shape[1], layer.n_out // layer.group
+    x = np.ascontiguousarray(x)
+    # (F or 1, B, blocks, width): overlapping runs of neighbouring inputs, a read-only view that stays inside x
+    shape = (len(x), n_batch, blocks, width)
+    strides = (x.strides[0], x.strides[1], layer.group * layer.step.pool * x.strides[2], x.itemsize)
+    runs = np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False).reshape(len(x), n_batch * blocks, width)
+    total = 0
+    for matrix in layer.matrices:  # the division of pooling by their number is in the next step's weights
+        y = np.matmul(runs, matrix)
+        y += layer.bias
+        total = np.add(total, np.maximum(y, 0, out=y) if layer.step.relu else y, out=y)
+    return total.reshape(folds, n_batch, layer.n_out, layer.step.weight.shape[3])
+
+
+def from_keras(models: Sequence[Any]) -> Net:
+    """The numpy ensemble of Keras nets that `mnflow.models.build` made (all of one architecture).
+
+    Raises
+    ------
+    InputError
+        For no net, nets of different architectures, or a layer that is none of ours.
+    """
+    chains = [_chain(model) for model in models]
+    if not chains or any([s.weight.shape for s in c] != [s.weight.shape for s in chains[0]] for c in chains):
+        raise InputError("Expected one Keras net or more, all of one architecture.")
+    return Net(tuple(_stack(steps) for steps in zip(*chains, strict=True)), int(models[0].input_shape[-1]))
+
+
+def _stack(steps: Sequence[Step]) -> Step:
+    weight, bias = np.stack([s.weight[0] for s in steps]), np.stack([s.bias[0] for s in steps])
+    return replace(steps[0], weight=np.float32(weight), bias=np.float32(bias))
+
+
+def _chain(model: Any) -> list[Step]:
+    """One Keras net as steps with F = 1, in float64; linear layers between them are folded forward."""
+    steps: list[Step] = []
+    scale: Any = 1.0  # what the next step's input must still be multiplied by, per channel ...
+    offset: Any = 0.0  # ... and what must then be added
+    before = ""
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind in ("Conv1D", "Dense"):
+            kernel, bias = (np.asarray(w, dtype=np.float64) for w in layer.get_weights())
+            kernel = kernel if kernel.ndim == 3 else kernel[None]  # (kernel, c_in, c_out)
+            width = kernel.shape[1]
+            scale, offset = (np.resize(np.broadcast_to(v, np.size(v)), width) for v in (scale, offset))
+            bias = bias + np.einsum("c,kco->o", offset, kernel)
+            relu = layer.activation.__name__ == "relu"
+            steps.append(Step((kernel * scale[:, None])[None], bias[None], relu, 1, before))
+            scale, offset, before = 1.0, 0.0, ""
+        elif kind == "BatchNormalization":
+            gamma, beta, mean, variance = (np.asarray(w, dtype=np.float64) for w in layer.get_weights())
+            scale = gamma / np.sqrt(variance + layer.epsilon)
+            offset = beta - mean * scale
+        elif kind == "AveragePooling1D":
+            pool = int(layer.pool_size[0])
+            steps[-1] = replace(steps[-1], pool=pool)
+            scale = scale / pool
+        elif kind in ("Flatten", "GlobalAveragePooling1D"):
+            before = "flatten" if kind == "Flatten" else "mean"
+        elif kind not in ("InputLayer", "Reshape", "Dropout", "Softmax"):
+            raise InputError(f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served.")
+    return _mean_first(steps) if before == "mean" else steps
+
+
+def _mean_first(steps: list[Step]) -> list[Step]:
+    """A mean over energies after the last, linear 1x1 convolution is the same before it, and cheaper."""
+    return [*steps[:-1], replace(steps[-1], before="mean")]

@@ -1,0 +1,102 @@
+"""`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that nothing needs to be unpickled for."""
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.serve.net import Net, Step, softmax
+from mnflow.valence import Edge
+
+_FORMAT = "mnflow-predictor-1"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the nets say of N crops.
+
+    Attributes
+    ----------
+    probabilities : ndarray, shape (N, K)
+        Calibrated, mean over the fold models.
+    votes : ndarray, shape (N, K)
+        Share of the fold models whose favourite a class is.
+    mean_valence : ndarray, shape (N,)
+        Charges weighted by the class's fractions.
+    """
+
+    probabilities: NDArray[np.float64]
+    votes: NDArray[np.float64]
+    mean_valence: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Fold models, the edge they know, and how sure they may be.
+
+    Attributes
+    ----------
+    net : Net
+        The fold models.
+    edge : Edge
+        Classes in the order of the outputs, and windows.
+    temperature : float
+        What logits are divided by, from held-out spectra.
+    facts : dict
+        Where the model comes from (run, dataset digest, ...), for the answer's reader.
+    """
+
+    net: Net
+    edge: Edge
+    temperature: float = 1.0
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, crops: Any) -> Outcome:
+        """Read normalised crops (N, n_crop)."""
+        each = softmax(self.net.logits(crops).astype(np.float64) / self.temperature)  # (F, N, K)
+        probabilities = each.mean(axis=0)
+        votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)
+        return Outcome(probabilities, votes, probabilities @ np.array(self.edge.charges))
+
+    def save(self, path: Path) -> Path:
+        """Write to one .npz, whole or not at all; returns the path."""
+        steps = [{"relu": s.relu, "pool": s.pool, "before": s.before} for s in self.net.steps]
+        header = {
+            "format": _FORMAT,
+            "edge": asdict(self.edge),
+            "steps": steps,
+            "n_channels": self.net.n_channels,
+            "temperature": self.temperature,
+            "facts": self.facts,
+        }
+        arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(self.net.steps) for kind in ("weight", "bias")}
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                np.savez(f, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Predictor":
+        """Read what `save` wrote, without unpickling; raises `InputError` for anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                header = json.loads(str(z["header"]))
+                if header.get("format") != _FORMAT:
+                    raise ValueError(f"format {header.get('format')!r}")
+                steps = tuple(Step(z[f"weight{i}"], z[f"bias{i}"], **s) for i, s in enumerate(header["steps"]))
+                net = Net(steps, header["n_channels"])
+                return cls(net, Edge.from_dict(header["edge"]), header["temperature"], header["facts"])
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is not a predictor of mnflow ({error}): promote a run to make one.") from error

@@ -1,0 +1,101 @@
+"""Every spectrum of a request gets its answer or its own error, whatever its neighbours are."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnflow.serve.answer import answer
+from mnflow.serve.predictor import Predictor
+from tests.made_up_spectra import edge_shape
+
+ENERGY_EV = 600 + 0.25 * np.arange(400)
+
+
+def raw(energy_ev: Any = ENERGY_EV, background: float = 20.0, l3_ev: float = 642.0) -> dict[str, list[float]]:
+    """A spectrum as an instrument gives it: counts on a power law."""
+    energy_ev = np.asarray(energy_ev)
+    counts = 1000 * (edge_shape(energy_ev, 1, l3_ev) + background * (energy_ev / 640) ** -3.0)
+    return {"energy_ev": energy_ev.tolist(), "intensity": counts.tolist()}
+
+
+def test_background_gain_order_and_dispersion_change_next_to_nothing(predictor: Predictor) -> None:
+    fine = raw(600 + 0.1 * np.arange(1000))
+    turned = {k: v[::-1] for k, v in fine.items()}
+    louder = {**fine, "intensity": (1e6 * np.array(fine["intensity"])).tolist()}
+    answers = answer(predictor, [fine, turned, louder, raw(background=0.0), raw()])
+    found = [list(a["probabilities"].values()) for a in answers]
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=0.02)
+
+
+def test_a_batch_says_what_single_requests_say(predictor: Predictor) -> None:
+    spectra = [raw(), raw(620 + 0.1 * np.arange(450)), raw(background=0.0), raw(l3_ev=636.0)]
+    together = answer(predictor, spectra)
+    for spectrum, one in zip(spectra, together, strict=True):
+        alone = answer(predictor, [spectrum])[0]
+        assert alone["class"] == one["class"]
+        np.testing.assert_allclose(list(alone["probabilities"].values()), list(one["probabilities"].values()), atol=2e-6)
+
+
+def test_an_axis_off_by_eight_ev_is_found_and_said(predictor: Predictor) -> None:
+    nominal, off = answer(predictor, [raw(), raw(ENERGY_EV + 12, l3_ev=654.0)])
+    assert nominal["moved_ev"] == 0
+    assert off["error"] is None
+    assert off["moved_ev"] > 0
+
+
+BAD: list[Any] = [
+    None,
+    "words",
+    [1, 2],
+    {},
+    {"energy_ev": [1, 2]},
+    {**raw(), "intensity": [None] * 400},
+    {**raw(), "intensity": ["1.0"] * 400},
+    {**raw(), "intensity": [True] * 400},
+    {**raw(), "intensity": [10**400] * 400},
+    {**raw(), "intensity": [float("nan")] * 400},
+    {**raw(), "intensity": [[1.0]] * 400},
+    {**raw(), "intensity": [1.0] * 399},
+    {**raw(), "intensity": [0.0] * 400},
+    {**raw(), "intensity": [7.0] * 400},
+    {**raw(), "intensity": 3.0},
+    {**raw(), "energy_ev": [640.0] * 400},
+    {**raw(), "energy_ev": (200 + ENERGY_EV).tolist()},
+    {"energy_ev": [], "intensity": []},
+    {"energy_ev": [640.0], "intensity": [1.0]},
+    raw(600 + 1.0 * np.arange(100)),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=range(len(BAD)))
+def test_a_bad_spectrum_gets_its_error_and_its_neighbours_their_answers(predictor: Predictor, bad: Any) -> None:
+    first, middle, last = answer(predictor, [raw(), bad, raw()])
+    assert first["error"] is None
+    assert first["class"] == last["class"]
+    np.testing.assert_allclose(list(first["probabilities"].values()), list(last["probabilities"].values()), atol=2e-6)
+    assert middle["error"].startswith("Spectrum 1: expected")
+    assert middle["class"] is None
+    assert middle["flags"] == ["unreadable"]
+
+
+@given(
+    seed=st.integers(0, 999),
+    start_ev=st.floats(560, 660),
+    step_ev=st.floats(0.02, 0.5),
+    channels=st.integers(2, 600),
+    scale=st.floats(1e-300, 1e300),
+)
+def test_no_nan_ever_leaves(
+    predictor: Predictor, seed: int, start_ev: float, step_ev: float, channels: int, scale: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    energy_ev = start_ev + step_ev * np.arange(channels)
+    with np.errstate(over="ignore", under="ignore"):
+        intensity = scale * rng.normal(size=channels)
+    found = answer(predictor, [{"energy_ev": energy_ev.tolist(), "intensity": intensity.tolist()}])
+    json.dumps(found, allow_nan=False)

@@ -1,0 +1,37 @@
+"""What a predictor says, and that it comes back from its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.serve.predictor import Predictor
+
+
+def test_probabilities_votes_and_mean_valence_fit_together(predictor: Predictor) -> None:
+    outcome = predictor(np.random.default_rng(0).normal(size=(20, 300)))
+    np.testing.assert_allclose(outcome.probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(outcome.votes.sum(axis=1), 1)
+    assert ((outcome.mean_valence >= 2) & (outcome.mean_valence <= 4)).all()
+
+
+def test_a_higher_temperature_is_less_sure(predictor: Predictor) -> None:
+    crops = np.random.default_rng(0).normal(size=(20, 300))
+    mild, hot = (Predictor(predictor.net.only(0), predictor.edge, temperature=t)(crops).probabilities for t in (1.5, 50.0))
+    assert (hot.max(axis=1) < mild.max(axis=1)).all()
+
+
+def test_comes_back_from_its_file(predictor: Predictor, tmp_path: Path) -> None:
+    loaded = Predictor.load(predictor.save(tmp_path / "p.npz"))
+    crops = np.random.default_rng(0).normal(size=(3, 300))
+    np.testing.assert_array_equal(loaded(crops).probabilities, predictor(crops).probabilities)
+    assert (loaded.edge, loaded.facts) == (predictor.edge, predictor.facts)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+
+
+def test_refuses_a_file_that_is_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", header=np.array({"a": 1}, dtype=object))  # would have to be unpickled
+    for path in (tmp_path / "x.npz", tmp_path / "missing.npz"):
+        with pytest.raises(InputError, match="is not a predictor of mnflow"):
+            Predictor.load(path)
