@@ -1,0 +1,130 @@
+"""Sticks to an edge as a spectrometer sees it: lifetimes, continuum, plural scattering, resolution. Pure array functions.
+
+Whatever acts as a convolution along the energy axis is a factor in Fourier space, so that thousands of pixels with
+their own thickness, blur and drift cost one pair of transforms.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.simulate.library import STICK_EV
+
+Array = NDArray[Any]
+_FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
+_WEAKEST_STICK = 2e-5
+
+
+def split_ev(strength: Array) -> float:
+    """Energy on `STICK_EV` that divides L3 from L2: between the two means of a 1-D 2-means over the sticks (B,)."""
+    used = np.flatnonzero(strength > 1e-3 * strength.max())
+    low, high = STICK_EV[used[0]], STICK_EV[used[-1]]
+    for _ in range(30):
+        middle = (low + high) / 2
+        below = middle > STICK_EV
+        low = np.average(STICK_EV[below], weights=strength[below] + 1e-12)
+        high = np.average(STICK_EV[~below], weights=strength[~below] + 1e-12)
+    return float((low + high) / 2)
+
+
+def white_lines(
+    energy_ev: Array,
+    strength: Array,
+    l3_ev: float,
+    l3_width_ev: float,
+    l2_width_ev: float,
+    growth: float,
+    l2_factor: float = 1.0,
+) -> tuple[Array, float]:
+    """Lifetime-broadened white lines and where L2 lies.
+
+    Parameters
+    ----------
+    energy_ev : ndarray, shape (C,)
+        Energies of the channels in eV.
+    strength : ndarray, shape (B,)
+        Sticks on `STICK_EV`, sum 1.
+    l3_ev : float
+        Where the centroid of L3 is put.
+    l3_width_ev, l2_width_ev : float
+        Lorentzian FWHM of the lowest L3 and L2 lines; L2 is wider by L2-L3V Coster-Kronig decay
+        (Krause & Oliver 1979, https://doi.org/10.1063/1.555595).
+    growth : float
+        FWHM gained for every eV above the centroid of the own edge: higher multiplet terms decay faster.
+    l2_factor : float
+        Factor on the strength of L2.
+
+    Returns
+    -------
+    intensity : ndarray, shape (C,)
+        Area 1 (but for tails beyond the axis and `l2_factor`), per eV.
+    l2_ev : float
+        Centroid of L2.
+    """
+    border = split_ev(strength)
+    is_l3 = border > STICK_EV
+    centre3 = np.average(STICK_EV[is_l3], weights=strength[is_l3])
+    centre2 = np.average(STICK_EV[~is_l3], weights=strength[~is_l3])
+    width = np.where(is_l3, l3_width_ev, l2_width_ev)
+    width = width + growth * np.clip(STICK_EV - np.where(is_l3, centre3, centre2), 0, 8)
+    weight = strength * np.where(is_l3, 1.0, l2_factor)
+    used = np.flatnonzero(weight > _WEAKEST_STICK)
+    half = width[used, None] / 2
+    distance = energy_ev - (STICK_EV[used, None] - centre3 + l3_ev)  # (sticks, C)
+    lines = half / np.pi / (distance**2 + half**2)
+    return weight[used] @ lines, float(l3_ev + centre2 - centre3)
+
+
+def continuum(energy_ev: Array, l3_ev: float, l2_ev: float, delay_ev: float, width_ev: float, decay: float) -> Array:
+    """Two arctan steps of ratio 2:1 behind L3 and L2 that reach 1, times a slow decay (relative, 1/eV); shape (C,).
+
+    The steps follow the 2p3/2 and 2p1/2 thresholds (Pearson et al. 1993, https://doi.org/10.1103/PhysRevB.47.8471).
+    """
+
+    def step(onset: float) -> Array:
+        return 0.5 + np.arctan((energy_ev - onset) / (width_ev / 2)) / np.pi
+
+    above = np.clip(energy_ev - l3_ev - delay_ev, 0, None)
+    # an arctan alone reaches far into the pre-edge: end it one width and a half below L3
+    below = np.clip((energy_ev - l3_ev + 1.5 * width_ev + 2) / (2 * width_ev), 0, 1)
+    return (2 * step(l3_ev + delay_ev) + step(l2_ev + delay_ev)) / 3 * np.exp(-decay * above) * below
+
+
+def single_scattering(
+    loss_ev: Array, band_gap_ev: float, plasmon_ev: float, plasmon_width_ev: float, low_share: float
+) -> Array:
+    """Distribution (C,) of single inelastic losses, sum 1: interband transitions from the gap on, and a Drude plasmon.
+
+    Form of the plasmon: Egerton, "EELS in the Electron Microscope", eq. 3.43, https://doi.org/10.1007/978-1-4419-9583-4
+    """
+    above = np.clip(loss_ev - band_gap_ev, 0, None)
+    onset = 1 - np.exp(-((above / 3) ** 1.5))
+    drude = loss_ev * plasmon_ev**2 * plasmon_width_ev / ((loss_ev**2 - plasmon_ev**2) ** 2 + (loss_ev * plasmon_width_ev) ** 2)
+    interband = np.sqrt(above) * np.exp(-above / 5)
+    plasmon = onset * drude
+    return (1 - low_share) * plasmon / plasmon.sum() + low_share * interband / interband.sum()
+
+
+def plural_factor(single: Array, thickness: Array, n_fft: int) -> NDArray[np.complex128]:
+    """Fourier factor (P, n_fft // 2 + 1) of plural scattering for thicknesses t/lambda (P,).
+
+    Sum over n of exp(-t) t^n / n! times the n-fold convolution of `single` is exp(t (S - 1)); Egerton eq. 4.8.
+    """
+    return np.exp(thickness[:, None] * (np.fft.rfft(single, n_fft) - 1))
+
+
+def response_factor(
+    step_ev: float, n_fft: int, fwhm_ev: Array, tail_share: float = 0.0, tail_ev: float = 1.0, shift_ev: Array | float = 0.0
+) -> NDArray[np.complex128]:
+    """Fourier factor (P, n_fft // 2 + 1) of a Gaussian (P,), an exponential tail to higher losses, and a shift (P,)."""
+    omega = 2 * np.pi * np.fft.rfftfreq(n_fft, step_ev)
+    gauss = np.exp(-0.5 * (np.asarray(fwhm_ev)[:, None] * _FWHM_TO_SIGMA * omega) ** 2)
+    tail = 1 - tail_share + tail_share / (1 + 1j * omega * tail_ev)
+    return gauss * tail * np.exp(-1j * omega * np.atleast_1d(shift_ev)[:, None])
+
+
+def convolve(intensity: Array, factor: NDArray[np.complex128], n_fft: int) -> Array:
+    """Apply Fourier factors (P, F) to spectra (P, C); `n_fft` of twice C or more keeps the end away from the start."""
+    n = intensity.shape[-1]
+    return np.fft.irfft(np.fft.rfft(intensity, n_fft) * factor, n_fft)[..., :n]

@@ -1,0 +1,114 @@
+"""A library of stick spectra, drawn over a settings file's ranges: computed once, then mixed and broadened at will.
+
+`python -m mnflow.simulate.library mn` makes the shipped one anew.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.simulate.atom import ion
+from mnflow.simulate.files import whole_file
+from mnflow.simulate.multiplet import ChargeTransfer, Field, Sticks, absorption
+from mnflow.simulate.settings import Settings, Site, load
+
+SHIPPED = Path(__file__).with_name("sticks")
+STICK_EV = np.arange(-15.0, 30.0, 0.05)
+"""Energies (B,) that sticks are moved to, eV above the configurations' mean: finer than any lifetime."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Library:
+    """N stick spectra: strength (N, B) on `STICK_EV`, rows sum to 1; valence (N,) index of the class; foreign (N,) bool."""
+
+    strength: NDArray[np.float32]
+    valence: NDArray[np.int64]
+    foreign: NDArray[np.bool_]
+
+    def of(self, valence: int, foreign: bool = False) -> NDArray[np.float32]:
+        """The stick spectra (n, B) of one class."""
+        return self.strength[(self.valence == valence) & (self.foreign == foreign)]
+
+
+def draw(site: Site, rng: np.random.Generator) -> tuple[Field, ChargeTransfer | None]:
+    """One parameter set of a site."""
+    slater = rng.uniform(*site.slater)
+    field = Field(
+        ten_dq=rng.uniform(*site.ten_dq), ds=rng.uniform(*site.ds), dt=rng.uniform(*site.dt),
+        slater_dd=slater, slater_pd=slater + rng.uniform(-0.08, 0.08),
+    )  # fmt: skip
+    if site.delta is None:
+        return field, None
+    v_eg = rng.uniform(*site.v_eg)
+    transfer = ChargeTransfer(
+        delta=rng.uniform(*site.delta), u_dd_minus_u_pd=rng.uniform(*site.u_dd_minus_u_pd),
+        v_eg=v_eg, v_t2g=v_eg * rng.uniform(*site.v_t2g_share),
+    )  # fmt: skip
+    return field, transfer
+
+
+def binned(sticks: Sticks) -> NDArray[np.float32]:
+    """Sticks moved to `STICK_EV`, each shared by its two neighbours so that sums and centroids stay; sums to 1."""
+    step = STICK_EV[1] - STICK_EV[0]
+    position = np.clip((sticks.energy_ev - STICK_EV[0]) / step, 0, len(STICK_EV) - 1.001)
+    left = position.astype(int)
+    out = np.zeros(len(STICK_EV))
+    np.add.at(out, left, sticks.strength * (1 - (position - left)))
+    np.add.at(out, left + 1, sticks.strength * (position - left))
+    return (out / out.sum()).astype(np.float32)
+
+
+def compute(settings: Settings, progress: Progress = lambda line: None, limit: int | None = None) -> Library:
+    """The library of a settings file; `limit` entries a site at most. The same settings give the same library."""
+    strength, valence, foreign = [], [], []
+    for index, v in enumerate(settings.valence):
+        for j, (site, is_foreign) in enumerate([(s, False) for s in v.site] + [(s, True) for s in v.foreign_site]):
+            progress(f"sticks of {v.name}, {'foreign ' if is_foreign else ''}{site.kind}: {site.entries}")
+            rng = np.random.default_rng([settings.library_seed, index, j])
+            for _ in range(min(site.entries, limit or site.entries)):
+                strength.append(binned(absorption(ion(v.ion), *draw(site, rng))))
+                valence.append(index)
+                foreign.append(is_foreign)
+    return Library(np.array(strength), np.array(valence), np.array(foreign))
+
+
+def save(library: Library, path: Path) -> Path:
+    """Write a library; in half precision, three digits of a stick that is broadened later."""
+    with whole_file(path) as part:
+        strength = library.strength.astype(np.float16)
+        np.savez_compressed(part, strength=strength, valence=library.valence.astype(np.int8), foreign=library.foreign)
+    return path
+
+
+def read(path: Path) -> Library:
+    """Read what `save` wrote."""
+    with np.load(path, allow_pickle=False) as z:
+        return Library(z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"])
+
+
+def file_name(settings: Settings) -> str:
+    """Name of a library: the element, and a digest of all that the sticks depend on, so that none serves other settings."""
+    parts = (settings.library_seed, [(v.ion, v.site, v.foreign_site) for v in settings.valence])
+    return f"{settings.edge.element.lower()}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.npz"
+
+
+def library_for(settings: Settings, cache: Path, progress: Progress = lambda line: None) -> Library:
+    """The shipped library of these settings, else the one in the folder `cache`, which is computed if it is not there."""
+    name = file_name(settings)
+    for folder in (SHIPPED, cache):
+        if (folder / name).is_file():
+            return read(folder / name)
+    progress(f"computing the sticks of {settings.edge.element} once, into {cache / name}")
+    return read(save(compute(settings, progress), cache / name))
+
+
+if __name__ == "__main__":
+    chosen = load(Path(sys.argv[1]))
+    print(save(compute(chosen, print), SHIPPED / file_name(chosen)))

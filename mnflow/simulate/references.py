@@ -1,0 +1,55 @@
+"""The foreign laboratory: clean spectra of other instruments, from model parameters that the images never had."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.simulate import edge as physics
+from mnflow.simulate.files import write_table
+from mnflow.simulate.image import draw_single_scattering, grain_edge
+from mnflow.simulate.library import Library, library_for
+from mnflow.simulate.settings import Settings, load
+
+
+def simulate_references(out: Path, seed: int, settings: Path | None = None) -> Path:
+    """Write clean reference spectra as `<out>/<name>.csv` (energy_ev, intensity) and `<out>/manifest.csv`; returns the latter.
+
+    As many of every class as the settings ask for (10, 9 and 12 for Mn), in groups (publications) that share an offset
+    of the energy axis. Raises `InputError` for settings that cannot be used.
+    """
+    s, out = load(settings), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    library = library_for(s, out / "sticks")
+    rng = np.random.default_rng([seed, 1000])
+    rows = []
+    for index, valence in enumerate(s.valence):
+        for number in range(valence.references):
+            group = f"laboratory {number % 4 + 1}"
+            offset_ev = np.random.default_rng([seed, 1001, number % 4]).uniform(*s.foreign.offset_ev)
+            name = f"{valence.name.rstrip('+')}_{number + 1:02d}.csv"
+            energy_ev, intensity = reference(s, library, index, offset_ev, rng)
+            write_table(("energy_ev", "intensity"), zip(energy_ev.round(3), intensity.round(6), strict=True), out / name)
+            rows.append((name, valence.name, group))
+    return write_table(("file", "valence", "group"), rows, out / "manifest.csv")
+
+
+def reference(
+    s: Settings, library: Library, index: int, offset_ev: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One spectrum of class `index`: energy_ev (C,) and intensity (C,) from 0 to 1."""
+    foreign, valence = s.foreign, s.valence[index]
+    fine = np.arange(0, 90, 0.05) + np.mean(valence.l3_ev) - 30
+    edge = grain_edge(fine, s, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
+    thickness, n_fft = np.array([rng.uniform(*foreign.thickness)]), 2 * len(fine)
+    single = draw_single_scattering(s, len(fine), rng, fine[1] - fine[0])
+    factor = physics.response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))
+    edge = physics.convolve(edge[None], factor * physics.plural_factor(single, thickness, n_fft), n_fft)[0]
+    step = rng.uniform(*foreign.step_ev)
+    start = np.mean(valence.l3_ev) + offset_ev - rng.uniform(*foreign.pre_edge_ev)
+    energy_ev = np.arange(start, start + rng.uniform(*foreign.length_ev), step)
+    dispersion = 1 + rng.uniform(*s.instrument.dispersion_error)
+    true_ev = np.mean(valence.l3_ev) + (energy_ev - offset_ev - np.mean(valence.l3_ev)) * dispersion
+    intensity = np.interp(true_ev, fine, edge)
+    intensity += rng.uniform(*foreign.noise_share) * rng.standard_normal(len(intensity)) * intensity.max()
+    return energy_ev, (intensity - intensity.min()) / np.ptp(intensity)
