@@ -1,0 +1,124 @@
+"""What training adds to spectra: energy shifts, and PCA noise. Every function that draws takes a generator."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.preprocess import normalise
+from mnflow.valence import Edge
+
+MAX_SHIFT_EV = 5.0
+"""Largest energy shift that training draws and the shift test covers, in eV."""
+
+MAX_NOISE_SCALE = 5.0
+"""Largest factor on the noise that training draws and the noise test covers; 1 is the noise that was measured."""
+
+KEPT_COMPONENTS = 10
+"""Principal components taken for signal; what the others hold is taken for noise."""
+
+
+@dataclass(frozen=True)
+class PcaNoise:
+    """Principal components of a fold's training spectra, by which any spectrum is split into signal and noise.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (C,)
+    components : ndarray, shape (kept_components, C)
+    """
+
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+
+    def split(self, intensity: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Split spectra (N, C) into cleaned ones and the residual noise, each (N, C); their sum is the spectra."""
+        scores = (intensity - self.mean) @ self.components.T
+        cleaned = self.mean + scores @ self.components
+        return cleaned, intensity - cleaned
+
+
+def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPONENTS) -> PcaNoise:
+    """Find the signal's principal components in spectra (N, C) of one scale; give it training spectra only.
+
+    Raises
+    ------
+    InputError
+        If there are not more spectra and channels than components to keep.
+    """
+    if not 0 < kept_components < min(intensity.shape):
+        raise InputError(f"Cannot keep {kept_components} components of {intensity.shape[0]} spectra; expected 1 ... one fewer.")
+    mean = intensity.mean(axis=0, dtype=np.float64)
+    centred = intensity - mean
+    # The covariance (C, C) is smaller than the spectra; eigh sorts by increasing variance.
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    components = vectors[:, : -kept_components - 1 : -1].T
+    return PcaNoise(mean.astype(np.float32), np.ascontiguousarray(components, dtype=np.float32))
+
+
+def to_unit_range(intensity: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
+    """Scale wide spectra (N, C) so that each spans [0, 1] in the unshifted crop: thick pixels must not rule the components."""
+    window = intensity[:, edge.crop_start : edge.crop_start + edge.n_crop]
+    low = window.min(axis=1, keepdims=True)
+    span = window.max(axis=1, keepdims=True) - low
+    return (intensity - low) / (span + (span == 0))
+
+
+def max_shift_bins(edge: Edge, max_shift_ev: float = MAX_SHIFT_EV) -> int:
+    """`max_shift_ev` in channels (50 for Mn).
+
+    Raises
+    ------
+    InputError
+        If it is negative or leads out of the wide window.
+    """
+    bins = round(max_shift_ev / edge.dispersion_ev)
+    room = min(edge.crop_start, edge.n_wide - edge.n_crop - edge.crop_start)
+    if not 0 <= bins <= room:
+        raise InputError(f"Shifts of up to {max_shift_ev} eV do not fit: expected 0 ... {room * edge.dispersion_ev:g} eV.")
+    return bins
+
+
+def draw_shifts(rng: np.random.Generator, n: int, max_shift: int) -> NDArray[np.int64]:
+    """Draw `n` shifts in channels, every one of -max_shift ... max_shift as likely."""
+    return rng.integers(-max_shift, max_shift + 1, n)
+
+
+def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_SCALE) -> NDArray[np.float32]:
+    """Draw `n` factors on the noise, uniform in [0, max_scale)."""
+    return rng.uniform(0, max_scale, n).astype(np.float32)
+
+
+def crops(wide: NDArray[np.float32], shift_bins: NDArray[np.int64], edge: Edge) -> NDArray[np.float32]:
+    """Crop every wide spectrum (N, C) at its own shift and normalise: (N, n_crop)."""
+    windows = np.lib.stride_tricks.sliding_window_view(wide, edge.n_crop, axis=1)  # (N, starts, n_crop), a view
+    return normalise(windows[np.arange(len(wide)), edge.crop_start - shift_bins])
+
+
+def augment(
+    cleaned: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    edge: Edge,
+    rng: np.random.Generator,
+    max_shift: int,
+    max_scale: float = MAX_NOISE_SCALE,
+) -> NDArray[np.float32]:
+    """Draw one fresh training crop of every wide spectrum.
+
+    Parameters
+    ----------
+    cleaned : ndarray, shape (N, C)
+        Wide spectra; with noise augmentation only their signal.
+    noise : ndarray, shape (N, C), or None
+        Their residual noise, which is added times a factor drawn for each; None for no noise augmentation.
+    max_shift : int
+        Largest shift in channels; 0 for none.
+
+    Returns
+    -------
+    ndarray, shape (N, n_crop)
+        Normalised crops, in the order of the spectra.
+    """
+    wide = cleaned if noise is None else cleaned + draw_scales(rng, len(cleaned), max_scale)[:, None] * noise
+    return crops(wide, draw_shifts(rng, len(cleaned), max_shift), edge)

@@ -1,0 +1,147 @@
+"""Run a function on many items in parallel: on one-thread processes of this machine, or on any Dask cluster."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mnflow.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ONE_THREAD = {
+    "NPROC": "1",  # the size of XLA's own thread pool
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Environment of a worker: processes run in parallel, so a thread pool in each would only get in the others' way."""
+
+CONNECT_SECONDS = 10.0
+"""How long a Dask cluster may take to answer."""
+
+MAX_ATTEMPTS = 5
+"""How often work that was lost with its workers is sent again."""
+
+
+def run_parallel(
+    function: Callable[[Any, Item], Result],
+    shared: Any,
+    items: Sequence[Item],
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_result: Callable[[int, Result], Any] | None = None,
+) -> list[Result]:
+    """Call `function(shared, item)` for every item, in parallel processes.
+
+    A worker that is killed costs a retry of its unfinished items and nothing else.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by the workers.
+    shared : object
+        What all calls need; sent to every worker once.
+    items : sequence
+    workers : int, optional
+        Processes on this machine; None or 0 for one a core.
+    scheduler : str, optional
+        Address of a Dask cluster (tcp://...) to use instead.
+    on_result : callable, optional
+        Called with the item's place and its result, as soon as that is there.
+
+    Returns
+    -------
+    list
+        In the order of the items.
+
+    Raises
+    ------
+    InputError
+        If the cluster cannot be reached, or keeps losing its workers.
+    """
+    if not items:
+        return []
+    results: dict[int, Result] = {}
+    with _client(min(workers or os.cpu_count() or 1, len(items)), scheduler) as client:
+        for _ in range(MAX_ATTEMPTS):
+            left = [i for i in range(len(items)) if i not in results]
+            for i, result in _attempt(client, function, shared, items, left):
+                results[i] = result
+                if on_result is not None:
+                    on_result(i, result)
+            if len(results) == len(items):
+                return [results[i] for i in range(len(items))]
+    raise InputError(
+        f"{len(items) - len(results)} of {len(items)} tasks were lost with their workers {MAX_ATTEMPTS} times: "
+        "look at the workers' logs (is there enough memory?) and start again."
+    )
+
+
+def _attempt(
+    client: "Client", function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], left: Sequence[int]
+) -> Iterator[tuple[int, Result]]:
+    """Yield what arrives; what is lost together with all copies of `shared` is left out."""
+    from distributed import KilledWorker, as_completed
+
+    data = client.scatter(shared, broadcast=True, hash=False)
+    place = {client.submit(_call, function, data, items[i], pure=False): i for i in left}
+    for future in as_completed(place):
+        if future.status == "finished":
+            yield place[future], future.result()
+        elif future.status == "error" and not isinstance(future.exception(), KilledWorker):
+            future.result()  # raises what the function raised
+
+
+def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> Result:
+    """Make a worker that others started as single-threaded as ours, as far as its libraries are not loaded yet."""
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+    return function(shared, item)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator["Client"]:
+    """A client of the cluster at `scheduler`, or of a local one that ends with it."""
+    from distributed import Client
+
+    if scheduler:
+        with _connect(scheduler) as client:
+            yield client
+        return
+    from distributed import LocalCluster
+
+    backend = {"KERAS_BACKEND": os.environ["KERAS_BACKEND"]}
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, env=ONE_THREAD | backend
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _connect(scheduler: str) -> "Client":
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No Dask cluster answers at {scheduler} ({error}): start `dask scheduler` and `dask worker`, or use local."
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError as error:
+        client.close()
+        raise InputError(
+            f"The Dask cluster at {scheduler} has no workers: start some with `dask worker {scheduler}`."
+        ) from error
+    return client

@@ -1,0 +1,81 @@
+"""Training by Keras itself, for backends other than JAX: the same draws, nets and schedule as `mnflow.engine`, step by step."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow import models
+from mnflow.augment import draw_scales, draw_shifts
+from mnflow.plan import CURVES, Plan, Trained, momentum
+from mnflow.preprocess import normalise
+from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+
+
+def fit(
+    wide: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    labels: NDArray[np.int64],
+    n_train: int,
+    plan: Plan,
+    seed: tuple[int, ...],
+) -> Trained:
+    """Train one net from scratch; see `mnflow.engine.fit`."""
+    rng = np.random.default_rng(seed)
+    n_steps = -(-plan.draws * n_train // plan.batch_size)
+    net = _build(plan, rng, momentum(n_steps * plan.epochs))
+    test_crops = _crops(wide[n_train:], None if noise is None else noise[n_train:], plan, None)
+    curves = []
+    for epoch in range(plan.epochs):
+        batches = _batches(wide, noise, n_train, plan, rng)
+        metrics = np.zeros(2)
+        for i, (crops, index) in enumerate(batches):
+            net.optimizer.learning_rate = learning_rate(
+                plan.schedule, plan.peak_learning_rate, (epoch * n_steps + i) / (n_steps * plan.epochs)
+            )
+            found = net.train_on_batch(crops, labels[index], return_dict=True)
+            metrics = np.array([found["loss"], found["accuracy"]], dtype=float)  # Keras keeps the mean since the last reset
+        net.reset_metrics()
+        tested = net.test_on_batch(test_crops, labels[n_train:], return_dict=True)
+        net.reset_metrics()
+        curves.append([*metrics, float(tested["loss"]), float(tested["accuracy"])])
+    named = dict(zip(CURVES, np.asarray(curves, dtype=np.float32).T, strict=True))
+    return Trained(models.get_weights(net), named, np.asarray(net.predict_on_batch(test_crops)))
+
+
+def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
+    """The compiled net; Keras draws its weights and dropout from seeds of ours, not from a global one."""
+    net = models.build(plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None)
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.seed_generator = keras.random.SeedGenerator(int(rng.integers(2**31)))
+        elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense):
+            initial = keras.initializers.GlorotUniform(int(rng.integers(2**31)))
+            layer.kernel.assign(initial(layer.kernel.shape))
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = keep
+    adam = keras.optimizers.Adam(plan.peak_learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON)
+    net.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return net
+
+
+def _batches(
+    wide: NDArray[np.float32], noise: NDArray[np.float32] | None, n_train: int, plan: Plan, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Fresh crops (B, L) of an epoch, and which spectra they are of (B,); the last batch is filled up from the start."""
+    n_steps = -(-plan.draws * n_train // plan.batch_size)
+    order = np.resize(rng.permutation(plan.draws * n_train), n_steps * plan.batch_size) % n_train
+    for index in order.reshape(n_steps, plan.batch_size):
+        yield _crops(wide[index], None if noise is None else noise[index], plan, rng), index
+
+
+def _crops(
+    wide: NDArray[np.float32], noise: NDArray[np.float32] | None, plan: Plan, rng: np.random.Generator | None
+) -> NDArray[np.float32]:
+    """Normalised crops (B, L), drawn anew with a generator, and as they are without."""
+    shift = np.zeros(len(wide), dtype=np.int64) if rng is None else draw_shifts(rng, len(wide), plan.max_shift)
+    if noise is not None:
+        wide = wide + (noise if rng is None else draw_scales(rng, len(wide), plan.max_noise_scale)[:, None] * noise)
+    windows = np.lib.stride_tricks.sliding_window_view(wide, plan.n_channels, axis=1)
+    return normalise(windows[np.arange(len(wide)), plan.crop_start - shift])

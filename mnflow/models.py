@@ -1,0 +1,161 @@
+"""The paper's three nets in plain Keras: dense, conv_dense, and the fully convolutional fcn.
+
+Shapes are those of Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019), https://doi.org/10.1038/s41598-019-38482-1. Every net
+takes normalised crops (B, n_channels) and gives probabilities (B, n_classes).
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from mnflow.errors import InputError
+from mnflow.plan import ARCHITECTURES, POOL, Shape, Weights, block_lengths, resolve
+
+__all__ = [
+    "ARCHITECTURES",
+    "build",
+    "count_weights",
+    "feature_model",
+    "from_bytes",
+    "get_weights",
+    "load",
+    "to_bytes",
+    "with_weights",
+]
+
+
+def build(
+    arch: str,
+    n_classes: int = 3,
+    n_channels: int = 300,
+    dropout: float | None = None,
+    filters: Sequence[int] | None = None,
+    kernels: Sequence[int] | None = None,
+) -> keras.Model:
+    """Build one of the three nets, untrained.
+
+    Parameters
+    ----------
+    arch : str
+        Name in `ARCHITECTURES`.
+    n_classes, n_channels : int
+        Number of valences, and of channels of a crop.
+    dropout : float, optional
+        Share of values set to zero in training; the paper's if left out.
+    filters, kernels : sequence of int, optional
+        Filters and kernel length (in channels) of every block; the paper's if left out.
+
+    Returns
+    -------
+    keras.Model
+        (B, n_channels) normalised -> (B, n_classes) probabilities.
+
+    Raises
+    ------
+    InputError
+        See `resolve` and `block_lengths`.
+    """
+    shape = resolve(arch, dropout, filters, kernels)
+    block_lengths(shape, n_channels)
+    spectrum = keras.Input((n_channels,), name="spectrum")
+    x = _extractor(spectrum, shape, n_channels) if shape.filters else spectrum
+    x = _fully_convolutional_head(x, shape, n_classes) if arch == "fcn" else _dense_head(x, shape, n_classes)
+    return keras.Model(spectrum, x, name=arch)
+
+
+def _extractor(x: Any, shape: Shape, n_channels: int) -> Any:
+    """Blocks of [conv, ReLU, batch norm, average pool 2]: (B, 300) -> (B, 6, 12)."""
+    x = layers.Reshape((n_channels, 1), name="channels")(x)
+    for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
+        x = layers.Conv1D(filters, kernel, activation="relu", name=f"conv{i}")(x)
+        x = layers.BatchNormalization(name=f"norm{i}")(x)
+        x = layers.AveragePooling1D(POOL, name=f"pool{i}")(x)
+    return x
+
+
+def _dense_head(x: Any, shape: Shape, n_classes: int) -> Any:
+    """Hidden layers of [dense, ReLU, batch norm, dropout], then softmax."""
+    if shape.filters:
+        x = layers.Flatten(name="features")(x)  # (B, 6, 12) -> (B, 72)
+    for i, units in enumerate(shape.hidden, start=1):
+        x = layers.Dense(units, activation="relu", name=f"dense{i}")(x)
+        x = layers.BatchNormalization(name=f"dense_norm{i}")(x)
+        x = layers.Dropout(shape.dropout, name=f"dropout{i}")(x)
+    return layers.Dense(n_classes, activation="softmax", name="logits")(x)
+
+
+def _fully_convolutional_head(x: Any, shape: Shape, n_classes: int) -> Any:
+    """Dropout, 1x1 convolution to one map a class, mean over the energies, softmax."""
+    x = layers.Dropout(shape.dropout, name="dropout1")(x)
+    x = layers.Conv1D(n_classes, 1, name="logits")(x)  # (B, 6, 12) -> (B, 6, 3)
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    return layers.Softmax(name="probabilities")(x)
+
+
+def count_weights(model: keras.Model) -> int:
+    """Number of trainable weights."""
+    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+
+def feature_model(model: keras.Model) -> keras.Model:
+    """The feature extractor of a net with convolutions: (B, 300) -> (B, 72) in the paper's shape.
+
+    Raises
+    ------
+    InputError
+        For a net without convolutions.
+    """
+    pools = [layer for layer in model.layers if layer.name.startswith("pool")]
+    if not pools:
+        raise InputError(f"The net {model.name!r} has no feature extractor: choose conv_dense or fcn.")
+    return keras.Model(model.inputs, layers.Flatten()(pools[-1].output), name=f"{model.name}_features")
+
+
+def with_weights(model: keras.Model, weights: Weights) -> keras.Model:
+    """Put `weights` into `model`, layer by layer, and return it."""
+    for name, arrays in weights.items():
+        model.get_layer(name).set_weights(arrays)
+    return model
+
+
+def get_weights(model: keras.Model) -> Weights:
+    """The arrays of every layer with weights (random generators of dropout left out)."""
+    return {
+        layer.name: layer.get_weights() for layer in model.layers if layer.weights and not isinstance(layer, layers.Dropout)
+    }
+
+
+def to_bytes(model: keras.Model) -> bytes:
+    """The standard .keras file of `model`, as bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
+
+
+def from_bytes(content: bytes) -> keras.Model:
+    """The model in a .keras file's bytes (for prediction: not compiled; no code in the file is run)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return load(path)
+
+
+def load(path: str | os.PathLike[str]) -> keras.Model:
+    """Read a .keras file for prediction: not compiled, and in Keras's safe mode.
+
+    Raises
+    ------
+    InputError
+        If there is no readable .keras file.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a model that can be read ({error}): expected a .keras file of cv_train.") from error

@@ -1,0 +1,225 @@
+"""Train a net on every fold. No MLflow here: arrays go in, models, probabilities and learning curves come out."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow import augment, cluster
+from mnflow.errors import InputError
+from mnflow.folds import Fold
+from mnflow.plan import Plan, block_lengths, resolve
+from mnflow.schedule import SCHEDULES
+from mnflow.spectra import SpectrumSet
+from mnflow.valence import Edge
+
+if TYPE_CHECKING:
+    from mnflow.plan import Trained
+
+MAX_AUGMENTATION = 100
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a net is trained; the defaults were chosen on inner validation splits of simulated data (docs/scaling.md).
+
+    Attributes
+    ----------
+    arch : str
+        Name in `mnflow.models.ARCHITECTURES`.
+    augmentation : int
+        0: the spectra as they are. k: k crops of every training spectrum an epoch, each at a random shift, instead of it.
+    noise_augmentation : bool
+        Whether the noise of training spectra is scaled by a random factor.
+    epochs : int
+        Passes over the training spectra (each of k crops).
+    learning_rate : float
+        Adam's, at its peak.
+    schedule : str
+        One of `mnflow.schedule.SCHEDULES`.
+    dropout, filters, kernels
+        The paper's if None; see `mnflow.models.build`.
+    max_shift_ev, max_noise_scale, kept_components
+        See `mnflow.augment`.
+    """
+
+    arch: str = "fcn"
+    augmentation: int = 10
+    noise_augmentation: bool = False
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    schedule: str = "one_cycle"
+    seed: int = 0
+    dropout: float | None = None
+    filters: tuple[int, ...] | None = None
+    kernels: tuple[int, ...] | None = None
+    max_shift_ev: float = augment.MAX_SHIFT_EV
+    max_noise_scale: float = augment.MAX_NOISE_SCALE
+    kept_components: int = augment.KEPT_COMPONENTS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.augmentation <= MAX_AUGMENTATION:
+            raise InputError(f"Expected an augmentation of 0 (none) ... {MAX_AUGMENTATION} crops, got {self.augmentation}.")
+        if self.epochs < 1 or self.batch_size < 2:
+            raise InputError(f"Expected 1 epoch and a batch of 2 or more, got {self.epochs} and {self.batch_size}.")
+        if not self.learning_rate > 0 or self.schedule not in SCHEDULES:
+            raise InputError(
+                f"Expected a positive learning rate and one of the schedules {', '.join(SCHEDULES)}, "
+                f"got {self.learning_rate} and {self.schedule!r}."
+            )
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """A trained fold.
+
+    Attributes
+    ----------
+    fold : int
+        Number of the fold.
+    model : bytes
+        A standard .keras file; `mnflow.models.from_bytes` reads it.
+    accuracy : float
+        Share of the fold's test spectra that the net has right, after the last epoch.
+    probabilities : ndarray, shape (n_test, K)
+        Of the test spectra, in the fold's order.
+    curves : dict of str to ndarray, shape (epochs,)
+        Loss and accuracy of training and test spectra; those of the test spectra are for the record only.
+    seconds : float
+        Wall time of this fold.
+    """
+
+    fold: int
+    model: bytes
+    accuracy: float
+    probabilities: NDArray[np.float32]
+    curves: dict[str, NDArray[np.float32]] = field(repr=False)
+    seconds: float = 0.0
+
+
+def parse_augmentation(word: str) -> int:
+    """`none` or `kx` as the number of crops: 0 or k; raises `InputError` for anything else."""
+    number = "0x" if word == "none" else word
+    if not (number.endswith("x") and number[:-1].isdecimal() and int(number[:-1]) <= MAX_AUGMENTATION):
+        raise InputError(f"Expected an augmentation of none or 1x ... {MAX_AUGMENTATION}x, got {word!r}.")
+    return int(number[:-1])
+
+
+def train_folds(
+    spectra: SpectrumSet,
+    folds: Sequence[Fold],
+    settings: TrainSettings,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_fold: Callable[[FoldModel], Any] | None = None,
+) -> list[FoldModel]:
+    """Train the net of `settings` on every fold, folds in parallel, each on one thread.
+
+    Parameters
+    ----------
+    spectra : SpectrumSet
+        Labelled spectra on the edge's wide window.
+    folds : sequence of Fold
+        See `mnflow.folds.split`. Only training spectra are fitted, scaled or drawn from.
+    settings : TrainSettings
+    workers : int, optional
+        Worker processes on this machine; None or 0 for one a core. The results do not depend on it.
+    scheduler : str, optional
+        Address of a Dask cluster (tcp://...) to train on instead.
+    on_fold : callable, optional
+        Called with each `FoldModel` as soon as it is there, in any order.
+
+    Returns
+    -------
+    list of FoldModel
+        In the order of `folds`.
+
+    Raises
+    ------
+    InputError
+        If the settings do not fit the spectra, or the cluster cannot be reached.
+    """
+    make_plan(settings, spectra.edge)  # what is wrong with the settings is said before any worker starts
+    if spectra.intensity.shape[1] != spectra.edge.n_wide:
+        raise InputError(f"Training needs spectra of {spectra.edge.n_wide} channels, got {spectra.intensity.shape[1]}.")
+    models: dict[int, FoldModel] = {}
+
+    def receive(place: int, result: tuple["Trained", float]) -> None:
+        models[place] = _fold_model(spectra, folds[place], settings, *result)
+        if on_fold is not None:
+            on_fold(models[place])
+
+    jobs = [(fold, settings) for fold in folds]
+    cluster.run_parallel(train_fold, spectra, jobs, workers, scheduler, receive)
+    return [models[i] for i in range(len(folds))]
+
+
+def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["Trained", float]:
+    """Train one fold in this process; returns what was learned and the seconds that it took."""
+    fold, settings = job
+    start = time.perf_counter()
+    index = np.concatenate([fold.train, fold.test])
+    wide, noise = prepare(spectra, fold, settings)
+    arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], len(fold.train))
+    plan, seed = make_plan(settings, spectra.edge), (settings.seed, fold.number)
+    if os.environ["KERAS_BACKEND"] in ("jax", "numpy"):  # the numpy backend cannot train, and ours needs no Keras
+        from mnflow.engine import fit
+    else:
+        from mnflow.engine_keras import fit
+    return fit(*arguments, plan, seed), time.perf_counter() - start
+
+
+def prepare(
+    spectra: SpectrumSet, fold: Fold, settings: TrainSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Wide spectra of one scale, (N, C); parted into signal and noise for noise augmentation."""
+    wide = augment.to_unit_range(spectra.intensity, spectra.edge)
+    if not settings.noise_augmentation:
+        return wide, None
+    return augment.fit_noise(wide[fold.train], settings.kept_components).split(wide)
+
+
+def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
+    """Settings and edge as the numbers that the engines need.
+
+    Raises
+    ------
+    InputError
+        If a shift leads out of the wide window, or the net does not fit the crop.
+    """
+    shape = resolve(settings.arch, settings.dropout, settings.filters, settings.kernels)
+    block_lengths(shape, edge.n_crop)
+    max_shift = augment.max_shift_bins(edge, settings.max_shift_ev)
+    return Plan(
+        arch=settings.arch,
+        filters=shape.filters,
+        kernels=shape.kernels,
+        hidden=shape.hidden,
+        dropout=shape.dropout,
+        n_classes=len(edge.classes),
+        n_channels=edge.n_crop,
+        crop_start=edge.crop_start,
+        max_shift=max_shift if settings.augmentation else 0,
+        max_noise_scale=settings.max_noise_scale,
+        draws=max(settings.augmentation, 1),
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        peak_learning_rate=settings.learning_rate,
+        schedule=settings.schedule,
+    )
+
+
+def _fold_model(spectra: SpectrumSet, fold: Fold, settings: TrainSettings, trained: "Trained", seconds: float) -> FoldModel:
+    """Put the weights into a Keras model and save it."""
+    from mnflow import models
+
+    edge = spectra.edge
+    net = models.build(settings.arch, len(edge.classes), edge.n_crop, settings.dropout, settings.filters, settings.kernels)
+    accuracy = float((trained.probabilities.argmax(axis=1) == spectra.valence[fold.test]).mean())
+    content = models.to_bytes(models.with_weights(net, trained.weights))
+    return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds)
