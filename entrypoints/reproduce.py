@@ -1,0 +1,34 @@
+"""docs/reproduction.md: every claim of the paper, what it said, what the finished runs say, and a verdict."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnflow.options import execute, option
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where to write the document."""
+
+    out: str = option("docs/reproduction.md", "the Markdown file to write; it is logged to MLflow, too")
+
+
+def run(options: Options) -> str:
+    """Read all finished runs, write and log the document, and return the id of this step's run."""
+    from mnflow import tracking
+    from mnflow.report.page import write
+    from mnflow.reproduction.document import write_document
+    from mnflow.reproduction.evidence import collect
+
+    with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
+        evidence = collect()
+        path = write(write_document(evidence), Path(options.out))
+        own.file(path)
+        own.table(evidence.values, "evidence")
+        own.note(f"The paper's claims, judged by {len(evidence.values)} numbers of finished runs: see {path.name}.")
+    tracking.say(f"Written: {tracking.relative(path.resolve())}")
+    return own.id
+
+
+if __name__ == "__main__":
+    execute(Options, run)

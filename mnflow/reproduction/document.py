@@ -1,0 +1,89 @@
+"""docs/reproduction.md: every claim, what we measured, and a verdict; written by the `reproduce` entry point only."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mnflow.reproduction.claims import CLAIMS, QUESTIONS, Claim, Finding
+from mnflow.reproduction.evidence import Evidence, interval
+
+_HEAD = """\
+# The paper's claims, and what we measured
+
+Written by `mlflow run . -e reproduce`; do not edit by hand. The paper: Chatzidakis & Botton, *Towards calibration-invariant
+spectroscopy using deep learning*, Sci. Rep. 9, 2126 (2019), <https://doi.org/10.1038/s41598-019-38482-1>.
+
+Numbers are means over the folds' models, with the 95 % confidence interval in brackets (Student's t over folds and seeds; n is
+their number. The folds of one seed share training spectra, so true intervals are somewhat wider). {data} {seeds}
+"""
+
+_VERDICTS = """\
+A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or *does not hold*. The rule behind
+each was fixed before looking and stands in `mnflow/reproduction/claims.py`.
+"""
+
+
+def write_document(evidence: Evidence) -> str:
+    """The whole document as Markdown."""
+    data = "All spectra are simulated." if evidence.simulated else "The training spectra were acquired, not simulated."
+    seeds = sorted(set(evidence.values["seed"]))
+    parts = [
+        _HEAD.format(data=data, seeds=f"Seeds: {', '.join(map(str, seeds)) or 'none yet'}."),
+        "## What the paper says\n",
+        _VERDICTS,
+        _claims_table(CLAIMS, evidence, "the paper says"),
+        "## What a reader would ask\n",
+        _claims_table(QUESTIONS, evidence, "is it so that"),
+        "## All cross-validations\n",
+        _settings_table(evidence),
+    ]
+    return "\n".join(parts)
+
+
+def verdict(finding: Finding | None, simulated: bool) -> str:
+    """The word on a claim."""
+    if finding is None:
+        return "not measured yet"
+    if not finding.holds:
+        return "**does not hold**"
+    return "holds on simulated data only" if simulated and not finding.exact else "holds"
+
+
+def _claims_table(claims: Sequence[Claim], evidence: Evidence, heading: str) -> str:
+    rows = [(claim, claim.check(evidence)) for claim in claims]
+    return _table(
+        ("where", heading, "we measured", "verdict"),
+        [(c.where, c.says, f.measured if f else "-", verdict(f, evidence.simulated)) for c, f in rows],
+    )
+
+
+_QUANTITIES = {
+    "accuracy": "accuracy",
+    "shift/integrated": "mean over shifts",
+    "shift/worst": "worst shift",
+    "noise/5x": "5x noise",
+    "reference/accuracy_fold": "references",
+}
+
+
+def _settings_table(evidence: Evidence) -> str:
+    """A row for every setting that was run, nets and baselines."""
+    settings = evidence.values[["arch", "augmentation", "noise_augmentation", "folds"]].drop_duplicates()
+    rows = []
+    for arch, augmentation, noise, folds in sorted(
+        settings.itertuples(index=False), key=lambda s: (s[3], s[0], len(s[1]), *s[1:3])
+    ):
+        numbers = [evidence.pick(q, arch, augmentation, noise, folds) for q in _QUANTITIES]
+        name = f"{augmentation}{' + noise' if noise else ''}"
+        rows.append((arch, name, folds, *("-" if n.empty else _short(n) for n in numbers)))
+    return _table(("net or method", "augmentation", "folds", *_QUANTITIES.values()), rows) if rows else "None yet.\n"
+
+
+def _short(values: "pd.Series[float]") -> str:
+    i = interval(values)
+    return f"{i.mean:.1%} ± {i.high - i.mean:.1%}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"

@@ -1,0 +1,178 @@
+"""What the finished runs say, as one number for every fold of every cross-validation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run as MlflowRun
+from scipy import stats
+
+from mnflow import tracking
+from mnflow.report.tables import read_table
+
+RIPPLE_BINS = 16
+"""Period, in channels, at which five poolings by 2 let the accuracy under shift swing (2 ** 4, before the last pooling)."""
+
+FAR_EV = 3.0
+"""From this shift on, in either direction, a spectrum counts as far shifted."""
+
+_SETTING = ("arch", "augmentation", "noise_augmentation", "folds")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % confidence interval (Student's t over folds and seeds), as shares of 1."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%}, n = {self.n})"
+
+
+def interval(values: "pd.Series[float]") -> Interval:
+    """Mean and 95 % interval. The folds of one seed share training spectra, so that true intervals are somewhat wider."""
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return Interval(mean, mean, mean, n)
+    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All numbers: a row for every quantity of every fold.
+
+    Attributes
+    ----------
+    values : DataFrame
+        Columns `quantity`, `arch`, `augmentation`, `noise_augmentation`, `folds`, `seed`, `fold`, `value`.
+    counts : dict of str to int
+        Spectra of every class in the newest dataset.
+    simulated : bool
+        Whether all training data were simulated.
+    """
+
+    values: pd.DataFrame
+    counts: dict[str, int]
+    simulated: bool
+
+    def pick(
+        self, quantity: str, arch: str, augmentation: str = "none", noise: bool = False, folds: str = "stratified"
+    ) -> "pd.Series[float]":
+        """The numbers of one setting by (seed, fold); empty if it was not run."""
+        v = self.values
+        setting = (v["arch"] == arch) & (v["augmentation"] == augmentation) & (v["noise_augmentation"] == noise)
+        chosen = v[(v["quantity"] == quantity) & setting & (v["folds"] == folds)]
+        return chosen.set_index(["seed", "fold"])["value"].sort_index()
+
+    def difference(self, quantity: str, first: tuple[str, str], second: tuple[str, str]) -> "pd.Series[float]":
+        """First less second setting (arch, augmentation), fold by fold where both were run."""
+        return (self.pick(quantity, *first) - self.pick(quantity, *second)).dropna()
+
+
+def collect() -> Evidence:
+    """Read all finished cross-validations and baselines, the newest of every setting and seed, with their evaluations."""
+    rows, counts, simulated = [], {}, True
+    for run in _newest_runs():
+        known = {k: run.data.tags.get(k, "") for k in _SETTING} | {"seed": int(run.data.params.get("seed", "0"))}
+        known["noise_augmentation"] = known["noise_augmentation"] == "true"
+        rows += [{**known, "quantity": q, "fold": fold, "value": value} for q, fold, value in _numbers(run)]
+        table = read_table(run, "predictions")
+        if table is not None:
+            counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
+        simulated &= run.data.tags.get("dataset_source", "simulated").startswith("simulated")
+    columns = ["quantity", *_SETTING, "seed", "fold", "value"]
+    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated)
+
+
+def _newest_runs() -> list[MlflowRun]:
+    """The newest finished run of every setting and seed."""
+    query = "tags.`mnflow.step` {} and attributes.status = 'FINISHED'"
+    found: dict[tuple[str, ...], MlflowRun] = {}
+    for step in ("cv_train", "baseline"):
+        for run in tracking.search(query.format(f"= '{step}'")):
+            key = tuple(run.data.tags.get(k, "") for k in _SETTING)
+            found.setdefault((*key, run.data.params.get("seed", "0")), run)
+    return list(found.values())
+
+
+def _numbers(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
+    """(quantity, fold, value) of a cross-validation and its evaluations."""
+    predictions = read_table(run, "predictions")
+    if predictions is not None:
+        right = (predictions["truth"] == predictions["predicted"]).groupby(predictions["fold"]).mean()
+        yield from _rows("accuracy", right)
+        yield from _training(run, predictions["fold"].value_counts())
+    for found in _evaluations(run):
+        yield from _evaluation(found)
+
+
+def _evaluations(run: MlflowRun) -> list[MlflowRun]:
+    """The run itself (a baseline holds its evaluations), and the newest evaluation of every kind."""
+    newest = {"": run}
+    for found in tracking.search(f"tags.cv_run = '{run.info.run_id}' and attributes.status = 'FINISHED'"):
+        newest.setdefault(found.data.tags["mnflow.step"], found)
+    return list(newest.values())
+
+
+def _training(run: MlflowRun, tested: "pd.Series[int]") -> Iterator[tuple[str, int, float]]:
+    """Seconds for 100,000 spectra, and by how much the best epoch on the test fold beats the last.
+
+    `tested` holds the number of test spectra by fold: all others trained, each as often as augmentation says.
+    """
+    crops = max(1, int(run.data.tags.get("augmentation", "none").removesuffix("x").replace("none", "1")))
+    client = tracking.connect()
+    for child in tracking.children(run.info.run_id, status="FINISHED"):
+        fold, metrics = int(child.data.tags["fold"]), child.data.metrics
+        if "test_accuracy" in metrics:
+            curve = [
+                m.value for m in sorted(client.get_metric_history(child.info.run_id, "test_accuracy"), key=lambda m: m.step)
+            ]
+            yield "best_epoch_gain", fold, max(curve) - curve[-1]
+        if "cv/seconds" in metrics and "epochs" in run.data.params:
+            trained = int(run.data.params["epochs"]) * crops * (tested.sum() - tested[fold])
+            yield "seconds_per_100k", fold, 1e5 * metrics["cv/seconds"] / trained
+
+
+def _evaluation(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
+    shift, noise = read_table(run, "shift"), read_table(run, "noise")
+    if shift is not None:
+        yield from _shift_numbers(shift)
+    if noise is not None:
+        for scale in (1, 5):
+            at = noise[np.isclose(noise["scale"], scale)]
+            yield from _rows(f"noise/{scale}x", at.set_index("fold")["accuracy"])
+    for metric in ("reference/accuracy_fold", "tsne/agreement_inputs", "tsne/agreement_features"):
+        if metric in run.data.metrics:
+            for m in tracking.connect().get_metric_history(run.info.run_id, metric):
+                yield metric, m.step, m.value
+
+
+def _shift_numbers(table: pd.DataFrame) -> Iterator[tuple[str, int, float]]:
+    """From accuracy by shift and fold: on average, far off, at the worst channel, and how much it ripples."""
+    far = table[table["shift_ev"].abs() >= FAR_EV]
+    worst = table.groupby("shift_ev")["accuracy"].mean().idxmin()
+    yield from _rows("shift/integrated", table.groupby("fold")["accuracy"].mean())
+    yield from _rows("shift/far", far.groupby("fold")["accuracy"].mean())
+    yield from _rows("shift/worst", table[table["shift_ev"] == worst].set_index("fold")["accuracy"])
+    for fold, curve in table.sort_values("shift_ev").groupby("fold")["accuracy"]:
+        yield "shift/ripple", int(str(fold)), ripple(curve.to_numpy())
+
+
+def ripple(accuracy: np.ndarray, period: int = RIPPLE_BINS) -> float:
+    """Amplitude of the swing of a curve (S,) with this period: the Fourier component over whole periods about its middle."""
+    length = len(accuracy) // period * period
+    start = (len(accuracy) - length) // 2
+    middle = accuracy[start : start + length]
+    slope = np.polyval(np.polyfit(np.arange(length), middle, 2), np.arange(length))  # what falls off towards the ends
+    return float(2 * np.abs(np.exp(-2j * np.pi * np.arange(length) / period) @ (middle - slope)) / length)
+
+
+def _rows(quantity: str, by_fold: "pd.Series[Any]") -> Iterator[tuple[str, int, float]]:
+    for fold, value in by_fold.items():
+        yield quantity, int(str(fold)), float(value)

@@ -1,0 +1,123 @@
+"""The table of claims: numbers as they are logged, rules that can fail, and a document that says so."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from entrypoints import reproduce
+from mnflow import tracking
+from mnflow.reproduction import claims
+from mnflow.reproduction.document import verdict, write_document
+from mnflow.reproduction.evidence import Evidence, collect, interval, ripple
+
+NETS = ("dense", "conv_dense", "fcn")
+GOOD = {
+    ("accuracy", "none"): (0.995, 0.995, 0.995),
+    ("shift/integrated", "none"): (0.45, 0.5, 0.98),
+    ("shift/integrated", "1x"): (0.8, 0.85, 0.985),
+    ("shift/integrated", "10x"): (0.9, 0.95, 0.99),
+    ("shift/far", "none"): (0.33, 0.34, 0.9),
+    ("noise/5x", "10x"): (0.5, 0.6, 0.78),
+    ("reference/accuracy_fold", "none"): (0.4, 0.5, 1.0),
+    ("shift/ripple", "none"): (0.0, 0.0, 0.02),
+    ("shift/ripple", "10x"): (0.0, 0.0, 0.001),
+}
+
+
+def _evidence(simulated: bool = True, **changed: float) -> Evidence:
+    """Evidence as the paper has it, with the FCN's value of some quantities changed."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for (quantity, augmentation), values in GOOD.items():
+        for net, value in zip(NETS, values, strict=True):
+            mean = changed.get(quantity.replace("/", "_"), value) if net == "fcn" else value
+            for fold in range(10):
+                rows.append((quantity, net, augmentation, False, "stratified", 0, fold, mean + rng.normal(0, 0.001)))
+    columns = ["quantity", "arch", "augmentation", "noise_augmentation", "folds", "seed", "fold", "value"]
+    return Evidence(pd.DataFrame(rows, columns=columns), {"Mn2+": 448, "Mn3+": 765, "Mn4+": 788}, simulated)
+
+
+def _verdicts(evidence: Evidence) -> dict[str, str]:
+    return {c.says: verdict(c.check(evidence), evidence.simulated) for c in (*claims.CLAIMS, *claims.QUESTIONS)}
+
+
+def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
+    found = _verdicts(_evidence())
+    assert found["shifted, no augmentation: the FCN loses little"] == "holds on simulated data only"
+    assert found["the FCN at 10x beats convolutions + dense net at 10x"] == "holds on simulated data only"
+    assert found["the dense net has about 11,000 weights"] == "holds"
+    assert found["convolutions + dense net: about 1,100 weights"] == "**does not hold**"
+    assert found["five times the noise, trained with noise augmentation: more than 93 %"] == "not measured yet"
+    assert _verdicts(_evidence(simulated=False))["shifted, no augmentation: the FCN loses little"] == "holds"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "says"),
+    [
+        ("accuracy", 0.98, "no shift, no augmentation: all three nets are right in more than 99 %"),
+        ("shift_integrated", 0.8, "shifted, no augmentation: the FCN loses little"),
+        ("shift_integrated", 0.95, "the FCN at 10x beats convolutions + dense net at 10x"),
+        ("shift_integrated", 0.85, "the FCN without augmentation beats both others at 1x (mean over all shifts)"),
+        ("noise_5x", 0.95, "the same without noise augmentation: 78 %"),
+        ("reference_accuracy_fold", 0.8, "of spectra from other laboratories the FCN alone is right without augmentation"),
+        ("shift_ripple", 0.02, "accuracy under shift does not swing with a period of 16 channels"),
+    ],
+)
+def test_a_claim_can_fail(quantity: str, value: float, says: str) -> None:
+    assert _verdicts(_evidence(**{quantity: value}))[says] == "**does not hold**"
+
+
+def test_the_interval_is_students() -> None:
+    found = interval(pd.Series([0.9, 1.0, 0.95]))
+    assert found.mean == pytest.approx(0.95)
+    assert found.high - found.mean == pytest.approx(4.3027 * 0.05 / np.sqrt(3), rel=1e-4)
+    assert interval(pd.Series([0.9])).low == 0.9
+
+
+def test_ripple_is_the_amplitude_of_its_period_and_of_no_other() -> None:
+    channel = np.arange(101)
+    curve = 0.9 - 1e-5 * (channel - 50) ** 2
+    assert ripple(curve + 0.03 * np.cos(2 * np.pi * channel / 16)) == pytest.approx(0.03, rel=0.05)
+    assert ripple(curve + 0.03 * np.cos(2 * np.pi * channel / 8)) == pytest.approx(0, abs=0.002)
+
+
+def test_the_document_has_a_row_for_every_claim_and_setting() -> None:
+    text = write_document(_evidence())
+    for claim in (*claims.CLAIMS, *claims.QUESTIONS):
+        assert claim.says in text
+    assert "| fcn | none | stratified | 99.5% ± 0.1% | 98.0% ± 0.1% | - | - | 100.0% ± 0.1% |" in text
+    assert write_document(Evidence(_evidence().values[:0], {}, True)).count("not measured yet") > 10
+
+
+def test_evidence_is_read_from_runs(store: Path) -> None:
+    tags = tracking.tags_of("cv_train", "fcn", "10x", "stratified")
+    with tracking.step({**tags, "noise_augmentation": "false"}, "fcn 10x", {"seed": 3, "epochs": 2}) as run:
+        truth = ["Mn2+", "Mn3+"] * 4
+        predicted = ["Mn2+", "Mn3+"] * 3 + ["Mn3+", "Mn3+"]
+        run.table(pd.DataFrame({"fold": [0] * 4 + [1] * 4, "truth": truth, "predicted": predicted}), "predictions")
+        for fold in range(2):
+            with tracking.child(run, {"fold": str(fold)}, f"fold {fold}") as child:
+                child.curve("test_accuracy", [1, 2], [1.0, 0.75])
+                child.metrics({"cv/seconds": 0.8})
+    with tracking.step({**tags, "mnflow.step": "shift_eval", "cv_run": run.id}, "shift", {}) as own:
+        shift_ev = np.arange(-50, 51) / 10
+        rows = {
+            "fold": np.repeat([0, 1], 101),
+            "shift_ev": np.tile(shift_ev, 2),
+            "accuracy": np.tile(1 - np.abs(shift_ev) / 10, 2),
+        }
+        own.table(pd.DataFrame(rows), "shift")
+    evidence = collect()
+    assert evidence.counts == {"Mn2+": 4, "Mn3+": 4}
+    assert evidence.pick("accuracy", "fcn", "10x").to_dict() == {(3, 0): 1.0, (3, 1): 0.75}
+    assert evidence.pick("best_epoch_gain", "fcn", "10x").to_list() == [0.25, 0.25]
+    assert evidence.pick("seconds_per_100k", "fcn", "10x").to_list() == pytest.approx([1e5 * 0.8 / (2 * 10 * 4)] * 2)
+    assert evidence.pick("shift/worst", "fcn", "10x").to_list() == pytest.approx([0.5, 0.5])
+    assert evidence.pick("shift/far", "fcn", "10x").to_list() == pytest.approx([0.6, 0.6])
+
+    run_id = reproduce.run(reproduce.Options(out=str(store / "docs" / "reproduction.md")))
+    assert "| fcn | 10x | stratified |" in (store / "docs" / "reproduction.md").read_text()
+    with tracking.artifact(run_id, "tables/evidence.csv") as path:
+        assert len(pd.read_csv(path)) == len(evidence.values)
