@@ -19,6 +19,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from mnflow.environment import ROOT
 from mnflow.errors import InputError
@@ -84,7 +85,8 @@ def connect(
     InputError
         If the database cannot be opened.
     """
-    arguments: dict[str, Any] = {"pool_pre_ping": True}  # a database that was restarted is connected to again
+    # No connection is kept: a trial takes far longer than to connect, and a restarted database does no harm.
+    arguments: dict[str, Any] = {"poolclass": NullPool}
     if url.startswith("sqlite"):
         arguments["connect_args"] = {"timeout": 60}
 

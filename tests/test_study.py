@@ -1,0 +1,178 @@
+"""A study is resumed by name, shared by workers, and loses no trial when one of them dies."""
+
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import Trial, TrialState
+from services import postgres, process, wait_until
+
+from mnflow import study
+from mnflow.environment import ROOT
+from mnflow.errors import InputError
+
+TERMS = {"arch": "fcn", "epochs": 3}
+
+
+def opened(folder: Path, name: str = "s", terms: dict[str, Any] = TERMS) -> optuna.Study:
+    return study.open_study(name, study.connect(f"sqlite:///{folder}/studies.db"), ["maximize"], terms, {"x": 0.5}, seed=0)
+
+
+def parabola(trial: Trial) -> float:
+    return -((trial.suggest_float("x", 0, 1) - 0.3) ** 2)
+
+
+def test_a_study_starts_with_the_given_trial_and_is_resumed_by_name(tmp_path: Path) -> None:
+    study.run_trials(opened(tmp_path), parabola, 3)
+    again = opened(tmp_path)
+    study.run_trials(again, parabola, 5)
+    assert [t.number for t in study.settled(again)] == [0, 1, 2, 3, 4]
+    assert again.trials[0].params == {"x": 0.5}
+    assert len({t.params["x"] for t in again.trials}) == 5
+    study.run_trials(again, parabola, 5)  # has enough
+    assert len(again.trials) == 5
+    assert study.terms_of(study.load_study("s", f"sqlite:///{tmp_path}/studies.db")) == TERMS
+
+
+def test_one_worker_draws_the_same_trials_from_the_same_seed(tmp_path: Path) -> None:
+    drawn = []
+    for name in ("a", "b"):
+        found = opened(tmp_path, name)
+        study.run_trials(found, parabola, 4)
+        drawn.append([t.params["x"] for t in found.trials])
+    assert drawn[0] == drawn[1]
+
+
+def test_other_terms_are_refused(tmp_path: Path) -> None:
+    opened(tmp_path)
+    with pytest.raises(InputError, match="epochs=3 there, 4 here"):
+        opened(tmp_path, terms=TERMS | {"epochs": 4})
+
+
+def test_an_unknown_study_is_a_sentence_with_those_there_are(tmp_path: Path) -> None:
+    opened(tmp_path)
+    with pytest.raises(InputError, match="no study 'other', only s"):
+        study.load_study("other", f"sqlite:///{tmp_path}/studies.db")
+
+
+@pytest.mark.parametrize(
+    ("storage", "sentence"),
+    [
+        ("somewhere", "no database's address"),
+        ("mysql://host/db", "not in mysql"),
+        ("postgresql://me:secret@host/db", "holds a password"),
+    ],
+)
+def test_a_wrong_storage_is_a_sentence(storage: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        study.storage_url(storage)
+
+
+def test_a_storage_that_does_not_answer_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
+    with pytest.raises(InputError, match="cannot be opened"):
+        study.connect(f"sqlite:///{tmp_path}/no/such/folder.db")
+
+
+def test_the_storage_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(study.STORAGE_VARIABLE, "postgresql://me:secret@host/db")
+    assert study.storage_url() == "postgresql://me:secret@host/db"
+    monkeypatch.delenv(study.STORAGE_VARIABLE)
+    assert study.storage_url() == f"sqlite:///{ROOT / 'studies.db'}"
+
+
+def test_a_failed_trial_is_kept_and_the_search_goes_on(tmp_path: Path) -> None:
+    def objective(trial: Trial) -> float:
+        if trial.number == 1:
+            raise FloatingPointError("no number")
+        return parabola(trial)
+
+    found = opened(tmp_path)
+    study.run_trials(found, objective, 3)
+    assert [t.state.name for t in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert found.trials[1].user_attrs["error"] == "FloatingPointError: no number"
+
+
+def test_three_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
+    def objective(trial: Trial) -> float:
+        raise InputError("This never works.")
+
+    with pytest.raises(RuntimeError, match="3 trials failed one after the other, the last with: This never works"):
+        study.run_trials(opened(tmp_path), objective, 10)
+
+
+def test_an_interrupted_trial_is_queued_again(tmp_path: Path) -> None:
+    def objective(trial: Trial) -> float:
+        value = parabola(trial)
+        if trial.number == 1:
+            raise KeyboardInterrupt
+        return value
+
+    found = opened(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        study.run_trials(found, objective, 3)
+    study.run_trials(found, parabola, 3)
+    assert [t.state.name for t in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert found.trials[2].params == found.trials[1].params
+
+
+WORKER = """
+import os, sys, time
+from mnflow import study
+
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.set_user_attr("pid", os.getpid())
+    trial.report(x, 0)
+    if sys.argv[1] == "hang" and trial.number >= 4:
+        time.sleep(600)  # killed in here
+    time.sleep(0.2)
+    return x
+
+storage = study.connect(study.storage_url(), heartbeat_seconds=1, on_lost=lambda t: print("lost", t.number, flush=True))
+found = study.open_study("shared", storage, ["maximize"], {"arch": "fcn"}, {"x": 0.5}, seed=0)
+study.run_trials(found, objective, 12)
+"""
+
+
+def test_two_workers_on_postgresql_and_one_is_killed_in_mid_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    with postgres() as server, ExitStack() as workers:
+        server.create_database("studies")
+        for name, value in {
+            **server.environment,
+            "PYTHONPATH": str(ROOT),
+            study.STORAGE_VARIABLE: "postgresql:///studies",
+        }.items():
+            monkeypatch.setenv(name, value)
+        # Both start on the empty database together.
+        victim, survivor = (
+            workers.enter_context(process([sys.executable, "-c", WORKER, word], {}, log)) for word in ("hang", "work")
+        )
+        wait_until(lambda: _running(victim.pid), 120, "the victim's trial", log)
+        os.kill(victim.pid, signal.SIGKILL)
+        assert survivor.wait(120) == 0, log.read_text()
+        trials = study.load_study("shared").trials
+    assert Counter(t.state.name for t in trials) == {"COMPLETE": 12, "FAIL": 1}
+    (lost,) = (t for t in trials if t.state == TrialState.FAIL)
+    assert lost.user_attrs["pid"] == victim.pid
+    assert f"lost {lost.number}" in log.read_text()
+    complete = [t.params["x"] for t in trials if t.state == TrialState.COMPLETE]
+    assert complete.count(lost.params["x"]) == 1  # not lost
+    assert len(set(complete)) == 12  # nor any double
+    assert survivor.pid in {t.user_attrs["pid"] for t in trials if t.state == TrialState.COMPLETE}
+
+
+def _running(pid: int) -> bool:
+    """Whether the worker is in the trial that hangs."""
+    try:
+        trials = study.load_study("shared").trials
+    except InputError:
+        return False
+    return any(t.number >= 4 and t.state == TrialState.RUNNING and t.user_attrs.get("pid") == pid for t in trials)
