@@ -1,5 +1,28 @@
 """From raw spectra to what a net is trained on: background, resampling in eV, rejection, crop, normalisation."""
 
-from mnflow.preprocess.window import crop, crop_start, normalise
+from mnflow.preprocess.background import BACKGROUND_BINS, EdgePosition, fit_power_law, locate_edge, subtract_background
+from mnflow.preprocess.clusters import Clusters
+from mnflow.preprocess.pipeline import FATES, ImageReport, Preprocessed, PreprocessOptions, preprocess
+from mnflow.preprocess.resample import axis_ev, resampler
+from mnflow.preprocess.window import Placed, crop, crop_start, normalise, place_window
 
-__all__ = ["crop", "crop_start", "normalise"]
+__all__ = [
+    "BACKGROUND_BINS",
+    "FATES",
+    "Clusters",
+    "EdgePosition",
+    "ImageReport",
+    "Placed",
+    "PreprocessOptions",
+    "Preprocessed",
+    "axis_ev",
+    "crop",
+    "crop_start",
+    "fit_power_law",
+    "locate_edge",
+    "normalise",
+    "place_window",
+    "preprocess",
+    "resampler",
+    "subtract_background",
+]

@@ -1,0 +1,177 @@
+"""Which pixels are substrate and which are too thick: k-means, and a measured rule instead of the eye for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.preprocess.scan import FEATURE_EV, Scan
+
+Array = NDArray[np.float32]
+_L3 = slice(6, 11)  # bins -2 ... +3 eV around L3
+_EDGE = slice(5, 24)  # bins -3 ... +16 eV: both white lines
+_ABOVE = slice(22, 36)  # bins +14 ... +28 eV: above the white lines
+_ROUNDS = 8
+_SEED = 0  # of k-means' starts only: the clusters hardly depend on it, and a choice of data must not vary with a run's seed
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """One round of k-means in a class, for figures.
+
+    Attributes
+    ----------
+    step : str
+        "substrate", or "thick 1", "thick 2", ...
+    energy_ev : ndarray, shape (F,)
+        Energies relative to L3 in eV.
+    centres : ndarray, shape (K, F)
+        Cluster centres, ordered by their measure.
+    measure : ndarray, shape (K,)
+        Edge jump relative to the greatest (substrate), or intensity above the white lines over L3 (thick).
+    measure_name : str
+        What `measure` is.
+    sizes : ndarray, shape (K,)
+        Pixels in each cluster.
+    rejected : ndarray of bool, shape (K,)
+        Which were rejected.
+    """
+
+    step: str
+    energy_ev: NDArray[np.float64]
+    centres: Array
+    measure: NDArray[np.float64]
+    measure_name: str
+    sizes: NDArray[np.int64]
+    rejected: NDArray[np.bool_]
+
+
+def edge_features(scan: Scan) -> Array:
+    """Edge over background (N, F), scaled so that the file's strong pixels (90th percentile of L3) are 1.
+
+    The scale takes out dose and background ratio, which differ between files; it is never below the noise before the
+    edge, so that a file without any edge does not get one from its noise.
+    """
+    ratio = scan.features / scan.level[:, None]
+    good = ratio[scan.bad == 0]
+    if not len(good):
+        return ratio
+    strong = float(np.percentile(good[:, _L3].mean(axis=1), 90))
+    noise = float(np.std(good[:, : _L3.start - 2]))
+    return ratio / max(strong, 3 * noise, 1e-30)
+
+
+def shape_features(features: Array) -> Array:
+    """Shapes of edges (N, F): each divided by its mean over L3."""
+    return features / np.maximum(features[:, _L3].mean(axis=1), 1e-6)[:, None]
+
+
+def edge_jump(centres: Array) -> NDArray[np.float64]:
+    """Mean over L3 of centres (..., F)."""
+    return centres[..., _L3].mean(axis=-1).astype(np.float64)
+
+
+def plural_scattering(centres: Array) -> NDArray[np.float64]:
+    """Intensity 14 ... 28 eV above L3 over the mean of L3, of centres (..., F): plural scattering and broadening raise it."""
+    return centres[..., _ABOVE].mean(axis=-1).astype(np.float64) / np.maximum(edge_jump(centres), 1e-12)
+
+
+def kmeans(points: Array, k: int) -> NDArray[np.int64]:
+    """Cluster (N,) of each point (N, F), at most k clusters."""
+    from sklearn.cluster import KMeans  # here, not above: a served model imports this package and needs no clusters
+
+    k = min(k, len(np.unique(points, axis=0)))
+    return KMeans(k, n_init=4, random_state=_SEED).fit_predict(points).astype(np.int64)
+
+
+def _round(
+    step: str, points: Array, part: slice, k: int, measure: Callable[[Array], NDArray[np.float64]], name: str
+) -> tuple[Clusters, NDArray[np.int64]]:
+    """k-means on points[:, part]; clusters in the order of their measure, none rejected yet; and each point's cluster."""
+    label = kmeans(np.ascontiguousarray(points[:, part]), k)
+    centres = np.array([points[label == i].mean(axis=0) for i in range(label.max() + 1)])
+    order = np.argsort(measure(centres), kind="stable")
+    label, centres = np.argsort(order)[label], centres[order]
+    found = Clusters(
+        step, FEATURE_EV + 0.5, centres, measure(centres), name, np.bincount(label), np.zeros(len(centres), dtype=bool)
+    )  # fmt: skip
+    return found, label
+
+
+def reject_substrate(points: Array, rule: str, k: int, threshold: float) -> tuple[NDArray[np.bool_], list[Clusters]]:
+    """Which of N points are substrate.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, F)
+        `edge_features` of all good pixels of a class.
+    rule : str
+        "auto": clusters whose edge jump is below `threshold` times the greatest. "keep": none. A number n: the n
+        clusters of least jump.
+    k : int
+        Number of clusters.
+    threshold : float
+        See `rule`.
+
+    Returns
+    -------
+    tuple
+        Mask (N,), and the clusters for figures.
+    """
+    if rule == "keep" or len(points) < 2:
+        return np.zeros(len(points), dtype=bool), []
+    found, label = _round("substrate", points, _EDGE, k, edge_jump, "edge jump at L3, relative")
+    if rule == "auto":
+        found.rejected[:] = found.measure < threshold * found.measure.max()
+    else:
+        found.rejected[: _number(rule, len(found.measure), "substrate")] = True
+    return found.rejected[label], [found]
+
+
+def reject_thick(points: Array, rule: str, k: int, threshold: float) -> tuple[NDArray[np.bool_], list[Clusters]]:
+    """Which of N points are too thick.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, F)
+        `shape_features` of a class's pixels without substrate.
+    rule : str
+        "auto": again and again, split what is left into k clusters and reject those that scatter more than `threshold`
+        times as much above the white lines as the thinnest, until none does. "keep": none. A number n: the n
+        thickest clusters of one split.
+    k : int
+        Number of clusters of a split, 2 or more.
+    threshold : float
+        See `rule`.
+
+    Returns
+    -------
+    tuple
+        Mask (N,), and the clusters of every round for figures.
+    """
+    thick = np.zeros(len(points), dtype=bool)
+    rounds: list[Clusters] = []
+    for number in range(1, _ROUNDS + 1):
+        left = np.flatnonzero(~thick)
+        if rule == "keep" or len(left) < 2 * k or (rule != "auto" and rounds):
+            break
+        found, label = _round(
+            f"thick {number}", points[left], slice(None), k, plural_scattering, "above the white lines over L3"
+        )
+        rounds.append(found)
+        if rule == "auto":
+            found.rejected[:] = found.measure > found.measure[0] + threshold
+        elif n := _number(rule, len(found.measure), "thick"):
+            found.rejected[-n:] = True
+        if not found.rejected.any():
+            break
+        thick[left[found.rejected[label]]] = True
+    return thick, rounds
+
+
+def _number(rule: str, clusters: int, what: str) -> int:
+    if not rule.isdigit() or int(rule) >= clusters:
+        raise InputError(f"Option {what}: expected auto, keep or a number of clusters below {clusters}, got {rule!r}.")
+    return int(rule)
