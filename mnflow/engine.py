@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from mnflow.plan import CURVES, POOL, Plan, Trained, momentum
+from mnflow.plan import CURVES, FULLY_CONVOLUTIONAL, POOL, Plan, Trained, Weights, momentum
 from mnflow.preprocess import normalise
 from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
@@ -53,8 +53,8 @@ def initial_params(plan: Plan, rng: np.random.Generator) -> Params:
     width, length = 1, plan.n_channels
     for i, (filters, kernel) in enumerate(zip(plan.filters, plan.kernels, strict=True), start=1):
         add(f"conv{i}", f"norm{i}", kernel, width, filters)
-        width, length = filters, (length - kernel + 1) // POOL
-    if plan.arch == "fcn":
+        width, length = filters, (length - kernel + 1 - plan.smoothing) // POOL
+    if plan.arch in FULLY_CONVOLUTIONAL:
         add("logits", "", 1, width, plan.n_classes)
         return params
     width *= length
@@ -74,8 +74,13 @@ def convolve(x: Array, kernel: Array, bias: Array) -> Array:
     return y.reshape(n_out, length, -1) + bias[:, None, None]
 
 
-def average_pool(x: Array) -> Array:
-    """Mean of neighbouring pairs along L: (C, L, B) -> (C, L // 2, B); a last odd one is dropped."""
+def average_pool(x: Array, smoothing: int = 0) -> Array:
+    """Mean of neighbouring pairs along L: (C, L, B) -> (C, L // 2, B); a last odd one is dropped.
+
+    Before that, neighbours are averaged `smoothing` times, each of which takes one from L.
+    """
+    for _ in range(smoothing):
+        x = (x[:, 1:] + x[:, :-1]) / 2
     length = x.shape[1] // POOL
     return x[:, : length * POOL].reshape(x.shape[0], length, POOL, -1).mean(axis=2)
 
@@ -107,7 +112,7 @@ def _extract(params: Params, x: Array, plan: Plan, fixed: Moments | None, found:
         bias = bias + jnp.einsum("kcf,c->f", kernel, offset)  # the block before's normalisation, taken into the weights
         active = jax.nn.relu(convolve(x, kernel * scale[:, None], bias))
         scale, offset = _scale_and_offset(active, f"norm{i}", params, fixed, found)
-        x = average_pool(active)
+        x = average_pool(active, plan.smoothing)
     return x * scale[:, None, None] + offset[:, None, None]
 
 
@@ -123,7 +128,7 @@ def forward(
     if plan.filters:
         x = _extract(params, x[None], plan, fixed, found)  # (C, L', B)
     kernel, bias = params["logits"]
-    if plan.arch == "fcn":
+    if plan.arch in FULLY_CONVOLUTIONAL:
         x = _drop(x, plan.dropout, key, 0).mean(axis=1)  # the mean commutes with the 1x1 convolution
         return kernel[0].T @ x + bias[:, None], found
     if plan.filters:
@@ -294,6 +299,14 @@ def _initial_moments(params: Params) -> Moments:
     return Moments(jax.tree.map(jnp.zeros_like, norms), jax.tree.map(jnp.ones_like, norms))
 
 
+def collect(params: Params, moving: Moments) -> Weights:
+    """Weights and moving moments as Keras orders them in each layer."""
+    return {
+        name: [*arrays, moving.mean[name], moving.variance[name]] if "norm" in name else arrays
+        for name, arrays in params.items()
+    }
+
+
 def fit(
     wide: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
@@ -307,9 +320,5 @@ def fit(
     params = initial_params(plan, rng)
     key = jax.random.key(int(rng.integers(2**31)))
     state, curves, logits = jax.device_get(train(params, wide, noise, labels.astype(np.int32), n_train, key, plan))
-    weights = {
-        name: [*arrays, state.moving.mean[name], state.moving.variance[name]] if "norm" in name else arrays
-        for name, arrays in state.params.items()
-    }
     named = dict(zip(CURVES, curves.T, strict=True))
-    return Trained(weights, named, np.asarray(jax.nn.softmax(logits[:, n_train:], axis=0)).T)
+    return Trained(collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:], axis=0)).T)

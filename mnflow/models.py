@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 from mnflow.errors import InputError
-from mnflow.plan import ARCHITECTURES, POOL, Shape, Weights, block_lengths, resolve
+from mnflow.plan import ARCHITECTURES, FULLY_CONVOLUTIONAL, POOL, Shape, Weights, block_lengths, resolve
 
 __all__ = [
     "ARCHITECTURES",
@@ -38,7 +38,7 @@ def build(
     filters: Sequence[int] | None = None,
     kernels: Sequence[int] | None = None,
 ) -> keras.Model:
-    """Build one of the three nets, untrained.
+    """Build one of the nets, untrained.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def build(
     block_lengths(shape, n_channels)
     spectrum = keras.Input((n_channels,), name="spectrum")
     x = _extractor(spectrum, shape, n_channels) if shape.filters else spectrum
-    x = _fully_convolutional_head(x, shape, n_classes) if arch == "fcn" else _dense_head(x, shape, n_classes)
+    x = _fully_convolutional_head(x, shape, n_classes) if arch in FULLY_CONVOLUTIONAL else _dense_head(x, shape, n_classes)
     return keras.Model(spectrum, x, name=arch)
 
 
@@ -75,6 +75,8 @@ def _extractor(x: Any, shape: Shape, n_channels: int) -> Any:
     for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
         x = layers.Conv1D(filters, kernel, activation="relu", name=f"conv{i}")(x)
         x = layers.BatchNormalization(name=f"norm{i}")(x)
+        for j in range(1, shape.smoothing + 1):
+            x = layers.AveragePooling1D(2, strides=1, name=f"smooth{i}_{j}")(x)
         x = layers.AveragePooling1D(POOL, name=f"pool{i}")(x)
     return x
 

@@ -15,12 +15,17 @@ POOL = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """What makes up a net: blocks of convolution, hidden dense layers, and the share of values that dropout sets to zero."""
+    """What makes up a net: blocks of convolution, hidden dense layers, and the share of values that dropout sets to zero.
+
+    `smoothing` is how often neighbouring channels are averaged before each pooling: a low-pass filter, so that halving the
+    channels does not alias (https://arxiv.org/abs/1904.11486).
+    """
 
     filters: tuple[int, ...] = ()
     kernels: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
+    smoothing: int = 0
 
 
 _FILTERS, _KERNELS = (2, 2, 4, 8, 12), (9, 7, 7, 5, 3)
@@ -29,8 +34,12 @@ ARCHITECTURES: dict[str, Shape] = {
     "dense": Shape(hidden=(32, 32), dropout=0.5),
     "conv_dense": Shape(_FILTERS, _KERNELS, hidden=(8, 4)),
     "fcn": Shape(_FILTERS, _KERNELS, dropout=0.8),
+    "fcn_antialiased": Shape(_FILTERS, _KERNELS, dropout=0.8, smoothing=2),
 }
-"""The paper's nets; 10,915, 1,293 and 673 trainable weights."""
+"""The paper's nets; 10,915, 1,293 and 673 trainable weights. The fourth is the third with a filter before every pooling."""
+
+FULLY_CONVOLUTIONAL = ("fcn", "fcn_antialiased")
+"""Nets that end in a mean over the energies, not in dense layers."""
 
 
 def resolve(
@@ -51,6 +60,7 @@ def resolve(
         paper.kernels if kernels is None else tuple(kernels),
         paper.hidden,
         paper.dropout if dropout is None else float(dropout),
+        paper.smoothing,
     )
     if not 0 <= shape.dropout < 1:
         raise InputError(f"Dropout must lie in [0, 1), got {shape.dropout}.")
@@ -71,7 +81,7 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
     """
     lengths = [n_channels]
     for kernel in shape.kernels:
-        lengths.append((lengths[-1] - kernel + 1) // POOL)
+        lengths.append((lengths[-1] - kernel + 1 - shape.smoothing) // POOL)
     if lengths[-1] < 1:
         raise InputError(
             f"Spectra of {n_channels} channels are too short for kernels {shape.kernels}: use fewer or shorter ones."
@@ -92,6 +102,7 @@ class Plan:
     kernels: tuple[int, ...]
     hidden: tuple[int, ...]
     dropout: float
+    smoothing: int
     n_classes: int
     n_channels: int
     crop_start: int

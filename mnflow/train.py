@@ -201,6 +201,7 @@ def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
         kernels=shape.kernels,
         hidden=shape.hidden,
         dropout=shape.dropout,
+        smoothing=shape.smoothing,
         n_classes=len(edge.classes),
         n_channels=edge.n_crop,
         crop_start=edge.crop_start,
