@@ -26,6 +26,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, prepare_store
 from mnflow.errors import InputError
+from mnflow.plots import figure_data
 from mnflow.spectra import SpectrumSet
 
 NOT_APPLICABLE = "n/a"
@@ -39,6 +40,7 @@ _LARGEST_PARAMS = 100
 def connect() -> MlflowClient:
     """The client of the tracking store; makes sure within seconds that it answers and holds our experiment."""
     uri = default_tracking_uri()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each of many small files
     mlflow.set_tracking_uri(uri)
     if urlparse(uri).scheme in ("http", "https"):
         _ask_server(uri)
@@ -74,6 +76,9 @@ class Run:
     def tags(self, values: Mapping[str, Any]) -> None:
         connect().log_batch(self.id, tags=[RunTag(k, str(v)) for k, v in values.items()])
 
+    def rename(self, name: str) -> None:
+        connect().update_run(self.id, name=name)
+
     def note(self, text: str) -> None:
         """The description that the UI shows above a run."""
         self.tags({"mlflow.note.content": text})
@@ -93,8 +98,9 @@ class Run:
             connect().log_batch(self.id, metrics=metrics[i : i + _LARGEST_BATCH])
 
     def figure(self, figure: Figure, name: str) -> None:
-        """Log a figure as figures/NAME.png."""
+        """Log a figure as figures/NAME.png, and the numbers that it draws as figures/NAME.csv."""
         connect().log_figure(self.id, figure, f"figures/{name}.png")
+        connect().log_text(self.id, figure_data(figure).to_csv(index=False), f"figures/{name}.csv")
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """Log a table as tables/NAME.csv."""
@@ -150,7 +156,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
     resumed = os.environ.pop("MLFLOW_RUN_ID", None)
     if resumed:
         run = Run(resumed)
-        client.update_run(run.id, name=name)
+        run.rename(name)
     else:
         run = Run(client.create_run(_experiment_id(), run_name=name).info.run_id)
     with closing(run):
@@ -219,7 +225,7 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
             raise InputError(f"Run {run} is {found.info.status}, a FINISHED one is needed: wait for it, or run {step} again.")
         return found
     query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in wanted.items()) + " and attributes.status = 'FINISHED'"
-    runs = connect().search_runs([_experiment_id()], query, max_results=1, order_by=["attributes.start_time DESC"])
+    runs = search(query, limit=1)
     if not runs:
         described = ", ".join(f"{k}={v}" for k, v in tags.items())
         raise InputError(
@@ -228,10 +234,15 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
     return runs[0]
 
 
-def children(run_id: str) -> list[MlflowRun]:
-    """The nested runs of a run, oldest first."""
+def search(query: str, limit: int = 10_000) -> list[MlflowRun]:
+    """Runs of our experiment that match a query in MLflow's language, newest first."""
+    return list(connect().search_runs([_experiment_id()], query, max_results=limit, order_by=["attributes.start_time DESC"]))
+
+
+def children(run_id: str, status: str = "") -> list[MlflowRun]:
+    """The nested runs of a run (with this status), oldest first."""
     experiment = connect().get_run(run_id).info.experiment_id
-    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'" + (f" and attributes.status = '{status}'" if status else "")
     return list(connect().search_runs([experiment], query, max_results=1000, order_by=["attributes.start_time ASC"]))
 
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mnflow.errors import InputError
 
 
@@ -66,6 +69,16 @@ class Edge:
     def crop_start(self) -> int:
         """Channel of the wide window at which the unshifted crop begins (200 for Mn)."""
         return round((self.crop_ev[0] - self.wide_ev[0]) / self.dispersion_ev)
+
+    @property
+    def wide_axis_ev(self) -> NDArray[np.float64]:
+        """Energies of the wide window, (n_wide,), in eV."""
+        return np.asarray(self.wide_ev[0] + self.dispersion_ev * np.arange(self.n_wide))
+
+    @property
+    def crop_axis_ev(self) -> NDArray[np.float64]:
+        """Energies of the unshifted crop, (n_crop,), in eV."""
+        return np.asarray(self.crop_ev[0] + self.dispersion_ev * np.arange(self.n_crop))
 
     def label(self, name: str) -> int:
         """Index of a class name; raises `InputError` for an unknown one."""

@@ -4,12 +4,12 @@ from mnflow.plots.curves import learning_curves, noise_curves, shift_curves, shi
 from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
-from mnflow.plots.panels import cluster_centres, reference_spectra, spectra_per_class
+from mnflow.plots.panels import cluster_rounds, reference_spectra, spectra_per_class
 from mnflow.plots.study import parameter_importance, parameter_slices, pareto_front, study_history
 
 __all__ = [
     "activations",
-    "cluster_centres",
+    "cluster_rounds",
     "confusion",
     "embeddings",
     "figure_data",

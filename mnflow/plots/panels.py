@@ -1,14 +1,14 @@
 """Spectra as lines: per class (Fig. 2), references, the clusters that preprocessing chose from."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, styled, valence_colours
-from mnflow.preprocess import crop, normalise
+from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, sequence_colours, styled, valence_colours
+from mnflow.preprocess import Clusters, crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
 
 
@@ -63,34 +63,27 @@ def reference_spectra(
 
 
 @styled
-def cluster_centres(
-    energy_ev: ArrayLike, centres: Mapping[str, ArrayLike], kept: Mapping[str, Collection[int]], titles: Mapping[str, str]
-) -> Figure:
-    """The mean spectrum of every cluster that preprocessing chose from: kept ones drawn full, rejected ones dashed.
+def cluster_rounds(rounds: Sequence[Clusters]) -> Figure:
+    """The centres of every round of k-means in one class: kept clusters drawn full, rejected ones dashed.
 
-    Parameters
-    ----------
-    energy_ev : array (C,)
-    centres : mapping of str to array (K, C)
-        Cluster centres, by what was clustered (a class, a spectrum image).
-    kept : mapping of str to collection of int
-        Which rows of `centres` were kept.
-    titles : mapping of str to str
-        A title for a panel; its key if there is none.
+    The legend gives each cluster's pixels and the measure by which it was judged.
     """
-    columns = min(3, max(len(centres), 1))
-    rows = -(-len(centres) // columns)
-    figure = new_figure(2.2 * max(rows, 1))
-    panels = figure.subplots(max(rows, 1), columns, squeeze=False).ravel()
-    for axes, (name, lines) in zip(panels, centres.items(), strict=False):
-        axes.set_title(titles.get(name, name))
-        for i, line in enumerate(np.asarray(lines)):
-            good = i in kept.get(name, ())
-            style = {"color": "#1B1464", "ls": "-"} if good else {"color": "#B8860B", "ls": "--"}
-            axes.plot(np.asarray(energy_ev), to_unit(line), lw=1.1, label="kept" if good else "rejected", **style)
+    columns = min(3, max(len(rounds), 1))
+    rows = max(-(-len(rounds) // columns), 1)
+    figure = new_figure(2.5 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, found in zip(panels, rounds, strict=False):
+        axes.set_title(f"{found.step}: {found.measure_name}", fontsize=8)
+        shades = sequence_colours(len(found.centres))
+        for line, measure, size, rejected, colour in zip(
+            found.centres, found.measure, found.sizes, found.rejected, shades, strict=True
+        ):
+            label = f"{measure:.2f}, {size} pixels, {'rejected' if rejected else 'kept'}"
+            axes.plot(found.energy_ev, line, "--" if rejected else "-", color=colour, lw=1.2, label=label)
         energy_axis(axes)
-        _legend_once(axes)
-    for axes in panels[len(centres) :]:
+        axes.set_xlabel("energy above L3 / eV")
+        axes.legend(fontsize=6, loc="upper right", handlelength=2.5)
+    for axes in panels[len(rounds) :]:
         axes.set_visible(False)
     return figure
 
@@ -112,9 +105,3 @@ def energy_axis(axes: Axes) -> None:
 def _name_line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], text: str, colour: str) -> None:
     place = (float(x[-1]), float(y[-20:].mean()))
     axes.annotate(text, place, xytext=(5, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False)
-
-
-def _legend_once(axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    first = dict(zip(reversed(labels), reversed(handles), strict=True))
-    axes.legend(list(first.values()), list(first), loc="upper right", fontsize=7)

@@ -1,0 +1,73 @@
+"""Cross-validate one net with one augmentation: a parent run with a child for every fold; the folds' models are logged."""
+
+from dataclasses import dataclass
+
+from mnflow.options import execute, option
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train, on what, and how. Values that say `auto` are the net's own."""
+
+    arch: str = option("fcn", "dense, conv_dense or fcn")
+    augmentation: str = option("10x", "none, or 1x ... 10x: so many random energy shifts of each spectrum an epoch")
+    noise_augmentation: bool = option(False, "also scale the noise of the training spectra by 0 to 5, at random")
+    folds: str = option("stratified", "stratified (the paper's), or grouped: no spectrum image on both sides")
+    n_folds: int = option(10, "number of folds")
+    epochs: int = option(40, "passes over the training spectra; fixed in advance, never chosen on a test fold")
+    seed: int = option(0, "seed of folds, weights and everything that is drawn")
+    data: str = option("newest", "newest preprocess run, the id of one, or an .npz file; simulated if there is none")
+    workers: int = option(0, "processes that train folds in parallel; 0: one a core")
+    scheduler: str = option("local", "local, or the address of a Dask cluster (tcp://...)")
+
+
+def run(options: Options) -> str:
+    """Train the folds, log each as it is finished, and return the parent run's id."""
+    from tqdm import tqdm
+
+    from entrypoints.preprocess import find_or_make_dataset
+    from mnflow import cv, folds, tracking, train
+
+    tags = tracking.tags_of(cv.STEP, options.arch, options.augmentation, options.folds)
+    with tracking.step(tags, run_name(options), vars(options)) as run:
+        settings = train.TrainSettings(
+            arch=options.arch,
+            augmentation=train.parse_augmentation(options.augmentation),
+            noise_augmentation=options.noise_augmentation,
+            epochs=options.epochs,
+            seed=options.seed,
+        )
+        spectra, uri = find_or_make_dataset(options.data, run)
+        train.make_plan(settings, spectra.edge)
+        tags |= {"noise_augmentation": str(options.noise_augmentation).lower(), "dataset_digest": spectra.digest()}
+        run.tags({**tags, "dataset_uri": uri})
+        run.dataset(spectra, "training")
+        parts = folds.split(spectra, options.folds, options.n_folds, options.seed)
+        cv.log_folds(run, parts)
+        with tqdm(total=len(parts), desc=f"cv_train {options.arch} {options.augmentation}", unit="fold") as progress:
+
+            def keep(result: train.FoldModel) -> None:
+                cv.log_fold(run, result, tags)
+                progress.update()
+
+            results = train.train_folds(spectra, parts, settings, options.workers, _address(options.scheduler), keep)
+        found = cv.log_summary(run, results, parts, spectra)
+        run.note(
+            f"{run_name(options)}: {found['cv/accuracy_mean']:.4f} +- {found['cv/accuracy_std']:.4f} of the test spectra right, "
+            f"over {len(parts)} folds of {len(spectra)} spectra; {options.epochs} epochs each."
+        )
+    return run.id
+
+
+def run_name(options: Options) -> str:
+    """What the run is called in the UI, e.g. `fcn 10x + noise grouped`."""
+    noise = " + noise" if options.noise_augmentation else ""
+    return f"{options.arch} {options.augmentation}{noise} {options.folds}"
+
+
+def _address(scheduler: str) -> str | None:
+    return None if scheduler == "local" else scheduler
+
+
+if __name__ == "__main__":
+    execute(Options, run)

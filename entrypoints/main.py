@@ -1,0 +1,140 @@
+"""The whole path: simulate, preprocess, train three nets, evaluate them, and promote the best fully convolutional one."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from entrypoints import cv_train, noise_eval, preprocess, promote, reference_test, shift_eval, simulate, tsne
+from mnflow.errors import InputError
+from mnflow.options import execute, option
+
+if TYPE_CHECKING:
+    from mnflow.tracking import Run
+
+ARCHITECTURES = ("dense", "conv_dense", "fcn")
+SHOWN = {
+    "cv/accuracy_mean": "as they are",
+    "shift/integrated_accuracy": "shifted -5..+5 eV",
+    "shift/worst_accuracy": "worst shift",
+    "noise/accuracy_at_5x": "noise x 5",
+    "reference/accuracy_mean": "references, mean",
+    "reference/accuracy_vote": "references, vote",
+}
+"""Metrics of a CV run that the table at the end shows, and what it calls them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much of the paper to run."""
+
+    preset: str = option(
+        "quick", "quick: three nets at 10x, minutes; paper: the whole grid of nets and augmentations", ("quick", "paper")
+    )
+    seed: int = option(0, "seed of everything that is drawn")
+    scheduler: str = option("local", "local, or the address of a Dask cluster (tcp://...)")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The cross-validations of a preset: every net at every augmentation, with and without noise, for each kind of folds."""
+
+    augmentations: tuple[str, ...]
+    noise_augmentations: tuple[bool, ...]
+    folds: tuple[str, ...]
+    epochs: int
+    tsne_iterations: int
+
+
+PRESETS = {
+    "quick": Preset(("10x",), (False,), ("stratified",), epochs=12, tsne_iterations=500),
+    "paper": Preset(
+        augmentations=("none", *(f"{k}x" for k in range(1, 11))),
+        noise_augmentations=(False, True),
+        folds=("stratified", "grouped"),
+        epochs=cv_train.Options.epochs,
+        tsne_iterations=10_000,
+    ),
+}
+
+
+def run(options: Options) -> str:
+    """Run every step as a run of its own, show what came out, and return the id of the run that sums it up."""
+    from mnflow import tracking
+
+    preset = PRESETS[options.preset]
+    with tracking.step(tracking.tags_of("main", folds=",".join(preset.folds)), f"main {options.preset}", vars(options)) as own:
+        folder = f"data/simulated-{options.seed}"
+        simulate.run(simulate.Options(out=folder, seed=options.seed))
+        data = preprocess.run(preprocess.Options(source=folder))
+        cv_runs = [_cross_validate(options, preset, data, *cell) for cell in _cells(preset)]
+        fcn = [run_id for run_id, cell in zip(cv_runs, _cells(preset), strict=True) if cell[0] == "fcn"]
+        tsne.run(tsne.Options(run=fcn[-1], iterations=preset.tsne_iterations, seed=options.seed))
+        refused = _promote(options.seed)
+        _sum_up(own, cv_runs, refused)
+    return own.id
+
+
+def _cells(preset: Preset) -> list[tuple[str, str, bool, str]]:
+    """Net, augmentation, noise augmentation and folds of every cross-validation of a preset."""
+    return list(product(ARCHITECTURES, preset.augmentations, preset.noise_augmentations, preset.folds))
+
+
+def _cross_validate(options: Options, preset: Preset, data: str, arch: str, augmentation: str, noise: bool, folds: str) -> str:
+    """Train one cell and evaluate it; returns the id of its CV run."""
+    run_id = cv_train.run(
+        cv_train.Options(
+            arch=arch,
+            augmentation=augmentation,
+            noise_augmentation=noise,
+            folds=folds,
+            epochs=preset.epochs,
+            seed=options.seed,
+            data=data,
+            scheduler=options.scheduler,
+        )
+    )
+    shift_eval.run(shift_eval.Options(run=run_id))
+    noise_eval.run(noise_eval.Options(run=run_id))
+    reference_test.run(reference_test.Options(run=run_id, seed=options.seed))
+    return run_id
+
+
+def _promote(seed: int) -> str:
+    """Promote the best net; a gate that refuses it is a result too, and what it says is returned."""
+    try:
+        promote.run(promote.Options(seed=seed))
+    except InputError as refusal:
+        return str(refusal)
+    return ""
+
+
+def _sum_up(own: "Run", cv_runs: list[str], refused: str) -> None:
+    """Log and print the nets side by side, the alias that was set, and what to try next."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    from mnflow import registry, tracking
+
+    records = [tracking.connect().get_run(run_id) for run_id in cv_runs]
+    rows = [{"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in SHOWN.items()}} for r in records]
+    own.table(pd.DataFrame(rows), "summary")
+    for r in records:
+        own.metrics({f"{r.data.tags['arch']}/{key}": r.data.metrics[key] for key in SHOWN})
+    table = Table(title="Share of spectra whose valence is right")
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for row in rows:
+        table.add_row(*(v if isinstance(v, str) else f"{v:.4f}" for v in row.values()))
+    console = Console(width=110)
+    console.print(table)
+    version = registry.aliased(registry.CHAMPION)
+    console.print(f"Alias champion of {registry.MODEL}: " + (f"version {version.version}" if version else "not set"))
+    if refused:
+        console.print(refused)
+    console.print("Next:  make ui                                                   the runs, curves and figures")
+    console.print(f"       .venv/bin/mlflow models serve -m models:/{registry.MODEL}@champion     the served model")
+
+
+if __name__ == "__main__":
+    execute(Options, run)

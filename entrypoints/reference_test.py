@@ -1,0 +1,71 @@
+"""Spectra of other instruments, read by every fold's model of a finished cross-validation (the paper's Table 1)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from mnflow.options import execute, option
+
+if TYPE_CHECKING:
+    from mnflow.read import References
+    from mnflow.valence import Edge
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which cross-validation to test, and on what."""
+
+    run: str = option("newest", "id of a cv_train run, or newest")
+    arch: str = option("fcn", "with run=newest: the newest of this net, or any")
+    references: str = option(
+        "simulated", "simulated (a laboratory of other physics), a folder with manifest.csv, or a file of spectra"
+    )
+    seed: int = option(0, "seed of the simulated references")
+
+
+def run(options: Options) -> str:
+    """Test; log table, accuracies and figures here, and the accuracies of the default references on the CV run too."""
+    import numpy as np
+
+    from mnflow import cv, evaluate, plots, tracking
+    from mnflow.preprocess import normalise
+
+    with cv.evaluation("reference_test", options.run, arch=options.arch) as (own, finished):
+        own.params({"references": options.references, "seed": options.seed})
+        references = load_references(options.references, options.seed, finished.spectra.edge)
+        spectra, classes = references.spectra, finished.spectra.edge.classes
+        own.dataset(spectra, "reference")
+        probabilities = evaluate.predict(finished.models, normalise(spectra.intensity))  # (folds, N, K)
+        result = evaluate.reference_accuracy(probabilities, spectra.valence)
+        table = evaluate.reference_table(probabilities, references)
+        own.table(table, "references")
+        mean = probabilities.mean(axis=0)
+        own.figure(plots.reference_matrix(mean, spectra.name.tolist(), spectra.valence, classes), "references")
+        mixed = int((spectra.valence < 0).sum())
+        note = f"{finished.label} on {len(spectra)} references ({options.references}), {mixed} of them mixed and not counted"
+        if mixed < len(spectra):
+            own.curve("reference/accuracy_fold", np.arange(len(result.per_fold)), result.per_fold)
+            metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}
+            for target in (own, finished.run) if options.references == "simulated" else (own,):
+                target.metrics(metrics)
+            note += f": {result.mean:.4f} right on average over the folds' nets, {result.vote:.4f} by their vote"
+        own.note(note + ".")
+        tracking.say(note + ".")
+    return own.id
+
+
+def load_references(source: str, seed: int, edge: "Edge") -> "References":
+    """References from a folder or file, or simulated: an instrument and materials that training has not seen."""
+    from mnflow.read import read_references
+    from mnflow.simulate import simulate_references
+
+    if source != "simulated":
+        return read_references(Path(source), edge)
+    with TemporaryDirectory() as folder:
+        simulate_references(Path(folder), seed, Path(edge.element.lower()))
+        return read_references(Path(folder), edge)
+
+
+if __name__ == "__main__":
+    execute(Options, run)

@@ -1,0 +1,181 @@
+"""A cross-validation as the tracking store keeps it: written fold by fold while it runs, read again by the evaluations."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlparse
+
+import keras
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run as MlflowRun
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
+
+from mnflow import models, plots, tracking
+from mnflow.errors import InputError
+from mnflow.folds import Fold
+from mnflow.spectra import SpectrumSet
+from mnflow.train import FoldModel
+
+STEP = "cv_train"
+DATASET = "dataset/spectra.npz"
+"""Artifact of a preprocess run, and of a CV run whose data came from elsewhere."""
+
+_FOLDS = "cv/folds.json"
+_REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]  # given, since MLflow would take 20 s a model to infer them
+
+
+@dataclass(frozen=True)
+class FinishedCv:
+    """A finished cross-validation with all that an evaluation needs; `models` and `folds` are in the same order."""
+
+    record: MlflowRun
+    spectra: SpectrumSet
+    folds: list[Fold]
+    models: list[keras.Model]
+
+    @property
+    def run(self) -> tracking.Run:
+        """The CV run, to log to."""
+        return tracking.Run(self.record.info.run_id)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self.record.data.tags)
+
+    @property
+    def label(self) -> str:
+        """What the run is called in figures, e.g. `fcn 10x`."""
+        return f"{self.tags['arch']} {self.tags['augmentation']}"
+
+
+def log_dataset(run: tracking.Run, spectra: SpectrumSet) -> str:
+    """Keep a dataset as artifact of `run`; returns its address, `runs:/RUN_ID`."""
+    with TemporaryDirectory() as folder:
+        run.file(spectra.save(Path(folder) / Path(DATASET).name), str(Path(DATASET).parent))
+    return f"runs:/{run.id}"
+
+
+def load_dataset(uri: str) -> SpectrumSet:
+    """The dataset at `runs:/RUN_ID` (what `log_dataset` kept) or at a path of an .npz file."""
+    if uri.startswith("runs:/"):
+        with tracking.artifact(urlparse(uri).path.strip("/"), DATASET) as path:
+            return SpectrumSet.load(path)
+    return SpectrumSet.load(uri)
+
+
+def load_cv(record: MlflowRun) -> FinishedCv:
+    """Everything of a finished CV run, read back from its artifacts.
+
+    Raises
+    ------
+    InputError
+        If an artifact is missing, or the dataset is not the one that was trained on.
+    """
+    run_id, tags = record.info.run_id, record.data.tags
+    spectra = load_dataset(tags["dataset_uri"])
+    if spectra.digest() != tags["dataset_digest"]:
+        raise InputError(f"The dataset {tags['dataset_uri']} has changed since run {run_id} trained on it: run cv_train again.")
+    with tracking.artifact(run_id, _FOLDS) as path:
+        folds = [Fold(f["number"], np.array(f["train"]), np.array(f["test"])) for f in json.loads(path.read_text())]
+    nets = {int(child.data.tags["fold"]): _load_model(child) for child in tracking.children(run_id, status="FINISHED")}
+    missing = [f.number for f in folds if f.number not in nets]
+    if missing:
+        raise InputError(f"Run {run_id} lacks the models of the folds {missing}: run cv_train again.")
+    return FinishedCv(record, spectra, folds, [nets[f.number] for f in folds])
+
+
+def _load_model(fold: MlflowRun) -> keras.Model:
+    """The net of a fold's run: its .keras file, read without the flavor's loader, which would unpickle."""
+    if fold.outputs is None or not fold.outputs.model_outputs:
+        raise InputError(f"The run {fold.info.run_id} ({fold.info.run_name}) has no model: run cv_train again.")
+    model_id = fold.outputs.model_outputs[0].model_id
+    path = mlflow.artifacts.download_artifacts(f"models:/{model_id}", tracking_uri=mlflow.get_tracking_uri())
+    return models.load(Path(path) / "data" / "model.keras")
+
+
+@contextmanager
+def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run, FinishedCv]]:
+    """The run of an evaluation, and the finished CV run that it evaluates: `run` by its id, or the newest with these tags.
+
+    A tag `any` matches all.
+    """
+    with tracking.step(tracking.tags_of(step), step, {"run": run, **tags}) as own:
+        record = tracking.finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
+        finished = load_cv(record)
+        shared = {k: finished.tags[k] for k in ("arch", "augmentation", "folds", "noise_augmentation", "dataset_digest")}
+        own.tags({**shared, "cv_run": finished.run.id})
+        own.rename(f"{step} {finished.label}")
+        yield own, finished
+
+
+def log_folds(run: tracking.Run, folds: Sequence[Fold]) -> None:
+    """Log which spectra each fold trains and tests on."""
+    run.json([{"number": f.number, "train": f.train.tolist(), "test": f.test.tolist()} for f in folds], _FOLDS)
+
+
+def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:
+    """Log one trained fold as a nested run: its curves, its accuracy, and its model linked to both."""
+    with tracking.child(parent, {**tags, "mnflow.step": "fold", "fold": str(result.fold)}, f"fold {result.fold}") as run:
+        for key, values in result.curves.items():
+            run.curve(key, np.arange(1, len(values) + 1), values)
+        with mlflow.start_run(run_id=run.id):
+            net = models.from_bytes(result.model)
+            info = mlflow.keras.log_model(net, name="model", signature=_signature(net), pip_requirements=_REQUIREMENTS)
+        run.metrics({"cv/accuracy": result.accuracy, "cv/seconds": result.seconds}, model_id=info.model_id)
+
+
+def _signature(net: keras.Model) -> ModelSignature:
+    """Normalised crops (B, n_crop) in, probabilities (B, K) out."""
+    inputs, outputs = (
+        Schema([TensorSpec(np.dtype(np.float32), (-1, shape[-1]))]) for shape in (net.input_shape, net.output_shape)
+    )
+    return ModelSignature(inputs, outputs)
+
+
+def log_summary(run: tracking.Run, results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet) -> dict[str, Any]:
+    """Log what all folds say together, with every spectrum's prediction by the net that did not train on it."""
+    accuracy = np.array([r.accuracy for r in results])
+    metrics = {"cv/accuracy_mean": accuracy.mean(), "cv/accuracy_std": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0}
+    run.metrics(metrics)
+    table = prediction_table(results, folds, spectra)
+    run.table(table, "predictions")
+    classes = list(spectra.edge.classes)
+    run.figure(plots.confusion(confusion_matrix(table["truth"], table["predicted"], labels=classes), classes), "confusion")
+    run.figure(plots.learning_curves([r.curves for r in results]), "learning_curves")
+    return metrics
+
+
+def prediction_table(results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet) -> pd.DataFrame:
+    """One row a spectrum: fold, truth, prediction and probabilities of the net whose test spectra it belongs to."""
+    classes = np.array(spectra.edge.classes)
+    rows = []
+    for fold, result in zip(folds, results, strict=True):
+        known: dict[str, Any] = {
+            "spectrum": fold.test,
+            "name": spectra.name[fold.test],
+            "group": spectra.group[fold.test],
+            "fold": fold.number,
+            "truth": classes[spectra.valence[fold.test]],
+            "predicted": classes[result.probabilities.argmax(axis=1)],
+        }
+        rows.append(pd.DataFrame({**known, **_columns(result.probabilities, classes)}))
+    return pd.concat(rows).sort_values("spectrum", ignore_index=True)
+
+
+def _columns(probabilities: NDArray[Any], classes: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+    return {f"p({name})": probabilities[:, i] for i, name in enumerate(classes)}
+
+
+def curve_table(folds: Sequence[Fold], name: str, x: NDArray[Any], accuracy: NDArray[Any]) -> pd.DataFrame:
+    """A row for every fold and place of a curve, x (S,) and accuracy (F, S): what bands and intervals are made from."""
+    numbers = np.repeat([fold.number for fold in folds], len(x))
+    return pd.DataFrame({"fold": numbers, name: np.tile(x, len(folds)), "accuracy": accuracy.ravel()})
