@@ -28,29 +28,30 @@ def class_names(table: pd.DataFrame | None) -> list[str]:
 def references(table: pd.DataFrame | None, classes: list[str]) -> list[dict[str, Any]]:
     """Of every reference spectrum its name, true class (or -1), and mean probabilities."""
     columns = [f"p({name})" for name in classes]
-    if table is None or not {"name", "truth", *columns} <= set(table.columns):
+    if table is None or not {"name", "valence", *columns} <= set(table.columns):
         return []
-    rows = zip(table["name"], _labels(table["truth"], classes), table[columns].to_numpy(dtype=float), strict=True)
+    rows = zip(table["name"], _labels(table["valence"], classes), table[columns].to_numpy(dtype=float), strict=True)
     return [{"name": str(name), "truth": truth, "p": p.round(4).tolist()} for name, truth, p in rows]
 
 
 def embedding(table: pd.DataFrame | None, classes: list[str]) -> dict[str, dict[str, list[Any]]]:
     """Of every space the points with their class (or -1), whether they are references, and names."""
-    if table is None or not {"space", "x", "y", "truth", "kind", "name"} <= set(table.columns):
+    if table is None or not {"name", "set", "valence"} <= set(table.columns):
         return {}
-    return {str(space): _points(points, classes) for space, points in table.groupby("space", sort=False)}
+    spaces = [column.removesuffix("_x") for column in table.columns if column.endswith("_x")]
+    return {space: _points(table, space, classes) for space in spaces}
 
 
-def _points(table: pd.DataFrame, classes: list[str]) -> dict[str, list[Any]]:
-    is_reference = table["kind"] == "reference"
+def _points(table: pd.DataFrame, space: str, classes: list[str]) -> dict[str, list[Any]]:
+    is_reference = table["set"] == "reference"
     dots = table[~is_reference]
     step = -(-len(dots) // _MOST_POINTS) or 1
     kept = pd.concat([dots.iloc[::step], table[is_reference]])
     return {
-        "x": kept["x"].astype(float).round(3).tolist(),
-        "y": kept["y"].astype(float).round(3).tolist(),
-        "label": _labels(kept["truth"], classes),
-        "reference": (kept["kind"] == "reference").astype(int).tolist(),
+        "x": kept[f"{space}_x"].astype(float).round(3).tolist(),
+        "y": kept[f"{space}_y"].astype(float).round(3).tolist(),
+        "label": _labels(kept["valence"], classes),
+        "reference": (kept["set"] == "reference").astype(int).tolist(),
         "name": kept["name"].astype(str).tolist(),
     }
 

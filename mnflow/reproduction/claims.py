@@ -124,7 +124,7 @@ def _references(e: Evidence) -> Finding | None:
 
 
 def _embedding(e: Evidence) -> Finding | None:
-    inputs, features = (e.pick(f"tsne/agreement_{space}", "fcn", "10x") for space in ("inputs", "features"))
+    inputs, features = (e.pick(f"tsne/reference_agreement_{space}", "fcn", "10x") for space in ("input", "features"))
     found = _each({"inputs": inputs, "features": features}, bool)
     return None if found is None else Finding(found.measured, float(features.mean()) > float(inputs.mean()))
 

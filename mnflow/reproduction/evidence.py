@@ -85,9 +85,18 @@ def collect() -> Evidence:
         table = read_table(run, "predictions")
         if table is not None:
             counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
-        simulated &= run.data.tags.get("dataset_source", "simulated").startswith("simulated")
+        simulated &= _is_simulated(run)
     columns = ["quantity", *_SETTING, "seed", "fold", "value"]
     return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated)
+
+
+def _is_simulated(run: MlflowRun) -> bool:
+    """Whether the dataset of a run came out of the simulator, as the parameters of its preprocess run say."""
+    uri = run.data.tags.get("dataset_uri", "")
+    if not uri.startswith("runs:/"):
+        return False
+    preprocess = tracking.connect().get_run(uri.removeprefix("runs:/"))
+    return "simulated" in preprocess.data.params.get("source", "")
 
 
 def _newest_runs() -> list[MlflowRun]:
@@ -129,9 +138,9 @@ def _training(run: MlflowRun, tested: "pd.Series[int]") -> Iterator[tuple[str, i
     client = tracking.connect()
     for child in tracking.children(run.info.run_id, status="FINISHED"):
         fold, metrics = int(child.data.tags["fold"]), child.data.metrics
-        if "test_accuracy" in metrics:
+        if "test/accuracy" in metrics:
             curve = [
-                m.value for m in sorted(client.get_metric_history(child.info.run_id, "test_accuracy"), key=lambda m: m.step)
+                m.value for m in sorted(client.get_metric_history(child.info.run_id, "test/accuracy"), key=lambda m: m.step)
             ]
             yield "best_epoch_gain", fold, max(curve) - curve[-1]
         if "cv/seconds" in metrics and "epochs" in run.data.params:
@@ -147,7 +156,7 @@ def _evaluation(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
         for scale in (1, 5):
             at = noise[np.isclose(noise["scale"], scale)]
             yield from _rows(f"noise/{scale}x", at.set_index("fold")["accuracy"])
-    for metric in ("reference/accuracy_fold", "tsne/agreement_inputs", "tsne/agreement_features"):
+    for metric in ("reference/accuracy_fold", "tsne/reference_agreement_input", "tsne/reference_agreement_features"):
         if metric in run.data.metrics:
             for m in tracking.connect().get_metric_history(run.info.run_id, metric):
                 yield metric, m.step, m.value

@@ -11,6 +11,7 @@ from made_up import shift_curve, spectra
 from mnflow import plots
 from mnflow.plots import style
 from mnflow.preprocess import crop
+from mnflow.preprocess.clusters import Clusters
 from mnflow.spectra import UNLABELLED
 
 CLASSES = ("Mn2+", "Mn3+", "Mn4+")
@@ -20,6 +21,13 @@ AUGMENTATIONS = ["none", *(f"{k}x" for k in range(1, 11))]
 def _text(figure: mpl.figure.Figure) -> str:
     """All words that a figure shows."""
     return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
+
+
+def _clusters(step: str) -> Clusters:
+    """A round of k-means with one kept and one rejected cluster."""
+    energy_ev = np.arange(-10.0, 30.0)
+    centres = np.stack([0.1 * np.exp(-(energy_ev**2)), np.exp(-(energy_ev**2))]).astype(np.float32)
+    return Clusters(step, energy_ev, centres, np.array([0.1, 1.0]), "edge jump", np.array([5, 95]), np.array([True, False]))
 
 
 @cache
@@ -49,7 +57,7 @@ def _figures() -> dict[str, mpl.figure.Figure]:
         ),
         "embeddings": plots.embeddings(points, some.valence, references, truth, CLASSES),
         "activations": plots.activations({c: blocks for c in CLASSES}, (635.0, 665.0)),
-        "cluster_centres": plots.cluster_centres(some.energy_ev, {"SI 1": some.intensity[:3]}, {"SI 1": [1]}, {}),
+        "cluster_rounds": plots.cluster_rounds([_clusters("substrate"), _clusters("thick 1")]),
         "kept_maps": plots.kept_maps({"SI 1": rng.integers(0, 2, (4, 5)), "line": np.zeros(7, int)}, ["kept", "substrate"]),
         "study_history": plots.study_history(range(5), [0.7, 0.8, 0.6, 0.9, 0.85], [False, False, True, False, False]),
         "parameter_importance": plots.parameter_importance({"dropout": 0.7, "learning_rate": 0.3}),
@@ -88,7 +96,10 @@ def test_every_figure_is_written_and_gives_its_numbers() -> None:
         ("reference_spectra", ["mixed or unknown", "lab 11"]),
         ("embeddings", ["300 inputs", "72 features", "mixed reference"]),
         ("activations", ["input", "block 2", "energy loss / eV"]),
-        ("cluster_centres", ["kept", "rejected", "SI 1"]),
+        (
+            "cluster_rounds",
+            ["substrate: edge jump", "0.10, 5 pixels, rejected", "1.00, 95 pixels, kept"],
+        ),
         ("kept_maps", ["kept", "substrate", "SI 1"]),
     ],
 )

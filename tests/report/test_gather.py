@@ -26,7 +26,11 @@ def _cv(arch: str = "fcn", accuracy: float = 0.99, classes: str = "Mn2+ Mn3+ Mn4
         own.table(pd.DataFrame(rows, columns=["fold", "shift_ev", "accuracy"]), "shift")
     with tracking.step({**tracking.tags_of("reference_test", arch), "cv_run": run.id}, "reference_test", {}) as own:
         rows = [["lab 1", "Mn3+", 0.1, 0.8, 0.1], ["lab 2", "mixed", 0.5, 0.5, 0.0]]
-        own.table(pd.DataFrame(rows, columns=["name", "truth", *P]), "references")
+        own.table(pd.DataFrame(rows, columns=["name", "valence", *P]), "references")
+    with tracking.step({**tracking.tags_of("tsne", arch), "cv_run": run.id}, "tsne", {}) as own:
+        points = [["pixel 1", "acquired", "Mn2+", 0.5, 1.5, 3, 4], ["lab 2", "reference", "mixed", 1, 2, 3, 4]]
+        names = ["name", "set", "valence", "input_x", "input_y", "features_x", "features_y"]
+        own.table(pd.DataFrame(points, columns=names), "tsne")
     return run.id
 
 
@@ -43,6 +47,9 @@ def test_a_run_comes_with_its_evaluations(store: Path) -> None:
     assert curve["x_label"] == "energy shift / eV"
     assert run["references"][0] == {"name": "lab 1", "truth": 1, "p": [0.1, 0.8, 0.1]}
     assert run["references"][1]["truth"] == -1
+    points = {"x": [0.5, 1.0], "y": [1.5, 2.0], "label": [0, -1], "reference": [0, 1], "name": ["pixel 1", "lab 2"]}
+    assert run["embedding"]["input"] == points
+    assert list(run["embedding"]) == ["input", "features"]
 
 
 def test_newest_takes_the_last_run_of_every_setting(store: Path) -> None:

@@ -92,14 +92,16 @@ def test_the_document_has_a_row_for_every_claim_and_setting() -> None:
 
 
 def test_evidence_is_read_from_runs(store: Path) -> None:
-    tags = tracking.tags_of("cv_train", "fcn", "10x", "stratified")
+    with tracking.step(tracking.tags_of("preprocess"), "preprocess", {"source": "simulated"}) as data:
+        pass
+    tags = {**tracking.tags_of("cv_train", "fcn", "10x", "stratified"), "dataset_uri": f"runs:/{data.id}"}
     with tracking.step({**tags, "noise_augmentation": "false"}, "fcn 10x", {"seed": 3, "epochs": 2}) as run:
         truth = ["Mn2+", "Mn3+"] * 4
         predicted = ["Mn2+", "Mn3+"] * 3 + ["Mn3+", "Mn3+"]
         run.table(pd.DataFrame({"fold": [0] * 4 + [1] * 4, "truth": truth, "predicted": predicted}), "predictions")
         for fold in range(2):
             with tracking.child(run, {"fold": str(fold)}, f"fold {fold}") as child:
-                child.curve("test_accuracy", [1, 2], [1.0, 0.75])
+                child.curve("test/accuracy", [1, 2], [1.0, 0.75])
                 child.metrics({"cv/seconds": 0.8})
     with tracking.step({**tags, "mnflow.step": "shift_eval", "cv_run": run.id}, "shift", {}) as own:
         shift_ev = np.arange(-50, 51) / 10
@@ -110,6 +112,7 @@ def test_evidence_is_read_from_runs(store: Path) -> None:
         }
         own.table(pd.DataFrame(rows), "shift")
     evidence = collect()
+    assert evidence.simulated
     assert evidence.counts == {"Mn2+": 4, "Mn3+": 4}
     assert evidence.pick("accuracy", "fcn", "10x").to_dict() == {(3, 0): 1.0, (3, 1): 0.75}
     assert evidence.pick("best_epoch_gain", "fcn", "10x").to_list() == [0.25, 0.25]
