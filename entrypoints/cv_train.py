@@ -53,7 +53,7 @@ def run(options: Options) -> str:
             results = train.train_folds(spectra, parts, settings, options.workers, _address(options.scheduler), keep)
         found = cv.log_summary(run, results, parts, spectra)
         run.note(
-            f"{run_name(options)}: {found['cv/accuracy_mean']:.4f} +- {found['cv/accuracy_std']:.4f} of the test spectra right, "
+            f"{run_name(options)}: {found['cv/accuracy_mean']:.4f} +- {found['cv/accuracy_std']:.4f} of test spectra right, "
             f"over {len(parts)} folds of {len(spectra)} spectra; {options.epochs} epochs each."
         )
     return run.id

@@ -43,6 +43,8 @@ class Preset:
     folds: tuple[str, ...]
     epochs: int
     tsne_iterations: int
+    size: str = simulate.Options.size
+    n_folds: int = cv_train.Options.n_folds
 
 
 PRESETS = {
@@ -64,7 +66,7 @@ def run(options: Options) -> str:
     preset = PRESETS[options.preset]
     with tracking.step(tracking.tags_of("main", folds=",".join(preset.folds)), f"main {options.preset}", vars(options)) as own:
         folder = f"data/simulated-{options.seed}"
-        simulate.run(simulate.Options(out=folder, seed=options.seed))
+        simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed))
         data = preprocess.run(preprocess.Options(source=folder))
         cv_runs = [_cross_validate(options, preset, data, *cell) for cell in _cells(preset)]
         fcn = [run_id for run_id, cell in zip(cv_runs, _cells(preset), strict=True) if cell[0] == "fcn"]
@@ -87,6 +89,7 @@ def _cross_validate(options: Options, preset: Preset, data: str, arch: str, augm
             augmentation=augmentation,
             noise_augmentation=noise,
             folds=folds,
+            n_folds=preset.n_folds,
             epochs=preset.epochs,
             seed=options.seed,
             data=data,

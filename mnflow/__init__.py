@@ -4,5 +4,7 @@ import os
 
 # Keras reads its backend once, at import: JAX trains fastest on a CPU. Set KERAS_BACKEND to choose another.
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# MLflow's Keras flavor imports TensorFlow, which greets everyone with lines about missing GPUs.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"

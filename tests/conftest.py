@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,23 +27,37 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def store(_empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A fresh tracking store in a temporary folder that is also the working directory."""
+@contextmanager
+def _store(database: Path, folder: Path) -> Iterator[Path]:
     import mlflow
 
     from mnflow import tracking
 
-    shutil.copy(_empty_database, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    # The copied database names the first one's artifact folder: an experiment of its own keeps artifacts in tmp_path.
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
-    tracking.connect.cache_clear()
-    tracking.connect().create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri())
-    yield tmp_path
-    tracking.connect.cache_clear()
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    shutil.copy(database, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        # The copied database names the first one's artifact folder: an experiment of its own keeps artifacts in `folder`.
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
+        tracking.connect.cache_clear()
+        tracking.connect().create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
+        yield folder
+        tracking.connect.cache_clear()
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(_empty_database: Path, tmp_path: Path) -> Iterator[Path]:
+    """A fresh tracking store in a temporary folder that is also the working directory."""
+    with _store(_empty_database, tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def module_store(_empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same for all tests of a file."""
+    with _store(_empty_database, tmp_path_factory.mktemp("module")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,112 @@
+"""The whole path on few spectra and few epochs: every entry point runs, and what it promises is in the tracking store."""
+
+from collections.abc import Iterator
+from functools import partialmethod
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run as MlflowRun
+
+from entrypoints import cv_train, main, noise_eval, preprocess, reference_test, shift_eval, tsne
+from mnflow import cv, tracking
+from mnflow.errors import InputError
+
+SMALL = main.Preset(("2x",), (False,), ("stratified",), epochs=2, tsne_iterations=250, size="quick", n_folds=3)
+
+
+@pytest.fixture(scope="module")
+def finished(module_store: Path) -> Iterator[MlflowRun]:
+    """One run of `main` with a small preset."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(main.PRESETS, "quick", SMALL)
+        yield tracking.connect().get_run(main.run(main.Options()))
+
+
+STEPS = ("simulate", "preprocess", "cv_train", "shift_eval", "noise_eval", "reference_test", "tsne")
+
+
+def newest(step: str, **tags: str) -> MlflowRun:
+    return tracking.finished_run(step, **tags)
+
+
+@pytest.mark.usefixtures("finished")
+class TestAfterMain:
+    """What is in the store after the main job."""
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_every_step_has_a_finished_run_with_the_four_tags(self, step: str) -> None:
+        tags = newest(step).data.tags
+        assert {"mnflow.step", "arch", "augmentation", "folds"} <= set(tags)
+        assert "mlflow.note.content" in tags
+
+    @pytest.mark.parametrize("arch", ["dense", "conv_dense", "fcn"])
+    def test_a_cv_run_carries_all_the_numbers_of_its_evaluations(self, arch: str) -> None:
+        run = newest("cv_train", arch=arch)
+        assert set(main.SHOWN) <= set(run.data.metrics)
+        children = tracking.children(run.info.run_id)
+        assert [c.info.run_name for c in children] == [f"fold {k}" for k in sorted(int(c.data.tags["fold"]) for c in children)]
+        assert len(children) == SMALL.n_folds
+        folds = np.array([c.data.metrics["cv/accuracy"] for c in children])
+        assert run.data.metrics["cv/accuracy_mean"] == pytest.approx(folds.mean())
+        assert run.data.metrics["cv/accuracy_std"] == pytest.approx(folds.std(ddof=1))
+
+    def test_curves_have_integer_steps_in_mev_and_percent(self) -> None:
+        run_id = newest("cv_train", arch="fcn").info.run_id
+        shift = tracking.connect().get_metric_history(run_id, "shift/accuracy")
+        assert sorted(m.step for m in shift) == list(range(-5000, 5001, 100))
+        noise = tracking.connect().get_metric_history(run_id, "noise/accuracy")
+        assert sorted(m.step for m in noise) == list(range(0, 501, 25))
+        at_5x = next(m.value for m in noise if m.step == 500)
+        assert newest("cv_train", arch="fcn").data.metrics["noise/accuracy_at_5x"] == at_5x
+
+    def test_a_cv_run_can_be_read_again_with_models_folds_and_data(self) -> None:
+        record = newest("cv_train", arch="fcn")
+        loaded = cv.load_cv(record)
+        assert sorted(np.concatenate([f.test for f in loaded.folds]).tolist()) == list(range(len(loaded.spectra)))
+        with tracking.artifact(record.info.run_id, "tables/predictions.csv") as path:
+            table = pd.read_csv(path)
+        accuracy = (table["truth"] == table["predicted"]).groupby(table["fold"]).mean().mean()
+        assert accuracy == pytest.approx(record.data.metrics["cv/accuracy_mean"])
+
+    def test_main_sums_the_three_nets_up(self, finished: MlflowRun) -> None:
+        with tracking.artifact(finished.info.run_id, "tables/summary.csv") as path:
+            summary = pd.read_csv(path)
+        assert [name.split()[0] for name in summary["run"]] == ["dense", "conv_dense", "fcn"]
+
+    def test_evaluations_refuse_a_run_of_another_step(self) -> None:
+        other = newest("preprocess").info.run_id
+        for entry in (shift_eval, noise_eval, reference_test, tsne):
+            with pytest.raises(InputError, match="is of the step preprocess, a cv_train run is needed"):
+                entry.run(entry.Options(run=other))
+
+    def test_a_failed_step_is_a_failed_run_that_says_why(self) -> None:
+        with pytest.raises(InputError, match="Unknown net 'resnet'"):
+            cv_train.run(cv_train.Options(arch="resnet"))
+        runs = tracking.connect().search_runs([tracking._experiment_id()], "tags.arch = 'resnet'")
+        assert [r.info.status for r in runs] == ["FAILED"]
+        assert "expected one of dense, conv_dense, fcn" in runs[0].data.tags["mnflow.error"]
+
+    def test_one_class_cannot_be_trained_on(self, tmp_path: Path) -> None:
+        spectra = cv.load_dataset(newest("cv_train").data.tags["dataset_uri"])
+        path = spectra.select(spectra.valence == 0).save(tmp_path / "one.npz")
+        with pytest.raises(InputError, match="Training needs spectra of all of"):
+            cv_train.run(cv_train.Options(data=str(path)))
+
+    def test_a_dataset_that_changed_since_is_refused(self, tmp_path: Path) -> None:
+        record = newest("cv_train", arch="dense")
+        tracking.Run(record.info.run_id).tags({"dataset_digest": "0" * 16})
+        with pytest.raises(InputError, match="has changed since run"):
+            shift_eval.run(shift_eval.Options(run=record.info.run_id))
+
+
+def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from entrypoints import simulate
+
+    monkeypatch.setattr(simulate.Options, "__init__", partialmethod(simulate.Options.__init__, size="quick"))
+    with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
+        spectra, uri = preprocess.find_or_make_dataset("newest", run)
+    assert uri == f"runs:/{newest('preprocess').info.run_id}"
+    assert spectra.digest() == newest("preprocess").data.tags["dataset_digest"]
+    assert (store / "data" / "simulated" / "manifest.csv").is_file()
