@@ -1,4 +1,4 @@
-"""Register the best fully convolutional net of the finished cross-validations, and make it the champion if it passes the gate."""
+"""Register the best fully convolutional net that was cross-validated; if it passes the gate, it becomes the champion."""
 
 from dataclasses import dataclass, fields
 
@@ -10,7 +10,7 @@ from mnflow.options import execute, option
 class Options:
     """Which cross-validation to promote, and what it must show; or go back to the champion before."""
 
-    run: str = option("best", "id of a cv_train run, or best: the best evaluated fcn on the newest data")
+    run: str = option("best", "id of a cv_train run, or best: the best evaluated fully convolutional net on the newest data")
     rollback: bool = option(False, "true: make the previous champion the champion again, and do nothing else")
     seed: int = option(0, "seed of the shifts and the noise of the held-out spectra")
     min_cv_accuracy: float = option(Gate.min_cv_accuracy, "gate: accuracy of the folds on spectra as they are")

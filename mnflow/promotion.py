@@ -10,12 +10,10 @@ from mnflow import calibrate, cv, models, registry, tracking
 from mnflow.cv import FinishedCv
 from mnflow.errors import InputError
 from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Comparison, Gate, compare
+from mnflow.plan import FULLY_CONVOLUTIONAL
 from mnflow.preprocess.resample import axis_ev
 from mnflow.serve.net import from_keras
 from mnflow.serve.predictor import Predictor
-
-CHAMPION_ARCH = "fcn"
-"""Only this net is judged for champion: the others do not survive a shift."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,9 @@ class Measured:
 
 
 def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int) -> str:
-    """Register the net of a finished CV run; if it is an FCN that passes the gate, make it the champion. Returns a note.
+    """Register the net of a finished CV run, make it the champion if it may be, and return a note.
+
+    It may be if it is fully convolutional and passes the gate.
 
     Raises
     ------
@@ -44,13 +44,13 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int) -> str:
     run.metrics(measured.metrics)
     tags = measured.finished.tags
     run.tags({k: tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")} | {"cv_run": record.info.run_id})
-    eligible = tags["arch"] == CHAMPION_ARCH
+    eligible = tags["arch"] in FULLY_CONVOLUTIONAL  # the others do not survive a shift
     comparison = beside_champion(measured) if eligible else None
     if eligible:
         _pass(gate, measured, comparison)
     version = _register(run, measured, comparison)
     if not eligible:
-        return f"Version {version} of {registry.MODEL} is registered. A {tags['arch']} net cannot become champion: only an fcn can."
+        return f"Version {version} of {registry.MODEL} is registered; only a fully convolutional net can become champion."
     last = registry.promote(version)
     beside = f"; {comparison}" if comparison else ""
     replaced = f" in place of version {last}, now `previous`{beside}" if last else ""
@@ -131,12 +131,12 @@ def card(measured: Measured, comparison: Comparison | None) -> str:
     rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in measured.metrics.items())
     beside = f"\n\nBeside the last champion: {comparison}." if comparison else ""
     return (
-        f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by {len(finished.models)} fold models "
-        f"({finished.label}, {finished.tags['folds']} folds) whose probabilities are averaged.\n\n"
-        "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any calibration off by a few eV, "
-        f"background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; {finished.spectra.source}; digest "
-        f"{finished.tags['dataset_digest']}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
+        f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by {len(finished.models)} fold "
+        f"models ({finished.label}, {finished.tags['folds']} folds) whose probabilities are averaged.\n\n"
+        "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any calibration off by a few "
+        f"eV, background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; {finished.spectra.source}; "
+        f"digest {finished.tags['dataset_digest']}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
         "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random shifts of up to 5 eV "
-        "and up to five times the noise. A mixture of valences is read as what it resembles most: look at `mean_valence` and the "
-        f"flags. Not for other elements, nor for spectra without the {edge.element} edge."
+        "and up to five times the noise. A mixture of valences is read as what it resembles most: look at `mean_valence` and "
+        f"the flags. Not for other elements, nor for spectra without the {edge.element} edge."
     )

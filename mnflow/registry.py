@@ -21,6 +21,7 @@ from mnflow import tracking
 from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, mlflow_environment, register_environment
 from mnflow.errors import InputError
 from mnflow.gate import MEASURED_BEFORE
+from mnflow.plan import FULLY_CONVOLUTIONAL
 from mnflow.serve.predictor import Predictor
 
 MODEL = EXPERIMENT
@@ -36,7 +37,7 @@ _SERVED_WITH = ("mlflow", "numpy", "scipy", "pydantic", "fastapi", "uvicorn")
 
 
 def candidate(run: str) -> MlflowRun:
-    """The cv_train run to promote: by its id, or (`best`) the best finished FCN on the data of the newest one.
+    """The cv_train run to promote: by its id, or (`best`) the best fully convolutional one on the newest data.
 
     Raises
     ------
@@ -47,13 +48,18 @@ def candidate(run: str) -> MlflowRun:
         record = tracking.finished_run("cv_train", run)
         _ask_for_evaluations([record])
         return record
-    newest = tracking.finished_run("cv_train", arch="fcn")
+    newest = tracking.finished_run("cv_train")
     digest = newest.data.tags["dataset_digest"]
-    records = tracking.connect().search_runs(
-        [newest.info.experiment_id],
-        "tags.`mnflow.step` = 'cv_train' and tags.arch = 'fcn' and attributes.status = 'FINISHED' "
-        f"and tags.dataset_digest = '{digest}'",
-    )
+    query = f"tags.`mnflow.step` = 'cv_train' and attributes.status = 'FINISHED' and tags.dataset_digest = '{digest}'"
+    records = [
+        r
+        for r in tracking.connect().search_runs([newest.info.experiment_id], query, max_results=1000)
+        if r.data.tags["arch"] in FULLY_CONVOLUTIONAL
+    ]
+    if not records:
+        raise InputError(
+            "No finished cv_train run of a fully convolutional net on the newest data: `mlflow run . -e cv_train` makes one."
+        )
     complete = _ask_for_evaluations(records)
     return max(complete, key=lambda r: float(np.mean([r.data.metrics[k] for k in SELECTED_BY])))
 

@@ -19,10 +19,14 @@ def edge_shape(energy_ev: NDArray[np.float64], valence: Any = 0, l3_ev: float = 
     return np.asarray(l3 + l2 + 0.12 * step)
 
 
-def spectra(n: int = 60, noise: float = 0.01, seed: int = 0, edge: Edge = MN) -> SpectrumSet:
-    """`n` spectra of all classes in turn, in six groups."""
+COARSE = Edge("Mn", MN.classes, MN.charges, wide_ev=(630.0, 670.0), crop_ev=(638.0, 660.0), dispersion_ev=0.2)
+"""The same edge in 200 and 110 channels: what is tested with it costs less."""
+
+
+def spectra(n: int = 60, noise: float = 0.01, seed: int = 0, edge: Edge = MN, n_groups: int = 6) -> SpectrumSet:
+    """`n` spectra of all classes in turn, in groups in turn (each of one class, if there are 3, 6, 9 ... groups)."""
     rng = np.random.default_rng(seed)
     energy_ev = axis_ev(edge.wide_ev[0], edge.n_wide, edge.dispersion_ev)
     valence = np.arange(n) % len(edge.classes)
     intensity = edge_shape(energy_ev, valence) + noise * rng.normal(size=(n, edge.n_wide))
-    return SpectrumSet(energy_ev, intensity, valence, np.array([f"image {i % 6}" for i in range(n)]), edge, "made up")
+    return SpectrumSet(energy_ev, intensity, valence, np.array([f"image {i % n_groups}" for i in range(n)]), edge, "made up")

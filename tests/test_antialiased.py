@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from made_up_spectra import spectra
 
-from mnflow import engine, models
+from mnflow import engine_nets as engine
+from mnflow import models
 from mnflow.folds import split
 from mnflow.plan import ARCHITECTURES, block_lengths
 from mnflow.train import TrainSettings, make_plan, train_fold

@@ -21,7 +21,7 @@ class Spectrum(BaseModel):
 
 
 class Answer(BaseModel):
-    """What is said of one spectrum; see `mnflow.serve.answer.answer`. The field `class` is a Python keyword, hence the alias."""
+    """What is said of one spectrum; see `mnflow.serve.answer.answer`. `class` is a Python keyword, hence the alias."""
 
     valence: str | None = Field(None, alias="class")
     probabilities: dict[str, float] | None = None

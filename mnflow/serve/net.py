@@ -1,7 +1,7 @@
 """The trained nets without Keras: an ensemble's forward pass in numpy, quick to start, to load and to call.
 
-Every net of `mnflow.models` becomes a chain of `Step`s. Batch normalisation and the half of average pooling are linear, so
-they are folded into the weights of the step that follows. Arrays carry the fold models on their first axis (F); a test
+Every net of `mnflow.models` becomes a chain of `Step`s. Batch normalisation is linear, so it is folded into the weights of
+the step that follows. Arrays carry the fold models on their first axis (F); a test
 holds the outputs equal to Keras's.
 """
 
@@ -34,8 +34,10 @@ class Step:
     bias : ndarray, shape (F, c_out)
     relu : bool
         Whether negative outputs become zero.
-    pool : int
-        Neighbours that are summed afterwards; 1 for none.
+    taps : tuple of float
+        Weights of the neighbours that pooling joins afterwards; (1,) for none.
+    stride : int
+        Channels between the neighbourhoods that pooling joins.
     before : str
         What happens to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over L.
     """
@@ -43,7 +45,8 @@ class Step:
     weight: Floats
     bias: Floats
     relu: bool = False
-    pool: int = 1
+    taps: tuple[float, ...] = (1.0,)
+    stride: int = 1
     before: str = ""
 
 
@@ -51,8 +54,8 @@ class Step:
 class _Layer:
     """A step made ready for inputs of one length.
 
-    `matrices` (pool, F, width, group * c_out) take `width` neighbouring inputs to a group of pooled outputs at once, one
-    matrix for each of the neighbours that pooling sums, so that the sum runs over whole arrays.
+    `matrices` (taps, F, width, group * c_out) take `width` neighbouring inputs to a group of pooled outputs at once, one
+    matrix for each of the neighbours that pooling joins, so that the sum runs over whole arrays.
     """
 
     step: Step
@@ -71,10 +74,16 @@ class Net:
     layers: tuple[_Layer, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        length, layers = self.n_channels, []
+        length, channels, layers = self.n_channels, 1, []
         for step in self.steps:
-            layers.append(_ready(step, 1 if step.before else length))
-            length = layers[-1].n_out
+            if step.before:
+                length, channels = 1, channels * (length if step.before == "flatten" else 1)
+            if step.weight.shape[2] != channels or step.weight.shape[1] + len(step.taps) - 1 > length:
+                raise InputError(
+                    f"A step with weights {step.weight.shape} cannot follow {length} positions of {channels} channels."
+                )
+            layers.append(_ready(step, length))
+            length, channels = layers[-1].n_out, step.weight.shape[3]
         object.__setattr__(self, "layers", tuple(layers))
 
     @property
@@ -116,22 +125,26 @@ def softmax(logits: Any) -> Any:
 
 def _ready(step: Step, length: int) -> _Layer:
     """Lay out a step for inputs of `length` positions; outputs that pooling would drop are not computed."""
-    n_out = (length - step.weight.shape[1] + 1) // step.pool
+    n_out = (length - step.weight.shape[1] + 1 - len(step.taps)) // step.stride + 1
     group = next(g for g in _GROUPS if n_out % g == 0)
-    return _Layer(step, n_out, group, _banded(step, group), np.tile(step.bias, group)[:, None, :])
+    bias = np.multiply.outer(np.array(step.taps, dtype=np.float32), np.tile(step.bias, group)[:, None, :])  # (taps, F, 1, group * c_out)
+    return _Layer(step, n_out, group, _banded(step, group), bias)
 
 
 def _banded(step: Step, group: int) -> Floats:
-    """The matrices of a `_Layer`.
+    """The matrices of a `_Layer`; a tap's weight may pass the ReLU that follows, since it is positive.
 
     They hold zeros, but turn thousands of products with a handful of columns into one that a processor does quickly.
     """
     folds, kernel, c_in, c_out = step.weight.shape
-    width = group * step.pool + kernel - 1
-    matrices = np.zeros((step.pool, folds, width, c_in, group, c_out), dtype=np.float32)
-    for i in range(step.pool * group):
-        matrices[i % step.pool, :, i : i + kernel, :, i // step.pool] = step.weight
-    return matrices.reshape(step.pool, folds, width * c_in, group * c_out)
+    n_taps = len(step.taps)
+    width = (group - 1) * step.stride + n_taps - 1 + kernel
+    matrices = np.zeros((n_taps, folds, width, c_in, group, c_out), dtype=np.float32)
+    for tap, share in enumerate(step.taps):
+        for i in range(group):
+            start = i * step.stride + tap
+            matrices[tap, :, start : start + kernel, :, i] = share * step.weight
+    return matrices.reshape(n_taps, folds, width * c_in, group * c_out)
 
 
 def _run(layers: Sequence[_Layer], crops: Floats) -> Floats:
@@ -152,14 +165,14 @@ def _apply(layer: _Layer, x: Floats) -> Floats:
     x = np.ascontiguousarray(x)
     # (F or 1, B, blocks, width): overlapping runs of neighbouring inputs, a read-only view that stays inside x
     shape = (len(x), n_batch, blocks, width)
-    strides = (x.strides[0], x.strides[1], layer.group * layer.step.pool * x.strides[2], x.itemsize)
+    strides = (x.strides[0], x.strides[1], layer.group * layer.step.stride * x.strides[2], x.itemsize)
     runs = np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False).reshape(len(x), n_batch * blocks, width)
-    total = 0
-    for matrix in layer.matrices:  # the division of pooling by their number is in the next step's weights
+    total: Any = 0
+    for matrix, bias in zip(layer.matrices, layer.bias, strict=True):
         y = np.matmul(runs, matrix)
-        y += layer.bias
+        y += bias
         total = np.add(total, np.maximum(y, 0, out=y) if layer.step.relu else y, out=y)
-    return total.reshape(folds, n_batch, layer.n_out, layer.step.weight.shape[3])
+    return np.asarray(total).reshape(folds, n_batch, layer.n_out, layer.step.weight.shape[3])
 
 
 def from_keras(models: Sequence[Any]) -> Net:
@@ -177,8 +190,8 @@ def from_keras(models: Sequence[Any]) -> Net:
 
 
 def _stack(steps: Sequence[Step]) -> Step:
-    weight, bias = np.stack([s.weight[0] for s in steps]), np.stack([s.bias[0] for s in steps])
-    return replace(steps[0], weight=np.float32(weight), bias=np.float32(bias))
+    weight = np.concatenate([s.weight for s in steps]).astype(np.float32)
+    return replace(steps[0], weight=weight, bias=np.concatenate([s.bias for s in steps]).astype(np.float32))
 
 
 def _chain(model: Any) -> list[Step]:
@@ -191,26 +204,34 @@ def _chain(model: Any) -> list[Step]:
         kind = type(layer).__name__
         if kind in ("Conv1D", "Dense"):
             kernel, bias = (np.asarray(w, dtype=np.float64) for w in layer.get_weights())
+            if kind == "Dense" and not steps:
+                before = "flatten"
             kernel = kernel if kernel.ndim == 3 else kernel[None]  # (kernel, c_in, c_out)
             width = kernel.shape[1]
             scale, offset = (np.resize(np.broadcast_to(v, np.size(v)), width) for v in (scale, offset))
             bias = bias + np.einsum("c,kco->o", offset, kernel)
             relu = layer.activation.__name__ == "relu"
-            steps.append(Step((kernel * scale[:, None])[None], bias[None], relu, 1, before))
+            steps.append(Step((kernel * scale[:, None])[None], bias[None], relu, before=before))
             scale, offset, before = 1.0, 0.0, ""
         elif kind == "BatchNormalization":
             gamma, beta, mean, variance = (np.asarray(w, dtype=np.float64) for w in layer.get_weights())
             scale = gamma / np.sqrt(variance + layer.epsilon)
             offset = beta - mean * scale
         elif kind == "AveragePooling1D":
-            pool = int(layer.pool_size[0])
-            steps[-1] = replace(steps[-1], pool=pool)
-            scale = scale / pool
+            steps[-1] = _pooled(steps[-1], int(layer.pool_size[0]), int(layer.strides[0]), layer.name)
         elif kind in ("Flatten", "GlobalAveragePooling1D"):
             before = "flatten" if kind == "Flatten" else "mean"
         elif kind not in ("InputLayer", "Reshape", "Dropout", "Softmax"):
             raise InputError(f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served.")
     return _mean_first(steps) if before == "mean" else steps
+
+
+def _pooled(step: Step, size: int, stride: int, name: str) -> Step:
+    """A step and the average pooling after it (and after others of stride 1, which smooth) as one step."""
+    if step.stride != 1:
+        raise InputError(f"The layer {name!r} pools what was pooled already; mnflow's nets do not.")
+    taps = np.convolve(step.taps, np.full(size, 1 / size))
+    return replace(step, taps=tuple(taps.tolist()), stride=stride)
 
 
 def _mean_first(steps: list[Step]) -> list[Step]:

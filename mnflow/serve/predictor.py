@@ -1,4 +1,4 @@
-"""`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that nothing needs to be unpickled for."""
+"""`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that is read without unpickling."""
 
 import json
 import os
@@ -67,7 +67,7 @@ class Predictor:
 
     def save(self, path: Path) -> Path:
         """Write to one .npz, whole or not at all; returns the path."""
-        steps = [{"relu": s.relu, "pool": s.pool, "before": s.before} for s in self.net.steps]
+        steps = [{"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in self.net.steps]
         header = {
             "format": _FORMAT,
             "edge": asdict(self.edge),
@@ -80,7 +80,7 @@ class Predictor:
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
         try:
             with os.fdopen(handle, "wb") as f:
-                np.savez(f, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+                np.savez(f, header=np.array(json.dumps(header)), **arrays)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -95,7 +95,10 @@ class Predictor:
                 header = json.loads(str(z["header"]))
                 if header.get("format") != _FORMAT:
                     raise ValueError(f"format {header.get('format')!r}")
-                steps = tuple(Step(z[f"weight{i}"], z[f"bias{i}"], **s) for i, s in enumerate(header["steps"]))
+                steps = tuple(
+                    Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
+                    for i, s in enumerate(header["steps"])
+                )
                 net = Net(steps, header["n_channels"])
                 return cls(net, Edge.from_dict(header["edge"]), header["temperature"], header["facts"])
         except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:

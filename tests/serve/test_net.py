@@ -1,5 +1,6 @@
 """The numpy nets say what Keras's say."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,5 @@ def test_refuses_other_crops_and_other_nets(net: Net) -> None:
         net.logits(np.zeros((2, 299)))
     with pytest.raises(InputError, match="all of one architecture"):
         from_keras([])
+    with pytest.raises(InputError, match="cannot follow 6 positions of 12 channels"):
+        Net((*net.steps[:-1], replace(net.steps[-1], before="", weight=net.steps[-1].weight[:, :, :5])), 300)

@@ -7,8 +7,16 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.simulate.atom import ion
-from mnflow.simulate.multiplet import ChargeTransfer, Field, Sticks, absorption, determinants, low_states
-from mnflow.simulate.multiplet import _coefficients, _space  # the Hamiltonian itself: nothing public shows single levels
+from mnflow.simulate.multiplet import (  # the Hamiltonian itself: nothing public shows single levels
+    ChargeTransfer,
+    Field,
+    Sticks,
+    _coefficients,
+    _space,
+    absorption,
+    determinants,
+    low_states,
+)
 from mnflow.simulate.operators import dd_repulsion, matrix, spin_orbit, wigner_3j
 
 IONS = ["Ti3+", "Ti4+", "V3+", "V4+", "Cr3+", "Mn2+", "Mn3+", "Mn4+", "Fe2+", "Fe3+", "Co2+", "Ni2+"]

@@ -1,0 +1,127 @@
+"""The compiled engine computes what Keras computes: forward, one step of training, batches."""
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from made_up_spectra import COARSE
+from made_up_spectra import spectra as made_up
+
+from mnflow import engine, models
+from mnflow.augment import augment, crops
+from mnflow.plan import Plan
+from mnflow.preprocess import crop
+from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+from mnflow.train import TrainSettings, make_plan
+
+ARCHITECTURES = ("dense", "conv_dense", "fcn")
+
+
+def _plan(arch: str, **settings: object) -> Plan:
+    small = {} if arch == "dense" else {"filters": (2, 3), "kernels": (5, 4)}  # 110-53-25: an odd length is pooled, too
+    return make_plan(TrainSettings(arch=arch, **(small | settings)), COARSE)
+
+
+def _keras(plan: Plan, params: engine.Params, moving: engine.Moments) -> keras.Model:
+    net = models.build(plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None)
+    return models.with_weights(net, engine.collect(params, moving))
+
+
+def _random_state(plan: Plan) -> tuple[engine.Params, engine.Moments]:
+    rng = np.random.default_rng(1)
+    params = {
+        k: [a + rng.uniform(0.1, 0.3, a.shape).astype(np.float32) for a in v]
+        for k, v in engine.initial_params(plan, rng).items()
+    }
+    norms = {k: v[0].shape for k, v in params.items() if "norm" in k}
+    draw = lambda: {k: rng.uniform(0.2, 0.9, shape).astype(np.float32) for k, shape in norms.items()}  # noqa: E731
+    return params, engine.Moments(draw(), draw())
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_prediction_is_keras_own(arch: str) -> None:
+    plan = _plan(arch)
+    params, moving = _random_state(plan)
+    inputs = crop(made_up(7, edge=COARSE))
+    logits, _ = engine.forward(params, inputs, plan, fixed=moving)
+    np.testing.assert_allclose(
+        jax.nn.softmax(logits, axis=0).T, _keras(plan, params, moving).predict(inputs, verbose=0), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_loss_gradient_and_moments_are_keras_own(arch: str) -> None:
+    """After a step of plain gradient descent at rate 1, every weight and moving moment is as Keras has it."""
+    plan = _plan(arch, dropout=0.0)
+    params, moving = _random_state(plan)
+    some = made_up(32, edge=COARSE)
+    inputs, labels = crop(some), some.valence
+    net = _keras(plan, params, moving)
+    net.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+    loss = net.train_on_batch(inputs, labels)
+    (ours, (_, found)), gradient = jax.value_and_grad(engine._loss, has_aux=True)(params, inputs, labels, None, plan)
+    assert float(ours) == pytest.approx(float(np.asarray(loss)), abs=1e-4)
+    stepped = jax.tree.map(lambda p, g: p - g, params, gradient)
+    expected = models.get_weights(net)
+    for name, arrays in engine.collect(stepped, jax.tree.map(lambda o, n: 0.99 * o + 0.01 * n, moving, found)).items():
+        for mine, theirs in zip(arrays, expected[name], strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=2e-4, err_msg=name)
+
+
+def test_adam_is_keras_own() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=5).astype(np.float32)
+    variable = keras.Variable(start)
+    adam = keras.optimizers.Adam(0.01, *ADAM_BETAS, epsilon=ADAM_EPSILON)
+    none = engine.Moments({}, {})
+    state = engine.State({"a": [start]}, none, {"a": [np.zeros(5)]}, {"a": [np.zeros(5)]}, jnp.zeros((), jnp.int32))
+    for _ in range(4):
+        gradient = rng.normal(size=5).astype(np.float32)
+        adam.apply([gradient], [variable])
+        state = engine._adam(state, {"a": [gradient]}, none, 0.01)
+    np.testing.assert_allclose(state.params["a"][0], np.asarray(variable.value), atol=1e-6)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    dropped = engine._drop(jnp.ones((72, 1000)), 0.8, jax.random.key(0), 1)
+    assert float((dropped == 0).mean()) == pytest.approx(0.8, abs=0.01)
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
+    assert (engine._drop(dropped, 0.8, None, 1) == dropped).all()
+
+
+def test_an_epoch_draws_every_spectrum_equally_often() -> None:
+    order = np.asarray(engine.draw_order(jax.random.key(0), 37, 37 * 3 + 17, 3))
+    assert (np.bincount(order[: 37 * 3]) == 3).all()
+    assert order.max() < 37
+    assert (order[:37] != np.arange(37)).any()
+
+
+def test_crops_are_those_of_numpy() -> None:
+    spectra = made_up(12, edge=COARSE)
+    wide, index = spectra.intensity, np.array([3, 3, 0, 11])
+    plan = _plan("fcn")
+    np.testing.assert_allclose(engine.draw_crops(None, wide, None, index, plan), crop(spectra.select(index)), atol=1e-6)
+    drawn = np.asarray(engine.draw_crops(jax.random.key(5), wide, None, index, plan))
+    for one, i in zip(drawn, index, strict=True):
+        every_shift = crops(np.repeat(wide[[i]], 51, axis=0), np.arange(-25, 26), COARSE)
+        assert np.abs(every_shift - one).max(axis=1).min() < 1e-6
+
+
+def test_noise_is_scaled_between_none_and_five_times() -> None:
+    spectra = made_up(400, edge=COARSE)
+    flat, noise = (
+        np.repeat(spectra.intensity[:1], 400, axis=0),
+        np.random.default_rng(0).normal(0, 0.05, spectra.intensity.shape),
+    )
+    plan = _plan("fcn", augmentation=0)
+    drawn = np.asarray(engine.draw_crops(jax.random.key(0), flat, noise.astype(np.float32), np.arange(400), plan))
+    in_numpy = augment(flat, noise, COARSE, np.random.default_rng(0), 0)
+    assert np.std(drawn - drawn.mean(axis=0)) == pytest.approx(np.std(in_numpy - in_numpy.mean(axis=0)), rel=0.1)
+
+
+def test_one_cycle_rises_and_falls_to_nothing() -> None:
+    rates = [float(learning_rate("one_cycle", 0.01, p)) for p in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    np.testing.assert_allclose(rates, [0.0005, 0.00525, 0.01, 0.005, 0], atol=1e-9)
+    np.testing.assert_allclose(learning_rate("one_cycle", 0.01, jnp.array([0.0, 0.05, 0.1, 0.55, 1.0])), rates, atol=1e-8)
+    assert learning_rate("constant", 0.01, 0.7) == 0.01

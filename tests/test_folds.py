@@ -1,0 +1,76 @@
+"""Folds are disjoint and complete, keep classes' shares or whole groups, and the inner split never sees a test spectrum."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_spectra import COARSE
+from made_up_spectra import spectra as made_up
+
+from mnflow.errors import InputError
+from mnflow.folds import Fold, inner_validation, split
+from mnflow.spectra import SpectrumSet
+
+
+def _check_complete(spectra: SpectrumSet, folds: list[Fold]) -> None:
+    tested = np.concatenate([f.test for f in folds])
+    assert sorted(tested) == list(range(len(spectra)))
+    for fold in folds:
+        assert sorted(np.concatenate([fold.train, fold.test])) == list(range(len(spectra)))
+
+
+@given(n_folds=st.integers(2, 6), seed=st.integers(0, 99), n=st.integers(36, 100))
+@settings(max_examples=20, deadline=None)
+def test_stratified_folds_have_the_classes_shares(n_folds: int, seed: int, n: int) -> None:
+    spectra = made_up(n, edge=COARSE)
+    folds = split(spectra, "stratified", n_folds, seed)
+    _check_complete(spectra, folds)
+    for label in range(3):
+        sizes = [(spectra.valence[f.test] == label).sum() for f in folds]
+        assert max(sizes) - min(sizes) <= 1
+
+
+@given(n_folds=st.integers(2, 10), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_grouped_folds_part_no_group_and_have_every_class(n_folds: int, seed: int) -> None:
+    spectra = made_up(90, n_groups=30, edge=COARSE)
+    folds = split(spectra, "grouped", n_folds, seed)
+    _check_complete(spectra, folds)
+    for fold in folds:
+        assert not set(spectra.group[fold.train]) & set(spectra.group[fold.test])
+        assert set(spectra.valence[fold.test]) == {0, 1, 2}
+
+
+def test_folds_follow_from_the_seed() -> None:
+    spectra = made_up(60, edge=COARSE)
+    first, again, other = (split(spectra, "stratified", 5, seed) for seed in (1, 1, 2))
+    assert all((a.test == b.test).all() for a, b in zip(first, again, strict=True))
+    assert any((a.test != b.test).any() for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["stratified", "grouped"])
+def test_inner_validation_lies_in_the_training_part(kind: str) -> None:
+    spectra = made_up(120, n_groups=30, edge=COARSE)
+    for fold in split(spectra, kind, 5):
+        inner = inner_validation(spectra, fold, kind, share=4)
+        assert inner.number == fold.number
+        assert sorted(np.concatenate([inner.train, inner.test])) == sorted(fold.train)
+        if kind == "grouped":
+            assert not set(spectra.group[inner.train]) & set(spectra.group[inner.test])
+
+
+def test_what_cannot_be_divided_is_refused_in_words() -> None:
+    spectra = made_up(60, edge=COARSE, n_groups=12)
+    with pytest.raises(InputError, match="stratified, grouped"):
+        split(spectra, "random")
+    with pytest.raises(InputError, match="two folds"):
+        split(spectra, n_folds=1)
+    with pytest.raises(InputError, match=r"as many groups of every class; Mn2\+ has 4"):
+        split(spectra, "grouped", 5)
+    with pytest.raises(InputError, match=r"as many spectra of every class; Mn2\+ has 20"):
+        split(spectra, n_folds=21)
+    with pytest.raises(InputError, match=r"there are only Mn2\+$|there are only Mn2\+\."):
+        split(spectra.select(spectra.valence == 0))
+    unlabelled = SpectrumSet(spectra.energy_ev, spectra.intensity, np.full(60, -1), spectra.group, spectra.edge)
+    with pytest.raises(InputError, match="no valence"):
+        split(unlabelled)

@@ -1,0 +1,37 @@
+"""The gate names what failed, and the comparison knows what is within the noise."""
+
+import numpy as np
+import pytest
+
+from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Gate, compare
+
+GOOD = {**dict.fromkeys(MEASURED_BEFORE, 0.99), CALIBRATION_ERROR: 0.01}
+
+
+def test_good_numbers_pass() -> None:
+    assert Gate().failures(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "clause"),
+    [
+        ("cv/accuracy_mean", 0.5, r"cv/accuracy_mean is 0.5, at least 0.97 is asked \(min_cv_accuracy\)"),
+        ("shift/worst_accuracy", 0.1, "shift/worst_accuracy is 0.1, at least"),
+        (CALIBRATION_ERROR, 0.2, r"calibration/error is 0.2, at most 0.05 is allowed \(max_calibration_error\)"),
+        ("noise/accuracy_at_5x", float("nan"), r"noise/accuracy_at_5x is missing \(noise_eval measures it\)"),
+    ],
+)
+def test_a_failure_names_its_number(metric: str, value: float, clause: str) -> None:
+    failures = Gate().failures({**GOOD, metric: value})
+    assert len(failures) == 1
+    with pytest.raises(AssertionError, match=clause):
+        raise AssertionError(failures[0])
+
+
+def test_worse_is_worse_than_the_folds_scatter() -> None:
+    champion = np.array([0.90, 0.95, 0.92, 0.99])
+    assert not compare(champion, champion).is_worse
+    assert compare(champion - [0.020, 0.021, 0.019, 0.020], champion).is_worse
+    for change in ([0.020, 0.021, 0.019, 0.020], [-0.05, 0.04, -0.03, 0.02]):
+        assert not compare(champion + np.array(change), champion).is_worse
+    assert not compare([0.5], [0.9]).is_worse, "one fold has no scatter to judge by"
