@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
+from scipy.special import factorial
 
 from mnflow.errors import InputError
 from mnflow.valence import Edge
@@ -16,7 +17,8 @@ BACKGROUND_BINS = 50
 MIN_BINS = 10
 """Fewer channels than this before the onset are no background to fit."""
 
-_ITERATIONS = 4
+_ITERATIONS = 3
+_TERMS = 12
 _MAX_EXPONENT = 100.0
 _REMOVED_LEVEL = 0.1
 _GUARD_EV = 3.0  # the lines' Lorentzian tails reach below the onset: closer, they tilt the whole background
@@ -50,9 +52,11 @@ class PowerLaw:
 
 
 def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> PowerLaw:
-    """Fit A E^-r by least squares to all spectra at once (Gauss-Newton on both parameters).
+    """Fit A E^-r by least squares to all spectra at once.
 
-    The start is the straight line through each spectrum, so that no logarithm is taken and counts may be negative.
+    With x = ln(E / reference), the model is A exp(-r x). For a given r the best A is known, so that Gauss-Newton runs on r
+    alone; and since r x is small, every sum over channels is a short series in r of the moments of x, which are taken
+    once. The start is the straight line through each spectrum: no logarithm of counts, which may be negative.
     A spectrum without a positive mean gets a constant background, its mean. Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
@@ -61,25 +65,45 @@ def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> Power
         Energies before the onset in eV, positive.
     counts : ndarray, shape (N, M)
         Intensities there.
+
+    Returns
+    -------
+    PowerLaw
+        The exponents are bounded, to +-100 and to |r x| <= 1, where the series holds to 1e-7.
     """
-    counts = np.asarray(counts, dtype=np.float64)
     reference = float(np.exp(np.log(energy_ev).mean()))
     x = np.log(energy_ev / reference)  # (M,), zero mean
-    mean = counts.mean(axis=1)
+    limit = min(_MAX_EXPONENT, 1.0 / np.abs(x).max())
+    order = np.arange(_TERMS)
+    powers = x ** order[:, None] / factorial(order)[:, None]  # (K, M)
+    y = powers @ counts.T.astype(np.float64)  # (K, N), sums of counts x^k / k!
+    one = powers.sum(axis=1)[:, None]  # (K, 1), the same without counts
+    mean = y[0] / len(x)
     good = mean > 0
-    amplitude = np.where(good, mean, 1.0)
-    exponent = np.clip(-(counts @ x) / (x @ x) / amplitude, -_MAX_EXPONENT, _MAX_EXPONENT)
+    y1, one1, one2 = _times_x(y), _times_x(one), _times_x(_times_x(one))
+    exponent = np.clip(-y[1] / (2 * one[2]) / np.where(good, mean, 1.0), -limit, limit)
     for _ in range(_ITERATIONS):
-        shape = np.exp(-exponent[:, None] * x)  # (N, M)
-        residual = counts - amplitude[:, None] * shape
-        s, sx = shape, shape * x  # d/dA, and d/dr without its factor -A
-        a, b, c = (s * s).sum(axis=1), (s * sx).sum(axis=1), (sx * sx).sum(axis=1)
-        u, v = (s * residual).sum(axis=1), (sx * residual).sum(axis=1)
-        determinant = a * c - b * b
-        step_a, step_r = (c * u - b * v) / determinant, -(a * v - b * u) / determinant / amplitude
-        amplitude = np.maximum(amplitude + step_a, 1e-3 * amplitude)
-        exponent = np.clip(exponent + step_r, -_MAX_EXPONENT, _MAX_EXPONENT)
+        s0, s1, s2 = (_series(m, 2 * exponent) for m in (one, one1, one2))  # sums of x^n exp(-2 r x)
+        amplitude = _series(y, exponent) / s0
+        gradient = _series(y1, exponent) - amplitude * s1
+        step = s0 * gradient / (s0 * s2 - s1 * s1) / np.where(good, amplitude, 1.0)
+        exponent = np.clip(exponent - step, -limit, limit)
+    amplitude = _series(y, exponent) / _series(one, 2 * exponent)
     return PowerLaw(np.where(good, amplitude, mean), np.where(good, exponent, 0.0), reference)
+
+
+def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Moments (K - 1, N) of y x from those (K, N) of y: x x^j / j! = (j + 1) x^(j + 1) / (j + 1)!."""
+    return moments[1:] * np.arange(1, len(moments))[:, None]
+
+
+def _series(moments: NDArray[np.float64], exponent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over channels of y exp(-r x), (N,), from the moments (K, N) of y, by Horner's rule."""
+    total = np.zeros(np.broadcast_shapes(moments.shape[1:], exponent.shape)) + moments[-1]
+    for moment in moments[-2::-1]:
+        total *= -exponent
+        total += moment
+    return total
 
 
 def subtract_background(
@@ -105,7 +129,8 @@ def subtract_background(
             f"got {stop - start}: the spectra must begin earlier, or come with the background removed."
         )
     background = fit_power_law(energy_ev[start:stop], counts[:, start:stop])
-    return counts - background(energy_ev), background
+    free = background(energy_ev)
+    return np.subtract(counts, free, out=free), background
 
 
 @dataclass(frozen=True)

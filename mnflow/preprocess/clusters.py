@@ -81,9 +81,11 @@ def plural_scattering(centres: Array) -> NDArray[np.float64]:
 def kmeans(points: Array, k: int) -> NDArray[np.int64]:
     """Cluster (N,) of each point (N, F), at most k clusters."""
     from sklearn.cluster import KMeans  # here, not above: a served model imports this package and needs no clusters
+    from threadpoolctl import threadpool_limits
 
     k = min(k, len(np.unique(points, axis=0)))
-    return KMeans(k, n_init=4, random_state=_SEED).fit_predict(points).astype(np.int64)
+    with threadpool_limits(1):  # the same sums in the same order on every machine; and more threads are no faster here
+        return KMeans(k, n_init=4, random_state=_SEED).fit_predict(points).astype(np.int64)
 
 
 def _round(

@@ -37,12 +37,11 @@ class Resampler:
             return self._average(intensity)
         consecutive = bool((np.diff(self.first) == 1).all())
         out = np.zeros((intensity.shape[0], targets), dtype=np.float32)
+        part = np.empty_like(out)
         for tap in range(taps):
-            if not self.weight[tap].any():
-                continue
             start = int(self.first[0]) + tap
             source = intensity[:, start : start + targets] if consecutive else intensity[:, self.first + tap]
-            out += source.astype(np.float32, copy=False) * self.weight[tap]
+            out += np.multiply(source, self.weight[tap], out=part, casting="same_kind")
         return out
 
     def _average(self, intensity: NDArray[Any]) -> NDArray[np.float32]:

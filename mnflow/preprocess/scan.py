@@ -126,7 +126,9 @@ class Processor:
         first = min(max(first, 0), self.edge.n_wide - per_bin * len(FEATURE_EV))
         before = first // per_bin  # whole bins before the features
         part = resampled[:, first - before * per_bin : first + len(FEATURE_EV) * per_bin]
-        binned = part.reshape(len(part), -1, per_bin).mean(axis=2)  # (n, bins, per_bin) -> (n, bins)
+        binned = part @ np.kron(np.eye(before + len(FEATURE_EV)), np.full((per_bin, 1), 1 / per_bin)).astype(
+            np.float32
+        )  # (n, bins)
         if self.position.background_removed:
             return binned[:, before:], np.ones(len(binned), dtype=np.float32)
         energy = self.energy_ev[first] + (per_bin - 1) / 2 * self.edge.dispersion_ev + axis_ev(-before, binned.shape[1], 1.0)
@@ -143,8 +145,9 @@ def scan(processor: Processor, saturation_counts: float, keep_wide: bool) -> Sca
     wide = np.zeros((n, edge.n_wide), dtype=np.float32) if keep_wide else None
     for rows, counts in processor.blocks():
         bad[rows] = bad_pixels(counts, saturation_counts)
-        index = np.arange(rows.start, rows.stop)[bad[rows] == 0]
-        resampled = processor.resample(counts if len(index) == len(counts) else counts[bad[rows] == 0])
+        good = bad[rows] == 0
+        index: Any = rows if good.all() else np.arange(rows.start, rows.stop)[good]
+        resampled = processor.resample(counts if good.all() else counts[good])
         features[index], level[index] = processor.features(resampled)
         if wide is not None:
             wide[index] = processor(resampled)

@@ -1,6 +1,5 @@
 """Files of electron microscopes (.hspy, .dm3, .dm4, .emd, .msa) through RosettaSciIO, HyperSpy's reader, lazily when big."""
 
-import importlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,6 @@ from mnflow.read.pickles import read_published
 from mnflow.read.raw import RawSpectra, ev_per_unit, is_energy_unit
 from mnflow.read.tables import MAX_TEXT_BYTES, read_csv_spectrum
 from mnflow.valence import MN, Edge
-
-_READERS = {".hspy": "hspy", ".emd": "emd", ".dm3": "digitalmicrograph", ".dm4": "digitalmicrograph", ".msa": "msa"}
-SUFFIXES = (*_READERS, ".csv", ".txt", ".pkl")
-"""What `read_file` reads."""
 
 LAZY_BYTES = 200_000_000
 """An HDF5 file that holds more than this stays on disk and is read block by block."""
@@ -68,18 +63,10 @@ def read_file(path: str | Path, valence: str | None = None, group: str | None = 
 def _signals(path: Path) -> list[dict[str, Any]]:
     """RosettaSciIO's dictionaries of all signals in a file that have an energy axis, or all of them if none has."""
     suffix = path.suffix.lower()
-    if path.stat().st_size > MAX_TEXT_BYTES and suffix == ".msa":
-        raise InputError(f"{path}: expected a text file below {MAX_TEXT_BYTES / 1e6:g} MB.")
-    reader = importlib.import_module(f"rsciio.{_READERS[suffix]}")
-    options = {} if suffix == ".msa" else {"lazy": True}
     try:
-        if suffix in (".hspy", ".emd"):
-            options["lazy"] = _check_hdf5(path) > LAZY_BYTES
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a reader's remarks on dates and versions: what matters is checked below
-            signals = [
-                s for s in reader.file_reader(str(path), **options) if isinstance(s, dict) and "data" in s and "axes" in s
-            ]
+            signals = [s for s in _READERS[suffix](path) if isinstance(s, dict) and "data" in s and "axes" in s]
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes a reader stumble over
@@ -90,6 +77,37 @@ def _signals(path: Path) -> list[dict[str, Any]]:
     if not signals:
         raise InputError(f"{path}: expected spectra, got a file without any data.")
     return [s for s in signals if _energy_axes(s)] or signals
+
+
+def _read_hspy(path: Path) -> Any:
+    from rsciio.hspy import file_reader
+
+    return file_reader(str(path), lazy=_check_hdf5(path) > LAZY_BYTES)
+
+
+def _read_emd(path: Path) -> Any:
+    from rsciio.emd import file_reader
+
+    return file_reader(str(path), lazy=_check_hdf5(path) > LAZY_BYTES)
+
+
+def _read_msa(path: Path) -> Any:
+    from rsciio.msa import file_reader
+
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise InputError(f"{path}: expected a text file below {MAX_TEXT_BYTES / 1e6:g} MB.")
+    return file_reader(str(path))
+
+
+def _read_dm(path: Path) -> Any:
+    from mnflow.read.gatan import read_gatan
+
+    return read_gatan(path)
+
+
+_READERS = {".hspy": _read_hspy, ".emd": _read_emd, ".dm3": _read_dm, ".dm4": _read_dm, ".msa": _read_msa}
+SUFFIXES = (*_READERS, ".csv", ".txt", ".pkl")
+"""What `read_file` reads."""
 
 
 def _check_hdf5(path: Path) -> int:
@@ -141,7 +159,6 @@ def _raw(signal: dict[str, Any], path: Path) -> RawSpectra:
         raise (
             error if isinstance(error, InputError) else InputError(f"{path}: its energy axis is damaged ({error}).")
         ) from error
-    data = _memory_map(signal, path, data)
     order = [*(i for i in range(data.ndim) if i != at), at]
     nav_shape = tuple(int(data.shape[i]) for i in order[:-1])
     counts = data.transpose(order).reshape((int(np.prod(nav_shape)), len(energy)))  # (*scan, C) -> (N, C)
@@ -172,19 +189,6 @@ def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
     return values * factor
 
 
-def _memory_map(signal: dict[str, Any], path: Path, data: Any) -> Any:
-    """Digital Micrograph's data as a plain memory map, which is sliced at no cost, instead of rsciio's dask array."""
-    if path.suffix.lower() not in (".dm3", ".dm4"):
-        return data
-    try:
-        offset = signal["original_metadata"]["ImageList"]["TagGroup0"]["ImageData"]["Data"]["offset"]
-        return np.memmap(path, dtype=data.dtype, mode="r", offset=int(offset), shape=data.shape)
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path}: its header promises {data.nbytes / 1e6:.1f} MB of data that it does not hold ({error})."
-        ) from error
-
-
 def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
     def get(*keys: str) -> Any:
         node: Any = signal.get("metadata") or {}
@@ -200,7 +204,7 @@ def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
         "collection_mrad": get(*tem, "Detector", "EELS", "collection_angle"),
         "dwell_time_s": get(*tem, "Detector", "EELS", "dwell_time"),
     }
-    return {k: v for k, v in found.items() if v is not None}
+    return {k: float(v) if isinstance(v, float) else v for k, v in found.items() if v is not None}
 
 
 def _choose(raws: list[RawSpectra], edge: Edge, path: Path) -> RawSpectra:
