@@ -8,7 +8,7 @@ import pytest
 from made_up_spectra import COARSE
 from made_up_spectra import spectra as made_up
 
-from mnflow import engine, models
+from mnflow import engine, engine_nets, models
 from mnflow.augment import augment, crops
 from mnflow.plan import Plan
 from mnflow.preprocess import crop
@@ -44,7 +44,7 @@ def test_prediction_is_keras_own(arch: str) -> None:
     plan = _plan(arch)
     params, moving = _random_state(plan)
     inputs = crop(made_up(7, edge=COARSE))
-    logits, _ = engine.forward(params, inputs, plan, fixed=moving)
+    logits, _ = jax.jit(engine.forward, static_argnums=2)(params, inputs, plan, fixed=moving)
     np.testing.assert_allclose(
         jax.nn.softmax(logits, axis=0).T, _keras(plan, params, moving).predict(inputs, verbose=0), atol=2e-6
     )
@@ -60,7 +60,8 @@ def test_loss_gradient_and_moments_are_keras_own(arch: str) -> None:
     net = _keras(plan, params, moving)
     net.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
     loss = net.train_on_batch(inputs, labels)
-    (ours, (_, found)), gradient = jax.value_and_grad(engine._loss, has_aux=True)(params, inputs, labels, None, plan)
+    differentiate = jax.jit(jax.value_and_grad(engine._loss, has_aux=True), static_argnums=4)
+    (ours, (_, found)), gradient = differentiate(params, inputs, labels, None, plan)
     assert float(ours) == pytest.approx(float(np.asarray(loss)), abs=1e-4)
     stepped = jax.tree.map(lambda p, g: p - g, params, gradient)
     expected = models.get_weights(net)
@@ -84,10 +85,10 @@ def test_adam_is_keras_own() -> None:
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
-    dropped = engine._drop(jnp.ones((72, 1000)), 0.8, jax.random.key(0), 1)
+    dropped = engine_nets.drop_out(jnp.ones((72, 1000)), 0.8, jax.random.key(0), 1)
     assert float((dropped == 0).mean()) == pytest.approx(0.8, abs=0.01)
     assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
-    assert (engine._drop(dropped, 0.8, None, 1) == dropped).all()
+    assert (engine_nets.drop_out(dropped, 0.8, None, 1) == dropped).all()
 
 
 def test_an_epoch_draws_every_spectrum_equally_often() -> None:

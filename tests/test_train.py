@@ -1,0 +1,129 @@
+"""Training learns, repeats itself, does not depend on the number of workers, and never sees a test spectrum."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_spectra import COARSE
+from made_up_spectra import spectra as made_up
+
+from mnflow import models, train
+from mnflow.errors import InputError
+from mnflow.folds import Fold, split
+from mnflow.preprocess import crop
+from mnflow.spectra import SpectrumSet
+
+QUICK = train.TrainSettings(arch="fcn", augmentation=4, epochs=25, batch_size=32, filters=(4, 6), kernels=(9, 7), dropout=0.2)
+
+
+@pytest.fixture(scope="module")
+def some() -> SpectrumSet:
+    return made_up(90, edge=COARSE)
+
+
+@pytest.fixture(scope="module")
+def folds(some: SpectrumSet) -> list[Fold]:
+    return split(some, n_folds=3)
+
+
+def test_folds_train_in_parallel_and_in_order(some: SpectrumSet, folds: list[Fold]) -> None:
+    seen: list[int] = []
+    results = train.train_folds(some, folds, QUICK, workers=2, on_fold=lambda r: seen.append(r.fold))
+    assert [r.fold for r in results] == [0, 1, 2]
+    assert sorted(seen) == [0, 1, 2]
+    for fold, result in zip(folds, results, strict=True):
+        assert result.accuracy > 0.9
+        assert {k: len(v) for k, v in result.curves.items()} == dict.fromkeys(
+            ("train/loss", "train/accuracy", "test/loss", "test/accuracy"), 25
+        )
+        assert result.curves["test/accuracy"][-1] == pytest.approx(result.accuracy)
+        saved = models.from_bytes(result.model).predict(crop(some.select(fold.test)), verbose=0)
+        np.testing.assert_allclose(saved, result.probabilities, atol=1e-4)
+    alone, _ = train.train_fold(some, (folds[1], QUICK))  # in this process: another number of workers
+    np.testing.assert_array_equal(alone.probabilities, results[1].probabilities)
+    np.testing.assert_array_equal(alone.curves["train/loss"], results[1].curves["train/loss"])
+
+
+def test_another_seed_gives_another_net(some: SpectrumSet, folds: list[Fold]) -> None:
+    first, again, other = (train.train_fold(some, (folds[0], replace(QUICK, epochs=1, seed=s)))[0] for s in (0, 0, 1))
+    np.testing.assert_array_equal(first.probabilities, again.probabilities)
+    assert not np.array_equal(first.probabilities, other.probabilities)
+
+
+def test_no_test_spectrum_reaches_the_weights(some: SpectrumSet, folds: list[Fold]) -> None:
+    """A tracer: whatever the test spectra and their labels are, the net is the same."""
+    fold, settings = folds[0], replace(QUICK, epochs=1, noise_augmentation=True)
+    intensity, valence = some.intensity.copy(), some.valence.copy()
+    intensity[fold.test] = np.random.default_rng(0).normal(size=intensity[fold.test].shape)
+    valence[fold.test] = 0
+    other = SpectrumSet(some.energy_ev, intensity, valence, some.group, some.edge)
+    mine, theirs = (train.train_fold(s, (fold, settings))[0].weights for s in (some, other))
+    for name, arrays in mine.items():
+        for a, b in zip(arrays, theirs[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_noise_augmentation_parts_by_the_training_spectra(some: SpectrumSet, folds: list[Fold]) -> None:
+    wide, none = train.prepare(some, folds[0], QUICK)
+    cleaned, noise = train.prepare(some, folds[0], replace(QUICK, noise_augmentation=True))
+    assert none is None
+    np.testing.assert_allclose(cleaned + noise, wide, atol=1e-6)
+
+
+_TENSORFLOW = """
+import json, sys
+from made_up_spectra import COARSE, spectra
+from mnflow import folds, train
+some = spectra(60, edge=COARSE)
+settings = train.TrainSettings(arch="dense", augmentation=2, epochs=15, batch_size=32, dropout=0.1, noise_augmentation=True)
+job = (folds.split(some, n_folds=3)[0], settings)
+results = [train.train_fold(some, job)[0] for _ in range(2)]
+same = all((a == b).all() for n in results[0].weights for a, b in zip(results[0].weights[n], results[1].weights[n]))
+print(json.dumps([bool(same), {k: v.tolist() for k, v in results[0].curves.items()}]))
+"""
+
+
+def test_tensorflow_trains_too_and_repeats_itself() -> None:
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", _TENSORFLOW], env=environment, capture_output=True, text=True, check=True)
+    same, curves = json.loads(done.stdout.splitlines()[-1])
+    assert same
+    assert curves["test/accuracy"][-1] > 0.9
+    assert curves["train/loss"][-1] < curves["train/loss"][0] / 2
+
+
+def test_words_for_augmentations() -> None:
+    assert [train.parse_augmentation(w) for w in ("none", "1x", "10x")] == [0, 1, 10]
+    for word in ("x", "10", "-1x", "1.5x", "101x", ""):
+        with pytest.raises(InputError, match=r"none or 1x \.\.\. 100x"):
+            train.parse_augmentation(word)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"augmentation": -1}, "augmentation of 0"),
+        ({"epochs": 0}, "1 epoch"),
+        ({"batch_size": 1}, "batch of 2"),
+        ({"learning_rate": 0.0}, "positive learning rate"),
+        ({"schedule": "cosine"}, "one_cycle, constant"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        train.TrainSettings(**settings)
+
+
+def test_what_does_not_fit_is_refused_before_a_worker_starts(some: SpectrumSet, folds: list[Fold]) -> None:
+    with pytest.raises(InputError, match="dense, conv_dense"):
+        train.train_folds(some, folds, train.TrainSettings(arch="resnet"))
+    with pytest.raises(InputError, match="Shifts of up to 9"):
+        train.train_folds(some, folds, replace(QUICK, max_shift_ev=9.0))
+    cropped = SpectrumSet(some.energy_ev[:100], some.intensity[:, :100], some.valence, some.group, some.edge)
+    with pytest.raises(InputError, match="200 channels, got 100"):
+        train.train_folds(cropped, folds, QUICK)
