@@ -114,26 +114,29 @@ def _check_hdf5(path: Path) -> int:
     """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot keep."""
     import h5py
 
-    promised = 0
+    datasets: list[tuple[str, bool, int, int]] = []  # name, data elsewhere, bytes, bytes of a chunk
+    outward: list[str] = []
 
-    def visit(_: str, item: Any) -> None:
-        nonlocal promised
+    def visit(name: str, item: Any) -> None:  # it only collects: what a callback raises is lost within HDF5
         if isinstance(item, h5py.Dataset):
-            if item.external or item.is_virtual:
-                raise InputError(f"{path}: {item.name} keeps its data in another file; copy them into one file.")
-            promised += item.nbytes
             chunk = int(np.prod(item.chunks or (0,), dtype=float)) * item.dtype.itemsize
-            if chunk > _MAX_CHUNK_BYTES:
-                raise InputError(f"{path}: {item.name} is stored in chunks of {chunk / 1e9:.1f} GB; save it with smaller ones.")
+            datasets.append((name, bool(item.external) or item.is_virtual, item.nbytes, chunk))
 
     def visit_link(name: str, link: Any) -> None:
         if isinstance(link, h5py.ExternalLink):
-            raise InputError(f"{path}: {name} points to another file; copy its data into one file.")
+            outward.append(name)
 
     with h5py.File(path, "r") as file:
         file.visititems_links(visit_link)
-        file.visititems(visit)
-    size = max(path.stat().st_size, 1_000_000)
+        if not outward:
+            file.visititems(visit)
+    outward += [name for name, elsewhere, _, _ in datasets if elsewhere]
+    if outward:
+        raise InputError(f"{path}: {outward[0]} lies in another file; copy all data into one file.")
+    name, _, _, chunk = max(datasets, key=lambda d: d[3], default=("", False, 0, 0))
+    if chunk > _MAX_CHUNK_BYTES:
+        raise InputError(f"{path}: {name} is stored in chunks of {chunk / 1e9:.1f} GB; save it with smaller ones.")
+    promised, size = sum(d[2] for d in datasets), max(path.stat().st_size, 1_000_000)
     if promised > _MAX_COMPRESSION * size:
         raise InputError(
             f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; refused."

@@ -1,0 +1,223 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.read import RawSpectra, read_file
+from mnflow.read import files as module
+from tests.read.files import axis, counts_image, signal, write, write_dm3
+
+
+@pytest.fixture(scope="module")
+def counts() -> np.ndarray:
+    return counts_image(np.random.default_rng(0))
+
+
+def _same(raw: RawSpectra, counts: np.ndarray) -> None:
+    np.testing.assert_allclose(np.asarray(raw.counts), counts.reshape(-1, counts.shape[-1]), rtol=1e-6)
+    np.testing.assert_allclose(raw.energy_ev, 580 + 0.1 * np.arange(counts.shape[-1]), atol=1e-3)
+    assert raw.nav_shape == counts.shape[:-1]
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "emd"])
+def test_images_line_scans_and_single_spectra(tmp_path: Path, counts: np.ndarray, suffix: str) -> None:
+    for i, part in enumerate((counts, counts[0], counts[0, 0])):
+        raw = read_file(write(tmp_path / f"{i}.{suffix}", signal(part)), "Mn2+", "an image")
+        _same(raw, part)
+        assert (raw.valence, raw.group) == ("Mn2+", "an image")
+
+
+def test_digital_micrograph(tmp_path: Path, counts: np.ndarray) -> None:
+    _same(read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0))), counts)  # it keeps the energy first
+    _same(read_file(write_dm3(tmp_path / "b.dm3", counts[0, 0])), counts[0, 0])
+
+
+def test_msa(tmp_path: Path, counts: np.ndarray) -> None:
+    _same(read_file(write(tmp_path / "a.msa", signal(counts[0, 0]))), counts[0, 0])
+
+
+def test_metadata_is_kept(tmp_path: Path, counts: np.ndarray) -> None:
+    assert read_file(write(tmp_path / "a.hspy", signal(counts))).metadata == {"title": "a title", "beam_energy_kev": 80.0}
+
+
+@pytest.mark.parametrize(("units", "factor"), [("keV", 1e-3), ("meV", 1e3), ("eV", 1), ("ev", 1), ("[eV]", 1)])
+def test_units_of_energy(tmp_path: Path, counts: np.ndarray, units: str, factor: float) -> None:
+    made = signal(counts, units=units, scale=0.1 * factor, offset=580 * factor)
+    _same(read_file(write(tmp_path / "a.hspy", made)), counts)
+
+
+@pytest.mark.parametrize("units", ["nm", "", None, "<undefined>", "MeV", "m", "channels"])
+def test_no_energy_axis_is_said(tmp_path: Path, counts: np.ndarray, units: str) -> None:
+    with pytest.raises(InputError, match=r"expected an energy axis in eV, keV or meV, got ('|no units)"):
+        read_file(write(tmp_path / "a.hspy", signal(counts, units=units)))
+
+
+def test_descending_axis_is_turned(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts[..., ::-1].copy(), scale=-0.1, offset=580 + 0.1 * (counts.shape[-1] - 1))
+    _same(read_file(write(tmp_path / "a.hspy", made)), counts)
+
+
+def test_irregular_axis(tmp_path: Path, counts: np.ndarray) -> None:
+    energy_ev = 580 + 0.1 * np.arange(1200) + 1e-5 * np.arange(1200) ** 2
+    made = signal(counts)
+    made["axes"][-1] = {"_type": "DataAxis", "name": "E", "axis": energy_ev, "units": "eV", "navigate": False, "size": 1200}
+    np.testing.assert_allclose(read_file(write(tmp_path / "a.hspy", made)).energy_ev, energy_ev)
+
+
+def test_energy_axis_may_be_any(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts)
+    made["data"] = np.moveaxis(counts, -1, 0).copy()
+    made["axes"] = [made["axes"][2], made["axes"][0], made["axes"][1]]
+    _same(read_file(write(tmp_path / "a.hspy", made)), counts)
+
+
+@pytest.mark.parametrize("name", ["none.hspy", "none.dm3", "none.csv", "none.pkl"])
+def test_missing_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="No file at"):
+        read_file(tmp_path / name)
+
+
+def test_unknown_suffix(tmp_path: Path) -> None:
+    (tmp_path / "a.doc").touch()
+    with pytest.raises(InputError, match=r"expected one of .hspy, .emd, .*, got '.doc'"):
+        read_file(tmp_path / "a.doc")
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "emd", "msa", "dm3", "dm4"])
+@pytest.mark.parametrize("content", [b"", b"nonsense\n" * 40, bytes(range(256)) * 8])
+def test_a_file_of_another_kind(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as|expected spectra|energy axis"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "emd", "dm3"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_a_file_cut_short(tmp_path: Path, counts: np.ndarray, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "dm3":
+        write_dm3(path, np.moveaxis(counts, -1, 0))
+    else:
+        write(path, signal(counts))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match=r"cannot be read as|promises"):
+        read_file(path)
+
+
+def test_a_header_that_promises_100_gb_in_dm3(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0), promised=2_000_000_000)
+    with pytest.raises(InputError, match=r"its header promises 96000 MB of data, and the file has 0\.0"):
+        read_file(path)
+
+
+def test_a_decompression_bomb_in_hdf5(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        experiment = next(iter(file["Experiments"].values()))
+        del experiment["data"]
+        experiment.create_dataset("data", (5000, 5000, 1200), "f4", chunks=(8, 8, 1200), compression="gzip")
+    with pytest.raises(InputError, match=r"that promise 120\.0 GB of data hold no measurement"):
+        read_file(path)
+
+
+def test_giant_chunks_in_hdf5(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("other", (1000, 1000, 200), "f4", chunks=(1000, 1000, 200))
+    with pytest.raises(InputError, match=r"chunks of 0\.8 GB"):
+        read_file(path)
+
+
+def test_links_out_of_the_file(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file["stolen"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(InputError, match="stolen lies in another file"):
+        read_file(path)
+
+
+def test_data_kept_in_another_file(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("out", (10,), "f4", external=[("/etc/passwd", 0, 40)])
+    with pytest.raises(InputError, match="out lies in another file"):
+        read_file(path)
+
+
+def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAZY_BYTES", 1000)
+    raw = read_file(write(tmp_path / "a.hspy", signal(counts)))
+    assert not isinstance(raw.counts, np.ndarray)
+    _same(raw, counts)
+    np.testing.assert_array_equal(np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200))
+
+
+def test_blocks_cover_every_spectrum_once() -> None:
+    counts = np.arange(70.0).reshape(35, 2)
+    raw = RawSpectra(np.array([1.0, 2.0]), counts, (5, 7), None, "g", Path("x"))
+    blocks = list(raw.blocks(block_bytes=64))
+    assert max(len(b) for _, b in blocks) == 4
+    np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), counts)
+
+
+def test_empty_image(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        del file["Experiments/a title/data"]
+        file.create_dataset("Experiments/a title/data", (0, 4, 1200), "f4")
+    with pytest.raises(InputError, match=r"expected spectra, got an empty image of shape \(0, 4\)"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("data", [np.ones((3, 900), complex), np.ones((3, 900), bool)])
+def test_numbers_must_be_real(tmp_path: Path, data: np.ndarray) -> None:
+    with pytest.raises(InputError, match="expected real numbers"):
+        read_file(write(tmp_path / "a.hspy", signal(data)))
+
+
+def test_one_channel_is_no_spectrum(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two channels or more"):
+        read_file(write(tmp_path / "a.hspy", signal(np.ones((3, 1), np.float32))))
+
+
+@pytest.mark.parametrize("changes", [{"scale": 0.0}, {"scale": np.nan}, {"offset": np.inf}])
+def test_a_broken_energy_axis(tmp_path: Path, counts: np.ndarray, changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"energy axis|finite energies"):
+        read_file(write(tmp_path / "a.hspy", signal(counts, **changes)))
+
+
+def test_among_several_signals_the_core_loss_is_taken(tmp_path: Path, counts: np.ndarray) -> None:
+    path, other = tmp_path / "a.hspy", tmp_path / "b.hspy"
+    write(path, signal(counts))
+    low_loss = signal(counts, offset=-20.0)
+    low_loss["metadata"]["General"]["title"] = "low loss"
+    write(other, low_loss)
+    with h5py.File(other) as source, h5py.File(path, "a") as target:
+        source.copy(source["Experiments/low loss"], target["Experiments"])
+        survey = target["Experiments"].create_group("survey")
+        for key in ("metadata", "original_metadata"):
+            survey.create_group(key)
+        survey["data"] = np.ones((4, 4))
+        for i in range(2):
+            survey.create_group(f"axis-{i}").attrs.update(axis("x", 4, 1.0, 0.0, "nm", True))
+    _same(read_file(path), counts)
+
+
+def test_several_that_fit_are_refused(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file.copy(file["Experiments/a title"], file["Experiments"], "copy")
+    with pytest.raises(InputError, match="expected one signal that covers 635-665 eV, got 2 among 2"):
+        read_file(path)
+
+
+def test_vendor_files(real_data: Path) -> None:
+    spectrum = read_file(real_data / "vendor" / "EELS_spectrum.dm3")
+    assert (spectrum.nav_shape, spectrum.energy_ev[0], spectrum.energy_ev[1]) == ((), -100, -99.5)
+    image = read_file(real_data / "vendor" / "EELS_SI.dm4")
+    assert (image.nav_shape, image.counts.shape, image.energy_ev[0]) == ((2, 2), (4, 2048), 300)
+    core_loss = read_file(real_data / "vendor" / "coreloss_spectrum.msa")
+    np.testing.assert_allclose([core_loss.energy_ev[0], core_loss.energy_ev[-1]], [360, 769.4])

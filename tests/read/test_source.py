@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.preprocess import normalise
+from mnflow.read import read_references, read_source
+from mnflow.spectra import UNLABELLED
+from mnflow.valence import MN, Edge
+from tests.read.files import counts_image, signal, write
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return counts_image(np.random.default_rng(0), (2, 2))
+
+
+def test_a_folder_per_valence(tmp_path: Path, image: np.ndarray) -> None:
+    write(tmp_path / "Mn2+" / "a.hspy", signal(image))
+    write(tmp_path / "Mn2+" / "session" / "b.hspy", signal(image))
+    write(tmp_path / "Mn4+" / "a.hspy", signal(image))
+    write(tmp_path / "Mn4+" / ".cache" / "c.hspy", signal(image))
+    found = [(r.valence, r.group) for r in read_source(tmp_path, MN)]
+    assert found == [("Mn2+", "Mn2+/a"), ("Mn2+", "Mn2+/session/b"), ("Mn4+", "Mn4+/a")]
+
+
+def test_a_manifest_takes_precedence(tmp_path: Path, image: np.ndarray) -> None:
+    write(tmp_path / "anywhere" / "a.hspy", signal(image))
+    write(tmp_path / "left out.hspy", signal(image))
+    (tmp_path / "manifest.csv").write_text("file,valence,group\nanywhere/a.hspy,Mn3+,SI 7\n")
+    for source in (tmp_path, tmp_path / "manifest.csv"):
+        assert [(r.valence, r.group) for r in read_source(source, MN)] == [("Mn3+", "SI 7")]
+
+
+def test_the_published_folder(real_data: Path) -> None:
+    assert [(r.valence, len(r)) for r in read_source(real_data / "published", MN)] == [("Mn2+", 448)]
+
+
+def test_another_edge(tmp_path: Path, image: np.ndarray) -> None:
+    iron = Edge("Fe", ("Fe2+", "Fe3+"), (2, 3), (690, 760), (700, 730))
+    write(tmp_path / "Fe3+" / "a.hspy", signal(image))
+    assert [r.valence for r in read_source(tmp_path, iron)] == ["Fe3+"]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (None, "No folder or file at"),
+        ([], r"expected a manifest\.csv or a folder per valence"),
+        (["notes.md"], r"expected a manifest\.csv or a folder per valence"),
+        (["MnO/a.hspy"], r"expected a folder named Mn2\+ or Mn3\+ or Mn4\+, got 'MnO'"),
+        (["a.hspy"], "its valence is unknown"),
+    ],
+)
+def test_what_is_no_source_is_said(tmp_path: Path, image: np.ndarray, files: list[str] | None, sentence: str) -> None:
+    folder = tmp_path / "source"
+    if files is not None:
+        folder.mkdir()
+    for name in files or []:
+        if name.endswith(".hspy"):
+            write(folder / name, signal(image))
+        else:
+            (folder / name).touch()
+    with pytest.raises(InputError, match=sentence):
+        list(read_source(folder, MN))
+
+
+def test_a_manifest_with_an_unknown_valence(tmp_path: Path, image: np.ndarray) -> None:
+    write(tmp_path / "a.hspy", signal(image))
+    (tmp_path / "manifest.csv").write_text("file,valence,group\na.hspy,Mn9+,x\n")
+    with pytest.raises(InputError, match=r"Unknown valence 'Mn9\+'"):
+        list(read_source(tmp_path, MN))
+
+
+def _reference(folder: Path, name: str, l3_ev: float, start_ev: float, stop_ev: float) -> None:
+    rng = np.random.default_rng(len(name))
+    energy_ev = np.cumsum(rng.uniform(0.1, 0.3, 400)) + start_ev
+    energy_ev = energy_ev[energy_ev < stop_ev]
+    intensity = np.exp(-0.5 * ((energy_ev - l3_ev) / 0.8) ** 2) + 0.4 * np.exp(-0.5 * ((energy_ev - l3_ev - 11) / 0.9) ** 2)
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(
+        "energy_ev,intensity\n" + "".join(f"{e:.4f},{i:.5f}\n" for e, i in zip(energy_ev, intensity, strict=True))
+    )
+
+
+def test_references(tmp_path: Path) -> None:
+    rows = [("a.csv", "Mn2+", 644, 630, 670), ("b.csv", "Mn2+/Mn3+", 641, 631, 658), ("c.csv", "mixed", 652.5, 640, 672)]
+    for name, _, *where in rows:
+        _reference(tmp_path, name, *where)
+    (tmp_path / "manifest.csv").write_text("file,valence,group\n" + "".join(f"{n},{v},lab\n" for n, v, *_ in rows))
+    found = read_references(tmp_path, MN)
+    assert found.spectra.valence.tolist() == [0, UNLABELLED, UNLABELLED]
+    assert found.valence_text.tolist() == ["Mn2+", "Mn2+/Mn3+", "mixed"]
+    assert found.spectra.name.tolist() == ["a.csv", "b.csv", "c.csv"]
+    assert found.spectra.intensity.shape == (3, 300)
+    true_l3 = np.array([644, 641, 652.5])
+    l3_ev = found.spectra.energy_ev[normalise(found.spectra.intensity).argmax(axis=1)] + 0.1 * found.moved_bins
+    np.testing.assert_allclose(l3_ev, true_l3, atol=0.25)
+    assert found.moved_bins[0] == 0
+    assert all(0.1 <= (e - 0.1 * m - 635) / 30 <= 0.5 for e, m in zip(true_l3, found.moved_bins, strict=True))
+
+
+def test_real_references(real_data: Path) -> None:
+    found = read_references(real_data / "digitized", MN)
+    assert len(found.spectra) == 14
+    assert found.spectra.counts() == {"Mn2+": 0, "Mn3+": 2, "Mn4+": 2}
+    assert "Mn3+/Mn4+" in found.valence_text
+
+
+def test_references_need_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected a folder with manifest\.csv"):
+        read_references(tmp_path, MN)
+
+
+def test_a_reference_is_one_spectrum(tmp_path: Path, image: np.ndarray) -> None:
+    write(tmp_path / "a.hspy", signal(image))
+    (tmp_path / "manifest.csv").write_text("file,valence,group\na.hspy,Mn2+,x\n")
+    with pytest.raises(InputError, match="expected one spectrum, got 4"):
+        read_references(tmp_path, MN)
