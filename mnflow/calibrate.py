@@ -31,6 +31,8 @@ class HeldOut:
         Of the one model that had not seen the spectrum.
     truth : ndarray of int, shape (M,)
     fold : ndarray of int, shape (M,)
+    index : ndarray of int, shape (M,)
+        Which spectrum of the dataset it is.
     crops : ndarray, shape (M, n_crop)
         What the model saw.
     """
@@ -38,6 +40,7 @@ class HeldOut:
     logits: NDArray[np.float64]
     truth: NDArray[np.int64]
     fold: NDArray[np.int64]
+    index: NDArray[np.int64]
     crops: NDArray[np.float32]
 
     def fold_accuracy(self) -> NDArray[np.float64]:
@@ -55,7 +58,7 @@ def held_out(net: Net, spectra: SpectrumSet, folds: Sequence[Fold], seed: int) -
     logits, crops = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     order = np.concatenate([np.tile(f.test, DRAWS) for f in folds])
     number = np.concatenate([np.full(DRAWS * len(f.test), f.number) for f in folds])
-    return HeldOut(logits.astype(np.float64), spectra.valence[order], number, crops)
+    return HeldOut(logits.astype(np.float64), spectra.valence[order], number, order, crops)
 
 
 def _one_fold(

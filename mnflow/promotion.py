@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import calibrate, cv, models, registry, tracking
+from mnflow import calibrate, cv, known, models, registry, tracking
 from mnflow.cv import FinishedCv
 from mnflow.errors import InputError
 from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Comparison, Gate, compare
@@ -63,16 +64,19 @@ def measure(finished: FinishedCv, seed: int) -> Measured:
     held = calibrate.held_out(net, finished.spectra, finished.folds, seed)
     reliability = calibrate.reliability(calibrate.cross_calibrated(held), held.truth)
     temperature = calibrate.fit_temperature(held.logits, held.truth)
-    known = {k: finished.record.data.metrics[k] for k in MEASURED_BEFORE}
+    before = {k: finished.record.data.metrics[k] for k in MEASURED_BEFORE}
     accuracy = held.fold_accuracy()
     metrics = {
-        **known,
+        **before,
         CALIBRATION_ERROR: reliability.error,
         "calibration/temperature": temperature,
         "held_out/accuracy": float(accuracy.mean()),
     }
     facts = {"cv_run": finished.run.id, "dataset_digest": finished.tags["dataset_digest"], "code": registry.code_version()}
-    predictor = Predictor(net, finished.spectra.edge, temperature, facts)
+    rng = np.random.default_rng([seed, len(finished.spectra)])
+    novelty = known.fit_novelty(held.crops, finished.spectra.group[held.index], rng)
+    metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
+    predictor = Predictor(net, finished.spectra.edge, temperature, novelty, facts)
     return Measured(finished, predictor, metrics, accuracy.tolist())
 
 

@@ -39,8 +39,8 @@ def test_bins_hold_every_prediction() -> None:
 def test_each_fold_is_calibrated_by_the_others() -> None:
     logits, truth = honest(300)
     fold = np.arange(300) % 3
-    held = calibrate.HeldOut(logits, truth, fold, np.empty((300, 0)))
-    other = calibrate.HeldOut(np.where(fold[:, None] == 0, 9 * logits, logits), truth, fold, np.empty((300, 0)))
+    held = calibrate.HeldOut(logits, truth, fold, np.arange(300), np.empty((300, 0)))
+    other = calibrate.HeldOut(np.where(fold[:, None] == 0, 9 * logits, logits), truth, fold, np.arange(300), np.empty((300, 0)))
     same = fold != 0
     changed = ~np.isclose(calibrate.cross_calibrated(held), calibrate.cross_calibrated(other)).all(axis=1)
     assert changed[same].any(), "fold 0 is among those that the others' temperature comes from"

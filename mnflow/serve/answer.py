@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.window import normalise, place_window
+from mnflow.serve.novelty import Novelty, saturated
 from mnflow.serve.predictor import Outcome, Predictor
 
 MIN_AGREEMENT = 0.8
@@ -36,29 +37,30 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     list of dict
         In the order of the spectra: `class`, `probabilities` (by class), `mean_valence`, `disagreement` (share of fold
         models that voted for another class), `moved_ev` (how far the window had to move), `flags`, and `error`, which
-        is null, or the sentence that says why the others are.
+        is null, or the sentence that says why the others are. Flags: `out_of_distribution` with what is strange (`noise`,
+        `unknown_shape`, `line_distance`, `saturated`), `folds_disagree`, `uncertain`, `unreadable`.
     """
     crops: list[NDArray[np.float32]] = []
     places: list[int] = []
     answers: list[dict[str, Any]] = []
     for i, spectrum in enumerate(spectra):
         try:
-            crop, moved_ev = prepare(spectrum, predictor, f"Spectrum {i}")
+            crop, moved_ev, cut_off = prepare(spectrum, predictor, f"Spectrum {i}")
         except InputError as error:
             answers.append(_refusal(str(error)))
         else:
-            answers.append({"moved_ev": moved_ev})
+            answers.append({"moved_ev": moved_ev, "saturated": cut_off})
             crops.append(crop)
             places.append(i)
     if crops:
         outcome = predictor(np.stack(crops))
         for row, i in enumerate(places):
-            answers[i] = _reading(outcome, row, predictor, answers[i]["moved_ev"])
+            answers[i] = _reading(outcome, row, predictor, **answers[i])
     return answers
 
 
-def prepare(spectrum: Any, predictor: Predictor, where: str) -> tuple[NDArray[np.float32], float]:
-    """The normalised crop (n_crop,) of one raw spectrum, and by how many eV its window was moved.
+def prepare(spectrum: Any, predictor: Predictor, where: str) -> tuple[NDArray[np.float32], float, bool]:
+    """The normalised crop (n_crop,) of one raw spectrum, by how many eV its window was moved, and if the raw one is cut off.
 
     Raises
     ------
@@ -74,7 +76,8 @@ def prepare(spectrum: Any, predictor: Predictor, where: str) -> tuple[NDArray[np
     placed = place_window(energy_ev, intensity / (largest or 1.0), predictor.edge, where)
     if np.ptp(placed.intensity) == 0:
         raise InputError(f"{where}: expected an edge, got a flat line between {predictor.edge.crop_ev} eV.")
-    return normalise(placed.intensity), round(placed.moved_bins * predictor.edge.dispersion_ev, 6)
+    moved_ev = round(placed.moved_bins * predictor.edge.dispersion_ev, _DECIMALS)
+    return normalise(placed.intensity), moved_ev, saturated(intensity)
 
 
 def _numbers(spectrum: Any, name: str, where: str) -> NDArray[np.float64]:
@@ -110,11 +113,13 @@ def _refusal(sentence: str) -> dict[str, Any]:
     return {**dict.fromkeys(nothing), "flags": ["unreadable"], "error": sentence}
 
 
-def _reading(outcome: Outcome, row: int, predictor: Predictor, moved_ev: float) -> dict[str, Any]:
+def _reading(outcome: Outcome, row: int, predictor: Predictor, moved_ev: float, saturated: bool) -> dict[str, Any]:
     probabilities = outcome.probabilities[row].round(_DECIMALS)
     favourite = int(probabilities.argmax())
     disagreement = round(1 - float(outcome.votes[row, favourite]), _DECIMALS)
-    flags = []
+    reasons = [r for r, beyond in zip(Novelty.REASONS, outcome.strange[row], strict=True) if beyond]
+    reasons += ["saturated"] if saturated else []
+    flags = ["out_of_distribution", *reasons] if reasons else []
     if 1 - disagreement < MIN_AGREEMENT:
         flags.append("folds_disagree")
     if probabilities[favourite] < MIN_PROBABILITY:

@@ -127,7 +127,8 @@ def _ready(step: Step, length: int) -> _Layer:
     """Lay out a step for inputs of `length` positions; outputs that pooling would drop are not computed."""
     n_out = (length - step.weight.shape[1] + 1 - len(step.taps)) // step.stride + 1
     group = next(g for g in _GROUPS if n_out % g == 0)
-    bias = np.multiply.outer(np.array(step.taps, dtype=np.float32), np.tile(step.bias, group)[:, None, :])  # (taps, F, 1, group * c_out)
+    taps = np.array(step.taps, dtype=np.float32)
+    bias = np.multiply.outer(taps, np.tile(step.bias, group)[:, None, :])  # (taps, F, 1, group * c_out)
     return _Layer(step, n_out, group, _banded(step, group), bias)
 
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.serve.net import Net, Step, softmax
+from mnflow.serve.novelty import Novelty
 from mnflow.valence import Edge
 
 _FORMAT = "mnflow-predictor-1"
+_NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,14 @@ class Outcome:
         Share of the fold models whose favourite a class is.
     mean_valence : ndarray, shape (N,)
         Charges weighted by the class's fractions.
+    strange : ndarray of bool, shape (N, 3)
+        Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
     """
 
     probabilities: NDArray[np.float64]
     votes: NDArray[np.float64]
     mean_valence: NDArray[np.float64]
+    strange: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Predictor:
         Classes in the order of the outputs, and windows.
     temperature : float
         What logits are divided by, from held-out spectra.
+    novelty : Novelty, optional
+        What known spectra look like; without it nothing is strange.
     facts : dict
         Where the model comes from (run, dataset digest, ...), for the answer's reader.
     """
@@ -56,6 +63,7 @@ class Predictor:
     net: Net
     edge: Edge
     temperature: float = 1.0
+    novelty: Novelty | None = None
     facts: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, crops: Any) -> Outcome:
@@ -63,7 +71,8 @@ class Predictor:
         each = softmax(self.net.logits(crops).astype(np.float64) / self.temperature)  # (F, N, K)
         probabilities = each.mean(axis=0)
         votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)
-        return Outcome(probabilities, votes, probabilities @ np.array(self.edge.charges))
+        known = self.novelty.reasons(np.asarray(crops, dtype=np.float32)) if self.novelty else np.zeros((len(votes), 3), bool)
+        return Outcome(probabilities, votes, probabilities @ np.array(self.edge.charges), known)
 
     def save(self, path: Path) -> Path:
         """Write to one .npz, whole or not at all; returns the path."""
@@ -75,8 +84,11 @@ class Predictor:
             "n_channels": self.net.n_channels,
             "temperature": self.temperature,
             "facts": self.facts,
+            "novelty": None if self.novelty is None else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
         }
         arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(self.net.steps) for kind in ("weight", "bias")}
+        if self.novelty is not None:
+            arrays |= {"novelty_mean": self.novelty.mean, "novelty_components": self.novelty.components}
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
         try:
             with os.fdopen(handle, "wb") as f:
@@ -100,6 +112,7 @@ class Predictor:
                     for i, s in enumerate(header["steps"])
                 )
                 net = Net(steps, header["n_channels"])
-                return cls(net, Edge.from_dict(header["edge"]), header["temperature"], header["facts"])
+                novelty = header["novelty"] and Novelty(z["novelty_mean"], z["novelty_components"], **header["novelty"])
+                return cls(net, Edge.from_dict(header["edge"]), header["temperature"], novelty, header["facts"])
         except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is not a predictor of mnflow ({error}): promote a run to make one.") from error

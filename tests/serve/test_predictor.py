@@ -1,11 +1,13 @@
 """What a predictor says, and that it comes back from its file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnflow.errors import InputError
+from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Predictor
 
 
@@ -35,3 +37,12 @@ def test_refuses_a_file_that_is_none(tmp_path: Path) -> None:
     for path in (tmp_path / "x.npz", tmp_path / "missing.npz"):
         with pytest.raises(InputError, match="is not a predictor of mnflow"):
             Predictor.load(path)
+
+
+def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    novelty = Novelty(rng.normal(size=85).astype("f"), rng.normal(size=(8, 85)).astype("f"), 0.5, (1.0, 0.2, 0.3), 0.02)
+    loaded = Predictor.load(replace(predictor, novelty=novelty).save(tmp_path / "p.npz"))
+    assert loaded.novelty is not None
+    assert tuple(loaded.novelty.limits) == novelty.limits
+    np.testing.assert_array_equal(loaded.novelty.components, novelty.components)

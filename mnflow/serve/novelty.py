@@ -1,0 +1,129 @@
+"""Whether a spectrum is one of those that the nets know: noise, shape, and the distance between L3 and L2.
+
+The scores are those of chemometrics: the residual beside the principal components of known spectra (Q), after L3 was moved
+to one place. Q alone takes another element's edge for a strange Mn edge, so a third score asks whether the spectrum would
+fit better if its energy axis were stretched: L3 and L2 of Fe are 2 eV further apart than those of Mn.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+WINDOW = (-0.1, 0.47)
+"""What is looked at around L3, as shares of the crop: -3 ... +14 eV for Mn, with L2 in it."""
+
+SAME, OTHER = (0.96, 1.0, 1.04), (0.8, 0.84, 0.88, 1.15, 1.2, 1.25)
+"""Stretches of the energy axis that a calibration error may be, and those that mean another element."""
+
+STRETCHED_COMPONENTS = 3
+"""Components for the score of stretches: more would describe another element's edge as well."""
+
+SMOOTHING = 5
+"""Channels that spectra are averaged over before their shape is looked at."""
+
+_L3_SMOOTHING, _L3_SPAN = 9, 31  # channels
+_STEP = 2  # every other smoothed channel says all
+
+
+class Scores(NamedTuple):
+    """Three numbers for each of N crops; the higher, the stranger."""
+
+    noise: Floats
+    residual: Floats
+    stretch: Floats
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What known spectra look like.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (P,)
+        Mean of the aligned, smoothed spectra.
+    components : ndarray, shape (R, P)
+        Their principal components.
+    noise_slope : float
+        How much the residual grows with the noise.
+    limits : tuple of float
+        Largest noise, residual (beyond what the noise explains) and stretch of known spectra.
+    false_alarm_rate : float
+        Share of held-out known spectra beyond a limit, on spectrum images that the limits were not made from.
+    """
+
+    mean: Floats
+    components: Floats
+    noise_slope: float = 0.0
+    limits: tuple[float, float, float] = (np.inf, np.inf, np.inf)
+    false_alarm_rate: float = 0.0
+
+    REASONS = ("noise", "unknown_shape", "line_distance")
+
+    def scores(self, crops: Floats) -> Scores:
+        """Score N normalised crops (N, n_crop)."""
+        smooth = moving_average(crops, SMOOTHING)
+        l3 = l3_channel(crops)
+        fits = {s: self._misfit(aligned(smooth, l3, s), STRETCHED_COMPONENTS) for s in (*SAME, *OTHER)}
+        same, other = (np.min([fits[s] for s in group], axis=0) for group in (SAME, OTHER))
+        noise = _noise(crops)
+        residual = self._misfit(aligned(smooth, l3, 1.0), len(self.components)) - self.noise_slope * noise
+        return Scores(noise, residual, np.log((same + 1e-6) / (other + 1e-6)))
+
+    def reasons(self, crops: Floats) -> NDArray[np.bool_]:
+        """Which limit each crop is beyond: (N, 3) in the order of `REASONS`."""
+        return np.stack(self.scores(crops), axis=1) > np.array(self.limits, dtype=np.float32)
+
+    def _misfit(self, spectra: Floats, n_components: int) -> Floats:
+        """Length of what the first components leave of aligned spectra (N, P) of unit length: (N,)."""
+        residual = spectra - self.mean
+        basis = self.components[:n_components]
+        residual -= (residual @ basis.T) @ basis
+        return np.sqrt(np.einsum("np,np->n", residual, residual))
+
+
+def moving_average(spectra: Floats, width: int) -> Floats:
+    """Mean over `width` (odd) neighbouring channels of (N, C), the ends continued."""
+    padded = np.pad(spectra, ((0, 0), (width // 2 + 1, width // 2)), mode="edge")
+    total = padded.cumsum(axis=1, dtype=np.float64)
+    return ((total[:, width:] - total[:, :-width]) / width).astype(np.float32)
+
+
+def l3_channel(crops: Floats) -> NDArray[np.int64]:
+    """Channel of L3 in N crops: the maximum near where a spectrum first comes near its greatest value."""
+    smooth = moving_average(crops, _L3_SMOOTHING)
+    smooth -= smooth.min(axis=1, keepdims=True)
+    first = (smooth >= 0.7 * smooth.max(axis=1, keepdims=True)).argmax(axis=1)
+    near = np.minimum(first[:, None] + np.arange(_L3_SPAN), crops.shape[1] - 1)  # (N, span)
+    return np.asarray(first + np.take_along_axis(smooth, near, axis=1).argmax(axis=1))
+
+
+def aligned(smooth: Floats, l3: NDArray[np.int64], stretch: float) -> Floats:
+    """The window around L3 of N smoothed crops, stretched, without its mean and of unit length: (N, P)."""
+    n_crop = smooth.shape[1]
+    low, high = (round(share * n_crop) for share in WINDOW)
+    place = l3[:, None] + stretch * np.arange(low, high, _STEP)  # (N, P) in channels
+    place = np.clip(place, 0, n_crop - 1.001).astype(np.float32)
+    left = place.astype(np.int64)
+    right_share = place - left
+    rows = np.arange(len(smooth))[:, None]
+    window = smooth[rows, left] * (1 - right_share) + smooth[rows, left + 1] * right_share
+    window -= window.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.einsum("np,np->n", window, window))
+    return window / np.maximum(length, 1e-9)[:, None]
+
+
+def _noise(crops: Floats) -> Floats:
+    """Standard deviation of the difference of next neighbours but one, beside that of the whole crop: (N,)."""
+    difference = crops[:, 2:] - crops[:, :-2]
+    return np.sqrt((difference**2).mean(axis=1) / 2) / np.maximum(crops.std(axis=1), 1e-9)
+
+
+def saturated(intensity: Any, plateau: int = 5) -> bool:
+    """Whether a raw spectrum (C,) is cut off: its greatest value in `plateau` neighbouring channels."""
+    top = np.asarray(intensity) == np.max(intensity)
+    runs = np.convolve(top, np.ones(plateau, dtype=int), mode="valid")
+    return bool(len(top) >= plateau and (runs == plateau).any())

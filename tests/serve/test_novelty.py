@@ -1,0 +1,73 @@
+"""What is no edge of ours is found out, and what is ours is let through."""
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.known import fit_novelty
+from mnflow.preprocess import crop, normalise
+from mnflow.preprocess.resample import axis_ev
+from mnflow.serve.novelty import Novelty, aligned, l3_channel, moving_average, saturated
+from mnflow.valence import MN
+from tests.made_up_spectra import edge_shape, spectra
+
+ENERGY_EV = axis_ev(MN.crop_ev[0], MN.n_crop, MN.dispersion_ev)
+
+
+@pytest.fixture(scope="module")
+def novelty() -> Novelty:
+    rng = np.random.default_rng(0)
+    data = spectra(120, noise=0.02)
+    return fit_novelty(crop(data, rng.integers(-50, 51, len(data))), data.group, rng)
+
+
+def reasons(novelty: Novelty, intensity: np.ndarray) -> list[str]:
+    beyond = novelty.reasons(np.atleast_2d(normalise(intensity)).astype(np.float32))[0]
+    return [r for r, b in zip(Novelty.REASONS, beyond, strict=True) if b]
+
+
+def noisy(intensity: np.ndarray, level: float = 0.02) -> np.ndarray:
+    return intensity + level * np.random.default_rng(1).normal(size=intensity.shape)
+
+
+def test_known_spectra_pass_at_any_shift(novelty: Novelty) -> None:
+    data = spectra(60, noise=0.02, seed=3)
+    found = novelty.reasons(crop(data, np.random.default_rng(2).integers(-50, 51, 60)))
+    assert found.any(axis=1).mean() < 0.15
+    assert novelty.false_alarm_rate < 0.15
+
+
+def test_noise_and_a_bare_background_are_noise(novelty: Novelty) -> None:
+    assert "noise" in reasons(novelty, np.random.default_rng(0).normal(size=300))
+    counts = np.random.default_rng(0).poisson(2000 * (ENERGY_EV / 640) ** -3.0)
+    assert "noise" in reasons(novelty, counts - 2000 * (ENERGY_EV / 640) ** -3.0)
+
+
+def test_a_step_and_a_carbon_edge_have_unknown_shapes(novelty: Novelty) -> None:
+    assert "unknown_shape" in reasons(novelty, noisy(np.clip((ENERGY_EV - 640) / 2, 0, 1)))
+    beyond = np.clip(ENERGY_EV - 648, 0, None)
+    carbon = np.exp(-((ENERGY_EV - 643) ** 2)) + 1.5 * (1 - np.exp(-beyond / 3)) * np.exp(-beyond / 20)
+    assert "unknown_shape" in reasons(novelty, noisy(carbon))
+
+
+def test_iron_at_the_place_of_manganese_has_its_lines_too_far_apart(novelty: Novelty) -> None:
+    stretched = 641 + (ENERGY_EV - 641) * 11 / 13.1
+    assert "line_distance" in reasons(novelty, noisy(edge_shape(stretched, 0)))
+
+
+def test_a_plateau_is_saturation() -> None:
+    edge = edge_shape(ENERGY_EV)
+    assert saturated(np.minimum(edge, 0.6))
+    assert not saturated(edge)
+    assert not saturated([1.0, 2.0, 2.0])
+
+
+def test_alignment_forgets_shift_gain_and_offset() -> None:
+    here, there = (edge_shape(ENERGY_EV, 1, l3_ev)[None].astype(np.float32) for l3_ev in (642.0, 644.5))
+    windows = [aligned(moving_average(x, 5), l3_channel(x), 1.0) for x in (here, 3 * there + 1)]
+    np.testing.assert_allclose(windows[0], windows[1], atol=1e-3)
+
+
+def test_one_image_cannot_say_what_is_common() -> None:
+    with pytest.raises(InputError, match="two spectrum images or more"):
+        fit_novelty(np.zeros((5, 300), np.float32), np.full(5, "a"), np.random.default_rng(0))
