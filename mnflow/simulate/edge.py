@@ -35,6 +35,7 @@ def white_lines(
     l3_width_ev: float,
     l2_width_ev: float,
     growth: float,
+    l2_shift_ev: float = 0.0,
     l2_factor: float = 1.0,
 ) -> tuple[Array, float]:
     """Lifetime-broadened white lines and where L2 lies.
@@ -52,8 +53,8 @@ def white_lines(
         (Krause & Oliver 1979, https://doi.org/10.1063/1.555595).
     growth : float
         FWHM gained for every eV above the centroid of the own edge: higher multiplet terms decay faster.
-    l2_factor : float
-        Factor on the strength of L2.
+    l2_shift_ev, l2_factor : float
+        Moves L2 away from L3, and multiplies its strength.
 
     Returns
     -------
@@ -71,9 +72,10 @@ def white_lines(
     weight = strength * np.where(is_l3, 1.0, l2_factor)
     used = np.flatnonzero(weight > _WEAKEST_STICK)
     half = width[used, None] / 2
-    distance = energy_ev - (STICK_EV[used, None] - centre3 + l3_ev)  # (sticks, C)
+    position = STICK_EV - centre3 + l3_ev + np.where(is_l3, 0.0, l2_shift_ev)
+    distance = energy_ev - position[used, None]  # (sticks, C)
     lines = half / np.pi / (distance**2 + half**2)
-    return weight[used] @ lines, float(l3_ev + centre2 - centre3)
+    return weight[used] @ lines, float(l3_ev + centre2 - centre3 + l2_shift_ev)
 
 
 def continuum(energy_ev: Array, l3_ev: float, l2_ev: float, delay_ev: float, width_ev: float, decay: float) -> Array:

@@ -13,11 +13,14 @@ from mnflow.errors import InputError
 from mnflow.simulate import edge as physics
 from mnflow.simulate.files import write_hspy, write_table
 from mnflow.simulate.library import Library, library_for
-from mnflow.simulate.settings import Settings, Specimen, Valence, load
+from mnflow.simulate.settings import Settings, Specimen, Spectrum, Valence, load
 
 Array = NDArray[Any]
 SIZES = {"quick": (0.5, 0.25), "paper": (1.0, 1.0)}
 """Share of the settings' images and of their pixels."""
+
+_FAR = 20
+"""Channels beyond which the point spread is nothing."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def simulate_image(
     # what the channel labelled energy_ev really holds, with a wrong dispersion
     true_ev = centre_ev + (energy_ev - centre_ev - offset_ev) * (1 + rng.uniform(*instrument.dispersion_error))
     thickness, grain = wedge(shape, valence, rng), grains(shape, round(rng.uniform(*specimen.grains)), rng)
-    edges = np.array([grain_edge(true_ev, s, valence, library.of(index), rng) for _ in range(grain.max() + 1)])
+    edges = np.array([grain_edge(true_ev, s.spectrum, valence, library.of(index), rng) for _ in range(grain.max() + 1)])
     edges = scattered(edges[grain.ravel()], thickness, s, rng).reshape(*shape, -1)  # (Y, X, C)
     dose = np.exp(rng.uniform(*np.log(specimen.edge_counts)))
     carbon = rng.uniform(*specimen.substrate_thickness)
@@ -110,7 +113,7 @@ def simulate_image(
 
 def grain_edge(
     energy_ev: Array,
-    s: Settings,
+    p: Spectrum,
     valence: Valence,
     sticks: NDArray[np.float32],
     rng: np.random.Generator,
@@ -118,15 +121,14 @@ def grain_edge(
 ) -> Array:
     """The edge (C,) of one grain before the spectrometer: two sites, white lines and continuum, maximum 1."""
     first, second = sticks[rng.choice(len(sticks), 2)]
-    share = rng.uniform(*s.spectrum.second_site)
+    share = rng.uniform(*p.second_site)
     l3_ev = rng.uniform(*valence.l3_ev)
     l3_width, l2_width = (width_factor * rng.uniform(*w) for w in (valence.l3_width_ev, valence.l2_width_ev))
     strength = ((1 - share) * first + share * second).astype(float)
     lines, l2_ev = physics.white_lines(
         energy_ev, strength, l3_ev, l3_width, max(l2_width, l3_width),
-        rng.uniform(*valence.width_growth), rng.uniform(*s.spectrum.l2_factor),
+        rng.uniform(*valence.width_growth), rng.uniform(*p.l2_shift_ev), rng.uniform(*p.l2_factor),
     )  # fmt: skip
-    p = s.spectrum
     drawn = (rng.uniform(*r) for r in (p.continuum_delay_ev, p.continuum_width_ev, p.continuum_decay))
     edge = lines + rng.uniform(*p.continuum_share) * physics.continuum(energy_ev, l3_ev, l2_ev, *drawn)
     return edge / edge.max()
@@ -194,6 +196,7 @@ def point_spread(counts: NDArray, spread: float) -> Array:
     Poisson noise so becomes correlated: at lag k by (1 + k (1 - s^2) / (1 + s^2)) s^k, which for s = 0.35 is
     0.62, 0.31, 0.14 (measured on a real spectrometer: 0.61, 0.33).
     """
-    forward = lfilter([1.0], [1.0, -spread], counts, axis=-1)
-    backward = lfilter([0.0, spread], [1.0, -spread], counts[..., ::-1], axis=-1)[..., ::-1]
-    return (1 - spread) / (1 + spread) * (forward + backward)
+    padded = np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(_FAR, _FAR)], mode="reflect")  # light from beyond the ends
+    forward = lfilter([1.0], [1.0, -spread], padded, axis=-1)
+    backward = lfilter([0.0, spread], [1.0, -spread], padded[..., ::-1], axis=-1)[..., ::-1]
+    return (1 - spread) / (1 + spread) * (forward + backward)[..., _FAR:-_FAR]

@@ -1,10 +1,9 @@
 """A library of stick spectra, drawn over a settings file's ranges: computed once, then mixed and broadened at will.
 
-`python -m mnflow.simulate.library mn` makes the shipped one anew.
+`python -m mnflow.simulate mn` makes the shipped one anew.
 """
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from mnflow.simulate.atom import ion
 from mnflow.simulate.files import whole_file
 from mnflow.simulate.multiplet import ChargeTransfer, Field, Sticks, absorption
-from mnflow.simulate.settings import Settings, Site, load
+from mnflow.simulate.settings import Settings, Site
 
 SHIPPED = Path(__file__).with_name("sticks")
 STICK_EV = np.arange(-15.0, 30.0, 0.05)
@@ -107,8 +106,3 @@ def library_for(settings: Settings, cache: Path, progress: Progress = lambda lin
             return read(folder / name)
     progress(f"computing the sticks of {settings.edge.element} once, into {cache / name}")
     return read(save(compute(settings, progress), cache / name))
-
-
-if __name__ == "__main__":
-    chosen = load(Path(sys.argv[1]))
-    print(save(compute(chosen, print), SHIPPED / file_name(chosen)))

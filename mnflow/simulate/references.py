@@ -1,5 +1,6 @@
 """The foreign laboratory: clean spectra of other instruments, from model parameters that the images never had."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,8 @@ def reference(
     """One spectrum of class `index`: energy_ev (C,) and intensity (C,) from 0 to 1."""
     foreign, valence = s.foreign, s.valence[index]
     fine = np.arange(0, 90, 0.05) + np.mean(valence.l3_ev) - 30
-    edge = grain_edge(fine, s, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
+    spectrum = replace(s.spectrum, continuum_share=foreign.continuum_share)
+    edge = grain_edge(fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
     thickness, n_fft = np.array([rng.uniform(*foreign.thickness)]), 2 * len(fine)
     single = draw_single_scattering(s, len(fine), rng, fine[1] - fine[0])
     factor = physics.response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))

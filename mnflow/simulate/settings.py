@@ -59,6 +59,7 @@ class Spectrum:
     """What happens to a stick spectrum on the way to a loss spectrum (see `edge.py`)."""
 
     second_site: Range
+    l2_shift_ev: Range
     l2_factor: Range
     continuum_share: Range
     continuum_delay_ev: Range
@@ -112,6 +113,7 @@ class Foreign:
     resolution_ev: Range
     thickness: Range
     width_factor: Range
+    continuum_share: Range
     noise_share: Range
 
 
