@@ -4,7 +4,7 @@ from mnflow.preprocess.background import BACKGROUND_BINS, EdgePosition, fit_powe
 from mnflow.preprocess.clusters import Clusters
 from mnflow.preprocess.pipeline import FATES, ImageReport, Preprocessed, PreprocessOptions, preprocess
 from mnflow.preprocess.resample import axis_ev, resampler
-from mnflow.preprocess.window import Placed, crop, crop_start, normalise, place_window
+from mnflow.preprocess.window import Placed, Placement, crop, crop_start, normalise, place_window, placement
 
 __all__ = [
     "BACKGROUND_BINS",
@@ -13,6 +13,7 @@ __all__ = [
     "EdgePosition",
     "ImageReport",
     "Placed",
+    "Placement",
     "PreprocessOptions",
     "Preprocessed",
     "axis_ev",
@@ -22,6 +23,7 @@ __all__ = [
     "locate_edge",
     "normalise",
     "place_window",
+    "placement",
     "preprocess",
     "resampler",
     "subtract_background",

@@ -1,13 +1,14 @@
 """What happens to a spectrum between its energy axis and a net: the crop and the one normalisation."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.background import locate_edge, subtract_background
-from mnflow.preprocess.resample import axis_ev, ordered, resampler
+from mnflow.preprocess.background import EdgePosition, locate_edge, subtract_background
+from mnflow.preprocess.resample import Resampler, axis_ev, ordered, resampler
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import Edge
 
@@ -121,6 +122,56 @@ def check_spectrum(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge
         raise InputError(f"{where}: expected a spectrum, got the same intensity ({inside[0]:g}) in every channel.")
 
 
+@dataclass(frozen=True)
+class Placement:
+    """The way from a foreign energy axis to the crop window: found on one spectrum, for all that share its axis.
+
+    Attributes
+    ----------
+    edge : Edge
+        Its crop window and dispersion.
+    grid_ev : ndarray, shape (G,)
+        The part of the axis that is looked at, on the edge's dispersion.
+    resample : Resampler
+        From the foreign axis onto `grid_ev`.
+    position : EdgePosition
+        Where the edge lies.
+    index : ndarray of int, shape (n_crop,)
+        Channels of `grid_ev` that make the crop.
+    moved_bins : int
+        By how many channels the window was moved.
+    """
+
+    edge: Edge
+    grid_ev: NDArray[np.float64]
+    resample: Resampler
+    position: EdgePosition
+    index: NDArray[np.int64]
+    moved_bins: int
+
+    def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+        """Crops (N, n_crop), free of background and not normalised yet, of spectra (N, C) on the foreign axis."""
+        spectra = self.resample(intensity)  # (N, C) -> (N, G)
+        if not self.position.background_removed:
+            spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
+        return np.asarray(spectra[:, self.index], dtype=np.float32)
+
+
+def placement(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> Placement:
+    """Where the crop window goes on an increasing axis (C,) in eV, judged by one spectrum (C,) on it; see `place_window`."""
+    check_spectrum(energy_ev, intensity, edge, where)
+    step = edge.dispersion_ev
+    # first and last channel that the spectrum covers, counted from the start of the nominal crop
+    first = int(np.ceil((max(energy_ev[0], edge.wide_ev[0]) - edge.crop_ev[0]) / step - 1e-6))
+    last = int(np.floor((min(energy_ev[-1], edge.wide_ev[1]) - edge.crop_ev[0]) / step + 1e-6))
+    grid = axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
+    resample = resampler(energy_ev, grid)
+    position = locate_edge(grid, resample(intensity[None])[0], edge)
+    moved = _window_start(first, last, round((position.l3_ev - edge.crop_ev[0]) / step), edge.n_crop)
+    index = np.clip(np.arange(moved, moved + edge.n_crop) - first, 0, len(grid) - 1)  # end values beyond the ends
+    return Placement(edge, grid, resample, position, index, moved)
+
+
 class Placed(NamedTuple):
     """A spectrum cut to what a net takes: `intensity` (n_crop,), and by how many channels its window was moved."""
 
@@ -157,20 +208,8 @@ def place_window(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge, where: 
         If a value is not finite, the spectrum is flat, its steps are too coarse, or it covers less than half a window.
     """
     energy, values = ordered(np.asarray(energy_ev, dtype=np.float64), np.asarray(intensity, dtype=np.float64)[None], where)
-    check_spectrum(energy, values[0], edge, where)
-    step = edge.dispersion_ev
-    first = int(
-        np.ceil((max(energy[0], edge.wide_ev[0]) - edge.crop_ev[0]) / step - 1e-6)
-    )  # in channels from the nominal start
-    last = int(np.floor((min(energy[-1], edge.wide_ev[1]) - edge.crop_ev[0]) / step + 1e-6))
-    grid = axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
-    spectrum = resampler(energy, grid)(values)[0]
-    position = locate_edge(grid, spectrum, edge)
-    if not position.background_removed:
-        spectrum = subtract_background(grid, spectrum[None], position.onset_ev, edge)[0][0]
-    moved = _window_start(first, last, round((position.l3_ev - edge.crop_ev[0]) / step), edge.n_crop)
-    index = np.clip(np.arange(moved, moved + edge.n_crop) - first, 0, len(spectrum) - 1)  # end values beyond the ends
-    return Placed(np.asarray(spectrum[index], dtype=np.float32), moved)
+    place = placement(energy, values[0], edge, where)
+    return Placed(place(values)[0], place.moved_bins)
 
 
 def _window_start(first: int, last: int, l3: int, n_crop: int) -> int:

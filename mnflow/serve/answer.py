@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.preprocess.scan import REASONS, bad_pixels
 from mnflow.preprocess.window import normalise, place_window
-from mnflow.serve.novelty import Novelty, saturated
+from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
 
 MIN_AGREEMENT = 0.8
@@ -77,7 +78,8 @@ def prepare(spectrum: Any, predictor: Predictor, where: str) -> tuple[NDArray[np
     if np.ptp(placed.intensity) == 0:
         raise InputError(f"{where}: expected an edge, got a flat line between {predictor.edge.crop_ev} eV.")
     moved_ev = round(placed.moved_bins * predictor.edge.dispersion_ev, _DECIMALS)
-    return normalise(placed.intensity), moved_ev, saturated(intensity)
+    cut_off = REASONS[bad_pixels(intensity[None])[0]] == "saturated"
+    return normalise(placed.intensity), moved_ev, cut_off
 
 
 def _numbers(spectrum: Any, name: str, where: str) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ fit better if its energy axis were stretched: L3 and L2 of Fe are 2 eV further a
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +120,3 @@ def _noise(crops: Floats) -> Floats:
     """Standard deviation of the difference of next neighbours but one, beside that of the whole crop: (N,)."""
     difference = crops[:, 2:] - crops[:, :-2]
     return np.sqrt((difference**2).mean(axis=1) / 2) / np.maximum(crops.std(axis=1), 1e-9)
-
-
-def saturated(intensity: Any, plateau: int = 5) -> bool:
-    """Whether a raw spectrum (C,) is cut off: its greatest value in `plateau` neighbouring channels."""
-    top = np.asarray(intensity) == np.max(intensity)
-    runs = np.convolve(top, np.ones(plateau, dtype=int), mode="valid")
-    return bool(len(top) >= plateau and (runs == plateau).any())

@@ -48,6 +48,14 @@ def test_an_axis_off_by_eight_ev_is_found_and_said(predictor: Predictor) -> None
     assert off["moved_ev"] > 0
 
 
+def test_a_plateau_at_the_top_is_saturation(predictor: Predictor) -> None:
+    spectrum = raw(background=0.0)
+    cut_off = {**spectrum, "intensity": np.minimum(spectrum["intensity"], 600.0).tolist()}
+    good, bad = answer(predictor, [spectrum, cut_off])
+    assert good["flags"][:1] != ["out_of_distribution"]
+    assert bad["flags"][:2] == ["out_of_distribution", "saturated"]
+
+
 BAD: list[Any] = [
     None,
     "words",

@@ -7,7 +7,7 @@ from mnflow.errors import InputError
 from mnflow.known import fit_novelty
 from mnflow.preprocess import crop, normalise
 from mnflow.preprocess.resample import axis_ev
-from mnflow.serve.novelty import Novelty, aligned, l3_channel, moving_average, saturated
+from mnflow.serve.novelty import Novelty, aligned, l3_channel, moving_average
 from mnflow.valence import MN
 from tests.made_up_spectra import edge_shape, spectra
 
@@ -53,13 +53,6 @@ def test_a_step_and_a_carbon_edge_have_unknown_shapes(novelty: Novelty) -> None:
 def test_iron_at_the_place_of_manganese_has_its_lines_too_far_apart(novelty: Novelty) -> None:
     stretched = 641 + (ENERGY_EV - 641) * 11 / 13.1
     assert "line_distance" in reasons(novelty, noisy(edge_shape(stretched, 0)))
-
-
-def test_a_plateau_is_saturation() -> None:
-    edge = edge_shape(ENERGY_EV)
-    assert saturated(np.minimum(edge, 0.6))
-    assert not saturated(edge)
-    assert not saturated([1.0, 2.0, 2.0])
 
 
 def test_alignment_forgets_shift_gain_and_offset() -> None:
