@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -94,10 +95,10 @@ def _attempt(
     data = client.scatter(shared, broadcast=True, hash=False)
     place = {client.submit(_call, function, data, items[i], pure=False): i for i in left}
     for future in as_completed(place):
-        if future.status == "finished":
-            yield place[future], future.result()
-        elif future.status == "error" and not isinstance(future.exception(), KilledWorker):
-            future.result()  # raises what the function raised
+        try:
+            yield place[future], future.result()  # or raise what the function raised
+        except (KilledWorker, CancelledError):
+            continue
 
 
 def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> Result:
@@ -121,7 +122,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator["Client"]:
     backend = {"KERAS_BACKEND": os.environ["KERAS_BACKEND"]}
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, env=ONE_THREAD | backend
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", env=ONE_THREAD | backend
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -35,11 +35,9 @@ def fit(
                 plan.schedule, plan.peak_learning_rate, (epoch * n_steps + i) / (n_steps * plan.epochs)
             )
             found = net.train_on_batch(crops, labels[index], return_dict=True)
-            metrics = np.array([found["loss"], found["accuracy"]], dtype=float)  # Keras keeps the mean since the last reset
-        net.reset_metrics()
+            metrics += [float(found["loss"]), float(found["accuracy"])]
         tested = net.test_on_batch(test_crops, labels[n_train:], return_dict=True)
-        net.reset_metrics()
-        curves.append([*metrics, float(tested["loss"]), float(tested["accuracy"])])
+        curves.append([*metrics / n_steps, float(tested["loss"]), float(tested["accuracy"])])
     named = dict(zip(CURVES, np.asarray(curves, dtype=np.float32).T, strict=True))
     return Trained(models.get_weights(net), named, np.asarray(net.predict_on_batch(test_crops)))
 
@@ -49,7 +47,7 @@ def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
     net = models.build(plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None)
     for layer in net.layers:
         if isinstance(layer, keras.layers.Dropout):
-            layer.seed_generator = keras.random.SeedGenerator(int(rng.integers(2**31)))
+            layer.seed_generator.state.assign([int(rng.integers(2**31)), 0])
         elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense):
             initial = keras.initializers.GlorotUniform(int(rng.integers(2**31)))
             layer.kernel.assign(initial(layer.kernel.shape))
