@@ -16,23 +16,17 @@ class Options:
 
 def run(options: Options) -> str:
     """Scale the noise of every fold's test spectra; log the curve here and on the CV run."""
-    import numpy as np
-
-    from mnflow import cv, evaluate, plots
+    from mnflow import cv
+    from mnflow.evaluations import log_noise
 
     with cv.evaluation("noise_eval", options.run, arch=options.arch) as (own, finished):
         own.params({"kept_components": options.kept_components})
-        scales = np.linspace(0, 5, 21)
-        accuracy = evaluate.noise_accuracy(finished.models, finished.spectra, finished.folds, scales, options.kept_components)
-        mean = accuracy.mean(axis=0)  # (folds, scales) -> (scales,)
-        own.table(cv.curve_table(finished.folds, "scale", scales, accuracy), "noise")
-        examples = evaluate.noise_examples(finished.spectra, options.kept_components)
-        figure = plots.noise_curves({finished.label: (scales, accuracy)}, examples)
-        for target in (own, finished.run):
-            target.curve("noise/accuracy", (100 * scales).round().astype(int), mean)
-            target.metrics({"noise/accuracy_at_5x": mean[-1]})
-            target.figure(figure, "noise")
-        own.note(f"{finished.label}: {mean[-1]:.4f} of all spectra right with five times the noise, {mean[4]:.4f} with 1x.")
+        trained = finished.label, finished.models, finished.spectra, finished.folds
+        found = log_noise((own, finished.run), *trained, options.kept_components)
+        own.note(
+            f"{finished.label}: {found['noise/accuracy_at_5x']:.4f} of all spectra right with five times the noise, "
+            f"{found['noise/accuracy_at_1x']:.4f} with the noise as measured."
+        )
     return own.id
 
 

@@ -26,30 +26,19 @@ class Options:
 
 def run(options: Options) -> str:
     """Test; log table, accuracies and figures here, and the accuracies of the default references on the CV run too."""
-    import numpy as np
-
-    from mnflow import cv, evaluate, plots, tracking
-    from mnflow.preprocess import normalise
+    from mnflow import cv, tracking
+    from mnflow.evaluations import log_references
 
     with cv.evaluation("reference_test", options.run, arch=options.arch) as (own, finished):
         own.params({"references": options.references, "seed": options.seed})
         references = load_references(options.references, options.seed, finished.spectra.edge)
-        spectra, classes = references.spectra, finished.spectra.edge.classes
-        own.dataset(spectra, "reference")
-        probabilities = evaluate.predict(finished.models, normalise(spectra.intensity))  # (folds, N, K)
-        result = evaluate.reference_accuracy(probabilities, spectra.valence)
-        table = evaluate.reference_table(probabilities, references)
-        own.table(table, "references")
-        mean = probabilities.mean(axis=0)
-        own.figure(plots.reference_matrix(mean, spectra.name.tolist(), spectra.valence, classes), "references")
-        mixed = int((spectra.valence < 0).sum())
-        note = f"{finished.label} on {len(spectra)} references ({options.references}), {mixed} of them mixed and not counted"
-        if mixed < len(spectra):
-            own.curve("reference/accuracy_fold", np.arange(len(result.per_fold)), result.per_fold)
-            metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}
-            for target in (own, finished.run) if options.references == "simulated" else (own,):
-                target.metrics(metrics)
-            note += f": {result.mean:.4f} right on average over the folds' nets, {result.vote:.4f} by their vote"
+        runs = (own, finished.run) if options.references == "simulated" else (own,)
+        found = log_references(runs, finished.models, references)
+        n, mixed = len(references.spectra), int((references.spectra.valence < 0).sum())
+        note = f"{finished.label} on {n} references ({options.references}), {mixed} of them mixed and not counted"
+        if found:
+            mean, vote = found["reference/accuracy_mean"], found["reference/accuracy_vote"]
+            note += f": {mean:.4f} right on average over the folds' nets, {vote:.4f} by their vote"
         own.note(note + ".")
         tracking.say(note + ".")
     return own.id

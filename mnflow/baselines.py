@@ -20,8 +20,11 @@ from sklearn.preprocessing import Normalizer
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from mnflow import augment
 from mnflow.errors import InputError
+from mnflow.folds import Fold
 from mnflow.preprocess import normalise
+from mnflow.spectra import SpectrumSet
 from mnflow.valence import MN, Edge
 
 Floats = NDArray[np.float64]
@@ -64,6 +67,33 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
     if method not in steps:
         raise InputError(f"Unknown baseline {method!r}: expected one of {', '.join(METHODS)}.")
     return make_pipeline(*([AlignEdge()] if align else []), *steps[method])
+
+
+class Fitted:
+    """A trained baseline that is asked as a Keras net is, so that `mnflow.evaluate` takes one as well as the other."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def predict(self, inputs: ArrayLike, **_: object) -> Floats:
+        """Probabilities (N, K) of normalised crops (N, n_crop)."""
+        return np.asarray(self.pipeline.predict_proba(inputs))
+
+
+def train_fold(spectra: SpectrumSet, fold: Fold, method: str, align: bool = False, n_crops: int = 0, seed: int = 0) -> Fitted:
+    """Train a baseline on a fold's training spectra, as they are or as `n_crops` randomly shifted crops of each.
+
+    Raises
+    ------
+    InputError
+        For an unknown method.
+    """
+    edge, rng = spectra.edge, np.random.default_rng((seed, fold.number))
+    wide, labels = spectra.intensity[fold.train], spectra.valence[fold.train]
+    limit = augment.max_shift_bins(edge) if n_crops else 0
+    shifts = [augment.draw_shifts(rng, len(wide), limit) for _ in range(max(n_crops, 1))]
+    inputs = np.concatenate([augment.crops(wide, shift, edge) for shift in shifts])
+    return Fitted(build(method, align, edge, seed).fit(inputs, np.tile(labels, len(shifts))))
 
 
 class AlignEdge(TransformerMixin, BaseEstimator):

@@ -1,0 +1,82 @@
+"""Evaluate the models of a cross-validation and log all that comes out, for nets and for baselines alike.
+
+The first of `runs` gets everything; the others (the cross-validation itself) get what they are compared by.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnflow import cv, evaluate, plots
+from mnflow.augment import KEPT_COMPONENTS, MAX_NOISE_SCALE
+from mnflow.folds import Fold
+from mnflow.preprocess import normalise
+from mnflow.spectra import UNLABELLED, SpectrumSet
+from mnflow.tracking import Run
+
+if TYPE_CHECKING:
+    from mnflow.read import References
+
+NOISE_SCALES = np.linspace(0, MAX_NOISE_SCALE, 21)
+"""Factors on the noise that the noise test covers; 1 and the largest are among them."""
+
+
+def log_shift(
+    runs: Sequence[Run], label: str, models: Sequence[Any], spectra: SpectrumSet, folds: Sequence[Fold]
+) -> dict[str, float]:
+    """Accuracy of every fold's model on its test spectra at every shift (the paper's Fig. 3); returns the single numbers."""
+    shift_bins, accuracy = evaluate.shift_accuracy(models, spectra, folds)
+    shift_ev = (shift_bins * spectra.edge.dispersion_ev).round(6)
+    mean = accuracy.mean(axis=0)  # (folds, shifts) -> (shifts,)
+    metrics = {
+        "shift/integrated_accuracy": evaluate.integrated_accuracy(shift_bins, accuracy),
+        "shift/worst_accuracy": float(mean.min()),
+    }
+    runs[0].table(cv.curve_table(folds, "shift_ev", shift_ev, accuracy), "shift")
+    figure = plots.shift_curves({label: (shift_ev, accuracy)})
+    for run in runs:
+        run.curve("shift/accuracy", (1000 * shift_ev).round().astype(int), mean)  # steps are whole meV
+        run.metrics(metrics)
+        run.figure(figure, "shift")
+    return metrics
+
+
+def log_noise(
+    runs: Sequence[Run],
+    label: str,
+    models: Sequence[Any],
+    spectra: SpectrumSet,
+    folds: Sequence[Fold],
+    kept_components: int = KEPT_COMPONENTS,
+) -> dict[str, float]:
+    """Accuracy of every fold's model on its test spectra with scaled noise (the paper's Fig. 4); returns the single numbers."""
+    accuracy = evaluate.noise_accuracy(models, spectra, folds, NOISE_SCALES, kept_components)
+    mean = accuracy.mean(axis=0)  # (folds, scales) -> (scales,)
+    at_1x = int(np.abs(NOISE_SCALES - 1).argmin())
+    metrics = {"noise/accuracy_at_1x": float(mean[at_1x]), "noise/accuracy_at_5x": float(mean[-1])}
+    runs[0].table(cv.curve_table(folds, "scale", NOISE_SCALES, accuracy), "noise")
+    figure = plots.noise_curves({label: (NOISE_SCALES, accuracy)}, evaluate.noise_examples(spectra, kept_components))
+    for run in runs:
+        run.curve("noise/accuracy", (100 * NOISE_SCALES).round().astype(int), mean)  # steps are whole percent
+        run.metrics(metrics)
+        run.figure(figure, "noise")
+    return metrics
+
+
+def log_references(runs: Sequence[Run], models: Sequence[Any], references: "References") -> dict[str, float]:
+    """What every model says of foreign spectra (the paper's Table 1); returns the single numbers, none if all are mixed."""
+    spectra = references.spectra
+    probabilities = evaluate.predict(models, normalise(spectra.intensity))  # (folds, N, K)
+    result = evaluate.reference_accuracy(probabilities, spectra.valence)
+    runs[0].dataset(spectra, "reference")
+    runs[0].table(evaluate.reference_table(probabilities, references), "references")
+    names, classes = spectra.name.tolist(), spectra.edge.classes
+    runs[0].figure(plots.reference_matrix(probabilities.mean(axis=0), names, spectra.valence, classes), "references")
+    if (spectra.valence == UNLABELLED).all():
+        return {}
+    metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}
+    runs[0].curve("reference/accuracy_fold", np.arange(len(result.per_fold)), result.per_fold)
+    for run in runs:
+        run.metrics(metrics)
+    return metrics
