@@ -1,6 +1,7 @@
 """Cross-validate one net with one augmentation: a parent run with a child for every fold; the folds' models are logged."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mnflow.options import execute, option
 
@@ -17,6 +18,7 @@ class Options:
     epochs: int = option(40, "passes over the training spectra; fixed in advance, never chosen on a test fold")
     seed: int = option(0, "seed of folds, weights and everything that is drawn")
     data: str = option("newest", "newest preprocess run, the id of one, or an .npz file; simulated if there is none")
+    study: str = option("none", "name of a study of tune: train the net and parameters that it proposes")
     workers: int = option(0, "processes that train folds in parallel; 0: one a core")
     scheduler: str = option("local", "local, or the address of a Dask cluster (tcp://...)")
 
@@ -28,17 +30,17 @@ def run(options: Options) -> str:
     from entrypoints.preprocess import find_or_make_dataset
     from mnflow import cv, folds, tracking, train
 
-    tags = tracking.tags_of(cv.STEP, options.arch, options.augmentation, options.folds)
+    chosen = _from_study(options)
+    tags = tracking.tags_of(cv.STEP, chosen["arch"], options.augmentation, options.folds) | {"study": options.study}
     with tracking.step(tags, run_name(options), vars(options)) as run:
         settings = train.TrainSettings(
-            arch=options.arch,
             augmentation=train.parse_augmentation(options.augmentation),
             noise_augmentation=options.noise_augmentation,
             epochs=options.epochs,
             seed=options.seed,
+            **chosen,
         )
         spectra, uri = find_or_make_dataset(options.data, run)
-        train.make_plan(settings, spectra.edge)
         tags |= {"noise_augmentation": str(options.noise_augmentation).lower(), "dataset_digest": spectra.digest()}
         run.tags({**tags, "dataset_uri": uri})
         run.dataset(spectra, "training")
@@ -59,10 +61,20 @@ def run(options: Options) -> str:
     return run.id
 
 
+def _from_study(options: Options) -> dict[str, Any]:
+    """The net, and where a study is named what was best in it."""
+    if options.study == "none":
+        return {"arch": options.arch}
+    from mnflow import tune
+
+    return tune.best_settings(options.study)
+
+
 def run_name(options: Options) -> str:
     """What the run is called in the UI, e.g. `fcn 10x + noise grouped`."""
     noise = " + noise" if options.noise_augmentation else ""
-    return f"{options.arch} {options.augmentation}{noise} {options.folds}"
+    net = options.arch if options.study == "none" else f"study {options.study}"
+    return f"{net} {options.augmentation}{noise} {options.folds}"
 
 
 def _address(scheduler: str) -> str | None:

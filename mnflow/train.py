@@ -65,6 +65,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.augmentation <= MAX_AUGMENTATION:
             raise InputError(f"Expected an augmentation of 0 (none) ... {MAX_AUGMENTATION} crops, got {self.augmentation}.")
+        resolve(self.arch, self.dropout, self.filters, self.kernels)
         if self.epochs < 1 or self.batch_size < 2:
             raise InputError(f"Expected 1 epoch and a batch of 2 or more, got {self.epochs} and {self.batch_size}.")
         if not self.learning_rate > 0 or self.schedule not in SCHEDULES:
