@@ -19,6 +19,7 @@ MIN_BINS = 10
 
 _ITERATIONS = 3
 _TERMS = 12
+_FEW = 64
 _MAX_EXPONENT = 100.0
 _REMOVED_LEVEL = 0.1
 _GUARD_EV = 3.0  # the lines' Lorentzian tails reach below the onset: closer, they tilt the whole background
@@ -99,6 +100,8 @@ def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _series(moments: NDArray[np.float64], exponent: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum over channels of y exp(-r x), (N,), from the moments (K, N) of y, by Horner's rule."""
+    if exponent.size <= _FEW:  # calls are what costs time then, not memory
+        return np.asarray(((-exponent) ** np.arange(len(moments))[:, None] * moments).sum(axis=0))
     total = np.zeros(np.broadcast_shapes(moments.shape[1:], exponent.shape)) + moments[-1]
     for moment in moments[-2::-1]:
         total *= -exponent
@@ -156,30 +159,42 @@ class EdgePosition:
 
 
 def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> EdgePosition:
-    """Find L3 and the edge's onset in one spectrum (C,), background on or off, on a uniform axis in eV.
+    """Find L3 and the edge's onset in one spectrum (C,); see `locate_edges`."""
+    return locate_edges(energy_ev, np.asarray(intensity)[None], edge)[0]
+
+
+def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> list[EdgePosition]:
+    """Find L3 and the edge's onset in each of N spectra (N, C), background on or off, on a uniform axis in eV.
 
     A first background is fitted where no calibration puts the edge: the first half of what lies before the crop window
     (or the first sixth of the spectrum, if it begins later).
     """
     step = float(energy_ev[1] - energy_ev[0])
-    smooth = uniform_filter1d(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)), mode="nearest")
+    smooth = uniform_filter1d(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)), axis=-1, mode="nearest")
     n_before = int(np.searchsorted(energy_ev, (edge.wide_ev[0] + edge.crop_ev[0]) / 2))
     n_before = min(max(n_before, len(energy_ev) // 6, 2), len(energy_ev))
-    level = float(np.median(smooth[:n_before]))
-    height = float(smooth.max()) - level
-    removed = bool(abs(level) < _REMOVED_LEVEL * height)
-    signal = smooth - (level if removed else fit_power_law(energy_ev[:n_before], smooth[None, :n_before])(energy_ev)[0])
+    level = np.median(smooth[:, :n_before], axis=1)
+    height = smooth.max(axis=1) - level
+    removed = np.abs(level) < _REMOVED_LEVEL * height  # (N,)
+    background = fit_power_law(energy_ev[:n_before], smooth[:, :n_before])(energy_ev)
+    signal = smooth - np.where(removed[:, None], level[:, None], background)
     peak = _first_peak(signal, round(3.0 / step))
-    noise = float(np.std(signal[:n_before])) + 1e-12 * abs(height)
-    below = np.flatnonzero(signal[: peak + 1] < 0.1 * signal[peak])
-    onset = float(energy_ev[below[-1]]) - _GUARD_EV if len(below) else float(energy_ev[0])
-    return EdgePosition(float(energy_ev[peak]), onset, removed, float(signal[peak] / noise) if noise > 0 else 0.0)
+    top = np.take_along_axis(signal, peak[:, None], axis=1)
+    noise = signal[:, :n_before].std(axis=1) + 1e-12 * np.abs(height)
+    # the last channel up to L3 that is still low, or none
+    low = (signal < 0.1 * top) & (np.arange(len(energy_ev)) <= peak[:, None])
+    last = len(energy_ev) - 1 - low[:, ::-1].argmax(axis=1)
+    onset = np.where(low.any(axis=1), energy_ev[last] - _GUARD_EV, energy_ev[0])
+    contrast = top[:, 0] / np.where(noise > 0, noise, np.inf)
+    columns = (a.tolist() for a in (energy_ev[peak], onset, removed, contrast))
+    return [EdgePosition(*row) for row in zip(*columns, strict=True)]
 
 
-def _first_peak(signal: NDArray[np.float64], span: int) -> int:
-    """Index of L3: the maximum within `span` channels of where the signal first comes near its greatest value.
+def _first_peak(signal: NDArray[np.float64], span: int) -> NDArray[np.int64]:
+    """Index of L3 (N,): the maximum within `span` channels of where the signal first comes near its greatest value.
 
     In thick specimens, the intensity above the white lines may exceed L3, which then still is the first to come near it.
     """
-    first = int(np.argmax(signal >= 0.7 * signal.max()))
-    return first + int(np.argmax(signal[first : first + span + 1]))
+    first = np.argmax(signal >= 0.7 * signal.max(axis=1, keepdims=True), axis=1)
+    near = np.minimum(first[:, None] + np.arange(span + 1), signal.shape[1] - 1)  # (N, span + 1)
+    return np.asarray(first + np.take_along_axis(signal, near, axis=1).argmax(axis=1))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.background import EdgePosition, locate_edge, subtract_background
+from mnflow.preprocess.background import EdgePosition, locate_edge, locate_edges, subtract_background
 from mnflow.preprocess.resample import Resampler, axis_ev, ordered, resampler
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import Edge
@@ -160,16 +160,46 @@ class Placement:
 def placement(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> Placement:
     """Where the crop window goes on an increasing axis (C,) in eV, judged by one spectrum (C,) on it; see `place_window`."""
     check_spectrum(energy_ev, intensity, edge, where)
-    step = edge.dispersion_ev
-    # first and last channel that the spectrum covers, counted from the start of the nominal crop
-    first = int(np.ceil((max(energy_ev[0], edge.wide_ev[0]) - edge.crop_ev[0]) / step - 1e-6))
-    last = int(np.floor((min(energy_ev[-1], edge.wide_ev[1]) - edge.crop_ev[0]) / step + 1e-6))
-    grid = axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
+    first, grid = _covered(energy_ev, edge)
     resample = resampler(energy_ev, grid)
     position = locate_edge(grid, resample(intensity[None])[0], edge)
-    moved = _window_start(first, last, round((position.l3_ev - edge.crop_ev[0]) / step), edge.n_crop)
-    index = np.clip(np.arange(moved, moved + edge.n_crop) - first, 0, len(grid) - 1)  # end values beyond the ends
-    return Placement(edge, grid, resample, position, index, moved)
+    moved = _window_start(first, len(grid), position.l3_ev, edge)
+    return Placement(edge, grid, resample, position, _window_index(moved, first, len(grid), edge), moved)
+
+
+def place_windows(
+    energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """What `place_window` does, for checked spectra (N, C) that share an increasing axis, each with its own L3 and window.
+
+    Returns
+    -------
+    tuple
+        Crops (N, n_crop), not normalised yet, and by how many channels each window was moved (N,).
+    """
+    first, grid = _covered(energy_ev, edge)
+    spectra = resampler(energy_ev, grid)(intensity)  # (N, G)
+    positions = locate_edges(grid, spectra, edge)
+    onset_ev = np.array([np.nan if p.background_removed else p.onset_ev for p in positions])
+    for onset in np.unique(onset_ev[~np.isnan(onset_ev)]):
+        rows = onset_ev == onset
+        spectra[rows] = subtract_background(grid, spectra[rows], float(onset), edge)[0]
+    moved = np.array([_window_start(first, len(grid), p.l3_ev, edge) for p in positions])
+    index = _window_index(moved[:, None], first, len(grid), edge)
+    return np.take_along_axis(spectra, index, axis=1), moved
+
+
+def _covered(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:
+    """What of the wide window an axis covers, on the edge's dispersion: its first channel from the nominal crop's, and it."""
+    step = edge.dispersion_ev
+    first = int(np.ceil((max(energy_ev[0], edge.wide_ev[0]) - edge.crop_ev[0]) / step - 1e-6))
+    last = int(np.floor((min(energy_ev[-1], edge.wide_ev[1]) - edge.crop_ev[0]) / step + 1e-6))
+    return first, axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
+
+
+def _window_index(moved: Any, first: int, n_grid: int, edge: Edge) -> NDArray[np.int64]:
+    """Channels of the covered part that make the crop, the end values continued beyond its ends."""
+    return np.asarray(np.clip(moved + np.arange(edge.n_crop) - first, 0, n_grid - 1))
 
 
 class Placed(NamedTuple):
@@ -208,14 +238,16 @@ def place_window(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge, where: 
         If a value is not finite, the spectrum is flat, its steps are too coarse, or it covers less than half a window.
     """
     energy, values = ordered(np.asarray(energy_ev, dtype=np.float64), np.asarray(intensity, dtype=np.float64)[None], where)
-    place = placement(energy, values[0], edge, where)
-    return Placed(place(values)[0], place.moved_bins)
+    check_spectrum(energy, values[0], edge, where)
+    crops, moved = place_windows(energy, values, edge)
+    return Placed(crops[0], int(moved[0]))
 
 
-def _window_start(first: int, last: int, l3: int, n_crop: int) -> int:
-    """Start of the window in channels from the nominal one; `first`, `last` and `l3` are counted from there, too."""
-    lowest, highest = (l3 - round(share * n_crop) for share in reversed(L3_RANGE))
+def _window_start(first: int, n_grid: int, l3_ev: float, edge: Edge) -> int:
+    """Start of the window in channels from the nominal one, as `first`, the first of the `n_grid` that are covered, is."""
+    l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
+    lowest, highest = (l3 - round(share * edge.n_crop) for share in reversed(L3_RANGE))
     starts = np.arange(min(lowest, 0), max(highest, 0) + 1)
     starts = starts[(starts >= lowest) & (starts <= highest)]
-    uncovered = np.maximum(first - starts, 0) + np.maximum(starts + n_crop - 1 - last, 0)
+    uncovered = np.maximum(first - starts, 0) + np.maximum(starts + edge.n_crop - first - n_grid, 0)
     return int(starts[np.lexsort((np.abs(starts), uncovered))[0]])

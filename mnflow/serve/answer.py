@@ -1,16 +1,16 @@
 """From raw spectra, as a request brings them, to answers; a spectrum that cannot be read gets its own error."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.scan import REASONS, bad_pixels
-from mnflow.preprocess.window import normalise, place_window
+from mnflow.preprocess.window import normalise
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
+from mnflow.serve.request import Spectrum, place, read_spectrum
 
 MIN_AGREEMENT = 0.8
 """Share of the fold models that must vote alike; below, an answer is flagged `folds_disagree`."""
@@ -19,9 +19,6 @@ MIN_PROBABILITY = 0.8
 """Below this probability of the favourite class an answer is flagged `uncertain` (often a mixture of valences)."""
 
 _DECIMALS = 6  # float32 holds no more
-
-FIELDS = ("energy_ev", "intensity")
-"""What every spectrum of a request holds: two lists of numbers of one length."""
 
 
 def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]:
@@ -41,73 +38,24 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
         is null, or the sentence that says why the others are. Flags: `out_of_distribution` with what is strange (`noise`,
         `unknown_shape`, `line_distance`, `saturated`), `folds_disagree`, `uncertain`, `unreadable`.
     """
-    crops: list[NDArray[np.float32]] = []
-    places: list[int] = []
-    answers: list[dict[str, Any]] = []
+    readable: dict[int, Spectrum] = {}
+    errors: dict[int, str] = {}
     for i, spectrum in enumerate(spectra):
         try:
-            crop, moved_ev, cut_off = prepare(spectrum, predictor, f"Spectrum {i}")
+            readable[i] = read_spectrum(spectrum, predictor.edge, f"Spectrum {i}")
         except InputError as error:
-            answers.append(_refusal(str(error)))
-        else:
-            answers.append({"moved_ev": moved_ev, "saturated": cut_off})
-            crops.append(crop)
-            places.append(i)
-    if crops:
-        outcome = predictor(np.stack(crops))
-        for row, i in enumerate(places):
-            answers[i] = _reading(outcome, row, predictor, **answers[i])
-    return answers
-
-
-def prepare(spectrum: Any, predictor: Predictor, where: str) -> tuple[NDArray[np.float32], float, bool]:
-    """The normalised crop (n_crop,) of one raw spectrum, by how many eV its window was moved, and if the raw one is cut off.
-
-    Raises
-    ------
-    InputError
-        If the spectrum is not one, or cannot be read.
-    """
-    energy_ev, intensity = (_numbers(spectrum, name, where) for name in FIELDS)
-    if len(energy_ev) != len(intensity) or len(energy_ev) < 2:
-        raise InputError(
-            f"{where}: expected as many intensities as energies and two or more, got {len(intensity)} and {len(energy_ev)}."
-        )
-    largest = np.abs(intensity).max()
-    placed = place_window(energy_ev, intensity / (largest or 1.0), predictor.edge, where)
-    if np.ptp(placed.intensity) == 0:
-        raise InputError(f"{where}: expected an edge, got a flat line between {predictor.edge.crop_ev} eV.")
-    moved_ev = round(placed.moved_bins * predictor.edge.dispersion_ev, _DECIMALS)
-    cut_off = REASONS[bad_pixels(intensity[None])[0]] == "saturated"
-    return normalise(placed.intensity), moved_ev, cut_off
-
-
-def _numbers(spectrum: Any, name: str, where: str) -> NDArray[np.float64]:
-    """One list of a spectrum as an array; nothing is guessed from words or booleans."""
-    values = spectrum.get(name) if isinstance(spectrum, Mapping) else getattr(spectrum, name, None)
-    if values is None:
-        raise InputError(f"{where}: expected an object with the lists {' and '.join(FIELDS)}, got no {name}.")
-    try:
-        array = np.asarray(values)
-        if array.ndim != 1 or array.dtype.kind not in "iuf":
-            raise ValueError
-        array = array.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise InputError(f"{where}: expected a list of numbers for {name}, got {_describe(values)}.") from None
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise InputError(f"{where}: expected finite numbers for {name}, got {len(bad)} that are not, the first at {bad[0]}.")
-    return array
-
-
-def _describe(values: Any) -> str:
-    """The first thing that is no number, in a few words."""
-    if not isinstance(values, list | tuple | np.ndarray):
-        return f"{type(values).__name__}"
-    for i, value in enumerate(values):
-        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-            return f"{'null' if value is None else type(value).__name__} at {i}"
-    return "numbers that are too large, or lists within the list"
+            errors[i] = str(error)
+    crops, moved, unplaced = place(readable, predictor.edge)
+    errors |= {i: f"Spectrum {i}: {sentence}" for i, sentence in unplaced.items()}
+    rows = [i for i in crops if i not in errors]
+    answers = {i: _refusal(sentence) for i, sentence in errors.items()}
+    if rows:
+        outcome = predictor(normalise(np.stack([crops[i] for i in rows])))
+        for row, i in enumerate(rows):
+            moved_ev = round(moved[i] * predictor.edge.dispersion_ev, _DECIMALS)
+            cut_off = REASONS[bad_pixels(readable[i][1][None])[0]] == "saturated"
+            answers[i] = _reading(outcome, row, predictor, moved_ev, cut_off)
+    return [answers[i] for i in range(len(spectra))]
 
 
 def _refusal(sentence: str) -> dict[str, Any]:
