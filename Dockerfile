@@ -25,7 +25,7 @@ WORKDIR /app
 
 FROM base AS server
 COPY --from=server-packages /app/.venv .venv
-COPY deploy/basic_auth.ini ./
+COPY deploy/basic_auth.ini deploy/prepare.py ./
 ENV MLFLOW_AUTH_CONFIG_PATH=/app/basic_auth.ini
 USER mnflow
 EXPOSE 5000
@@ -37,6 +37,8 @@ WORKDIR /app
 COPY requirements.txt ./
 RUN python -m venv .venv \
     && .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+# TensorFlow's C++ headers: 0.4 GB that only those who compile against it need.
+RUN rm -r .venv/lib/python3.11/site-packages/tensorflow/include
 
 FROM base AS project
 # MLflow hands _MLFLOW_SERVER_ARTIFACT_ROOT to stores that are made in its processes: artifacts lie beside the database.

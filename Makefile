@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup demo test check bench ui doctor lock clean
+.PHONY: setup demo test test-team test-docker check bench ui doctor lock secrets clean
 
 setup: $(READY)
 
@@ -25,6 +25,10 @@ demo: $(READY)
 
 test: $(READY)
 	.venv/bin/python -m pytest
+
+# Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
+test-team test-docker: test-%: $(READY)
+	.venv/bin/python -m pytest -m services tests/test_$*.py
 
 check: $(READY)
 	.venv/bin/ruff check .
@@ -46,6 +50,13 @@ lock:
 	for part in "" -server -gpu -dev; do \
 	  uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
 	    requirements$$part.in -o requirements$$part.txt || exit 1; done
+
+# The team's stack (docs/team.md): passwords and keys that are nowhere else.
+secrets:
+	@test ! -e .env || { echo "There is a .env already: it is left as it is."; exit 1; }
+	@umask 077; for name in POSTGRES_PASSWORD S3_ACCESS_KEY S3_SECRET_KEY ADMIN_PASSWORD WORKER_PASSWORD COOKIE_KEY; do \
+	  echo "$$name=$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(20))')"; done > .env
+	@echo "Wrote .env: keep it out of the repository, and with your backups."
 
 clean:
 	rm -rf .venv

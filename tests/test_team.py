@@ -19,6 +19,8 @@ from services import Postgres, free_port, listens, postgres, process, s3, wait_u
 from mnflow import tracking
 from mnflow.environment import EXPERIMENT, ROOT
 
+pytestmark = pytest.mark.services
+
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SECRETS = {
     name: f"made-up-{name.lower()}"

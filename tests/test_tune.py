@@ -9,6 +9,7 @@ import pytest
 from made_up_spectra import spectra
 from optuna.trial import TrialState, create_trial
 
+from entrypoints import cv_train
 from entrypoints import tune as entry
 from mnflow import study, tracking, tune
 from mnflow.errors import InputError
@@ -121,23 +122,25 @@ def test_a_study_without_complete_trials_proposes_nothing(tmp_path: Path) -> Non
         tune.best_settings("s", url)
 
 
-@pytest.mark.parametrize("mode", ["score", "front"])
-def test_the_entry_point_logs_trials_nested_and_resumes(store: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("mode", "first", "second"), [("score", 5, 6), ("front", 2, 3)])
+def test_the_entry_point_logs_trials_nested_and_resumes(
+    store: Path, mode: str, first: int, second: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tune, "score_fold", lambda data, fold, settings: made_up_score(1 - settings.dropout / 2))
     path = spectra(60).save(store / "some.npz")
-    given = {"study": "s", "mode": mode, "search": "dropout,filters", "data": str(path), "storage": f"sqlite:///{store}/s.db"}
-    entry.run(entry.Options(trials=12, n_folds=3, **given))  # type: ignore[arg-type]
-    second = entry.run(entry.Options(trials=14, n_folds=3, **given))  # type: ignore[arg-type]
-    trials = tracking.children(second)
-    assert len(trials) == 2
-    assert all(t.data.tags["trial_state"] in ("complete", "pruned") for t in trials)
-    assert {"inner/score", "inner/n_weights", "inner/shift_curve", "inner/loss", "train/loss"} <= set(trials[0].data.metrics)
-    assert {"dropout", "filters_1"} <= set(trials[0].data.params)
-    run = tracking.connect().get_run(second)
-    assert run.data.metrics["tune/trials"] == 14
-    logged = {a.path for a in tracking.connect().list_artifacts(second, "figures")}
-    assert {f"figures/{n}.png" for n in ("history", "importance", "slices", "front")} <= logged
-    assert tune.best_settings("s", given["storage"])["arch"] == "fcn"
+    given: Any = {"study": "s", "mode": mode, "search": "dropout,filters", "data": str(path), "n_folds": 3}
+    monkeypatch.setenv(study.STORAGE_VARIABLE, f"sqlite:///{store}/s.db")
+    entry.run(entry.Options(trials=first, **given))
+    (trial,) = tracking.children(run_id := entry.run(entry.Options(trials=second, **given)))
+    assert trial.data.tags["trial_state"] == "complete"
+    assert {"inner/score", "inner/n_weights", "inner/shift_curve", "inner/loss", "train/loss"} <= set(trial.data.metrics)
+    assert {"dropout", "filters_1"} <= set(trial.data.params)
+    assert tracking.connect().get_run(run_id).data.metrics["tune/trials"] == second
+    logged = {a.path for a in tracking.connect().list_artifacts(run_id, "figures")}
+    assert {f"figures/{n}.png" for n in ("history", "slices", "front")} <= logged
+    assert ("figures/importance.png" in logged) == (second >= 5)
+    assert cv_train.run_name(cv_train.Options(study="s")).startswith("study s")
+    assert tune.best_settings("s")["arch"] == "fcn"
 
 
 def test_a_study_of_other_terms_fails_the_run_with_a_sentence(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

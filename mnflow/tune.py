@@ -1,0 +1,257 @@
+"""Search for a net's parameters: what may vary, how a trial is scored, what is proposed.
+
+A trial is scored on inner validation spectra alone: each outer fold's training spectra are divided once more, and its test
+spectra are neither trained on nor scored. `mnflow.study` keeps the trials.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from mnflow import evaluate, models, study, train
+from mnflow.errors import InputError
+from mnflow.folds import Fold, inner_validation, split
+from mnflow.plan import ARCHITECTURES
+from mnflow.spectra import SpectrumSet
+from mnflow.train import TrainSettings
+
+MODES: dict[str, tuple[study.Direction, ...]] = {"score": ("maximize",), "front": ("maximize", "minimize")}
+"""`score`: the best score, bad trials are pruned. `front`: score against number of weights, the paper's idea of shrinking."""
+
+SEARCHABLE = ("dropout", "filters", "learning_rate", "kernels")
+"""What may vary; the net's own value holds for what does not."""
+
+NOISE_SCALES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+"""Factors on the noise that a trial is scored at."""
+
+MEASURES = ("accuracy", "shift_accuracy", "noise_accuracy")
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """What one net reaches on its inner validation spectra.
+
+    Attributes
+    ----------
+    accuracy : float
+        Share right, unshifted.
+    shift_accuracy : float
+        Share right on average over every shift from -5 to +5 eV.
+    noise_accuracy : float
+        Share right on average over `NOISE_SCALES`.
+    shift_bins, shift_curve : ndarray, shape (S,)
+        Accuracy at every shift.
+    curves : dict of str to ndarray, shape (epochs,)
+        Learning curves.
+    """
+
+    accuracy: float
+    shift_accuracy: float
+    noise_accuracy: float
+    shift_bins: NDArray[np.int64]
+    shift_curve: NDArray[np.float64]
+    curves: dict[str, NDArray[np.float32]]
+
+    @property
+    def score(self) -> float:
+        """Mean of the three accuracies: the objective."""
+        return (self.accuracy + self.shift_accuracy + self.noise_accuracy) / 3
+
+
+def parse_search(words: str) -> tuple[str, ...]:
+    """`dropout,filters` as names; raises `InputError` for one that is not in `SEARCHABLE`."""
+    names = tuple(w.strip() for w in words.split(",") if w.strip())
+    wrong = [n for n in names if n not in SEARCHABLE]
+    if wrong or not names:
+        raise InputError(f"Cannot search {', '.join(wrong) or 'nothing'}: expected some of {', '.join(SEARCHABLE)}.")
+    return names
+
+
+def suggest(trial: Trial, base: TrainSettings, search: Sequence[str]) -> TrainSettings:
+    """Draw a trial's settings; filters up to twice the paper's, kernels of odd lengths around the paper's."""
+    shape = ARCHITECTURES[base.arch]
+    if "dropout" in search:
+        trial.suggest_float("dropout", 0.0, 0.9, step=0.05)
+    if "learning_rate" in search:
+        trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)
+    for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
+        if "filters" in search:
+            trial.suggest_int(f"filters_{i}", 1, 2 * filters)
+        if "kernels" in search:
+            trial.suggest_int(f"kernel_{i}", 3, kernel + 2, step=2)
+    return replace(base, **settings_of(trial.params))
+
+
+def paper_params(base: TrainSettings, search: Sequence[str]) -> dict[str, Any]:
+    """The first trial of a study: the paper's net as `base` trains it."""
+    shape = ARCHITECTURES[base.arch]
+    params: dict[str, Any] = {"dropout": shape.dropout, "learning_rate": base.learning_rate}
+    for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
+        params |= {f"filters_{i}": filters, f"kernel_{i}": kernel}
+    stems = {"filters": "filters", "kernels": "kernel", "dropout": "dropout", "learning_rate": "learning_rate"}
+    wanted = {stems[name] for name in search}
+    return {k: v for k, v in params.items() if k.rstrip("_0123456789") in wanted}
+
+
+def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's parameters as fields of `TrainSettings`: filters_1 ... filters_5 become one tuple, and so do kernels."""
+    found: dict[str, Any] = {k: params[k] for k in ("dropout", "learning_rate") if k in params}
+    for field, stem in (("filters", "filters_"), ("kernels", "kernel_")):
+        numbered = sorted((int(k.removeprefix(stem)), v) for k, v in params.items() if k.startswith(stem))
+        if numbered:
+            found[field] = tuple(v for _, v in numbered)
+    return found
+
+
+def count_weights(settings: TrainSettings, spectra: SpectrumSet) -> int:
+    """Trainable weights of the settings' net."""
+    return models.count_weights(_build(settings, spectra))
+
+
+def _build(settings: TrainSettings, spectra: SpectrumSet) -> Any:
+    edge = spectra.edge
+    shape = (settings.dropout, settings.filters, settings.kernels)
+    return models.build(settings.arch, len(edge.classes), edge.n_crop, *shape)
+
+
+def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed: int) -> list[Fold]:
+    """The inner validation of the first `n_used` of `n_folds` outer folds, which are those of `cv_train` with this seed."""
+    if not 1 <= n_used <= n_folds:
+        raise InputError(f"Expected to score 1 ... {n_folds} of the {n_folds} folds, got {n_used}.")
+    outer = split(spectra, kind, n_folds, seed)[:n_used]
+    return [inner_validation(spectra, fold, kind, seed=seed) for fold in outer]
+
+
+def score_fold(spectra: SpectrumSet, inner: Fold, settings: TrainSettings) -> FoldScore:
+    """Train on the inner training spectra, score on the inner validation spectra."""
+    trained, _ = train.train_fold(spectra, (inner, settings))
+    net = [models.with_weights(_build(settings, spectra), trained.weights)]
+    shift_bins, shifted = evaluate.shift_accuracy(net, spectra, [inner])
+    noisy = evaluate.noise_accuracy(net, spectra, [inner], NOISE_SCALES)
+    right = trained.probabilities.argmax(axis=1) == spectra.valence[inner.test]
+    integrated = evaluate.integrated_accuracy(shift_bins, shifted)
+    return FoldScore(float(right.mean()), integrated, float(noisy.mean()), shift_bins, shifted[0], trained.curves)
+
+
+def score_trial(
+    trial: Trial, spectra: SpectrumSet, inner: Sequence[Fold], settings: TrainSettings, prune: bool
+) -> tuple[list[FoldScore], bool]:
+    """Score fold after fold; with `prune`, stop after one that leaves the trial below the median of the others.
+
+    Returns
+    -------
+    list of FoldScore, bool
+        Those of the folds that were trained, and whether the trial was pruned.
+    """
+    scores: list[FoldScore] = []
+    for i, fold in enumerate(inner):
+        scores.append(score_fold(spectra, fold, settings))
+        _note(trial, scores, count_weights(settings, spectra))
+        if prune:
+            trial.report(trial.user_attrs["score"], i)
+        if prune and i + 1 < len(inner) and trial.should_prune():
+            return scores, True
+    return scores, False
+
+
+def _note(trial: Trial, scores: Sequence[FoldScore], n_weights: int) -> None:
+    """Keep with the trial what tables and figures show."""
+    trial.set_user_attr("n_weights", n_weights)
+    for name in ("score", *MEASURES):
+        trial.set_user_attr(name, float(np.mean([getattr(s, name) for s in scores])))
+    trial.set_user_attr("folds", len(scores))
+
+
+def front(n_weights: ArrayLike, score: ArrayLike) -> list[int]:
+    """Places of the nets that no other beats in both: by increasing weights, so by increasing score."""
+    weights, values = np.asarray(n_weights), np.asarray(score)
+    chosen: list[int] = []
+    for i in np.lexsort((-values, weights)):
+        if not chosen or values[i] > values[chosen[-1]]:
+            chosen.append(int(i))
+    return chosen
+
+
+def knee(n_weights: ArrayLike, score: ArrayLike) -> int:
+    """Place of the front's knee: the net farthest above the line between its ends, over the logarithm of the weights.
+
+    After Kneedle, https://doi.org/10.1109/ICDCSW.2011.20. Nets on the way up pay for their weights, those beyond hardly do.
+
+    Parameters
+    ----------
+    n_weights, score : array, shape (F,)
+        The front, by increasing weights.
+    """
+    x, y = np.log(np.asarray(n_weights, dtype=np.float64)), np.asarray(score, dtype=np.float64)
+    if len(x) < 3:
+        return len(x) - 1
+    x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[0]) / (y[-1] - y[0])
+    return int(np.argmax(y - x))
+
+
+def table(found: optuna.Study) -> pd.DataFrame:
+    """A row for every settled trial: number, state, score and what it is made of, weights, parameters, and its place.
+
+    `place` is `front`, `knee`, `best` or empty; only complete trials have one.
+    """
+    trials = [t for t in study.settled(found) if "score" in t.user_attrs]
+    rows = [
+        {
+            "trial": t.number,
+            "state": t.state.name.lower(),
+            **{k: t.user_attrs[k] for k in ("score", *MEASURES, "n_weights", "folds")},
+        }
+        | t.params
+        for t in trials
+    ]
+    result = pd.DataFrame(rows).assign(place="")
+    done = result.index[result["state"] == "complete"] if rows else []
+    if len(done):
+        places = done[front(result.loc[done, "n_weights"], result.loc[done, "score"])]
+        result.loc[places, "place"] = "front"
+        result.loc[places[-1], "place"] = "best"
+        result.loc[places[knee(result.loc[places, "n_weights"], result.loc[places, "score"])], "place"] = "knee"
+    return result
+
+
+def proposed(found: optuna.Study) -> FrozenTrial:
+    """The trial that a study proposes: the best, or with two objectives the knee of the front.
+
+    Raises
+    ------
+    InputError
+        If no trial is complete.
+    """
+    rows = table(found)
+    if not len(rows) or not (rows["state"] == "complete").any():
+        raise InputError(f"The study {found.study_name!r} has no complete trial yet: run `tune` with this name again.")
+    if len(found.directions) == 1:
+        return found.best_trial
+    return found.trials[int(rows.loc[rows["place"] == "knee", "trial"].iloc[0])]
+
+
+def best_settings(name: str, storage: str = "default") -> dict[str, Any]:
+    """What the study `name` proposes, as fields of `TrainSettings`: its net, and what was searched.
+
+    Raises
+    ------
+    InputError
+        If there is no such study, or it has no complete trial.
+    """
+    found = study.load_study(name, storage)
+    return {"arch": study.terms_of(found)["arch"], **settings_of(proposed(found).params)}
+
+
+def importance(found: optuna.Study) -> dict[str, float]:
+    """Share of the score's variance that each parameter explains (fANOVA); empty with fewer than five complete trials."""
+    done = [t for t in study.settled(found) if t.state == TrialState.COMPLETE]
+    if len(done) < 5 or len({t.user_attrs["score"] for t in done}) == 1:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return optuna.importance.get_param_importances(found, evaluator=evaluator, target=lambda t: t.user_attrs["score"])
