@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.resample import ordered
+from mnflow.read.hdf5 import survey
 from mnflow.read.pickles import read_published
 from mnflow.read.raw import RawSpectra, ev_per_unit, is_energy_unit
 from mnflow.read.tables import MAX_TEXT_BYTES, read_csv_spectrum
@@ -112,31 +113,14 @@ SUFFIXES = (*_READERS, ".csv", ".txt", ".pkl")
 
 def _check_hdf5(path: Path) -> int:
     """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot keep."""
-    import h5py
-
-    datasets: list[tuple[str, bool, int, int]] = []  # name, data elsewhere, bytes, bytes of a chunk
-    outward: list[str] = []
-
-    def visit(name: str, item: Any) -> None:  # it only collects: what a callback raises is lost within HDF5
-        if isinstance(item, h5py.Dataset):
-            chunk = int(np.prod(item.chunks or (0,), dtype=float)) * item.dtype.itemsize
-            datasets.append((name, bool(item.external) or item.is_virtual, item.nbytes, chunk))
-
-    def visit_link(name: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            outward.append(name)
-
-    with h5py.File(path, "r") as file:
-        file.visititems_links(visit_link)
-        if not outward:
-            file.visititems(visit)
-    outward += [name for name, elsewhere, _, _ in datasets if elsewhere]
-    if outward:
-        raise InputError(f"{path}: {outward[0]} lies in another file; copy all data into one file.")
-    name, _, _, chunk = max(datasets, key=lambda d: d[3], default=("", False, 0, 0))
-    if chunk > _MAX_CHUNK_BYTES:
-        raise InputError(f"{path}: {name} is stored in chunks of {chunk / 1e9:.1f} GB; save it with smaller ones.")
-    promised, size = sum(d[2] for d in datasets), max(path.stat().st_size, 1_000_000)
+    found = survey(str(path))
+    if "error" in found:
+        raise OSError(found["error"])
+    if found["outward"]:
+        raise InputError(f"{path}: {found['outward'][0]} lies in another file; copy all data into one file.")
+    if found["chunk_bytes"] > _MAX_CHUNK_BYTES:
+        raise InputError(f"{path}: it is stored in chunks of {found['chunk_bytes'] / 1e9:.1f} GB; save it with smaller ones.")
+    promised, size = int(found["bytes"]), max(path.stat().st_size, 1_000_000)
     if promised > _MAX_COMPRESSION * size:
         raise InputError(
             f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; refused."

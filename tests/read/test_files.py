@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.read import RawSpectra, read_file
+from mnflow.read import RawSpectra, hdf5, read_file
 from mnflow.read import files as module
 from tests.read.files import axis, counts_image, signal, write, write_dm3
 
@@ -221,3 +221,17 @@ def test_vendor_files(real_data: Path) -> None:
     assert (image.nav_shape, image.counts.shape, image.energy_ev[0]) == ((2, 2), (4, 2048), 300)
     core_loss = read_file(real_data / "vendor" / "coreloss_spectrum.msa")
     np.testing.assert_allclose([core_loss.energy_ev[0], core_loss.energy_ev[-1]], [360, 769.4])
+
+
+def test_what_leads_hdf5_in_circles_is_left_alone(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fuzzed file on which the HDF5 library never returned: one that hangs, and one that kills its reader."""
+    path = write(tmp_path / "a.hspy", signal(counts))
+    monkeypatch.setattr(module, "survey", lambda p: hdf5.survey(p, seconds=0.0))
+    with pytest.raises(InputError, match="leads nowhere"):
+        read_file(path)
+    monkeypatch.undo()
+    hdf5.survey(str(path))
+    assert hdf5._process is not None
+    hdf5._process.kill()
+    hdf5._process.wait()
+    _same(read_file(path), counts)

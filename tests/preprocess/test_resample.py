@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnflow.errors import InputError
+from mnflow.preprocess import axis_ev, resampler
+from mnflow.preprocess.resample import ordered
+
+TARGET = axis_ev(615.0, 700, 0.1)
+
+
+def test_equal_axes_change_nothing() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 900)).astype(np.float32)
+    np.testing.assert_array_equal(resampler(axis_ev(605.0, 900, 0.1), TARGET)(x), x[:, 100:800])
+
+
+@pytest.mark.parametrize("step", [0.02, 0.05, 0.1, 0.13, 0.25, 0.4])
+@pytest.mark.parametrize("offset", [0.0, 0.013, 0.05])
+def test_straight_lines_stay_straight(step: float, offset: float) -> None:
+    energy_ev = axis_ev(610.0 + offset, int(80 / step), step)
+    line = (3 * energy_ev - 7)[None]
+    np.testing.assert_allclose(resampler(energy_ev, TARGET)(line)[0], 3 * TARGET - 7, rtol=3e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 5, 40])
+def test_finer_channels_are_averaged(factor: int) -> None:
+    """No counts are wasted: noise falls with the root of the channels that are put together."""
+    step = 0.1 / factor
+    energy_ev = axis_ev(610.0, 80 * 10 * factor, step)
+    noise = np.random.default_rng(0).normal(size=(20, len(energy_ev))).astype(np.float32)
+    out = resampler(energy_ev, TARGET)(noise)
+    assert out.std() == pytest.approx(factor**-0.5, rel=0.25)
+
+
+def test_beyond_the_ends_the_end_values_go_on() -> None:
+    out = resampler(axis_ev(640.0, 100, 0.1), TARGET)(np.linspace(2, 5, 100)[None])
+    np.testing.assert_allclose(out[0, :250], 2, rtol=1e-6)
+    np.testing.assert_allclose(out[0, 350:], 5, rtol=1e-6)
+
+
+@given(seed=st.integers(0, 200), channels=st.integers(2, 400))
+def test_any_increasing_axis_keeps_bounds_and_constants(seed: int, channels: int) -> None:
+    rng = np.random.default_rng(seed)
+    energy_ev = np.unique(rng.uniform(600, 700, channels))
+    x = rng.normal(size=(2, len(energy_ev))).astype(np.float32)
+    resample = resampler(energy_ev, TARGET)
+    np.testing.assert_allclose(resample.weight.sum(axis=0), 1, rtol=1e-5)
+    assert resample.weight.min() >= 0
+    assert resample(x).max() <= x.max() + 1e-5
+
+
+def test_a_million_channels() -> None:
+    energy_ev = axis_ev(600.0, 1_000_000, 1e-4)
+    out = resampler(energy_ev, TARGET)(energy_ev[None].astype(np.float32))
+    np.testing.assert_allclose(out[0], TARGET, atol=1e-3)
+
+
+def test_ordered_refuses_what_is_no_axis() -> None:
+    for energy in ([640.0], [640.0, np.nan], [640.0, 640.0], [640.0, 641.0, 642.0]):
+        with pytest.raises(InputError, match="the file: expected"):
+            ordered(np.array(energy), np.ones((1, 2)), "the file")
