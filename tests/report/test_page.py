@@ -2,13 +2,12 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import look, needs_browser
+from browser import browse, needs_browser
 
 from mnflow.plots.style import UNKNOWN_COLOUR, series_styles, valence_colours
 from mnflow.report import page
@@ -55,31 +54,6 @@ def _data(names: list[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _Text(HTMLParser):
-    """The words of a page, without scripts and styles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._skip = 0
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._skip += tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._skip -= tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self._skip:
-            self.words.append(data)
-
-
-def _words(html: str) -> str:
-    parser = _Text()
-    parser.feed(html)
-    return re.sub(r"\s+", " ", " ".join(parser.words))
-
-
 def test_the_page_needs_no_network_and_holds_its_data() -> None:
     data = _data(["dense", "conv_dense", "fcn"])
     html = page.render(data, "Three nets")
@@ -113,14 +87,30 @@ def test_the_page_is_written_whole(tmp_path: Path) -> None:
 @needs_browser
 def test_a_browser_shows_curves_table_points_and_what_differs(tmp_path: Path) -> None:
     path = page.write(page.render(_data(["dense", "conv_dense", "<i>fcn</i>"]), "Three nets"), tmp_path / "report.html")
-    html = look(path.as_uri(), tmp_path)
-    words = _words(html)
-    for expected in (
-        "Three nets", "3 runs of experiment mn-valence", "<i>fcn</i>", "cv/accuracy_mean", "energy shift / eV", "laboratory 3",
-        "right, of those with one valence", "of 6", "300 inputs", "72 features", "parameter", "arch",
-    ):  # fmt: skip
-        assert expected in words.replace("&lt;", "<"), expected
-    assert "seed 0" not in words  # equal in all runs
-    assert html.count("<circle") >= 100
-    assert html.count('stroke-width="2.2"') == 3  # a curve a run
-    assert (tmp_path / "page.png").stat().st_size > 20_000
+    with browse(tmp_path) as tab:
+        tab.open(path.as_uri())
+        words = tab.wait_for("Three nets", "3 runs of experiment mn-valence", "<i>fcn</i>", "cv/accuracy_mean")
+        for expected in ("energy shift / eV", "laboratory 3", "right, of those with one valence", "of 6", "300 inputs", "arch"):
+            assert expected in words, expected
+        assert "seed" not in words  # equal in all runs
+        assert tab.run("document.querySelectorAll('#embedding circle').length") >= 100
+        assert tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 3  # a curve a run
+        tab.screenshot(tmp_path / "page.png")
+        assert (tmp_path / "page.png").stat().st_size > 20_000
+
+
+@needs_browser
+def test_the_page_answers_to_the_mouse(tmp_path: Path) -> None:
+    path = page.write(page.render(_data(["dense", "fcn"]), "Two nets"), tmp_path / "report.html")
+    with browse(tmp_path) as tab:
+        tab.open(path.as_uri())
+        tab.wait_for("Two nets")
+        tab.run("document.querySelector('#runs input').click()")
+        assert tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 1
+        tab.run("[...document.querySelectorAll('#curve-keys button')].find((b) => b.textContent === 'train_loss').click()")
+        assert "energy shift" not in tab.run("document.getElementById('curve-chart').textContent")
+        tab.run("document.getElementById('all-parameters').click()")
+        assert "seed" in tab.text()
+        point = "document.querySelector('#embedding path[stroke]')"
+        tab.run(f"{point}.dispatchEvent(new PointerEvent('pointermove', {{clientX: 50, clientY: 50}}))")
+        assert "reference" in tab.run("document.getElementById('tip').textContent")
