@@ -91,16 +91,7 @@ def browse(folder: Path, size: tuple[int, int] = (1280, 1600)) -> Iterator[Page]
     answers, its_output = os.pipe()
     start = [sys.executable, "-c", _START, str(its_input), str(its_output)]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            _START,
-            str(its_input),
-            str(its_output),
-            _PROGRAM,
-            *_FLAGS,
-            f"--user-data-dir={folder / 'profile'}",
-        ],
+        [*start, _PROGRAM, *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
         pass_fds=(its_input, its_output),
         stderr=subprocess.DEVNULL,
         start_new_session=True,
