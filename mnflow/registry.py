@@ -138,6 +138,17 @@ def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) ->
     return version
 
 
+def load_predictor(uri: str) -> Predictor:
+    """The predictor of a registered model; raises `InputError` if there is no such model."""
+    tracking.connect()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
+        except (MlflowException, OSError) as error:
+            raise InputError(f"No model at {uri} ({error}): `mlflow run . -e promote` makes a champion.") from error
+        return Predictor.load(Path(path) / "artifacts" / "predictor.npz")
+
+
 def aliased(alias: str) -> ModelVersion | None:
     """The version that an alias stands for, if any."""
     try:

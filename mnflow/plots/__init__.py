@@ -6,6 +6,7 @@ from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
 from mnflow.plots.panels import cluster_rounds, reference_spectra, spectra_per_class
 from mnflow.plots.study import parameter_importance, parameter_slices, pareto_front, study_history
+from mnflow.plots.valence import reliability_diagram, saliency, valence_maps
 
 __all__ = [
     "activations",
@@ -21,8 +22,11 @@ __all__ = [
     "pareto_front",
     "reference_matrix",
     "reference_spectra",
+    "reliability_diagram",
+    "saliency",
     "shift_curves",
     "shift_grid",
     "spectra_per_class",
     "study_history",
+    "valence_maps",
 ]

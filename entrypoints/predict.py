@@ -1,0 +1,46 @@
+"""Valence maps of a file: every pixel's class, mean valence, confidence and flags, as .hspy and as one figure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnflow.errors import InputError
+from mnflow.options import execute, option
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which file to read, with which model, and where the maps go."""
+
+    file: str = option("none", "a .hspy, .dm3, .dm4, .emd, .msa or .csv file: an image, a line scan or one spectrum")
+    model: str = option("models:/mn-valence@champion", "a registered model's URI")
+    out: str = option("data/valence", "folder for FILE_valence.hspy and FILE_valence.png")
+
+
+def run(options: Options) -> str:
+    """Read the file, write and log the maps, and return the run's id."""
+    from mnflow import maps, plots, tracking
+    from mnflow.read import read_file
+
+    if options.file == "none":
+        raise InputError("Option file: expected the path of a file with spectra, got none.")
+    with tracking.step(tracking.tags_of("predict"), f"predict {Path(options.file).name}", vars(options)) as run:
+        predictor = maps.load_predictor(options.model)
+        raw = read_file(options.file, edge=predictor.edge)
+        values = maps.read_valences(raw, predictor, progress=True)
+        found = maps.maps_signal(values, maps.signal_of(raw), predictor)
+        name = f"{Path(options.file).stem}_valence"
+        path = maps.save_maps(found, Path(options.out) / f"{name}.hspy")
+        edge = predictor.edge
+        figure = plots.valence_maps(maps.as_images(found), edge.classes, edge.charges, *maps.pixel_size(found))
+        figure.savefig(path.with_suffix(".png"))
+        run.figure(figure, "valence")
+        run.file(path, "maps")
+        metrics, sentence = maps.summary(values, predictor)
+        run.metrics(metrics)
+        run.note(f"{raw.path.name}: {sentence}")
+        tracking.say(f"{raw.path.name}: {sentence}\nwrote {tracking.relative(path)} and .png")
+    return run.id
+
+
+if __name__ == "__main__":
+    execute(Options, run)

@@ -1,0 +1,222 @@
+"""Valence maps of spectrum images: a HyperSpy signal in, a signal out; lazily, in bounded memory, without Keras."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.preprocess.resample import ordered
+from mnflow.preprocess.scan import bad_pixels
+from mnflow.preprocess.window import Placement, normalise, placement
+from mnflow.read.raw import RawSpectra, ev_per_unit
+from mnflow.serve.answer import MIN_AGREEMENT, MIN_PROBABILITY
+from mnflow.serve.novelty import Novelty
+from mnflow.serve.predictor import Predictor
+
+if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+
+CHAMPION = "models:/mn-valence@champion"
+"""The model that is asked unless another is given."""
+
+FLAGS = (*Novelty.REASONS, "saturated", "folds_disagree", "uncertain", "unreadable")
+"""What the bits of the flags map mean, the first for 1, the second for 2, ..."""
+
+QUANTITIES = ("class", "mean_valence", "confidence", "disagreement", "flags")
+"""What a map holds for every pixel, before the probability of every class."""
+
+_PIECE = 1024  # spectra that one thread takes at a time
+_BLOCK_BYTES = 64_000_000
+_SAMPLED_BLOCKS = 8
+
+
+def predict(signal: "BaseSignal", model: "str | Path | Predictor" = CHAMPION, progress: bool = False) -> "BaseSignal":
+    """Read the valence in every pixel of an EELS signal.
+
+    Parameters
+    ----------
+    signal : hyperspy signal
+        Any navigation dimensions, one signal axis in eV, keV or meV; lazy ones stay lazy. Background on or removed.
+    model : str, Path or Predictor
+        A model URI (default: the champion of the registry), a model's folder, or a predictor.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    hyperspy signal
+        The same navigation axes and metadata; along the signal axis the quantities that
+        `signal.metadata.Valence.quantities` names: `class` (index into `metadata.Valence.classes`), `mean_valence`,
+        `confidence` (probability of that class), `disagreement` (share of fold models that voted otherwise), `flags` (sum of
+        the bits in `metadata.Valence.flags`), and every class's probability. Pixels that cannot be read are NaN.
+
+    Raises
+    ------
+    InputError
+        If the signal has no usable energy axis, or the model cannot be read.
+
+    Examples
+    --------
+    >>> import hyperspy.api as hs, mnflow
+    >>> maps = mnflow.predict(hs.load("my_image.hspy", lazy=True))
+    >>> maps.isig[1].T.plot()  # the mean valence
+    """
+    predictor = model if isinstance(model, Predictor) else load_predictor(model)
+    values = read_valences(raw_of_signal(signal), predictor, progress)
+    return maps_signal(values, signal, predictor)
+
+
+def load_predictor(model: str | Path) -> Predictor:
+    """The predictor of a registered model (a `models:/` URI), or of a model's folder; nothing is unpickled."""
+    if "://" in str(model) or str(model).startswith("models:/"):
+        from mnflow import registry
+
+        return registry.load_predictor(str(model))
+    return Predictor.load(Path(model) / "artifacts" / "predictor.npz" if Path(model).is_dir() else model)
+
+
+def raw_of_signal(signal: "BaseSignal") -> RawSpectra:
+    """A HyperSpy signal's spectra (N, C) with their energy axis, without copying or computing them."""
+    axes = signal.axes_manager.signal_axes
+    if len(axes) != 1:
+        raise InputError(f"Expected a signal with one energy axis, got one with {len(axes)} signal axes.")
+    where = str(signal.metadata.get_item("General.title", "") or "The signal")
+    energy_ev = np.asarray(axes[0].axis, dtype=np.float64) * ev_per_unit(axes[0].units, where)
+    nav_shape = tuple(int(n) for n in signal.data.shape[:-1])
+    counts = signal.data.reshape((int(np.prod(nav_shape)), len(energy_ev)))
+    energy_ev, counts = ordered(energy_ev, counts, where)
+    return RawSpectra(energy_ev, counts, nav_shape, None, where, Path(where))
+
+
+def read_valences(raw: RawSpectra, predictor: Predictor, progress: bool = False) -> NDArray[np.float32]:
+    """The quantities of every spectrum of a file: (N, 5 + K), see `QUANTITIES`; blocks are read one after the other."""
+    where = place_image(raw, predictor)
+    values = np.empty((len(raw), len(QUANTITIES) + len(predictor.edge.classes)), dtype=np.float32)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for rows, counts in _shown(raw.blocks(_BLOCK_BYTES), len(raw), progress):
+            pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
+            values[rows] = np.concatenate(list(pool.map(lambda piece: _read_piece(piece, where, predictor), pieces)))
+    return values
+
+
+def _shown(blocks: Iterator[tuple[slice, NDArray[Any]]], n: int, progress: bool) -> Iterator[tuple[slice, NDArray[Any]]]:
+    from tqdm import tqdm
+
+    with tqdm(total=n, unit="spectra", desc="valence", disable=not progress) as bar:
+        for rows, counts in blocks:
+            yield rows, counts
+            bar.update(len(counts))
+
+
+def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
+    """Where the crop window goes, judged by the mean of the good pixels of some blocks spread over the file."""
+    slices = raw.block_slices(_BLOCK_BYTES // _SAMPLED_BLOCKS)
+    total, n = np.zeros(len(raw.energy_ev)), 0
+    for rows in slices[:: max(1, len(slices) // _SAMPLED_BLOCKS)]:
+        counts = np.asarray(raw.counts[rows])
+        good = counts[bad_pixels(counts) == 0]
+        total, n = total + good.sum(axis=0, dtype=np.float64), n + len(good)
+    if n == 0:
+        raise InputError(f"{raw.path}: expected spectra, got none that is finite, not empty and not saturated.")
+    return placement(raw.energy_ev, total / n, predictor.edge, str(raw.path))
+
+
+def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor) -> NDArray[np.float32]:
+    """Quantities (n, 5 + K) of raw spectra (n, C)."""
+    bad = bad_pixels(counts)
+    unreadable = (bad == 1) | (bad == 2)
+    crops = normalise(where(np.where(unreadable[:, None], 0, counts)))
+    outcome = predictor(crops)
+    favourite = outcome.probabilities.argmax(axis=1)
+    rows = np.arange(len(counts))
+    confidence, agreement = outcome.probabilities[rows, favourite], outcome.votes[rows, favourite]
+    bits = [*outcome.strange.T, bad == 3, agreement < MIN_AGREEMENT, confidence < MIN_PROBABILITY, unreadable]
+    flags = sum(np.asarray(bit) * 2**i for i, bit in enumerate(bits))
+    values = np.column_stack([favourite, outcome.mean_valence, confidence, 1 - agreement, flags, outcome.probabilities])
+    values[unreadable] = np.nan
+    values[unreadable, QUANTITIES.index("flags")] = 2 ** FLAGS.index("unreadable")
+    return values.astype(np.float32)
+
+
+def maps_signal(values: NDArray[np.float32], signal: "BaseSignal", predictor: Predictor) -> "BaseSignal":
+    """The quantities (N, Q) as a signal with the navigation axes and the metadata of `signal`."""
+    import hyperspy.api as hs
+
+    nav_axes = [axis.get_axis_dictionary() for axis in signal.axes_manager.navigation_axes[::-1]]  # in the order of the data
+    nav_shape = tuple(int(axis["size"]) for axis in nav_axes)
+    quantity = {"name": "Quantity", "units": "", "scale": 1.0, "offset": 0.0, "size": values.shape[1], "navigate": False}
+    maps = hs.signals.BaseSignal(values.reshape(*nav_shape, -1), axes=[*nav_axes, quantity]).as_signal1D(-1)
+    for node in ("General", "Acquisition_instrument", "Sample"):
+        if signal.metadata.has_item(node):
+            maps.metadata.set_item(node, signal.metadata.get_item(node).deepcopy())
+    classes = list(predictor.edge.classes)
+    maps.metadata.set_item("Valence.quantities", [*QUANTITIES, *(f"p({name})" for name in classes)])
+    maps.metadata.set_item("Valence.classes", classes)
+    maps.metadata.set_item("Valence.flags", list(FLAGS))
+    maps.metadata.set_item("Valence.model", dict(predictor.facts))
+    return maps
+
+
+def signal_of(raw: RawSpectra) -> "BaseSignal":
+    """A signal with the navigation axes and the metadata of the file that `raw` was read from, as far as HyperSpy reads it."""
+    import hyperspy.api as hs
+
+    found: list[Any] = []
+    if raw.path.suffix.lower() in (".hspy", ".dm3", ".dm4", ".emd", ".msa"):
+        loaded = hs.load(str(raw.path), lazy=True)
+        found = [
+            s for s in (loaded if isinstance(loaded, list) else [loaded]) if s.axes_manager.navigation_size in (0, len(raw))
+        ]
+        found = [s for s in found if s.axes_manager.signal_shape == (len(raw.energy_ev),)]
+    if found:
+        return found[0]
+    plain = hs.signals.Signal1D(np.empty((*raw.nav_shape, 1), dtype=np.float32))
+    plain.metadata.set_item("General.title", raw.path.stem)
+    return plain
+
+
+def as_images(maps: "BaseSignal") -> dict[str, NDArray[np.float32]]:
+    """Quantities by name as images (Y, X), to be drawn; a line scan has Y = 1, further axes are put one below the other."""
+    columns = maps.data.shape[-2] if maps.data.ndim > 1 else 1
+    images = maps.data.reshape(-1, columns, maps.data.shape[-1])
+    return {name: images[..., i] for i, name in enumerate(maps.metadata.Valence.quantities)}
+
+
+def pixel_size(maps: "BaseSignal") -> tuple[float, str]:
+    """Width of a pixel and its unit; (0, "") if the navigation axis has none."""
+    axes = maps.axes_manager.navigation_axes
+    if not axes or not isinstance(axes[0].units, str) or axes[0].units in ("", "<undefined>"):
+        return 0.0, ""
+    return float(axes[0].scale), axes[0].units
+
+
+def summary(values: NDArray[np.float32], predictor: Predictor) -> tuple[dict[str, float], str]:
+    """Numbers for the log, and a sentence: how many spectra of each class, their mean valence, how many are flagged."""
+    readable = values[~np.isnan(values[:, 0])]
+    counts = np.bincount(readable[:, 0].astype(int), minlength=len(predictor.edge.classes))
+    flagged = float((values[:, QUANTITIES.index("flags")] > 0).mean())
+    metrics = {"predict/spectra": len(values), "predict/flagged": flagged}
+    if len(readable) == 0:
+        return metrics, f"none of {len(values)} spectra can be read."
+    mean = float(readable[:, QUANTITIES.index("mean_valence")].mean())
+    classes = ", ".join(f"{n} {name}" for n, name in zip(counts, predictor.edge.classes, strict=True))
+    return metrics | {
+        "predict/mean_valence": mean
+    }, f"{classes}; mean valence {mean:.2f}; {flagged:.1%} of {len(values)} flagged."
+
+
+def save_maps(maps: "BaseSignal", path: Path) -> Path:
+    """Write maps to a .hspy file, whole or not at all; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part.hspy")
+    try:
+        maps.save(part, overwrite=True)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
