@@ -17,6 +17,9 @@ BACKGROUND_BINS = 50
 MIN_BINS = 10
 """Fewer channels than this before the onset are no background to fit."""
 
+MIN_CONTRAST = 5.0
+"""Least height of L3 over the noise before the edge at which an edge counts as found."""
+
 _ITERATIONS = 3
 _TERMS = 12
 _FEW = 64
@@ -149,7 +152,8 @@ class EdgePosition:
     background_removed : bool
         Whether the intensity before the edge is next to nothing beside the edge.
     contrast : float
-        Height of L3 over the standard deviation before the edge: below about 5 there is no edge to be seen.
+        Height of L3 over the standard deviation before the edge; below `MIN_CONTRAST` no edge is to be seen, and the
+        energies are where the edge's windows would have it.
     """
 
     l3_ev: float
@@ -186,7 +190,10 @@ def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: 
     last = len(energy_ev) - 1 - low[:, ::-1].argmax(axis=1)
     onset = np.where(low.any(axis=1), energy_ev[last] - _GUARD_EV, energy_ev[0])
     contrast = top[:, 0] / np.where(noise > 0, noise, np.inf)
-    columns = (a.tolist() for a in (energy_ev[peak], onset, removed, contrast))
+    seen = contrast >= MIN_CONTRAST
+    nominal_l3 = edge.crop_ev[0] + 0.3 * (edge.crop_ev[1] - edge.crop_ev[0])
+    l3, onset = np.where(seen, energy_ev[peak], nominal_l3), np.where(seen, onset, edge.crop_ev[0])
+    columns = (a.tolist() for a in (l3, onset, removed, contrast))
     return [EdgePosition(*row) for row in zip(*columns, strict=True)]
 
 

@@ -60,7 +60,7 @@ def edge_features(scan: Scan) -> Array:
         return ratio
     strong = float(np.percentile(good[:, _L3].mean(axis=1), 90))
     noise = float(np.std(good[:, : _L3.start - 2]))
-    return ratio / max(strong, 3 * noise, 1e-30)
+    return ratio / max(strong, 5 * noise, 1e-30)
 
 
 def shape_features(features: Array) -> Array:

@@ -147,6 +147,8 @@ def scan(processor: Processor, saturation_counts: float, keep_wide: bool) -> Sca
         bad[rows] = bad_pixels(counts, saturation_counts)
         good = bad[rows] == 0
         index: Any = rows if good.all() else np.arange(rows.start, rows.stop)[good]
+        if not good.any():
+            continue
         resampled = processor.resample(counts if good.all() else counts[good])
         features[index], level[index] = processor.features(resampled)
         if wide is not None:

@@ -34,7 +34,7 @@ def test_least_squares_as_scipy_finds_them(counts: float, exponent: float) -> No
 
 
 def test_agrees_with_hyperspy() -> None:
-    """HyperSpy's least squares (fast=False) up to 685 eV: within 1 % of the background, and within 0.01 % where it converged.
+    """HyperSpy's least squares (fast=False) up to 685 eV: within 2 % of the background, and within 0.01 % where it converged.
 
     Its iteration stops early now and then; ours never leaves the larger sum of squares.
     """
@@ -55,7 +55,7 @@ def test_agrees_with_hyperspy() -> None:
     converged = squares[1] < squares[0] * (1 + 1e-5)
     assert converged.sum() >= 6
     assert difference[converged].max() < 1e-4
-    assert difference.max() < 0.01
+    assert difference.max() < 0.02
 
 
 def test_what_has_no_positive_mean_gets_a_constant() -> None:

@@ -1,0 +1,251 @@
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mnflow.errors import InputError
+from mnflow.preprocess import PreprocessOptions, axis_ev, preprocess
+from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK
+from mnflow.preprocess.scan import bad_pixels
+from mnflow.read import RawSpectra
+from mnflow.valence import MN
+from tests.preprocess.images import Made, make
+
+KEEP = PreprocessOptions(substrate="keep", thick="keep")
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Made]:
+    rng = np.random.default_rng(0)
+    places = [("Mn2+", "a", 643.0), ("Mn2+", "b", 645.5), ("Mn4+", "c", 641.0)]
+    return [make(rng, valence, group, l3_ev=l3_ev, dose=2e4 * (1 + 3 * i)) for i, (valence, group, l3_ev) in enumerate(places)]
+
+
+def _changed(raw: RawSpectra, counts: np.ndarray) -> RawSpectra:
+    return replace(raw, counts=counts)
+
+
+def test_substrate_is_found_exactly_and_thick_pixels_are_the_thick_ones(made: list[Made]) -> None:
+    done = preprocess((m.raw for m in made), MN)
+    for m, image in zip(made, done.images, strict=True):
+        np.testing.assert_array_equal(image.fate == SUBSTRATE, m.thickness == 0)
+        assert m.thickness[image.fate == THICK].mean() > 1.5 * m.thickness[image.fate == KEPT].mean()
+        assert image.counts["kept"] == (image.fate == KEPT).sum() > 10
+    assert [len(c) >= 2 for c in done.clusters.values()] == [True, True]
+
+
+def test_the_result_is_one_dataset_with_the_image_as_group(made: list[Made]) -> None:
+    done = preprocess((m.raw for m in made), MN, KEEP, source="made up")
+    n = made[0].thickness.size
+    assert done.spectra.intensity.shape == (3 * n, 700)
+    np.testing.assert_allclose(done.spectra.energy_ev, 615 + 0.1 * np.arange(700))
+    assert done.spectra.counts() == {"Mn2+": 2 * n, "Mn3+": 0, "Mn4+": n}
+    assert done.spectra.group.tolist() == ["a"] * n + ["b"] * n + ["c"] * n
+    assert done.spectra.name[15] == "a 1,1"
+    assert done.spectra.source == "made up"
+
+
+def test_what_is_kept_is_the_edge(made: list[Made]) -> None:
+    done = preprocess([m.raw for m in made[:1]], MN, PreprocessOptions(substrate="keep", thick="keep", background_bins=200))
+    specimen = made[0].thickness.ravel() > 0
+    mean = done.spectra.intensity[specimen].mean(axis=0)
+    truth = made[0].edge.reshape(-1, 950)[specimen].mean(axis=0)[150:850]
+    assert np.abs(mean - truth).max() / truth.max() < 0.03
+
+
+def test_the_order_of_files_changes_nothing(made: list[Made]) -> None:
+    ahead, back = (preprocess([m.raw for m in order], MN) for order in (made, [made[2], made[0], made[1]]))
+    np.testing.assert_array_equal(ahead.spectra.intensity, back.spectra.intensity)
+    assert ahead.spectra.digest() == back.spectra.digest()
+
+
+def test_overrides(made: list[Made]) -> None:
+    raws = [m.raw for m in made]
+    assert preprocess(raws, MN, KEEP).clusters == {"Mn2+": [], "Mn4+": []}
+    by_hand = preprocess(raws, MN, PreprocessOptions(substrate="2", thick="1"))
+    for clusters in by_hand.clusters.values():
+        assert [c.rejected.tolist() for c in clusters] == [[True, True, False, False], [False, False, True]]
+    with pytest.raises(InputError, match="Option substrate: expected auto, keep or a number of clusters below 4, got '4'"):
+        preprocess(raws, MN, PreprocessOptions(substrate="4"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"substrate": "all"},
+        {"thick": "-1"},
+        {"thick_clusters": 1},
+        {"max_bad": 2.0},
+        {"max_per_image": 0},
+        {"background_bins": 3},
+    ],
+)
+def test_options_that_mean_nothing(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"expected|Expected"):
+        PreprocessOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_unusable_pixels_are_counted_and_dropped(made: list[Made]) -> None:
+    counts = np.array(made[0].raw.counts)
+    counts[3, 400] = np.nan
+    counts[20, 0] = np.inf  # outside of the window: no matter
+    counts[31, 500] = -np.inf
+    counts[40] = 0
+    counts[50, 430:437] = 1e6  # a plateau at the top
+    counts[60, 300] = 1e17
+    image = preprocess([_changed(made[0].raw, counts)], MN, KEEP).images[0]
+    assert np.flatnonzero(image.fate.ravel() == BAD).tolist() == [3, 31, 40, 50, 60]
+    assert {k: image.counts[k] for k in ("unusable", "not finite", "empty", "saturated")} == {
+        "unusable": 5, "not finite": 3, "empty": 1, "saturated": 1,
+    }  # fmt: skip
+
+
+def test_too_many_unusable_pixels_are_refused(made: list[Made]) -> None:
+    counts = np.array(made[0].raw.counts)
+    counts[:40] = 0
+    counts[100, 500] = np.nan
+    with pytest.raises(InputError, match=r"at most 10% unusable pixels, got 41 of 168 \(1 not finite, 40 empty\)"):
+        preprocess([_changed(made[0].raw, counts)], MN)
+    relaxed = replace(KEEP, max_bad=0.5)
+    assert len(preprocess([_changed(made[0].raw, counts)], MN, relaxed).spectra) == 127
+
+
+def test_an_image_of_nothing_but_zeros(made: list[Made]) -> None:
+    with pytest.raises(InputError, match="unusable pixels, got 168 of 168"):
+        preprocess([_changed(made[0].raw, np.zeros((168, 950), np.uint16))], MN, replace(KEEP, max_bad=1.0))
+
+
+def test_saturation_is_seen() -> None:
+    counts = np.tile(np.arange(100, dtype=np.uint16), (4, 1))
+    counts[1, 50] = 65535
+    counts[2, 40:45] = 200
+    assert bad_pixels(counts).tolist() == [0, 3, 3, 0]
+    assert bad_pixels(counts, saturation_counts=99).tolist() == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("energy_ev", "sentence"),
+    [
+        (axis_ev(625.0, 950, 0.1), r"expected energies that cover 615 \.\.\. 685 eV, got 625\.0"),
+        (axis_ev(560.0, 950, 0.1), r"expected energies that cover 615 \.\.\. 685 eV"),
+        (axis_ev(6150.0, 950, 0.1), r"expected energies that cover 615 \.\.\. 685 eV"),
+        (axis_ev(300.0, 950, 0.5), r"expected at most 0\.4 eV a channel between 615 and 685 eV, got 0\.5 eV"),
+        (axis_ev(300.0, 950, 1.0), r"expected at most 0\.4 eV a channel between 615 and 685 eV, got 1 eV"),
+    ],
+)
+def test_windows_that_do_not_fit(made: list[Made], energy_ev: np.ndarray, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        preprocess([replace(made[0].raw, energy_ev=energy_ev)], MN)
+
+
+@pytest.mark.parametrize("name", ["EELS_spectrum.dm3", "EELS_SI.dm4"])
+def test_the_vendor_files_are_refused_in_words(real_data: Path, name: str) -> None:
+    from mnflow.read import read_file
+
+    with pytest.raises(InputError, match=r"expected at most 0\.4 eV a channel"):
+        preprocess([read_file(real_data / "vendor" / name, "Mn2+")], MN)
+
+
+def test_the_published_spectra_pass_without_a_second_background(real_data: Path) -> None:
+    from mnflow.read import read_source
+
+    raw = next(read_source(real_data / "published", MN))
+    done = preprocess([raw], MN, KEEP)
+    np.testing.assert_allclose(done.spectra.intensity, raw.counts, atol=1e-6)
+    assert preprocess([raw], MN).images[0].counts["substrate"] == 0
+
+
+def test_a_removed_background_is_seen_or_declared(made: list[Made]) -> None:
+    specimen = made[0].thickness.ravel() > 0
+    free = made[0].edge.reshape(-1, 950)[specimen] + np.random.default_rng(0).normal(0, 50, (specimen.sum(), 950))
+    raw = replace(made[0].raw, counts=free, nav_shape=(len(free),))
+    for declared in (None, True):
+        done = preprocess([replace(raw, background_removed=declared)], MN, KEEP)
+        assert done.images[0].position.background_removed
+        np.testing.assert_allclose(done.spectra.intensity, free[:, 150:850], rtol=1e-4, atol=0.1)
+    assert not preprocess([replace(made[0].raw, background_removed=False)], MN, KEEP).images[0].position.background_removed
+
+
+def test_a_class_that_is_all_rejected(made: list[Made]) -> None:
+    empty = make(np.random.default_rng(1), "Mn3+", "bare").raw
+    background = np.random.default_rng(2).poisson(5000 * (empty.energy_ev / 640) ** -3.0, (168, 950))
+    done = preprocess([made[0].raw, _changed(made[1].raw, background)], MN)  # one image of bare film beside a good one
+    assert done.images[1].counts["substrate"] == 168
+
+
+def test_no_files_and_unknown_valences(made: list[Made]) -> None:
+    with pytest.raises(InputError, match="got none"):
+        preprocess([], MN)
+    with pytest.raises(InputError, match="Unknown valence"):
+        preprocess([replace(made[0].raw, valence="Fe2+")], MN)
+
+
+def test_too_many_spectra_are_thinned_out_evenly(made: list[Made]) -> None:
+    done = preprocess([made[0].raw], MN, replace(KEEP, max_per_image=20))
+    kept = np.flatnonzero(done.images[0].fate.ravel() == KEPT)
+    assert (len(kept), len(done.spectra)) == (20, 20)
+    assert np.ptp(np.diff(kept)) <= 1
+    assert done.images[0].counts["not needed"] == (done.images[0].fate == SPARE).sum() == 148
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_big_file_in_bounded_memory(made: list[Made], lazy: bool) -> None:
+    """200 MB of counts, of which no more than some blocks are in memory; the same spectra as from a small file."""
+    tile = np.array(made[0].raw.counts, np.float32)
+    repeats, block = 320, 14 * 12
+    n = repeats * block
+    counts = (
+        da.tile(da.from_array(tile, chunks=(block, -1)), (repeats, 1)).rechunk((block * 16, -1)) if lazy else _Tiled(tile, n)
+    )
+    raw = replace(made[0].raw, counts=counts, nav_shape=(repeats * 12, 14))
+    tracemalloc.start()
+    done = preprocess([raw], MN, replace(KEEP, max_per_image=500))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n * 950 * 4 > 2e8
+    assert peak < 1.2e8
+    assert len(done.spectra) == 500
+    small = preprocess([made[0].raw], MN, KEEP)
+    index = np.flatnonzero(done.images[0].fate.ravel() == KEPT) % block
+    np.testing.assert_allclose(done.spectra.intensity, small.spectra.intensity[index], rtol=1e-3, atol=5)
+
+
+class _Tiled:
+    """An array (n, C) that repeats `tile` and holds nothing more: a memory map's stand-in."""
+
+    def __init__(self, tile: np.ndarray, n: int) -> None:
+        self.tile, self.shape, self.dtype = tile, (n, tile.shape[1]), tile.dtype
+
+    def __getitem__(self, key: object) -> np.ndarray:
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        return self.tile[np.arange(rows.start, rows.stop) % len(self.tile)][:, columns]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kind=st.sampled_from(["f4", "f8", "i2", "u2", "i4"]),
+    step_ev=st.sampled_from([0.03, 0.1, 0.13, 0.35]),
+    seed=st.integers(0, 999),
+    poison=st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e30, -1e5, 0.0, 3e38]), max_size=6),
+)
+def test_any_array_gives_a_dataset_or_a_sentence(kind: str, step_ev: float, seed: int, poison: list[float]) -> None:
+    rng = np.random.default_rng(seed)
+    energy_ev = axis_ev(600.0, int(100 / step_ev), step_ev)
+    values = rng.normal(rng.choice([0, 100, 1e4]), rng.choice([0, 1, 1e3]), (rng.integers(1, 9), len(energy_ev)))
+    with np.errstate(all="ignore"):
+        counts = np.clip(values, *(np.iinfo(kind).min, np.iinfo(kind).max) if kind[0] in "iu" else (None, None)).astype(kind)
+        if kind[0] == "f":
+            for value in poison:
+                counts[rng.integers(len(counts)), rng.integers(counts.shape[1])] = value
+    raw = RawSpectra(energy_ev, counts, (len(counts),), "Mn2+", "g", Path("any"))
+    try:
+        done = preprocess([raw], MN, PreprocessOptions(max_bad=1.0))
+    except InputError:
+        return
+    assert np.isfinite(done.spectra.intensity).all()
+    assert sum(done.images[0].counts[k] for k in ("kept", "substrate", "thick", "unusable", "not needed")) == len(counts)
