@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.resample import ordered
 from mnflow.read.hdf5 import survey
+from mnflow.read.ondisk import OnDisk, h5py_file
 from mnflow.read.pickles import read_published
 from mnflow.read.raw import RawSpectra, ev_per_unit, is_energy_unit
 from mnflow.read.tables import MAX_TEXT_BYTES, read_csv_spectrum
@@ -83,7 +84,13 @@ def _signals(path: Path) -> list[dict[str, Any]]:
 def _read_hspy(path: Path) -> Any:
     from rsciio.hspy import file_reader
 
-    return file_reader(str(path), lazy=_check_hdf5(path) > LAZY_BYTES)
+    lazy = _check_hdf5(path) > LAZY_BYTES
+    signals = file_reader(str(path), lazy=lazy)
+    if lazy:
+        groups = h5py_file(path)["Experiments"].values()
+        for signal, group in zip(signals, (g for g in groups if "data" in g), strict=False):
+            signal["dataset"] = group["data"]
+    return signals
 
 
 def _read_emd(path: Path) -> Any:
@@ -148,7 +155,10 @@ def _raw(signal: dict[str, Any], path: Path) -> RawSpectra:
         ) from error
     order = [*(i for i in range(data.ndim) if i != at), at]
     nav_shape = tuple(int(data.shape[i]) for i in order[:-1])
-    counts = data.transpose(order).reshape((int(np.prod(nav_shape)), len(energy)))  # (*scan, C) -> (N, C)
+    if OnDisk.suits(signal.get("dataset"), at) and energy[-1] > energy[0]:
+        counts: Any = OnDisk(signal["dataset"])
+    else:
+        counts = data.transpose(order).reshape((int(np.prod(nav_shape)), len(energy)))  # (*scan, C) -> (N, C)
     energy, counts = ordered(energy, counts, str(path))
     while nav_shape and nav_shape[0] == 1:
         nav_shape = nav_shape[1:]

@@ -7,6 +7,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.read import RawSpectra, hdf5, read_file
 from mnflow.read import files as module
+from mnflow.read.ondisk import OnDisk
 from tests.read.files import axis, counts_image, signal, write, write_dm3
 
 
@@ -150,8 +151,15 @@ def test_data_kept_in_another_file(tmp_path: Path, counts: np.ndarray) -> None:
 def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAZY_BYTES", 1000)
     raw = read_file(write(tmp_path / "a.hspy", signal(counts)))
-    assert not isinstance(raw.counts, np.ndarray)
+    assert isinstance(raw.counts, OnDisk)
     _same(raw, counts)
+    flat = counts.reshape(-1, 1200)
+    np.testing.assert_array_equal(raw.counts[3:11:2, 5:9], flat[3:11:2, 5:9])
+    np.testing.assert_array_equal(raw.counts[7], flat[7])
+    assert sum(raw.counts.chunks[0]) == len(raw) == 12
+    turned = signal(counts[..., ::-1].copy(), scale=-0.1, offset=580 + 0.1 * 1199)
+    _same(read_file(write(tmp_path / "b.hspy", turned)), counts)
+    _same(read_file(write(tmp_path / "c.emd", signal(counts))), counts)
     np.testing.assert_array_equal(np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200))
 
 
