@@ -138,19 +138,12 @@ def scattered(edges: Array, thickness: Array, s: Settings, rng: np.random.Genera
     """Edges (P, C) after plural scattering, blur and drift, for a specimen of `thickness` (Y, X), Y * X = P."""
     instrument, step, t = s.instrument, s.edge.dispersion_ev, thickness.ravel()
     n_fft = 2 * edges.shape[1]
-    single = draw_single_scattering(s, edges.shape[1], rng, step)
+    single = s.scattering.draw(edges.shape[1], step, rng)
     sharp, blur = rng.uniform(*instrument.resolution_ev), rng.uniform(*instrument.thick_blur_ev)
     tail = rng.uniform(*instrument.tail_share), rng.uniform(*instrument.tail_ev)
     drift_ev = rng.uniform(*instrument.drift_ev) * np.linspace(0, 1, thickness.shape[0]).repeat(thickness.shape[1])
     factor = physics.response_factor(step, n_fft, np.hypot(sharp, blur * t), *tail, shift_ev=drift_ev)
     return physics.convolve(edges, factor * physics.plural_factor(single, t, n_fft), n_fft)
-
-
-def draw_single_scattering(s: Settings, n: int, rng: np.random.Generator, step_ev: float) -> Array:
-    """A single-scattering distribution (n,) of some oxide."""
-    p = s.spectrum
-    drawn = (rng.uniform(*r) for r in (p.band_gap_ev, p.plasmon_ev, p.plasmon_width_ev, p.low_loss_share))
-    return physics.single_scattering(np.arange(n) * step_ev, *drawn)
 
 
 def wedge(shape: tuple[int, int], valence: Valence, rng: np.random.Generator) -> Array:

@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.simulate.atom import ion
+from mnflow.simulate.edge import STICK_EV
 from mnflow.simulate.files import whole_file
 from mnflow.simulate.multiplet import ChargeTransfer, Field, Sticks, absorption
 from mnflow.simulate.settings import Settings, Site
 
 SHIPPED = Path(__file__).with_name("sticks")
-STICK_EV = np.arange(-15.0, 30.0, 0.05)
-"""Energies (B,) that sticks are moved to, eV above the configurations' mean: finer than any lifetime."""
-
 Progress = Callable[[str], None]
 
 

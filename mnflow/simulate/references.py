@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mnflow.simulate import edge as physics
 from mnflow.simulate.files import write_table
-from mnflow.simulate.image import draw_single_scattering, grain_edge
+from mnflow.simulate.image import grain_edge
 from mnflow.simulate.library import Library, library_for
 from mnflow.simulate.settings import Settings, load
 
@@ -44,7 +44,7 @@ def reference(
     spectrum = replace(s.spectrum, continuum_share=foreign.continuum_share)
     edge = grain_edge(fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
     thickness, n_fft = np.array([rng.uniform(*foreign.thickness)]), 2 * len(fine)
-    single = draw_single_scattering(s, len(fine), rng, fine[1] - fine[0])
+    single = s.scattering.draw(len(fine), fine[1] - fine[0], rng)
     factor = physics.response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))
     edge = physics.convolve(edge[None], factor * physics.plural_factor(single, thickness, n_fft), n_fft)[0]
     step = rng.uniform(*foreign.step_ev)

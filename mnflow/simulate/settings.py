@@ -4,16 +4,16 @@ Every pair of numbers is a range that is drawn from uniformly. `settings/mn.toml
 """
 
 import tomllib
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import GenericAlias, UnionType
 from typing import Any, get_args, get_type_hints
 
 from mnflow.errors import InputError
+from mnflow.simulate.edge import Range, Scattering
 from mnflow.valence import Edge
 
 SETTINGS = Path(__file__).with_name("settings")
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,6 @@ class Spectrum:
     continuum_delay_ev: Range
     continuum_width_ev: Range
     continuum_decay: Range
-    band_gap_ev: Range
-    plasmon_ev: Range
-    plasmon_width_ev: Range
-    low_loss_share: Range
 
 
 @dataclass(frozen=True)
@@ -128,6 +124,7 @@ class Settings:
     instrument: Instrument
     specimen: Specimen
     foreign: Foreign
+    scattering: Scattering = field(default_factory=Scattering)
 
 
 def load(path: Path | None = None) -> Settings:

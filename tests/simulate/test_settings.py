@@ -1,0 +1,45 @@
+"""One readable settings file: what is wrong with it is said in a sentence."""
+
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.simulate.settings import SETTINGS, load
+from mnflow.valence import MN
+
+DEFAULT = (SETTINGS / "mn.toml").read_text()
+
+
+def test_the_default_is_manganese_with_the_projects_edge():
+    assert load().edge == MN
+
+
+@pytest.mark.parametrize("path", sorted(SETTINGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_shipped_settings_load_by_file_and_by_name(path):
+    from pathlib import Path
+
+    assert load(path) == load(Path(path.stem))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ten_dq = [0.5, 1.2]", "ten_dq = [1.2, 0.5]", r"low <= high, got \[1.2, 0.5\]"),
+        ("ten_dq = [0.5, 1.2]", "ten_dq = 1.2", "expected a range"),
+        ("ten_dq = [0.5, 1.2]", "ten_dq = [0.5, 1.2]\ntypo = 1", "typo is unknown or missing"),
+        ("ten_dq = [0.5, 1.2]", "", "ten_dq is unknown or missing"),
+        ("images = 10", 'images = "ten"', "expected int, got 'ten'"),
+        ('name = "Mn2+"', 'name = "Fe2+"', "must be named"),
+        ("[specimen]", "[specimen", "cannot be read"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, old, new, message):
+    path = tmp_path / "mine.toml"
+    assert old in DEFAULT
+    path.write_text(DEFAULT.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        load(path)
+
+
+def test_a_missing_file_lists_what_is_shipped(tmp_path):
+    with pytest.raises(InputError, match=r"shipped:.*mn"):
+        load(tmp_path / "none.toml")
