@@ -1,5 +1,6 @@
 """The whole path: simulate, preprocess, train three nets, evaluate them, and promote the best fully convolutional one."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ class Preset:
     tsne_iterations: int
     size: str = simulate.Options.size
     n_folds: int = cv_train.Options.n_folds
+    resume: bool = False  # take a cell that has finished before, on the same data and with the same parameters, as it is
 
 
 PRESETS = {
@@ -55,6 +57,7 @@ PRESETS = {
         folds=("stratified", "grouped"),
         epochs=cv_train.Options.epochs,
         tsne_iterations=10_000,
+        resume=True,
     ),
 }
 
@@ -68,7 +71,8 @@ def run(options: Options) -> str:
         folder = f"data/simulated-{options.seed}"
         simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed))
         data = preprocess.run(preprocess.Options(source=folder))
-        cv_runs = [_cross_validate(options, preset, data, *cell) for cell in _cells(preset)]
+        with _workers(options.scheduler) as scheduler:
+            cv_runs = [_cross_validate(preset, options.seed, scheduler, data, *cell) for cell in _cells(preset)]
         fcn = [run_id for run_id, cell in zip(cv_runs, _cells(preset), strict=True) if cell[0] == "fcn"]
         tsne.run(tsne.Options(run=fcn[-1], iterations=preset.tsne_iterations, seed=options.seed))
         refused = _promote(options.seed)
@@ -81,24 +85,34 @@ def _cells(preset: Preset) -> list[tuple[str, str, bool, str]]:
     return list(product(ARCHITECTURES, preset.augmentations, preset.noise_augmentations, preset.folds))
 
 
-def _cross_validate(options: Options, preset: Preset, data: str, arch: str, augmentation: str, noise: bool, folds: str) -> str:
+def _workers(scheduler: str) -> AbstractContextManager[str]:
+    """The address of the workers that all cross-validations share: they import and compile once."""
+    from mnflow.cluster import local_cluster
+
+    return local_cluster() if scheduler == "local" else nullcontext(scheduler)
+
+
+def _cross_validate(
+    preset: Preset, seed: int, scheduler: str, data: str, arch: str, augmentation: str, noise: bool, folds: str
+) -> str:
     """Train one cell and evaluate it; returns the id of its CV run."""
-    run_id = cv_train.run(
-        cv_train.Options(
-            arch=arch,
-            augmentation=augmentation,
-            noise_augmentation=noise,
-            folds=folds,
-            n_folds=preset.n_folds,
-            epochs=preset.epochs,
-            seed=options.seed,
-            data=data,
-            scheduler=options.scheduler,
-        )
+    cell = cv_train.Options(
+        arch=arch,
+        augmentation=augmentation,
+        noise_augmentation=noise,
+        folds=folds,
+        n_folds=preset.n_folds,
+        epochs=preset.epochs,
+        seed=seed,
+        data=data,
+        scheduler=scheduler,
     )
+    if preset.resume and (done := _finished_before(cell)):
+        return done
+    run_id = cv_train.run(cell)
     shift_eval.run(shift_eval.Options(run=run_id))
     noise_eval.run(noise_eval.Options(run=run_id))
-    reference_test.run(reference_test.Options(run=run_id, seed=options.seed))
+    reference_test.run(reference_test.Options(run=run_id, seed=seed))
     return run_id
 
 
@@ -108,6 +122,21 @@ def _promote(seed: int) -> str:
         promote.run(promote.Options(seed=seed))
     except InputError as refusal:
         return str(refusal)
+    return ""
+
+
+def _finished_before(cell: cv_train.Options) -> str:
+    """The id of a finished and evaluated CV run of this cell on the same data, or an empty string."""
+    from mnflow import cv, tracking
+
+    digest = tracking.finished_run("preprocess", cell.data).data.tags["dataset_digest"]
+    noise = str(cell.noise_augmentation).lower()
+    tags = {"arch": cell.arch, "augmentation": cell.augmentation, "folds": cell.folds, "noise_augmentation": noise}
+    same = {k: str(getattr(cell, k)) for k in ("epochs", "seed", "n_folds")}
+    for record in tracking.finished_runs(cv.STEP, dataset_digest=digest, **tags):
+        if record.data.params.items() >= same.items() and set(SHOWN) <= set(record.data.metrics):
+            tracking.say(f"{record.info.run_name}: finished before, taken as it is")
+            return str(record.info.run_id)
     return ""
 
 

@@ -109,23 +109,32 @@ def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> R
 
 
 @contextmanager
+def local_cluster(workers: int | None = None) -> Iterator[str]:
+    """The address of a cluster of one-thread processes on this machine (one a core if None or 0), which ends with the block.
+
+    Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled.
+    """
+    from distributed import LocalCluster
+
+    environment = ONE_THREAD | {"KERAS_BACKEND": os.environ["KERAS_BACKEND"]}
+    with LocalCluster(
+        n_workers=workers or os.cpu_count() or 1,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",
+        env=environment,
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator["Client"]:
     """A client of the cluster at `scheduler`, or of a local one that ends with it."""
-    from distributed import Client
-
     if scheduler:
         with _connect(scheduler) as client:
             yield client
         return
-    from distributed import LocalCluster
-
-    backend = {"KERAS_BACKEND": os.environ["KERAS_BACKEND"]}
-    with (
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", env=ONE_THREAD | backend
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with local_cluster(workers) as address, _connect(address) as client:
         yield client
 
 

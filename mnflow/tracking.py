@@ -210,7 +210,6 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
     InputError
         If there is none, or the id is unknown, of another step, or of a run that did not finish.
     """
-    wanted = {"mnflow.step": step, **tags}
     if run != "newest":
         try:
             found = connect().get_run(run)
@@ -224,8 +223,7 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
         if found.info.status != "FINISHED":
             raise InputError(f"Run {run} is {found.info.status}, a FINISHED one is needed: wait for it, or run {step} again.")
         return found
-    query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in wanted.items()) + " and attributes.status = 'FINISHED'"
-    runs = search(query, limit=1)
+    runs = finished_runs(step, **tags)
     if not runs:
         described = ", ".join(f"{k}={v}" for k, v in tags.items())
         raise InputError(
@@ -234,9 +232,11 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
     return runs[0]
 
 
-def search(query: str, limit: int = 10_000) -> list[MlflowRun]:
-    """Runs of our experiment that match a query in MLflow's language, newest first."""
-    return list(connect().search_runs([_experiment_id()], query, max_results=limit, order_by=["attributes.start_time DESC"]))
+def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
+    """All finished runs of `step` with these tags, the newest first."""
+    wanted = {"mnflow.step": step, **tags}
+    query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in wanted.items()) + " and attributes.status = 'FINISHED'"
+    return list(connect().search_runs([_experiment_id()], query, max_results=1000, order_by=["attributes.start_time DESC"]))
 
 
 def children(run_id: str, status: str = "") -> list[MlflowRun]:

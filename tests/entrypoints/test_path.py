@@ -1,6 +1,7 @@
 """The whole path on few spectra and few epochs: every entry point runs, and what it promises is in the tracking store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
 
@@ -73,6 +74,15 @@ class TestAfterMain:
         with tracking.artifact(finished.info.run_id, "tables/summary.csv") as path:
             summary = pd.read_csv(path)
         assert [name.split()[0] for name in summary["run"]] == ["dense", "conv_dense", "fcn"]
+
+    def test_a_cell_that_finished_before_is_taken_as_it_is(self) -> None:
+        record = newest("cv_train", arch="fcn")
+        known = record.data.params
+        cell = cv_train.Options(arch="fcn", augmentation="2x", n_folds=3, epochs=2, data=newest("preprocess").info.run_id)
+        assert known.items() >= {"n_folds": "3", "epochs": "2"}.items()
+        assert main._finished_before(cell) == record.info.run_id
+        assert main._finished_before(replace(cell, seed=1)) == ""
+        assert main._finished_before(replace(cell, folds="grouped")) == ""
 
     def test_evaluations_refuse_a_run_of_another_step(self) -> None:
         other = newest("preprocess").info.run_id
