@@ -35,8 +35,8 @@ class PcaNoise:
     def split(self, intensity: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Split spectra (N, C) into cleaned ones and the residual noise, each (N, C); their sum is the spectra."""
         scores = (intensity - self.mean) @ self.components.T
-        cleaned = self.mean + scores @ self.components
-        return cleaned, intensity - cleaned
+        cleaned = np.asarray(self.mean + scores @ self.components, dtype=np.float32)
+        return cleaned, np.asarray(intensity - cleaned, dtype=np.float32)
 
 
 def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPONENTS) -> PcaNoise:

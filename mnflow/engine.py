@@ -3,6 +3,7 @@
 Keras is not needed here, so a worker process starts at once; the weights go back into the Keras model layer by layer.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -107,7 +108,7 @@ def evaluate(state: State, wide: Array, noise: Array | None, labels: Array, n_tr
 
 @partial(jax.jit, static_argnames="plan")
 def train(
-    params: Params, wide: Array, noise: Array | None, labels: Array, n_train: Array, key: Array, plan: Plan
+    params: Params, wide: Array, noise: Array | None, labels: Array, n_train: Array, key: Array, peak: Array, plan: Plan
 ) -> tuple[State, Array, Array]:
     """Train for all epochs on the first `n_train` rows, and look at the others after every epoch, for the record only.
 
@@ -118,6 +119,8 @@ def train(
     noise : array, shape (N, C), or None
         Their residual noise, for noise augmentation.
     labels : array, shape (N,)
+    peak : float
+        Learning rate at its peak; in place of the plan's, so that trying out another needs no new compilation.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def train(
             crop_key, drop_key = jax.random.split(jax.random.fold_in(key_now, i))
             index = lax.dynamic_slice(order, (i * plan.batch_size,), (plan.batch_size,))
             crops = draw_crops(crop_key, wide, noise, index, plan)
-            rate = learning_rate(plan.schedule, plan.peak_learning_rate, state.step / n_total)
+            rate = learning_rate(plan.schedule, peak, state.step / n_total)
             state, metrics = _step(state, crops, labels[index], drop_key, rate, keep, plan)
             return state, total + metrics
 
@@ -171,6 +174,7 @@ def fit(
     rng = np.random.default_rng(seed)
     params = initial_params(plan, rng)
     key = jax.random.key(int(rng.integers(2**31)))
-    state, curves, logits = jax.device_get(train(params, wide, noise, labels.astype(np.int32), n_train, key, plan))
+    peak, plan = plan.peak_learning_rate, replace(plan, peak_learning_rate=0.0)
+    state, curves, logits = jax.device_get(train(params, wide, noise, labels.astype(np.int32), n_train, key, peak, plan))
     named = dict(zip(CURVES, curves.T, strict=True))
     return Trained(collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:], axis=0)).T)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mnflow.plan import FULLY_CONVOLUTIONAL, POOL, Plan, Weights
+from mnflow.plan import FULLY_CONVOLUTIONAL, POOL, NetPlan, Weights
 
 EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
     variance: dict[str, Array]
 
 
-def initial_params(plan: Plan, rng: np.random.Generator) -> Params:
+def initial_params(plan: NetPlan, rng: np.random.Generator) -> Params:
     """Weights as Keras draws them: Glorot-uniform kernels, biases 0, scales 1."""
     params: Params = {}
 
@@ -95,7 +95,7 @@ def _scale_and_offset(x: Array, name: str, params: Params, fixed: Moments | None
     return scale, beta - mean * scale
 
 
-def _extract(params: Params, x: Array, plan: Plan, fixed: Moments | None, found: Moments) -> Array:
+def _extract(params: Params, x: Array, plan: NetPlan, fixed: Moments | None, found: Moments) -> Array:
     """Blocks of [conv, ReLU, batch norm, pool]: (1, L, B) -> (C, L', B)."""
     scale, offset = jnp.ones(1), jnp.zeros(1)
     for i in range(1, len(plan.filters) + 1):
@@ -108,7 +108,7 @@ def _extract(params: Params, x: Array, plan: Plan, fixed: Moments | None, found:
 
 
 def forward(
-    params: Params, crops: Array, plan: Plan, fixed: Moments | None = None, key: Array | None = None
+    params: Params, crops: Array, plan: NetPlan, fixed: Moments | None = None, key: Array | None = None
 ) -> tuple[Array, Moments]:
     """Logits (K, B) of normalised crops (B, L), and the batch's moments.
 

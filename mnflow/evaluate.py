@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
+from mnflow import compiled
 from mnflow.augment import KEPT_COMPONENTS, MAX_SHIFT_EV, crops, fit_noise, max_shift_bins, to_unit_range
 from mnflow.folds import Fold
 from mnflow.models import feature_model
@@ -22,14 +23,11 @@ from mnflow.spectra import UNLABELLED, SpectrumSet
 if TYPE_CHECKING:
     from mnflow.read import References
 
-_BATCH = 1024
-"""Spectra that a model is asked about at a time: few enough to stay in the processor's cache."""
-
 
 def predict(models: Sequence[keras.Model], inputs: ArrayLike) -> NDArray[np.float32]:
     """Probabilities (n_models, N, K) of every model for normalised crops (N, n_crop)."""
     inputs = np.asarray(inputs, dtype=np.float32)
-    return np.stack([np.asarray(m.predict(inputs, batch_size=_BATCH, verbose=0)) for m in models])
+    return np.stack([compiled.probabilities(compiled.from_keras(m), inputs) for m in models])
 
 
 def shift_accuracy(
@@ -57,11 +55,11 @@ def shift_accuracy(
     limit = max_shift_bins(edge, MAX_SHIFT_EV if max_shift is None else max_shift * edge.dispersion_ev)
     shift_bins = np.arange(-limit, limit + 1)
     accuracy = np.empty((len(folds), len(shift_bins)))
+    most = max(len(fold.test) for fold in folds)
     for row, model, fold in zip(accuracy, models, folds, strict=True):
-        wide = spectra.intensity[fold.test]
-        shifted = np.concatenate([crops(wide, np.full(len(wide), s), edge) for s in shift_bins])
-        predicted = predict([model], shifted)[0].argmax(axis=1).reshape(len(shift_bins), -1)  # (S, n_test)
-        row[:] = (predicted == spectra.valence[fold.test]).mean(axis=1)
+        index = np.resize(fold.test, most)  # filled up, so that all folds have one shape and share one compilation
+        classes = compiled.shifted_classes(compiled.from_keras(model), spectra.intensity[index], edge.crop_start - shift_bins)
+        row[:] = (classes == spectra.valence[index])[:, : len(fold.test)].mean(axis=1)
     return shift_bins, accuracy
 
 
@@ -154,7 +152,7 @@ def reference_table(probabilities: NDArray[Any], references: "References") -> pd
 
 def embedding(model: keras.Model, inputs: ArrayLike) -> NDArray[np.float32]:
     """What the feature extractor makes of normalised crops (N, n_crop): features (N, 72) in the paper's shape."""
-    return predict([feature_model(model)], inputs)[0]
+    return np.asarray(feature_model(model).predict(np.asarray(inputs, dtype=np.float32), verbose=0))
 
 
 def tsne(features: NDArray[Any], perplexity: float = 100.0, iterations: int = 10_000, seed: int = 0) -> NDArray[np.float32]:

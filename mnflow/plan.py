@@ -94,8 +94,8 @@ Weights = dict[str, list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that the compiled code must know in advance; equal plans share one compilation."""
+class NetPlan:
+    """What compiled code must know about a net in advance; equal plans share one compilation."""
 
     arch: str
     filters: tuple[int, ...]
@@ -105,6 +105,12 @@ class Plan:
     smoothing: int
     n_classes: int
     n_channels: int
+
+
+@dataclass(frozen=True)
+class Plan(NetPlan):
+    """The same about a whole training."""
+
     crop_start: int
     max_shift: int
     max_noise_scale: float

@@ -1,0 +1,77 @@
+"""Keras nets of `mnflow.models` as compiled functions for evaluation: all fold models of a net share one compilation.
+
+A shifted crop is normalised by its own minimum, maximum and mean before the first ReLU, so that the crops of one spectrum
+share no more than the products of the first layer, a quarter of the work. What makes the shift test quick is that nothing
+else is done twice: weights are arguments of the compiled function, and crops are made inside it.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import keras
+import numpy as np
+from jax import lax
+from numpy.typing import NDArray
+
+from mnflow import models
+from mnflow.engine_nets import Array, Moments, Params, forward
+from mnflow.plan import ARCHITECTURES, NetPlan
+from mnflow.preprocess import normalise
+
+BATCH = 256
+"""Spectra that pass a net together: few enough that what lies between the layers stays in the processor's cache."""
+
+
+class Net(NamedTuple):
+    """A Keras net's weights, and what the compiled code must know about it."""
+
+    params: Params
+    moving: Moments
+    plan: NetPlan
+
+
+def from_keras(model: keras.Model) -> Net:
+    """The net in a model that `mnflow.models.build` made."""
+    weights = models.get_weights(model)
+    norms = {name: arrays for name, arrays in weights.items() if "norm" in name}
+    moving = Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
+    kernels = [arrays[0].shape for name, arrays in weights.items() if name.startswith("conv")]
+    plan = NetPlan(
+        arch=model.name,
+        filters=tuple(shape[-1] for shape in kernels),
+        kernels=tuple(shape[0] for shape in kernels),
+        hidden=ARCHITECTURES[model.name].hidden,
+        dropout=0.0,
+        smoothing=ARCHITECTURES[model.name].smoothing,
+        n_classes=model.output_shape[-1],
+        n_channels=model.input_shape[-1],
+    )
+    return Net({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)
+
+
+def probabilities(net: Net, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (N, K) of normalised crops (N, n_crop)."""
+    padded = np.resize(crops, (-(-len(crops) // BATCH) * BATCH, crops.shape[1])) if len(crops) else crops
+    return np.asarray(_probabilities(net.params, net.moving, padded, net.plan))[: len(crops)]
+
+
+@partial(jax.jit, static_argnames="plan")
+def _probabilities(params: Params, moving: Moments, crops: Array, plan: NetPlan) -> Array:
+    batches = crops.reshape(-1, BATCH, plan.n_channels)
+    logits = lax.map(lambda batch: forward(params, batch, plan, fixed=moving)[0].T, batches)  # (n, B, K)
+    return jax.nn.softmax(logits.reshape(-1, plan.n_classes))
+
+
+def shifted_classes(net: Net, wide: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
+    return np.asarray(_shifted_classes(net.params, net.moving, wide, starts, net.plan))
+
+
+@partial(jax.jit, static_argnames="plan")
+def _shifted_classes(params: Params, moving: Moments, wide: Array, starts: Array, plan: NetPlan) -> Array:
+    def classes(start: Array) -> Array:
+        crops = normalise(lax.dynamic_slice_in_dim(wide, start, plan.n_channels, axis=1))
+        return forward(params, crops, plan, fixed=moving)[0].argmax(axis=0)
+
+    return lax.map(classes, starts)

@@ -1,0 +1,156 @@
+"""Evaluations ask every model about its own fold's test spectra, at the right shift and noise."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from made_up_spectra import COARSE
+from made_up_spectra import spectra as made_up
+from sklearn.decomposition import PCA
+
+from mnflow import compiled, evaluate, models
+from mnflow.errors import InputError
+from mnflow.folds import Fold, split
+from mnflow.preprocess import crop
+from mnflow.read import References
+from mnflow.spectra import SpectrumSet
+
+SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
+
+
+def _net(seed: int, arch: str = "fcn") -> keras.Model:
+    """A net with drawn weights: its answers are nonsense, but differ between spectra, shifts and nets."""
+    net = models.build(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET))
+    rng = np.random.default_rng(seed)
+    arrays = {
+        name: [rng.normal(0, 0.6, a.shape) ** (2 if "norm" in name else 1) for a in v]
+        for name, v in models.get_weights(net).items()
+    }
+    return models.with_weights(net, arrays)
+
+
+@pytest.fixture(scope="module")
+def some() -> SpectrumSet:
+    return made_up(90, noise=0.1, edge=COARSE)
+
+
+@pytest.fixture(scope="module")
+def folds(some: SpectrumSet) -> list[Fold]:
+    return split(some.select(slice(0, 80)), n_folds=2)
+
+
+@pytest.fixture(scope="module")
+def nets() -> list[keras.Model]:
+    return [_net(0), _net(1)]
+
+
+@pytest.mark.parametrize("arch", ["dense", "conv_dense", "fcn", "fcn_antialiased"])
+def test_compiled_nets_answer_as_keras_does(some: SpectrumSet, arch: str) -> None:
+    net = _net(3, arch)
+    expected = net.predict(crop(some), verbose=0)
+    assert np.ptp(expected) > 0.3
+    np.testing.assert_allclose(evaluate.predict([net], crop(some))[0], expected, atol=1e-5)
+
+
+def test_shift_accuracy_is_what_predicting_every_shift_gives(
+    some: SpectrumSet, folds: list[Fold], nets: list[keras.Model]
+) -> None:
+    bins, accuracy = evaluate.shift_accuracy(nets, some, folds, max_shift=4)
+    assert bins.tolist() == list(range(-4, 5))
+    for row, net, fold in zip(accuracy, nets, folds, strict=True):
+        tested = some.select(fold.test)
+        by_hand = [(net.predict(crop(tested, s), verbose=0).argmax(axis=1) == tested.valence).mean() for s in bins]
+        np.testing.assert_allclose(row, by_hand)
+    assert len(np.unique(accuracy)) > 2
+    assert len(evaluate.shift_accuracy(nets[:1], some, folds[:1])[0]) == 51  # 5 eV of 0.2 eV either way
+
+
+def test_a_shift_out_of_the_window_is_refused(some: SpectrumSet, folds: list[Fold], nets: list[keras.Model]) -> None:
+    with pytest.raises(InputError, match="do not fit"):
+        evaluate.shift_accuracy(nets, some, folds, max_shift=41)
+
+
+def test_the_area_under_a_curve() -> None:
+    assert evaluate.integrated_accuracy([-2, -1, 0, 1, 2], [[0, 0.5, 1, 0.5, 0], [1, 1, 1, 1, 1]]) == pytest.approx(0.75)
+
+
+def test_noise_once_is_the_spectrum_and_none_the_cleaned(some: SpectrumSet, folds: list[Fold], nets: list[keras.Model]) -> None:
+    accuracy = evaluate.noise_accuracy(nets, some, folds, [0, 1, 5])
+    assert accuracy.shape == (2, 3)
+    for row, net, fold in zip(accuracy, nets, folds, strict=True):
+        tested = some.select(fold.test)
+        assert row[1] == (net.predict(crop(tested), verbose=0).argmax(axis=1) == tested.valence).mean()
+    energy_ev, shown = evaluate.noise_examples(some, 3)
+    np.testing.assert_allclose(energy_ev[[0, -1]], [638, 659.8])
+    np.testing.assert_allclose(shown[1], crop(some)[0], atol=1e-5)
+    roughness = [np.abs(np.diff(shown[s])).mean() for s in (0, 1, 5)]
+    assert roughness == sorted(roughness)
+
+
+def test_noise_components_come_from_the_training_spectra(some: SpectrumSet, folds: list[Fold]) -> None:
+    fold = folds[0]
+    shown = evaluate._noisy_crops(some, fold, np.zeros(1, np.float32), 4)[0]
+    wide = evaluate.to_unit_range(some.intensity, COARSE)
+    theirs = PCA(4).fit(wide[fold.train])
+    cleaned = theirs.inverse_transform(theirs.transform(wide[fold.test]))
+    expected = evaluate.crops(cleaned, np.zeros(len(cleaned), int), COARSE)
+    np.testing.assert_allclose(shown, expected, atol=1e-4)
+
+
+def _probabilities(*choices: tuple[int, ...]) -> np.ndarray:
+    return np.eye(3)[np.array(choices)] * 0.7 + 0.1
+
+
+def test_references_by_fold_mean_and_vote() -> None:
+    probabilities = _probabilities((0, 1, 2, 0), (0, 1, 1, 1), (0, 2, 1, 2))  # (models, spectra, classes)
+    result = evaluate.reference_accuracy(probabilities, np.array([0, 1, 2, -1]))
+    np.testing.assert_allclose(result.per_fold, [1, 2 / 3, 1 / 3])
+    assert result.mean == pytest.approx(2 / 3)
+    assert result.vote == pytest.approx(2 / 3)
+    assert np.isnan(evaluate.reference_accuracy(probabilities, np.full(4, -1)).vote)
+
+
+def test_the_mean_decides_a_tied_vote() -> None:
+    probabilities = np.array([[[0.6, 0.4, 0]], [[0.1, 0.9, 0]]])
+    assert evaluate.vote(probabilities).tolist() == [1]
+
+
+def test_the_table_of_references(tmp_path: Path) -> None:
+    spectra = made_up(3, edge=COARSE)
+    references = References(spectra, np.array(["Mn2+", "Mn3+", "Mn4+"]), np.array([0, 5, -5]), [])
+    table = evaluate.reference_table(_probabilities((0, 1, 2), (0, 1, 1), (0, 2, 1)), references)
+    assert table["vote"].tolist() == ["Mn2+", "Mn3+", "Mn3+"]
+    assert table["right"].tolist() == ["yes", "yes", "no"]
+    np.testing.assert_allclose(table["agreement"], [1, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(table["moved_ev"], [0, 1, -1])
+    np.testing.assert_allclose(table["p(Mn2+)"], [0.8, 0.1, 0.1])
+
+
+def test_features_of_a_net(some: SpectrumSet, nets: list[keras.Model]) -> None:
+    features = evaluate.embedding(nets[0], crop(some))
+    assert features.shape == (90, 22 * 4)
+    with pytest.raises(InputError, match="no feature extractor"):
+        evaluate.embedding(_net(0, "dense"), crop(some))
+
+
+def test_tsne_keeps_clusters_apart() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    points = rng.normal(size=(60, 5)) + 20 * np.eye(5)[labels]
+    placed = evaluate.tsne(points, iterations=300)
+    assert placed.shape == (60, 2)
+    np.testing.assert_array_equal(placed, evaluate.tsne(points, iterations=300))
+    assert evaluate.neighbour_agreement(placed[:45], labels[:45], placed[45:], labels[45:]) == 1.0
+
+
+def test_neighbours_vote_and_unlabelled_points_do_not_count() -> None:
+    points, labels = np.array([[0.0], [0.1], [0.2], [9.0], [9.1]]), np.array([0, 0, 1, 2, 2])
+    other = np.array([[0.0], [9.0], [0.0]])
+    agreement = evaluate.neighbour_agreement(points, labels, other, np.array([0, 1, -1]), n_neighbours=2)
+    assert agreement == 0.5
+
+
+def test_a_compiled_net_knows_its_shape(nets: list[keras.Model]) -> None:
+    plan = compiled.from_keras(nets[0]).plan
+    assert (plan.filters, plan.kernels, plan.n_channels) == ((3, 4), (9, 7), 110)
