@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import calibrate, cv, known, models, registry, tracking
+from mnflow import calibrate, cv, known, mixtures, models, registry, tracking
 from mnflow.cv import FinishedCv
 from mnflow.errors import InputError
 from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Comparison, Gate, compare
@@ -76,6 +76,8 @@ def measure(finished: FinishedCv, seed: int) -> Measured:
     rng = np.random.default_rng([seed, len(finished.spectra)])
     novelty = known.fit_novelty(held.crops, finished.spectra.group[held.index], rng)
     metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
+    mixed = mixtures.measure_mixtures(net, temperature, finished.spectra, finished.folds, rng)
+    metrics |= {"mixture/rmse": mixed.nets, "mixture/rmse_least_squares": mixed.least_squares}
     predictor = Predictor(net, finished.spectra.edge, temperature, novelty, facts)
     return Measured(finished, predictor, metrics, accuracy.tolist())
 

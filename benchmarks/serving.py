@@ -1,0 +1,172 @@
+"""Cold start, memory and latency of the served champion beside the stock Keras flavor of its net, and an empty model.
+
+Run it with `python -m benchmarks.serving [--model models:/mn-valence@champion] [--load SECONDS]`. Every model is served by
+`mlflow models serve` on this machine, one after the other, in this environment; a table is printed at the end.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PORT = 5099
+CLIENTS = 16
+
+EMPTY = """
+import mlflow
+class Empty(mlflow.pyfunc.PythonModel):
+    _skip_type_hint_validation = True
+    def predict(self, context, model_input: list[dict[str, list[float]]], params=None):
+        return [{} for _ in model_input]
+mlflow.models.set_model(Empty())
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="models:/mn-valence@champion")
+    parser.add_argument("--load", type=float, default=60.0, help="seconds of load by 16 clients on the champion")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measure(name, uri, keras) for name, uri, keras in _models(options.model, Path(folder))]
+        for name, row in rows:
+            print(f"{name:8s} " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+        with served(str(Path(folder) / "champion")) as server:
+            print(f"load     {load_test(server, options.load)}")
+
+
+def _models(uri: str, folder: Path) -> Iterator[tuple[str, str, bool]]:
+    """The champion, one of its nets as MLflow's Keras flavor saves it, and a model that does nothing."""
+    import mlflow
+
+    from mnflow import models, tracking
+
+    tracking.connect()
+    champion = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder / "download")))
+    champion.rename(folder / "champion")
+    net = models.load(next((folder / "champion" / "artifacts" / "keras").glob("*.keras")))
+    signature = mlflow.models.infer_signature(np.zeros((1, 300), np.float32), np.zeros((1, 3), np.float32))
+    mlflow.keras.save_model(net, str(folder / "keras"), pip_requirements=["keras"], signature=signature)
+    (folder / "empty.py").write_text(EMPTY)
+    mlflow.pyfunc.save_model(str(folder / "empty"), python_model=str(folder / "empty.py"), pip_requirements=["mlflow"])
+    yield from ((name, str(folder / name), name == "keras") for name in ("champion", "keras", "empty"))
+
+
+def spectrum(keras: bool) -> Any:
+    """One spectrum as the model wants it: raw on an axis of its own, or (Keras) already cut and normalised."""
+    energy_ev = 610 + 0.15 * np.arange(500)
+    counts = 100 * (energy_ev / 640) ** -3.0 + 10 * np.exp(-((energy_ev - 642) ** 2)) + 3 * np.exp(-((energy_ev - 653) ** 2))
+    if keras:
+        return np.linspace(-0.5, 0.5, 300).tolist()
+    return {"energy_ev": energy_ev.round(3).tolist(), "intensity": counts.round(4).tolist()}
+
+
+def measure(name: str, path: str, keras: bool) -> tuple[str, dict[str, float]]:
+    """Serve one model and time it."""
+    one, many = (json.dumps({"inputs": [spectrum(keras)] * n}).encode() for n in (1, 1000))
+    start = time.perf_counter()
+    with served(path) as server:
+        row = {"cold_start_s": time.perf_counter() - start, "first_s": _timed(one)}
+        singles = np.array([_timed(one) for _ in range(300)])
+        batches = np.array([_timed(many) for _ in range(3)])
+        row |= {"p50_ms": 1e3 * float(np.median(singles)), "p99_ms": 1e3 * float(np.quantile(singles, 0.99))}
+        row |= {"batch_1000_s": float(batches.min()), "batch_gain": 1000 * float(np.median(singles)) / float(batches.min())}
+        row["memory_mb"] = _resident_mb(server)
+    return name, row
+
+
+@contextmanager
+def served(path: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of the model at `path`, for the length of a with-block; it is ready when the block begins."""
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", path, "-p", str(PORT), "--env-manager", "local"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment, start_new_session=True)
+    try:
+        while not _answers():
+            if server.poll() is not None:
+                raise RuntimeError(f"The server of {path} ended with {server.returncode}.")
+            time.sleep(0.05)
+        yield server
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def _answers() -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def _timed(body: bytes, connection: http.client.HTTPConnection | None = None) -> float:
+    connection = connection or http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+    start = time.perf_counter()
+    connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != 200 or b'"error": "' in answer or b"NaN" in answer:
+        raise RuntimeError(f"{response.status}: {answer[:300]!r}")
+    return time.perf_counter() - start
+
+
+def _resident_mb(server: subprocess.Popen[bytes]) -> float:
+    """Memory of the process that answers, which is the greatest of the server's session."""
+    total = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            if os.getsid(int(status.parent.name)) == server.pid:
+                lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                if "uvicorn" in (status.parent / "cmdline").read_text():
+                    total.append(int(lines["VmRSS"].split()[0]) / 1024)
+        except (OSError, KeyError):
+            continue
+    return max(total, default=float("nan"))
+
+
+def load_test(server: subprocess.Popen[bytes], seconds: float) -> str:
+    """16 clients that ask for one spectrum after the other."""
+    body = json.dumps({"inputs": [spectrum(False)]}).encode()
+    times: list[float] = []
+    errors: list[str] = []
+    before, stop = _resident_mb(server), time.perf_counter() + seconds
+
+    def client() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+        while time.perf_counter() < stop:
+            try:
+                times.append(_timed(body, connection))
+            except (OSError, RuntimeError, http.client.HTTPException) as error:
+                errors.append(str(error))
+                connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    p50, p99 = (1e3 * float(np.quantile(times, q)) for q in (0.5, 0.99))
+    return (
+        f"{CLIENTS} clients, {seconds:.0f} s: {len(times)} answers ({len(times) / seconds:.0f}/s), {len(errors)} errors, "
+        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, memory {before:.0f} -> {_resident_mb(server):.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    main()
