@@ -28,7 +28,7 @@ def run(options: Options) -> str:
     from tqdm import tqdm
 
     from entrypoints.preprocess import find_or_make_dataset
-    from mnflow import cv, folds, tracking, train
+    from mnflow import cv, folds, resume, tracking, train
 
     chosen = _from_study(options)
     tags = tracking.tags_of(cv.STEP, chosen["arch"], options.augmentation, options.folds) | {"study": options.study}
@@ -46,17 +46,29 @@ def run(options: Options) -> str:
         run.dataset(spectra, "training")
         parts = folds.split(spectra, options.folds, options.n_folds, options.seed)
         cv.log_folds(run, parts)
+        signature = resume.signature(spectra.digest(), settings, parts)
+        done, orphans = resume.finished_folds(signature)
+        run.tags(resume.process_tags(signature))
+        todo = [fold for fold in parts if fold.number not in {result.fold for result in done}]
         with tqdm(total=len(parts), desc=f"cv_train {options.arch} {options.augmentation}", unit="fold") as progress:
 
             def keep(result: train.FoldModel) -> None:
                 cv.log_fold(run, result, tags)
                 progress.update()
 
-            results = train.train_folds(spectra, parts, settings, options.workers, _address(options.scheduler), keep)
+            for result in done:
+                keep(result)
+            for orphan in orphans:
+                resume.close_orphan(orphan, run)
+            trained = (
+                train.train_folds(spectra, todo, settings, options.workers, _address(options.scheduler), keep) if todo else []
+            )
+        results = sorted([*done, *trained], key=lambda result: result.fold)
         found = cv.log_summary(run, results, parts, spectra)
         run.note(
             f"{run_name(options)}: {found['cv/accuracy_mean']:.4f} +- {found['cv/accuracy_std']:.4f} of test spectra right, "
             f"over {len(parts)} folds of {len(spectra)} spectra; {options.epochs} epochs each."
+            + (f" {len(done)} folds were taken up from an interrupted run." if done else "")
         )
     return run.id
 

@@ -19,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from mnflow import models, plots, tracking
+from mnflow import models, plots, resume, tracking
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.spectra import SpectrumSet
@@ -125,6 +125,7 @@ def log_folds(run: tracking.Run, folds: Sequence[Fold]) -> None:
 def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:
     """Log one trained fold as a nested run: its curves, its accuracy, and its model linked to both."""
     with tracking.child(parent, {**tags, "mnflow.step": "fold", "fold": str(result.fold)}, f"fold {result.fold}") as run:
+        resume.keep(run, result)
         for key, values in result.curves.items():
             run.curve(key, np.arange(1, len(values) + 1), values)
         with mlflow.start_run(run_id=run.id):

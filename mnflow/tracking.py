@@ -234,8 +234,16 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
 
 def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
     """All finished runs of `step` with these tags, the newest first."""
-    wanted = {"mnflow.step": step, **tags}
-    query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in wanted.items()) + " and attributes.status = 'FINISHED'"
+    return _runs("attributes.status = 'FINISHED'", {"mnflow.step": step, **tags})
+
+
+def unfinished_runs(**tags: str) -> list[MlflowRun]:
+    """All runs with these tags that did not come to their end, the newest first; some may still be at work."""
+    return _runs("attributes.status != 'FINISHED'", tags)
+
+
+def _runs(condition: str, tags: Mapping[str, str]) -> list[MlflowRun]:
+    query = " and ".join([condition, *(f"tags.`{k}` = '{v}'" for k, v in tags.items())])
     return list(connect().search_runs([_experiment_id()], query, max_results=1000, order_by=["attributes.start_time DESC"]))
 
 

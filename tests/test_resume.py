@@ -1,0 +1,97 @@
+"""A cross-validation that was interrupted is taken up where it stopped, and ends as an undisturbed one does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_spectra import spectra
+
+from entrypoints import cv_train
+from mnflow import resume, tracking
+from mnflow.environment import ROOT
+from mnflow.folds import split
+from mnflow.train import FoldModel, TrainSettings
+
+RESULT = FoldModel(3, b"\x00model", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.arange(4, dtype=np.float32)}, 1.5)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_fold_comes_back_to_the_last_bit() -> None:
+    with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
+        run.tags({**resume.process_tags("0123"), resume.PROCESS: "elsewhere 1 1"})
+        with tracking.child(run, {"fold": "3"}, "fold 3") as child:
+            resume.keep(child, RESULT)
+    run.close("KILLED")
+    assert resume.finished_folds("0123") == ([], [])  # another machine's run is not for us to judge
+    run.tags({resume.PROCESS: f"{os.uname().nodename} 1 gone-by"})
+    (back,), (record,) = resume.finished_folds("0123")
+    assert (back.fold, back.model, back.accuracy, back.seconds) == (3, RESULT.model, 0.5, 1.5)
+    np.testing.assert_array_equal(back.probabilities, RESULT.probabilities)
+    np.testing.assert_array_equal(back.curves["train/loss"], RESULT.curves["train/loss"])
+    assert record.info.run_id == run.id
+    assert resume.finished_folds("4567") == ([], [])
+
+
+def test_the_signature_depends_on_all_that_decides_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, settings = spectra(30), TrainSettings()
+    known = resume.signature(data.digest(), settings, split(data, n_folds=3))
+    others = [
+        resume.signature("other", settings, split(data, n_folds=3)),
+        resume.signature(data.digest(), TrainSettings(seed=1), split(data, n_folds=3)),
+        resume.signature(data.digest(), settings, split(data, n_folds=3, seed=1)),
+    ]
+    monkeypatch.setattr(resume, "code_digest", lambda: "changed")
+    others.append(resume.signature(data.digest(), settings, split(data, n_folds=3)))
+    assert known not in others
+    assert len(set(others)) == 4
+
+
+def test_a_process_that_ended_is_told_from_one_that_lives() -> None:
+    tags = resume.process_tags("x")
+    assert resume._lives(tags)
+    host, pid, started = tags[resume.PROCESS].split()
+    assert not resume._lives({resume.PROCESS: f"{host} {pid} {int(started) + 1}"})  # the number was given to another process
+    assert not resume._lives({resume.PROCESS: f"{host} 4194304 {started}"})
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGKILL, "RUNNING"), (signal.SIGTERM, "KILLED")])
+def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(store: Path, how: int, status: str) -> None:
+    path = spectra(90, noise=0.3).save(store / "made_up.npz")
+    options = {"data": str(path), "n_folds": 4, "epochs": 2, "workers": 1}
+    words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = subprocess.Popen(
+        [sys.executable, "-m", "entrypoints.cv_train", *words], cwd=store, env=env, start_new_session=True
+    )
+    first = _wait_for_a_fold()
+    if how == signal.SIGKILL:
+        os.killpg(started.pid, how)  # and its workers, as when the machine goes down
+    else:
+        started.send_signal(how)
+    started.wait(60)
+    assert tracking.connect().get_run(first).info.status == status
+    finished_before = len(tracking.children(first, status="FINISHED"))
+
+    resumed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
+    assert f"{finished_before} folds were taken up" in resumed.data.tags["mlflow.note.content"]
+    orphan = tracking.connect().get_run(first)
+    assert orphan.info.status == "KILLED"
+    assert orphan.data.tags[resume.RESUMED_BY] == resumed.info.run_id
+    undisturbed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
+    assert "taken up" not in undisturbed.data.tags["mlflow.note.content"]
+    assert undisturbed.data.metrics == resumed.data.metrics
+
+
+def _wait_for_a_fold() -> str:
+    """The id of the CV run that another process has begun, once it has finished its first fold."""
+    for _ in range(1200):
+        for run in tracking.unfinished_runs(**{"mnflow.step": "cv_train"}):
+            if tracking.children(run.info.run_id, status="FINISHED"):
+                return str(run.info.run_id)
+        time.sleep(0.1)
+    raise AssertionError("no fold was finished within two minutes")
