@@ -1,0 +1,110 @@
+"""Accuracy against epochs: our schedule beside constant Adam, and what that makes of the time to an accuracy.
+
+Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--target 0.99] [--figure FILE.png]`. All accuracies are
+those of inner validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001 in batches of 512,
+trained by `model.fit` fold after fold. Prints JSON lines.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import emit, in_own_process
+from mnflow import cluster, folds, train
+from mnflow.spectra import SpectrumSet
+
+AUTHORS = train.TrainSettings(schedule="constant", learning_rate=0.001, batch_size=512, epochs=300)
+
+
+def dataset(path: str | None) -> SpectrumSet:
+    """The dataset at `path`, or a simulated one."""
+    if path:
+        return SpectrumSet.load(path)
+    from mnflow.preprocess import PreprocessOptions, preprocess
+    from mnflow.read import read_source
+    from mnflow.simulate import simulate_images
+    from mnflow.valence import MN
+
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_images(Path(folder), seed=0)
+        return preprocess(read_source(Path(folder), MN), MN, PreprocessOptions(), "simulated").spectra
+
+
+def curves(
+    some: SpectrumSet, inner: list[folds.Fold], settings: train.TrainSettings, scheduler: str
+) -> tuple[NDArray[np.float32], float]:
+    """Validation accuracy after every epoch, mean over folds (epochs,), and the seconds of a fold."""
+    done = train.train_folds(some, inner, settings, scheduler=scheduler)
+    return np.mean([r.curves["test/accuracy"] for r in done], axis=0), statistics.median(r.seconds for r in done)
+
+
+def first_at(accuracy: NDArray[np.float32], target: float) -> int | None:
+    """The first epoch (from 1) from which the accuracy stays at `target` for three epochs; None if it never does."""
+    holds = np.convolve(accuracy >= target, np.ones(3), "valid") == 3
+    return int(holds.argmax()) + 1 if holds.any() else None
+
+
+def draw(path: Path, ours: dict[int, float], constant: dict[str, NDArray[np.float32]]) -> None:
+    """A figure of both, saved as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for label, accuracy in constant.items():
+        axes.plot(np.arange(1, len(accuracy) + 1), 100 * accuracy, lw=1, label=label)
+    axes.plot(list(ours), [100 * a for a in ours.values()], "ko-", ms=4, label="one cycle (ours), a training each")
+    axes.set(xscale="log", xlabel="epochs (of 10 crops a spectrum)", ylabel="inner validation accuracy (%)")
+    axes.legend(loc="lower right", frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two folds and fewer epochs")
+    parser.add_argument("--data", help=".npz file of a preprocess run; simulated if left out")
+    parser.add_argument("--target", type=float, default=0.99)
+    parser.add_argument("--figure", type=Path)
+    options = parser.parse_args()
+    some = dataset(options.data)
+    parts = folds.split(some)[: 2 if options.quick else 4]
+    inner = [folds.inner_validation(some, fold) for fold in parts]
+    steps = (2, 5, 12) if options.quick else (2, 5, 12, 25, 40)
+    authors = replace(AUTHORS, epochs=60) if options.quick else AUTHORS
+    with cluster.local_cluster() as scheduler:
+        constant = {
+            "constant Adam 0.001, batch 512": curves(some, inner, authors, scheduler)[0],
+            "constant Adam 0.001, batch 128": curves(some, inner, replace(authors, batch_size=128), scheduler)[0],
+        }
+        ours = {n: curves(some, inner, train.TrainSettings(epochs=n), scheduler) for n in steps}
+    for label, accuracy in constant.items():
+        shown = {str(n): float(accuracy[n - 1]) for n in (*steps, len(accuracy)) if n <= len(accuracy)}
+        emit("accuracy/constant", recipe=label, by_epoch=shown, best=float(accuracy.max()))
+    emit("accuracy/one_cycle", by_epoch={str(n): float(a[-1]) for n, (a, _) in ours.items()})
+    if options.figure:
+        draw(options.figure, {n: float(a[-1]) for n, (a, _) in ours.items()}, constant)
+    time_to(options.target, some, constant["constant Adam 0.001, batch 512"], ours)
+
+
+def time_to(
+    target: float, some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, tuple[NDArray[np.float32], float]]
+) -> None:
+    """Seconds of a ten-fold cross-validation to `target`: the authors' recipe by `model.fit`, ours on all cores."""
+    n_train = 9 * len(some)  # 0.9 of the spectra, 10 crops each
+    fit = in_own_process("benchmarks.as_users_write_it", "tensorflow", str(n_train), "2", KERAS_BACKEND="tensorflow")
+    theirs, enough = first_at(authors, target), [n for n, (a, _) in ours.items() if a[-1] >= target]
+    row = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
+    if theirs and enough:
+        their_seconds = 10 * theirs * n_train / fit["spectra_per_second"]
+        our_seconds = 10 * ours[enough[0]][1] / (os.cpu_count() or 1)
+        row |= {"their_seconds": their_seconds, "our_seconds": our_seconds, "ratio": their_seconds / our_seconds}
+    emit("accuracy/time_to_target", **row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""How fast folds train: against others, against the machine's own limit, and with more workers, spectra and folds.
+
+Run it with `python -m benchmarks.training [--quick] [--torch PYTHON]`; it prints JSON lines. Every ratio is measured in one
+run, the sides in turn, medians of the repeats. Spectra a second are augmented spectra forward and backward, from the
+difference between a longer and a shorter training: starting processes and compiling is reported beside, not inside.
+`--torch` names a Python with PyTorch, if this one has none; without either, that line is left out.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from typing import Any
+
+from benchmarks.measure import emit, in_own_process, machine, median_seconds, spectra
+from mnflow import cluster, folds, train
+from mnflow.spectra import SpectrumSet
+
+MULTIPLY_ADDS = 62_000
+"""Of one spectrum through the FCN, forward and backward."""
+
+ALL_CORES = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(os.cpu_count())}
+"""What others may use: `make` sets one thread for our own processes."""
+
+N_SPECTRA = 2001
+"""As many as the paper has."""
+
+
+def cv_seconds(some: SpectrumSet, n_folds: int, settings: train.TrainSettings, scheduler: str) -> float:
+    """Wall time of a cross-validation on workers that are there already."""
+    parts = folds.split(some, n_folds=n_folds)
+    start = time.perf_counter()
+    train.train_folds(some, parts, settings, scheduler=scheduler)
+    return time.perf_counter() - start
+
+
+def cv_speed(
+    some: SpectrumSet, workers: int, n_folds: int = 10, augmentation: int = 10, epochs: tuple[int, int] = (2, 12)
+) -> float:
+    """Augmented spectra a second of a whole cross-validation of the FCN."""
+    with cluster.local_cluster(workers) as scheduler:
+        seconds = []
+        for n in epochs:
+            settings = train.TrainSettings(augmentation=augmentation, epochs=n)
+            cv_seconds(some, n_folds, settings, scheduler)  # compiles
+            seconds.append(cv_seconds(some, n_folds, settings, scheduler))
+    trained = (epochs[1] - epochs[0]) * n_folds * len(some) * (1 - 1 / n_folds) * max(augmentation, 1)
+    return trained / (seconds[1] - seconds[0])
+
+
+def matrix_product_peak(size: int = 1024) -> float:
+    """Multiply-adds a second of one thread's matrix product in XLA: what one core can do at best."""
+    import jax
+
+    x = jax.random.normal(jax.random.key(0), (size, size))
+    product = jax.jit(lambda a: a @ a)
+    product(x).block_until_ready()
+    return size**3 / median_seconds(lambda: product(x).block_until_ready(), 7)
+
+
+def one_core(augmentation: int) -> dict[str, Any]:
+    """In a process of one thread: speed of one fold, its peak memory, and the machine's limit."""
+    some = spectra(N_SPECTRA)
+    fold = folds.split(some)[0]
+    seconds = {}
+    for epochs in (2, 12):
+        job = (fold, train.TrainSettings(augmentation=augmentation, epochs=epochs))
+        compiling = train.train_fold(some, job)[1]
+        seconds[epochs] = statistics.median(train.train_fold(some, job)[1] for _ in range(3))
+    speed = 10 * len(fold.train) * max(augmentation, 1) / (seconds[12] - seconds[2])
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "spectra_per_second": speed,
+        "compile_seconds": compiling - seconds[12],
+        "peak_memory_mb": memory,
+        "peak_multiply_adds": matrix_product_peak(),
+    }
+
+
+def compare(repeats: int, torch: str | None) -> None:
+    """The cross-validation against `model.fit` and a PyTorch loop, measured in turn."""
+    some = spectra(N_SPECTRA)
+    others = {"tensorflow": sys.executable} | ({"torch": torch} if torch else {})
+    speeds: dict[str, list[float]] = {name: [] for name in ("mnflow", *others)}
+    for _ in range(repeats):
+        speeds["mnflow"].append(cv_speed(some, workers=0))
+        for name, python in others.items():
+            arguments = (name, str(9 * N_SPECTRA), "2")
+            found = in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **ALL_CORES)
+            speeds[name].append(found["spectra_per_second"])
+    ours = statistics.median(speeds["mnflow"])
+    emit("training/cv", spectra_per_second=ours, runs=[round(v) for v in speeds["mnflow"]])
+    for name in others:
+        theirs = statistics.median(speeds[name])
+        emit(f"training/against_{name}", spectra_per_second=theirs, ratio=ours / theirs, runs=[round(v) for v in speeds[name]])
+
+
+def limits() -> None:
+    """One core: distance to the matrix product's peak; memory at 10x against 1x."""
+    ten, one = (in_own_process("benchmarks.training", "--one-core", k, **cluster.ONE_THREAD) for k in ("10", "1"))
+    share = ten["spectra_per_second"] * MULTIPLY_ADDS / ten["peak_multiply_adds"]
+    emit("training/one_core", **ten, share_of_peak=share)
+    ratio = ten["peak_memory_mb"] / one["peak_memory_mb"]
+    emit("training/memory", at_10x_mb=ten["peak_memory_mb"], at_1x_mb=one["peak_memory_mb"], ratio=ratio)
+
+
+def scaling(quick: bool) -> None:
+    """Speed against workers, and seconds against spectra and folds."""
+    some = spectra(N_SPECTRA)
+    one, two = (cv_speed(some, workers) for workers in (1, 2))
+    emit("scaling/workers", one=one, two=two, ratio=two / one)
+    for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
+        fold = folds.split(spectra(n), n_folds=10)[0]
+        job = (fold, train.TrainSettings(augmentation=1, epochs=1))
+        train.train_fold(spectra(n), job)
+        emit("scaling/spectra", spectra=n, seconds_an_epoch_of_a_fold=train.train_fold(spectra(n), job)[1])
+    with cluster.local_cluster() as scheduler:
+        settings = train.TrainSettings(augmentation=10, epochs=5)
+        for n_folds in (2, 5, 10, 20):
+            cv_seconds(some, n_folds, settings, scheduler)
+            emit("scaling/folds", folds=n_folds, seconds=cv_seconds(some, n_folds, settings, scheduler))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one repeat, small sizes")
+    parser.add_argument("--torch", default=sys.executable if importlib.util.find_spec("torch") else None)
+    parser.add_argument("--one-core", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one_core is not None:
+        print(json.dumps(one_core(options.one_core)))
+        return
+    emit("machine", **machine())
+    limits()
+    compare(1 if options.quick else 3, options.torch)
+    scaling(options.quick)
+
+
+if __name__ == "__main__":
+    main()
