@@ -46,9 +46,15 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
             )
         assert _process.stdin is not None
         assert _process.stdout is not None
-        _process.stdin.write(json.dumps(path) + "\n")
-        _process.stdin.flush()
-        answer = _process.stdout.readline() if select.select([_process.stdout], [], [], seconds)[0] else ""
+        try:
+            _process.stdin.write(json.dumps(path) + "\n")
+            _process.stdin.flush()
+            answer = _process.stdout.readline() if select.select([_process.stdout], [], [], seconds)[0] else ""
+        except BrokenPipeError:
+            answer = ""
+        except BaseException:  # Ctrl-C while it waits: the answer to this file must not become the next one's
+            _stop()
+            raise
         if not answer:  # it hangs, or is gone
             _stop()
             return {"error": "its structure leads nowhere"}
