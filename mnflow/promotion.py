@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import calibrate, cv, known, mixtures, models, registry, tracking
+from mnflow import attention, calibrate, cv, known, mixtures, models, plots, registry, tracking
 from mnflow.cv import FinishedCv
 from mnflow.errors import InputError
 from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Comparison, Gate, compare
 from mnflow.plan import FULLY_CONVOLUTIONAL
-from mnflow.preprocess.resample import axis_ev
+from mnflow.preprocess import axis_ev, crop
 from mnflow.serve.net import from_keras
 from mnflow.serve.predictor import Predictor
+
+SHOWN = 100
+"""Spectra of a class that the saliency figure averages over."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Measured:
     predictor: Predictor
     metrics: dict[str, float]
     fold_accuracy: list[float]
+    reliability: calibrate.Reliability
 
     @property
     def folds_digest(self) -> str:
@@ -43,6 +47,7 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int) -> str:
     """
     measured = measure(cv.load_cv(record), seed)
     run.metrics(measured.metrics)
+    show(run, measured)
     tags = measured.finished.tags
     run.tags({k: tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")} | {"cv_run": record.info.run_id})
     eligible = tags["arch"] in FULLY_CONVOLUTIONAL  # the others do not survive a shift
@@ -79,7 +84,22 @@ def measure(finished: FinishedCv, seed: int) -> Measured:
     mixed = mixtures.measure_mixtures(net, temperature, finished.spectra, finished.folds, rng)
     metrics |= {"mixture/rmse": mixed.nets, "mixture/rmse_least_squares": mixed.least_squares}
     predictor = Predictor(net, finished.spectra.edge, temperature, novelty, facts)
-    return Measured(finished, predictor, metrics, accuracy.tolist())
+    return Measured(finished, predictor, metrics, accuracy.tolist(), reliability)
+
+
+def show(run: tracking.Run, measured: Measured) -> None:
+    """Log how far the probabilities hold, and where the nets looked in each class."""
+    found = measured.reliability
+    run.figure(plots.reliability_diagram(found.confidence, found.accuracy, found.count, found.error), "reliability")
+    spectra = measured.finished.spectra
+    edge = spectra.edge
+    mean, looked = [], []
+    for label in range(len(edge.classes)):
+        crops = crop(spectra.select(np.flatnonzero(spectra.valence == label)[:SHOWN]))
+        mean.append(crops.mean(axis=0))
+        looked.append(attention.saliency(measured.predictor.net, crops).mean(axis=0))
+    energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
+    run.figure(plots.saliency(energy_ev, np.stack(mean), np.stack(looked), edge.classes), "saliency")
 
 
 def beside_champion(measured: Measured) -> Comparison | None:

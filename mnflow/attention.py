@@ -1,0 +1,43 @@
+"""Where a net looked: how its answer changes when a stretch of the spectrum is taken away (occlusion)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.preprocess.window import normalise
+from mnflow.serve.net import Net, softmax
+
+WIDTH, STEP = 15, 5
+"""Channels that are taken away together, and from one place to the next: 1.5 and 0.5 eV for Mn."""
+
+
+def saliency(net: Net, crops: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How much the probability of each crop's class hangs on each energy.
+
+    A stretch of `WIDTH` channels is replaced by the straight line between its ends, so that what is left is still a spectrum;
+    a channel's value is the mean change over the stretches that it lies in. Zeiler & Fergus, doi:10.1007/978-3-319-10590-1_53.
+
+    Parameters
+    ----------
+    net : Net
+        F fold models.
+    crops : ndarray, shape (N, n_crop)
+        Normalised.
+
+    Returns
+    -------
+    ndarray, shape (N, n_crop)
+        Mean over the fold models of the absolute change of probability, 0 ... 1.
+    """
+    before = softmax(net.logits(crops))  # (F, N, K)
+    favourite = before.mean(axis=0).argmax(axis=1)[None, :, None]
+    held = np.take_along_axis(before, favourite, axis=2)
+    change = np.zeros(crops.shape)
+    times = np.zeros(crops.shape[1])
+    for start in range(0, crops.shape[1] - WIDTH + 1, STEP):
+        stretch = slice(start, start + WIDTH)
+        occluded = crops.copy()
+        occluded[:, stretch] = np.linspace(crops[:, start], crops[:, start + WIDTH - 1], WIDTH, axis=1)
+        after = np.take_along_axis(softmax(net.logits(normalise(occluded))), favourite, axis=2)
+        change[:, stretch] += np.abs(after - held).mean(axis=0)
+        times[stretch] += 1
+    return change / np.maximum(times, 1)
