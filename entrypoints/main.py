@@ -50,7 +50,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset(("10x",), (False,), ("stratified",), epochs=12, tsne_iterations=500),
+    "quick": Preset(("10x",), (True,), ("stratified",), epochs=20, tsne_iterations=500),
     "paper": Preset(
         augmentations=("none", *(f"{k}x" for k in range(1, 11))),
         noise_augmentations=(False, True),

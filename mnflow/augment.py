@@ -86,8 +86,12 @@ def draw_shifts(rng: np.random.Generator, n: int, max_shift: int) -> NDArray[np.
 
 
 def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_SCALE) -> NDArray[np.float32]:
-    """Draw `n` factors on the noise, uniform in [0, max_scale)."""
-    return rng.uniform(0, max_scale, n).astype(np.float32)
+    """Draw `n` factors on the noise in [0, max_scale), their square roots uniform.
+
+    Half of them lie below a quarter of `max_scale`: drawn uniformly, most training spectra would be noisier than any that
+    were measured, and accuracy on spectra as they are would pay for it (docs/scaling.md).
+    """
+    return (max_scale * rng.uniform(0, 1, n) ** 2).astype(np.float32)
 
 
 def crops(wide: NDArray[np.float32], shift_bins: NDArray[np.int64], edge: Edge) -> NDArray[np.float32]:

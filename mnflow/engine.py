@@ -38,7 +38,7 @@ def draw_crops(key: Array | None, wide: Array, noise: Array | None, index: Array
     if key is not None:
         shift_key, scale_key = jax.random.split(key)
         shift = jax.random.randint(shift_key, index.shape, -plan.max_shift, plan.max_shift + 1)
-        scale = jax.random.uniform(scale_key, scale.shape, maxval=plan.max_noise_scale)
+        scale = plan.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2  # as `augment.draw_scales`
 
     def cut(source: Array) -> Array:
         window = partial(lax.dynamic_slice, source, slice_sizes=(1, plan.n_channels))

@@ -78,7 +78,9 @@ class TestAfterMain:
     def test_a_cell_that_finished_before_is_taken_as_it_is(self) -> None:
         record = newest("cv_train", arch="fcn")
         known = record.data.params
-        cell = cv_train.Options(arch="fcn", augmentation="2x", n_folds=3, epochs=2, data=newest("preprocess").info.run_id)
+        cell = cv_train.Options(
+            arch="fcn", augmentation="2x", noise_augmentation=False, n_folds=3, epochs=2, data=newest("preprocess").info.run_id
+        )
         assert known.items() >= {"n_folds": "3", "epochs": "2"}.items()
         assert main._finished_before(cell) == record.info.run_id
         assert main._finished_before(replace(cell, seed=1)) == ""
