@@ -243,3 +243,17 @@ def test_what_leads_hdf5_in_circles_is_left_alone(tmp_path: Path, counts: np.nda
     hdf5._process.kill()
     hdf5._process.wait()
     _same(read_file(path), counts)
+
+
+def test_an_interrupted_look_answers_for_no_other_file(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with monkeypatch.context() as patch:
+        patch.setattr(hdf5.select, "select", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            hdf5.survey(str(tmp_path / "none.hspy"))
+    assert "error" not in hdf5.survey(str(path))
