@@ -47,6 +47,7 @@ ENV PYTHONPATH=/app \
     OPENBLAS_NUM_THREADS=1 \
     MLFLOW_ENV_ROOT=/app/.environments \
     MLFLOW_TRACKING_URI=sqlite:////data/mlflow.db \
+    MNFLOW_STUDY_STORAGE=sqlite:////data/studies.db \
     _MLFLOW_SERVER_ARTIFACT_ROOT=/data/mlruns
 RUN ln -s /data data
 

@@ -18,7 +18,6 @@ from mnflow import evaluate, models, study, train
 from mnflow.errors import InputError
 from mnflow.folds import Fold, inner_validation, split
 from mnflow.plan import ARCHITECTURES
-from mnflow.serve.net import from_keras, softmax
 from mnflow.spectra import SpectrumSet
 from mnflow.train import TrainSettings
 
@@ -129,20 +128,10 @@ def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed
     return [inner_validation(spectra, fold, kind, seed=seed) for fold in outer]
 
 
-class _Quick:
-    """A net in numpy, with the one method of a Keras model that evaluations use: Keras would compile for every trial."""
-
-    def __init__(self, model: Any) -> None:
-        self._net = from_keras([model])
-
-    def predict(self, crops: Any, **_: Any) -> Any:
-        return softmax(self._net.logits(crops)[0])  # (N, n_crop) -> (N, K)
-
-
 def score_fold(spectra: SpectrumSet, inner: Fold, settings: TrainSettings) -> FoldScore:
     """Train on the inner training spectra, score on the inner validation spectra."""
     trained, _ = train.train_fold(spectra, (inner, settings))
-    net = [_Quick(models.with_weights(_build(settings, spectra), trained.weights))]
+    net = [models.with_weights(_build(settings, spectra), trained.weights)]
     shift_bins, shifted = evaluate.shift_accuracy(net, spectra, [inner])
     noisy = evaluate.noise_accuracy(net, spectra, [inner], NOISE_SCALES)
     right = trained.probabilities.argmax(axis=1) == spectra.valence[inner.test]

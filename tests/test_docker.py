@@ -60,7 +60,7 @@ def mounted(image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     docker(*run, "-e", "cv_train", *small, "-P", "epochs=2", "-P", "augmentation=1x")
     tuning = ["-P", "study=small", "-P", "trials=2", "-P", "scored_folds=2", "-P", "epochs=2"]
-    docker(*run, "-e", "tune", *small, *tuning, "-P", "storage=sqlite:////data/studies.db")
+    docker(*run, "-e", "tune", *small, *tuning)
     return folder
 
 

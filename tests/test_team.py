@@ -16,8 +16,10 @@ import yaml
 from mlflow.exceptions import MlflowException
 from services import Postgres, free_port, listens, postgres, process, s3, wait_until
 
+from deploy import move_store
 from mnflow import tracking
 from mnflow.environment import EXPERIMENT, ROOT
+from mnflow.errors import InputError
 
 pytestmark = pytest.mark.services
 
@@ -134,6 +136,34 @@ def test_workers_register_models_and_move_aliases(client: Stack) -> None:
     version = server.create_model_version(EXPERIMENT, f"runs:/{run.id}/model", run.id)
     server.set_registered_model_alias(EXPERIMENT, "champion", version.version)
     assert server.get_model_version_by_alias(EXPERIMENT, "champion").run_id == run.id
+
+
+def test_a_sqlite_store_moves_over_with_artifacts_and_ids(stack: Stack, client: Stack, store: Path) -> None:
+    with tracking.step(tracking.tags_of("tune"), "on a laptop", {"epochs": 1}) as run:
+        run.curve("train/loss", range(3), [3.0, float("nan"), 1.0])
+        run.json({"weights": 673}, "model/weights.json")
+    laptop = tracking.connect()
+    laptop.create_registered_model(EXPERIMENT)
+    laptop.create_model_version(EXPERIMENT, f"runs:/{run.id}/model", run.id)
+    laptop.set_registered_model_alias(EXPERIMENT, "champion", "1")
+
+    stack.database.create_database("empty")
+    stack.database.run(sys.executable, "-m", "mlflow", "db", "upgrade", "postgresql:///empty")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.database.environment.items():
+            patch.setenv(name, value)
+        mlflow.set_tracking_uri(stack.uri)  # through which the artifacts go
+        copied = move_store.move(store / "mlflow.db", "postgresql:///empty")
+        assert copied["runs"] == 1
+        assert copied["metrics"] == 3
+        found = mlflow.MlflowClient("postgresql:///empty")
+        assert found.get_run(run.id).info.artifact_uri.startswith("mlflow-artifacts:/")
+        assert found.get_model_version_by_alias(EXPERIMENT, "champion").run_id == run.id
+        assert int(found.create_experiment("next")) > 1
+        with pytest.raises(InputError, match="holds runs already"):
+            move_store.move(store / "mlflow.db", "postgresql:///empty")
+    place = f"{found.get_run(run.id).info.artifact_uri}/model/weights.json"
+    assert "673" in Path(mlflow.artifacts.download_artifacts(place, dst_path=str(store / "back"))).read_text()
 
 
 def services_with(key: str) -> dict[str, Any]:
