@@ -50,7 +50,7 @@ def _held_out_scores(crops: NDArray[np.float32], parts: Sequence[NDArray[np.bool
 
 
 def _basis(crops: NDArray[np.float32]) -> Novelty:
-    spectra = aligned(moving_average(crops, SMOOTHING), l3_channel(crops), 1.0)
+    spectra = aligned(moving_average(crops, SMOOTHING), l3_channel(crops), [1.0])[0]
     mean = spectra.mean(axis=0)
     centred = spectra - mean
     _, vectors = np.linalg.eigh(centred.T @ centred)

@@ -103,4 +103,4 @@ def least_squares(mixed: NDArray[np.float32], known: SpectrumSet) -> NDArray[np.
 
 def _window(crops: NDArray[np.float32]) -> NDArray[np.float32]:
     """The smoothed shape around L3, of unit length: (N, P)."""
-    return aligned(moving_average(crops, SMOOTHING), l3_channel(crops), 1.0)
+    return aligned(moving_average(crops, SMOOTHING), l3_channel(crops), [1.0])[0]

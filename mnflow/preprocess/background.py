@@ -22,6 +22,7 @@ MIN_CONTRAST = 5.0
 
 _ITERATIONS = 3
 _TERMS = 12
+_FACTORIALS = factorial(np.arange(_TERMS))
 _FEW = 64
 _MAX_EXPONENT = 100.0
 _REMOVED_LEVEL = 0.1
@@ -78,8 +79,7 @@ def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> Power
     reference = float(np.exp(np.log(energy_ev).mean()))
     x = np.log(energy_ev / reference)  # (M,), zero mean
     limit = min(_MAX_EXPONENT, 1.0 / np.abs(x).max())
-    order = np.arange(_TERMS)
-    powers = x ** order[:, None] / factorial(order)[:, None]  # (K, M)
+    powers = x ** np.arange(_TERMS)[:, None] / _FACTORIALS[:, None]  # (K, M)
     y = powers @ counts.T.astype(np.float64)  # (K, N), sums of counts x^k / k!
     one = powers.sum(axis=1)[:, None]  # (K, 1), the same without counts
     mean = y[0] / len(x)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 CHUNK = 256
 """Spectra that pass the net together: few enough that what lies between the layers stays in the processor's cache."""
 
-_GROUPS = (4, 2, 1)
+_GROUPS = (5, 4, 2, 1)
 """How many neighbouring (pooled) outputs of a convolution one matrix product may give (see `_banded`), the best first."""
 
 

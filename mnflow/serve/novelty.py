@@ -5,6 +5,7 @@ to one place. Q alone takes another element's edge for a strange Mn edge, so a t
 fit better if its energy axis were stretched: L3 and L2 of Fe are 2 eV further apart than those of Mn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,12 +66,11 @@ class Novelty:
 
     def scores(self, crops: Floats) -> Scores:
         """Score N normalised crops (N, n_crop)."""
-        smooth = moving_average(crops, SMOOTHING)
-        l3 = l3_channel(crops)
-        fits = {s: self._misfit(aligned(smooth, l3, s), STRETCHED_COMPONENTS) for s in (*SAME, *OTHER)}
-        same, other = (np.min([fits[s] for s in group], axis=0) for group in (SAME, OTHER))
+        spectra = aligned(moving_average(crops, SMOOTHING), l3_channel(crops), (*SAME, *OTHER))  # (S, N, P)
+        misfit = self._misfit(spectra, STRETCHED_COMPONENTS)  # (S, N)
+        same, other = misfit[: len(SAME)].min(axis=0), misfit[len(SAME) :].min(axis=0)
         noise = _noise(crops)
-        residual = self._misfit(aligned(smooth, l3, 1.0), len(self.components)) - self.noise_slope * noise
+        residual = self._misfit(spectra[SAME.index(1.0)], len(self.components)) - self.noise_slope * noise
         return Scores(noise, residual, np.log((same + 1e-6) / (other + 1e-6)))
 
     def reasons(self, crops: Floats) -> NDArray[np.bool_]:
@@ -78,11 +78,11 @@ class Novelty:
         return np.stack(self.scores(crops), axis=1) > np.array(self.limits, dtype=np.float32)
 
     def _misfit(self, spectra: Floats, n_components: int) -> Floats:
-        """Length of what the first components leave of aligned spectra (N, P) of unit length: (N,)."""
+        """Length of what the first components leave of aligned spectra (..., P) of unit length: (...)."""
         residual = spectra - self.mean
         basis = self.components[:n_components]
         residual -= (residual @ basis.T) @ basis
-        return np.sqrt(np.einsum("np,np->n", residual, residual))
+        return np.sqrt(np.einsum("...p,...p->...", residual, residual))
 
 
 def moving_average(spectra: Floats, width: int) -> Floats:
@@ -101,19 +101,19 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
     return np.asarray(first + np.take_along_axis(smooth, near, axis=1).argmax(axis=1))
 
 
-def aligned(smooth: Floats, l3: NDArray[np.int64], stretch: float) -> Floats:
-    """The window around L3 of N smoothed crops, stretched, without its mean and of unit length: (N, P)."""
+def aligned(smooth: Floats, l3: NDArray[np.int64], stretches: Sequence[float]) -> Floats:
+    """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N, P)."""
     n_crop = smooth.shape[1]
     low, high = (round(share * n_crop) for share in WINDOW)
-    place = l3[:, None] + stretch * np.arange(low, high, _STEP)  # (N, P) in channels
-    place = np.clip(place, 0, n_crop - 1.001).astype(np.float32)
+    offset = np.multiply.outer(np.array(stretches, dtype=np.float32), np.arange(low, high, _STEP, dtype=np.float32))
+    place = np.clip(l3[None, :, None] + offset[:, None], 0, n_crop - 1.001).astype(np.float32)  # (S, N, P) in channels
     left = place.astype(np.int64)
     right_share = place - left
-    rows = np.arange(len(smooth))[:, None]
+    rows = np.arange(len(smooth))[None, :, None]
     window = smooth[rows, left] * (1 - right_share) + smooth[rows, left + 1] * right_share
-    window -= window.mean(axis=1, keepdims=True)
-    length = np.sqrt(np.einsum("np,np->n", window, window))
-    return window / np.maximum(length, 1e-9)[:, None]
+    window -= window.mean(axis=-1, keepdims=True)
+    window /= np.maximum(np.sqrt(np.einsum("...p,...p->...", window, window)), 1e-9)[..., None]
+    return window
 
 
 def _noise(crops: Floats) -> Floats:

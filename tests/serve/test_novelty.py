@@ -57,7 +57,7 @@ def test_iron_at_the_place_of_manganese_has_its_lines_too_far_apart(novelty: Nov
 
 def test_alignment_forgets_shift_gain_and_offset() -> None:
     here, there = (edge_shape(ENERGY_EV, 1, l3_ev)[None].astype(np.float32) for l3_ev in (642.0, 644.5))
-    windows = [aligned(moving_average(x, 5), l3_channel(x), 1.0) for x in (here, 3 * there + 1)]
+    windows = [aligned(moving_average(x, 5), l3_channel(x), [1.0])[0] for x in (here, 3 * there + 1)]
     np.testing.assert_allclose(windows[0], windows[1], atol=1e-3)
 
 
