@@ -39,6 +39,7 @@ bench: $(READY)
 	.venv/bin/python -m benchmarks
 
 ui: $(READY)
+	@echo "Open  http://127.0.0.1:5000/#/experiments/0/runs?workflowType=machine_learning&compareRunsMode=CHART  (charts of all runs)"
 	.venv/bin/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI)
 
 doctor:

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
 from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, prepare_store
@@ -158,7 +159,8 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
         run = Run(resumed)
         run.rename(name)
     else:
-        run = Run(client.create_run(_experiment_id(), run_name=name).info.run_id)
+        # Source, user and git commit, which a run that `mlflow run` started has already.
+        run = Run(client.create_run(_experiment_id(), run_name=name, tags=resolve_tags()).info.run_id)
     with closing(run):
         run.tags(dict(tags))
         run.params(params)
