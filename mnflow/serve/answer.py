@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.preprocess.scan import REASONS, bad_pixels
 from mnflow.preprocess.window import normalise
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
@@ -45,16 +44,14 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
             readable[i] = read_spectrum(spectrum, predictor.edge, f"Spectrum {i}")
         except InputError as error:
             errors[i] = str(error)
-    crops, moved, unplaced = place(readable, predictor.edge)
+    cuts, unplaced = place(readable, predictor.edge)
     errors |= {i: f"Spectrum {i}: {sentence}" for i, sentence in unplaced.items()}
-    rows = [i for i in crops if i not in errors]
     answers = {i: _refusal(sentence) for i, sentence in errors.items()}
-    if rows:
-        outcome = predictor(normalise(np.stack([crops[i] for i in rows])))
-        for row, i in enumerate(rows):
-            moved_ev = round(moved[i] * predictor.edge.dispersion_ev, _DECIMALS)
-            cut_off = REASONS[bad_pixels(readable[i][1][None])[0]] == "saturated"
-            answers[i] = _reading(outcome, row, predictor, moved_ev, cut_off)
+    if cuts:
+        outcome = predictor(normalise(np.stack([cut.crop for cut in cuts.values()])))
+        for row, (i, cut) in enumerate(cuts.items()):
+            moved_ev = round(cut.moved_bins * predictor.edge.dispersion_ev, _DECIMALS)
+            answers[i] = _reading(outcome, row, predictor, moved_ev, cut.saturated)
     return [answers[i] for i in range(len(spectra))]
 
 

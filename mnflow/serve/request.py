@@ -1,13 +1,14 @@
 """Spectra as a request brings them: checked number by number, and put together where they share an axis."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.resample import ordered
+from mnflow.preprocess.scan import REASONS, bad_pixels
 from mnflow.preprocess.window import check_spectrum, place_windows
 from mnflow.valence import Edge
 
@@ -35,32 +36,35 @@ def read_spectrum(value: Any, edge: Edge, where: str) -> Spectrum:
     return energy_ev, np.ascontiguousarray(rows[0])
 
 
-def place(spectra: Mapping[int, Spectrum], edge: Edge) -> tuple[dict[int, NDArray[np.float32]], dict[int, int], dict[int, str]]:
-    """Cut the crop windows out of spectra, all that share an axis at once.
+class Cut(NamedTuple):
+    """A crop (n_crop,), not normalised yet, by how many channels its window was moved, and if the spectrum is cut off."""
 
-    Returns
-    -------
-    tuple of dict
-        By the spectra's keys: crops (n_crop,), by how many channels their windows were moved, and what was wrong.
-    """
-    crops: dict[int, NDArray[np.float32]] = {}
-    moved: dict[int, int] = {}
+    crop: NDArray[np.float32]
+    moved_bins: int
+    saturated: bool
+
+
+def place(spectra: Mapping[int, Spectrum], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
+    """Cut the crop windows out of spectra, all that share an axis at once; what was cut and what was wrong, by their keys."""
+    cuts: dict[int, Cut] = {}
     errors: dict[int, str] = {}
     waiting = list(_same_axis(spectra))
     while waiting:
         keys = waiting.pop()
         try:
-            cut, by = place_windows(spectra[keys[0]][0], np.stack([spectra[k][1] for k in keys]), edge)
+            intensity = np.stack([spectra[k][1] for k in keys])
+            crops, moved = place_windows(spectra[keys[0]][0], intensity, edge)
         except InputError as error:
             if len(keys) == 1:
                 errors[keys[0]] = str(error)
             waiting += [[k] for k in keys] if len(keys) > 1 else []  # one spoils it for all: one by one then
             continue
-        for k, crop, bins in zip(keys, cut, by.tolist(), strict=True):
-            crops[k], moved[k] = crop, bins
-            if np.ptp(crop) == 0:
+        saturated = bad_pixels(intensity) == REASONS.index("saturated")
+        for row, k in enumerate(keys):
+            cuts[k] = Cut(crops[row], int(moved[row]), bool(saturated[row]))
+            if crops[row].min() == crops[row].max():
                 errors[k] = f"expected an edge, got a flat line in {edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
-    return crops, moved, errors
+    return {k: c for k, c in cuts.items() if k not in errors}, errors
 
 
 def _same_axis(spectra: Mapping[int, Spectrum]) -> Sequence[list[int]]:
