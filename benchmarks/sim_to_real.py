@@ -1,0 +1,109 @@
+"""Nets trained on simulated spectra alone, asked about measured ones that they never saw.
+
+`MNFLOW_REAL_DATA=FOLDER python -m benchmarks.sim_to_real [--seeds 5] [--folds 10] [--epochs 40] [--copies 0] [--size paper]`.
+Without the folder, only the foreign laboratory is reported: the choices of docs/simulation.md were made by that part alone.
+Prints JSON lines, one a seed: accuracy of single folds (mean, least) and of the vote.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow import evaluate, folds, models, train
+from mnflow.preprocess import crop, normalise, preprocess
+from mnflow.read import read_file, read_references, read_source
+from mnflow.simulate import simulate_images, simulate_references
+from mnflow.simulate.copies import with_copies
+from mnflow.simulate.edge import Degradation, degrade
+from mnflow.spectra import SpectrumSet
+from mnflow.valence import MN
+
+THICK = Degradation(thickness=(0.7, 1.3), blur_ev=(0.5, 1.5))
+SHIFTS = range(-50, 51)
+
+
+def simulated(seed: int, size: str) -> SpectrumSet:
+    """Training data of a seed."""
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_images(Path(folder), seed, size)
+        return preprocess(read_source(folder, MN), MN).spectra
+
+
+def foreign(seed: int) -> SpectrumSet:
+    """References of the foreign laboratory on the crop window (N, n_crop)."""
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_references(Path(folder), seed)
+        return read_references(folder, MN).spectra
+
+
+def scores(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy of single folds and of their vote; probabilities are (folds, N, K)."""
+    single = (probabilities.argmax(axis=-1) == valence).mean(axis=1)
+    vote = float((evaluate.vote(probabilities) == valence).mean())
+    return {"mean": round(float(single.mean()), 4), "least": round(float(single.min()), 4), "vote": round(vote, 4)}
+
+
+def real(nets: list[Any], data: Path) -> dict[str, Any]:
+    """What the nets say of measured spectra."""
+    raw = read_file(next((data / "published").glob("*.pkl")), "Mn2+", "MnO", MN)
+    mno = SpectrumSet(raw.energy_ev, np.asarray(raw.counts), np.zeros(len(raw), int), np.full(len(raw), "MnO"))
+    by_shift = np.array([(evaluate.predict(nets, crop(mno, s)).argmax(axis=-1) == 0).mean(axis=1) for s in SHIFTS])
+    thick = SpectrumSet(mno.energy_ev, degrade(mno.intensity, 0.1, np.random.default_rng(0), THICK), mno.valence, mno.group)
+    digitized = read_references(data / "digitized", MN)
+    found = evaluate.predict(nets, normalise(digitized.spectra.intensity))
+    single = digitized.spectra.valence >= 0
+    return {
+        "MnO": scores(evaluate.predict(nets, crop(mno)), mno.valence),
+        "MnO, worst shift": [round(float(by_shift.mean(axis=1).min()), 4), round(float(by_shift.min()), 4)],  # mean, least
+        "MnO made thick": scores(evaluate.predict(nets, crop(thick)), mno.valence),
+        "digitized": scores(found[:, single], digitized.spectra.valence[single]),
+        "digitized, mixed": dict(
+            zip(
+                [f"{n} {v}" for n, v in zip(digitized.spectra.name[~single], digitized.valence_text[~single], strict=True)],
+                found[:, ~single].mean(axis=0).round(3).tolist(),
+                strict=True,
+            )
+        ),
+    }  # fmt: skip
+
+
+def run(seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Simulate, train and ask, for one seed."""
+    spectra = simulated(seed, args.size)
+    parts, copies = folds.split(spectra, "stratified", 10, seed)[: args.folds], args.copies
+    training, parts = with_copies(spectra, parts, copies, np.random.default_rng([seed, 7]))
+    settings = train.TrainSettings(epochs=args.epochs, augmentation=max(1, 10 // (1 + copies)), seed=seed)
+    found = train.train_folds(training, parts, settings, args.workers)
+    nets = [models.from_bytes(f.model) for f in found]
+    other = [foreign(1000 + 10 * seed + i) for i in range(5)]
+    crops, valence = np.concatenate([o.intensity for o in other]), np.concatenate([o.valence for o in other])
+    out: dict[str, Any] = {
+        "seed": seed, "kept": spectra.counts(), "copies": copies, "folds": args.folds, "epochs": args.epochs,
+        "own folds": round(float(np.mean([f.accuracy for f in found])), 4),
+        "foreign": scores(evaluate.predict(nets, normalise(crops)), valence),
+        "foreign made thick": scores(
+            evaluate.predict(nets, normalise(degrade(crops, 0.1, np.random.default_rng(seed), THICK))), valence
+        ),
+    }  # fmt: skip
+    data = os.environ.get("MNFLOW_REAL_DATA")
+    return out | (real(nets, Path(data)) if data else {})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("seeds", 5), ("folds", 10), ("epochs", 40), ("copies", 0), ("workers", 0), ("first_seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--size", default="paper")
+    args = parser.parse_args()
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
+        print(json.dumps(run(seed, args)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
