@@ -168,9 +168,11 @@ def placement(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edg
 
 
 def place_windows(
-    energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge
+    energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, background_removed: bool | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """What `place_window` does, for checked spectra (N, C) that share an increasing axis, each with its own L3 and window.
+
+    Whether the background had been removed before is seen from each spectrum, unless `background_removed` says it.
 
     Returns
     -------
@@ -180,7 +182,8 @@ def place_windows(
     first, grid = _covered(energy_ev, edge)
     spectra = resampler(energy_ev, grid)(intensity)  # (N, G)
     positions = locate_edges(grid, spectra, edge)
-    onset_ev = np.array([np.nan if p.background_removed else p.onset_ev for p in positions])
+    removed = [p.background_removed if background_removed is None else background_removed for p in positions]
+    onset_ev = np.where(removed, np.nan, [p.onset_ev for p in positions])
     for onset in np.unique(onset_ev[~np.isnan(onset_ev)]):
         rows = onset_ev == onset
         spectra[rows] = subtract_background(grid, spectra[rows], float(onset), edge)[0]

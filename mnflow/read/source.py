@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.resample import axis_ev
-from mnflow.preprocess.window import place_window
+from mnflow.preprocess.window import check_spectrum, place_windows
 from mnflow.read.files import SUFFIXES, read_file
 from mnflow.read.raw import RawSpectra
 from mnflow.read.tables import read_manifest
@@ -30,7 +29,7 @@ class References:
     moved_bins : ndarray of int64, shape (N,)
         By how many channels each window was moved from the nominal one to meet the spectrum.
     raws : list of RawSpectra
-        The spectra as they were read.
+        The files as they were read, of one spectrum or more each.
     """
 
     spectra: SpectrumSet
@@ -103,31 +102,33 @@ def read_source(source: str | Path, edge: Edge) -> Iterator[RawSpectra]:
         yield raw
 
 
-def read_references(folder: str | Path, edge: Edge) -> References:
-    """Read reference spectra: a manifest (file, valence, group) and files of one spectrum each, background removed or not.
+def read_references(source: str | Path, edge: Edge) -> References:
+    """Read reference spectra from any source that `list_source` knows, background removed or not.
 
-    Each is resampled in eV onto the edge's dispersion and cut by `place_window`, never stretched. A valence that is none
-    of the edge's classes, such as "Mn2+/Mn3+", leaves its spectrum unlabelled; its text is kept.
+    Each is resampled in eV onto the edge's dispersion and cut as `place_window` does, never stretched. A valence that is
+    none of the edge's classes, such as "Mn2+/Mn3+", leaves its spectra unlabelled; its text is kept.
 
     Raises
     ------
     InputError
-        If there is no manifest, a file cannot be read, holds more than one spectrum, or does not hold the edge.
+        If there is nothing to read, a file cannot be read, or a spectrum does not hold the edge.
     """
-    folder = Path(folder)
-    if not (folder / "manifest.csv").is_file():
-        raise InputError(f"{folder}: expected a folder with manifest.csv (file, valence, group), found none.")
-    crops, moved, labels, raws = [], [], [], []
-    for path, valence, group in read_manifest(folder):
-        raw = read_file(path, valence, group, edge)
-        if len(raw) != 1:
-            raise InputError(f"{path}: expected one spectrum, got {len(raw)}; list one file a reference.")
-        placed = place_window(raw.energy_ev, np.asarray(raw.counts)[0], edge, where=str(path))
-        raws.append(raw)
-        crops.append(placed.intensity)
-        moved.append(placed.moved_bins)
-        labels.append(edge.classes.index(valence) if valence in edge.classes else UNLABELLED)
-    energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
-    groups, names = np.array([r.group for r in raws]), np.array([r.path.name for r in raws])
-    spectra = SpectrumSet(energy_ev, np.array(crops), np.array(labels), groups, edge, f"references {folder.name}", names)
-    return References(spectra, np.array([r.valence for r in raws]), np.array(moved), raws)
+    parts = [_placed(read_file(path, valence, group, edge), edge) for path, valence, group in list_source(source, edge)]
+    crops, moved, names, raws = zip(*parts, strict=True)
+    sizes = [len(raw) for raw in raws]
+    text = np.repeat([raw.valence or "unknown" for raw in raws], sizes)
+    labels = np.array([edge.classes.index(t) if t in edge.classes else UNLABELLED for t in text])
+    groups = np.repeat([raw.group for raw in raws], sizes)
+    where = f"references {Path(source).name}"
+    spectra = SpectrumSet(edge.crop_axis_ev, np.concatenate(crops), labels, groups, edge, where, np.concatenate(names))
+    return References(spectra, text, np.concatenate(moved), list(raws))
+
+
+def _placed(raw: RawSpectra, edge: Edge) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_], RawSpectra]:
+    """Crops (N, n_crop) of one file's spectra, by how many channels their windows moved, their names, and the file."""
+    several = len(raw) > 1
+    names = np.array([f"{raw.path.name} [{i}]" if several else raw.path.name for i in range(len(raw))])
+    counts = np.asarray(raw.counts)
+    for name, spectrum in zip(names, counts, strict=True):
+        check_spectrum(raw.energy_ev, spectrum, edge, str(raw.path.parent / name))
+    return *place_windows(raw.energy_ev, counts, edge, raw.background_removed), names, raw

@@ -108,13 +108,21 @@ def test_real_references(real_data: Path) -> None:
     assert "Mn3+/Mn4+" in found.valence_text
 
 
-def test_references_need_a_manifest(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected a folder with manifest\.csv"):
+def test_references_from_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected a manifest\.csv or a folder per valence"):
         read_references(tmp_path, MN)
 
 
-def test_a_reference_is_one_spectrum(tmp_path: Path, image: np.ndarray) -> None:
+def test_a_file_may_hold_many_references(tmp_path: Path, image: np.ndarray) -> None:
     write(tmp_path / "a.hspy", signal(image))
     (tmp_path / "manifest.csv").write_text("file,valence,group\na.hspy,Mn2+,x\n")
-    with pytest.raises(InputError, match="expected one spectrum, got 4"):
-        read_references(tmp_path, MN)
+    found = read_references(tmp_path, MN)
+    assert found.spectra.name.tolist() == [f"a.hspy [{i}]" for i in range(4)]
+    assert found.spectra.valence.tolist() == [0] * 4
+    assert found.valence_text.tolist() == ["Mn2+"] * 4
+
+
+def test_the_published_file_as_references(real_data: Path) -> None:
+    found = read_references(real_data / "published" / "Mn2_615-685eV_thinnest_448.pkl", MN)
+    assert found.spectra.intensity.shape == (448, 300)
+    assert set(found.spectra.valence.tolist()) == {0}
