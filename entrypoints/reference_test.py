@@ -27,13 +27,14 @@ class Options:
 def run(options: Options) -> str:
     """Test; log table, accuracies and figures here, and the accuracies of the default references on the CV run too."""
     from mnflow import cv, tracking
-    from mnflow.evaluations import log_references
+    from mnflow.evaluations import log_activations, log_references
 
     with cv.evaluation("reference_test", options.run, arch=options.arch) as (own, finished):
         own.params({"references": options.references, "seed": options.seed})
         references = load_references(options.references, options.seed, finished.spectra.edge)
         runs = (own, finished.run) if options.references == "simulated" else (own,)
         found = log_references(runs, finished.models, references)
+        log_activations(own, finished.models[0], finished.spectra, references.spectra)
         n, mixed = len(references.spectra), int((references.spectra.valence < 0).sum())
         note = f"{finished.label} on {n} references ({options.references}), {mixed} of them mixed and not counted"
         if found:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnflow import cv, evaluate, plots
+from mnflow.activations import last_block_agreement, mean_activations
 from mnflow.augment import KEPT_COMPONENTS, MAX_NOISE_SCALE
 from mnflow.folds import Fold
-from mnflow.preprocess import normalise
+from mnflow.preprocess import crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
 from mnflow.tracking import Run
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NOISE_SCALES = np.linspace(0, MAX_NOISE_SCALE, 21)
 """Factors on the noise that the noise test covers; 1 and the largest are among them."""
+
+_SHOWN_REFERENCES = 60  # rows that a figure of them can name; more are in the table only
 
 
 def log_shift(
@@ -72,7 +75,8 @@ def log_references(runs: Sequence[Run], models: Sequence[Any], references: "Refe
     runs[0].dataset(spectra, "reference")
     runs[0].table(evaluate.reference_table(probabilities, references), "references")
     names, classes = spectra.name.tolist(), spectra.edge.classes
-    runs[0].figure(plots.reference_matrix(probabilities.mean(axis=0), names, spectra.valence, classes), "references")
+    if len(spectra) <= _SHOWN_REFERENCES:
+        runs[0].figure(plots.reference_matrix(probabilities.mean(axis=0), names, spectra.valence, classes), "references")
     if (spectra.valence == UNLABELLED).all():
         return {}
     metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}
@@ -80,3 +84,15 @@ def log_references(runs: Sequence[Run], models: Sequence[Any], references: "Refe
     for run in runs:
         run.metrics(metrics)
     return metrics
+
+
+def log_activations(run: Run, model: Any, spectra: SpectrumSet, references: SpectrumSet) -> None:
+    """Mean activations of a net's blocks for training and for foreign spectra (Fig. 1b-d); nothing for a dense net."""
+    classes, window = spectra.edge.classes, spectra.edge.crop_ev
+    acquired = mean_activations(model, crop(spectra), spectra.valence, classes)
+    foreign = mean_activations(model, normalise(references.intensity), references.valence, classes)
+    if not acquired or not foreign:
+        return
+    run.figure(plots.activations(acquired, window), "activations")
+    run.figure(plots.activations(foreign, window), "activations_references")
+    run.metrics({f"activations/correlation_{k}": v for k, v in last_block_agreement(acquired, foreign).items()})

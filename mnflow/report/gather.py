@@ -15,6 +15,7 @@ from mnflow.plots.style import UNKNOWN_COLOUR, series_styles, valence_colours
 from mnflow.report.tables import class_names, embedding, read_table, references
 
 _COMPARED = ("cv_train", "baseline")
+_EVALUATIONS = ("shift_eval", "noise_eval", "reference_test", "tsne")
 _DASHES = {"-": "", "--": "7 4", "-.": "8 3 2 3", ":": "2 3"}  # matplotlib's line styles as SVG's
 
 _AXES = {"shift/": (1000.0, "energy shift / eV"), "noise/": (100.0, "noise, times the measured")}
@@ -82,7 +83,7 @@ def _run(run_id: str) -> MlflowRun:
 def _newest(step: str) -> list[MlflowRun]:
     """The newest finished run of `step` for every net, augmentation and kind of folds; by net, then augmentation."""
     found: dict[tuple[str, ...], MlflowRun] = {}
-    for run in tracking.search(f"tags.`mnflow.step` = '{step}' and attributes.status = 'FINISHED'"):  # newest first
+    for run in tracking.finished_runs(step):  # newest first
         key = tuple(run.data.tags.get(k, "") for k in ("arch", "augmentation", "noise_augmentation", "folds"))
         found.setdefault(key, run)
     return [found[key] for key in sorted(found, key=lambda key: (key[0], len(key[1]), *key))]
@@ -102,7 +103,7 @@ def _labels(runs: Sequence[MlflowRun]) -> list[str]:
 
 
 def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
-    sources = [run, *_evaluations(run)]
+    sources = [run, *evaluations(run)]
     return {
         "id": run.info.run_id,
         "label": label,
@@ -115,12 +116,13 @@ def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
     }
 
 
-def _evaluations(run: MlflowRun) -> list[MlflowRun]:
-    """The newest finished evaluation of each step of a cross-validation."""
-    newest: dict[str, MlflowRun] = {}
-    for found in tracking.search(f"tags.cv_run = '{run.info.run_id}' and attributes.status = 'FINISHED'"):
-        newest.setdefault(found.data.tags.get("mnflow.step", ""), found)
-    return list(newest.values())
+def evaluations(run: MlflowRun, references: str = "any") -> list[MlflowRun]:
+    """The newest finished evaluation of every kind of a cross-validation; of tests on these references only, unless `any`."""
+    found = []
+    for step in _EVALUATIONS:
+        runs = tracking.finished_runs(step, cv_run=run.info.run_id)
+        found += [r for r in runs if references in ("any", r.data.params.get("references", references))][:1]
+    return found
 
 
 def _histories(run: MlflowRun) -> dict[str, list[tuple[int, float]]]:

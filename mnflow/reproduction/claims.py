@@ -129,6 +129,14 @@ def _embedding(e: Evidence) -> Finding | None:
     return None if found is None else Finding(found.measured, float(features.mean()) > float(inputs.mean()))
 
 
+def _activations(e: Evidence) -> Finding | None:
+    same, other = (e.pick(f"activations/correlation_{which}", "fcn", "10x") for which in ("same", "other"))
+    if same.empty or other.empty:
+        return None
+    text = f"correlation in the last block: {same.mean():.2f} with the same valence, {other.mean():.2f} with the nearest other"
+    return Finding(text, float(same.mean()) > float(other.mean()))
+
+
 def _speed(e: Evidence) -> Finding | None:
     seconds = e.pick("seconds_per_100k", "fcn", "10x")
     if seconds.empty:
@@ -159,6 +167,7 @@ def _antialiased(e: Evidence) -> Finding | None:
 
 
 CLAIMS = (
+    Claim("Fig. 1", "mean activations tell the valences apart, and are alike for spectra of other laboratories", _activations),
     Claim("Methods", "448 + 765 + 788 = 2001 spectra remain after preprocessing", _counts),
     Claim("Methods", "the dense net has about 11,000 weights", weights("dense", 11_000, 0.02)),
     Claim("Methods", "convolutions + dense net: about 1,100 weights", weights("conv_dense", 1_100, 0.05)),

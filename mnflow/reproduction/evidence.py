@@ -10,6 +10,7 @@ from mlflow.entities import Run as MlflowRun
 from scipy import stats
 
 from mnflow import tracking
+from mnflow.report.gather import evaluations
 from mnflow.report.tables import read_table
 
 RIPPLE_BINS = 16
@@ -17,6 +18,14 @@ RIPPLE_BINS = 16
 
 FAR_EV = 3.0
 """From this shift on, in either direction, a spectrum counts as far shifted."""
+
+_METRICS = (
+    "reference/accuracy_fold",
+    "tsne/reference_agreement_input",
+    "tsne/reference_agreement_features",
+    "activations/correlation_same",
+    "activations/correlation_other",
+)
 
 _SETTING = ("arch", "augmentation", "noise_augmentation", "folds")
 
@@ -101,10 +110,9 @@ def _is_simulated(run: MlflowRun) -> bool:
 
 def _newest_runs() -> list[MlflowRun]:
     """The newest finished run of every setting and seed."""
-    query = "tags.`mnflow.step` {} and attributes.status = 'FINISHED'"
     found: dict[tuple[str, ...], MlflowRun] = {}
     for step in ("cv_train", "baseline"):
-        for run in tracking.search(query.format(f"= '{step}'")):
+        for run in tracking.finished_runs(step):
             key = tuple(run.data.tags.get(k, "") for k in _SETTING)
             found.setdefault((*key, run.data.params.get("seed", "0")), run)
     return list(found.values())
@@ -117,16 +125,8 @@ def _numbers(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
         right = (predictions["truth"] == predictions["predicted"]).groupby(predictions["fold"]).mean()
         yield from _rows("accuracy", right)
         yield from _training(run, predictions["fold"].value_counts())
-    for found in _evaluations(run):
+    for found in (run, *evaluations(run, references="simulated")):  # a baseline's run holds its evaluations itself
         yield from _evaluation(found)
-
-
-def _evaluations(run: MlflowRun) -> list[MlflowRun]:
-    """The run itself (a baseline holds its evaluations), and the newest evaluation of every kind."""
-    newest = {"": run}
-    for found in tracking.search(f"tags.cv_run = '{run.info.run_id}' and attributes.status = 'FINISHED'"):
-        newest.setdefault(found.data.tags["mnflow.step"], found)
-    return list(newest.values())
 
 
 def _training(run: MlflowRun, tested: "pd.Series[int]") -> Iterator[tuple[str, int, float]]:
@@ -156,7 +156,7 @@ def _evaluation(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
         for scale in (1, 5):
             at = noise[np.isclose(noise["scale"], scale)]
             yield from _rows(f"noise/{scale}x", at.set_index("fold")["accuracy"])
-    for metric in ("reference/accuracy_fold", "tsne/reference_agreement_input", "tsne/reference_agreement_features"):
+    for metric in _METRICS:
         if metric in run.data.metrics:
             for m in tracking.connect().get_metric_history(run.info.run_id, metric):
                 yield metric, m.step, m.value
