@@ -54,13 +54,13 @@ def draw(path: Path, ours: dict[int, float], constant: dict[str, NDArray[np.floa
     """A figure of both, saved as PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    figure = Figure(figsize=(5, 3.8), layout="constrained")
     axes = figure.subplots()
     for label, accuracy in constant.items():
         axes.plot(np.arange(1, len(accuracy) + 1), 100 * accuracy, lw=1, label=label)
     axes.plot(list(ours), [100 * a for a in ours.values()], "ko-", ms=4, label="one cycle (ours), a training each")
     axes.set(xscale="log", xlabel="epochs (of 10 crops a spectrum)", ylabel="inner validation accuracy (%)")
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower center", frameon=False)
     figure.savefig(path, dpi=150)
 
 

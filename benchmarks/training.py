@@ -16,15 +16,12 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.measure import emit, in_own_process, machine, median_seconds, spectra
+from benchmarks.measure import emit, in_own_process, machine, spectra
 from mnflow import cluster, folds, train
 from mnflow.spectra import SpectrumSet
 
 MULTIPLY_ADDS = 62_000
 """Of one spectrum through the FCN, forward and backward."""
-
-ALL_CORES = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(os.cpu_count())}
-"""What others may use: `make` sets one thread for our own processes."""
 
 N_SPECTRA = 2001
 """As many as the paper has."""
@@ -53,59 +50,75 @@ def cv_speed(
 
 
 def matrix_product_peak(size: int = 1024) -> float:
-    """Multiply-adds a second of one thread's matrix product in XLA: what one core can do at best."""
+    """Multiply-adds a processor second of one thread's matrix product in XLA: what one core can do at best."""
     import jax
 
     x = jax.random.normal(jax.random.key(0), (size, size))
     product = jax.jit(lambda a: a @ a)
     product(x).block_until_ready()
-    return size**3 / median_seconds(lambda: product(x).block_until_ready(), 7)
+    seconds = []
+    for _ in range(7):
+        start = time.process_time()
+        product(x).block_until_ready()
+        seconds.append(time.process_time() - start)
+    return size**3 / statistics.median(seconds)
 
 
 def one_core(augmentation: int) -> dict[str, Any]:
-    """In a process of one thread: speed of one fold, its peak memory, and the machine's limit."""
+    """In a process of one thread: speed of one fold, its peak memory, and the machine's limit.
+
+    Times are processor seconds, so that other work on the machine counts little.
+    """
     some = spectra(N_SPECTRA)
     fold = folds.split(some)[0]
-    seconds = {}
-    for epochs in (2, 12):
-        job = (fold, train.TrainSettings(augmentation=augmentation, epochs=epochs))
-        compiling = train.train_fold(some, job)[1]
-        seconds[epochs] = statistics.median(train.train_fold(some, job)[1] for _ in range(3))
-    speed = 10 * len(fold.train) * max(augmentation, 1) / (seconds[12] - seconds[2])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def cpu_seconds(epochs: int) -> float:
+        start = time.process_time()
+        train.train_fold(some, (fold, train.TrainSettings(augmentation=augmentation, epochs=epochs)))
+        return time.process_time() - start
+
+    compiling = cpu_seconds(12)
+    long = statistics.median(cpu_seconds(12) for _ in range(3))
+    cpu_seconds(2)
+    short = statistics.median(cpu_seconds(2) for _ in range(3))
     return {
-        "spectra_per_second": speed,
-        "compile_seconds": compiling - seconds[12],
-        "peak_memory_mb": memory,
+        "spectra_per_cpu_second": 10 * len(fold.train) * max(augmentation, 1) / (long - short),
+        "compile_seconds": compiling - long,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "peak_multiply_adds": matrix_product_peak(),
     }
 
 
-def compare(repeats: int, torch: str | None) -> None:
-    """The cross-validation against `model.fit` and a PyTorch loop, measured in turn."""
+def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
+    """The cross-validation against `model.fit` and a PyTorch loop, in turn; `cpu_speed` is ours a processor second."""
     some = spectra(N_SPECTRA)
-    others = {"tensorflow": sys.executable} | ({"torch": torch} if torch else {})
-    speeds: dict[str, list[float]] = {name: [] for name in ("mnflow", *others)}
+    others = {"tensorflow": (sys.executable, os.cpu_count())}
+    if torch:  # its threads get in each other's way on such a small net: the faster of both is the one to compare with
+        others |= {"torch": (torch, os.cpu_count()), "torch_one_thread": (torch, 1)}
+    ours: list[float] = []
+    theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(repeats):
-        speeds["mnflow"].append(cv_speed(some, workers=0))
-        for name, python in others.items():
-            arguments = (name, str(9 * N_SPECTRA), "2")
-            found = in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **ALL_CORES)
-            speeds[name].append(found["spectra_per_second"])
-    ours = statistics.median(speeds["mnflow"])
-    emit("training/cv", spectra_per_second=ours, runs=[round(v) for v in speeds["mnflow"]])
-    for name in others:
-        theirs = statistics.median(speeds[name])
-        emit(f"training/against_{name}", spectra_per_second=theirs, ratio=ours / theirs, runs=[round(v) for v in speeds[name]])
+        ours.append(cv_speed(some, workers=0))
+        for name, (python, threads) in others.items():
+            arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2")
+            environment = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(threads)}  # `make` sets one thread for ours
+            theirs[name].append(in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **environment))
+    speed = statistics.median(ours)
+    emit("training/cv", spectra_per_second=speed, runs=[round(v) for v in ours])
+    for name, runs in theirs.items():
+        wall, cpu = (statistics.median(r[k] for r in runs) for k in ("spectra_per_second", "spectra_per_cpu_second"))
+        emit(f"training/against_{name}", spectra_per_second=wall, ratio=speed / wall, spectra_per_cpu_second=cpu,
+             ratio_of_cpu_seconds=cpu_speed / cpu, runs=[round(r["spectra_per_second"]) for r in runs])  # fmt: skip
 
 
-def limits() -> None:
-    """One core: distance to the matrix product's peak; memory at 10x against 1x."""
+def limits() -> float:
+    """One core: distance to the matrix product's peak; memory at 10x against 1x. Returns the speed a processor second."""
     ten, one = (in_own_process("benchmarks.training", "--one-core", k, **cluster.ONE_THREAD) for k in ("10", "1"))
-    share = ten["spectra_per_second"] * MULTIPLY_ADDS / ten["peak_multiply_adds"]
+    share = ten["spectra_per_cpu_second"] * MULTIPLY_ADDS / ten["peak_multiply_adds"]
     emit("training/one_core", **ten, share_of_peak=share)
     ratio = ten["peak_memory_mb"] / one["peak_memory_mb"]
     emit("training/memory", at_10x_mb=ten["peak_memory_mb"], at_1x_mb=one["peak_memory_mb"], ratio=ratio)
+    return float(ten["spectra_per_cpu_second"])
 
 
 def scaling(quick: bool) -> None:
@@ -135,8 +148,7 @@ def main() -> None:
         print(json.dumps(one_core(options.one_core)))
         return
     emit("machine", **machine())
-    limits()
-    compare(1 if options.quick else 3, options.torch)
+    compare(1 if options.quick else 3, options.torch, limits())
     scaling(options.quick)
 
 
