@@ -168,7 +168,7 @@ def signal_of(raw: RawSpectra) -> "BaseSignal":
 
     found: list[Any] = []
     if raw.path.suffix.lower() in (".hspy", ".dm3", ".dm4", ".emd", ".msa"):
-        loaded = hs.load(str(raw.path), lazy=True)
+        loaded = hs.load(str(raw.path), lazy=raw.path.suffix.lower() != ".msa")
         found = [
             s for s in (loaded if isinstance(loaded, list) else [loaded]) if s.axes_manager.navigation_size in (0, len(raw))
         ]
