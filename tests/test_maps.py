@@ -123,3 +123,23 @@ def test_summary_counts_what_was_read(predictor: Predictor) -> None:
     assert metrics["predict/spectra"] == 12
     assert 2 <= metrics["predict/mean_valence"] <= 4
     assert "of 12 flagged" in sentence
+
+
+def test_the_entry_point_writes_and_logs_maps(predictor: Predictor, store: Path) -> None:
+    from entrypoints.predict import Options, run
+    from mnflow import tracking
+
+    model = predictor.save(store / "p.npz")
+    signal(image()).save(store / "si.hspy")
+    run_id = run(Options(file=str(store / "si.hspy"), model=str(model), out=str(store / "out")))
+    assert sorted(p.name for p in (store / "out").iterdir()) == ["si_valence.hspy", "si_valence.png"]
+    logged = tracking.connect().get_run(run_id)
+    assert logged.data.metrics["predict/spectra"] == 12
+    assert "12 flagged" in logged.data.tags["mlflow.note.content"]
+
+
+def test_the_entry_point_wants_a_file() -> None:
+    from entrypoints.predict import Options, run
+
+    with pytest.raises(InputError, match="Option file: expected the path of a file"):
+        run(Options())
