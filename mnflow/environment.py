@@ -51,20 +51,25 @@ def register_environment(folder: Path, venv: Path = ROOT / ".venv") -> None:
 
 
 def prepare_store(uri: str) -> None:
-    """Create the tracking database, its experiment and the registered model, if they are not there yet.
+    """Create the tracking database and its experiment, if they are not there yet; workers may do so at the same time.
 
     A database must exist before several processes open it. On a local store the experiment 0, which a bare
     `mlflow run .` falls back to, is the project's own.
     """
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     client = MlflowClient(uri)
     if client.get_experiment_by_name(EXPERIMENT) is not None:
         return
     if uri.startswith("sqlite:") and client.get_experiment("0").name == "Default":
         client.rename_experiment("0", EXPERIMENT)
-    else:
+        return
+    try:
         client.create_experiment(EXPERIMENT)
+    except MlflowException:
+        if client.get_experiment_by_name(EXPERIMENT) is None:  # else another worker was first
+            raise
 
 
 def _check_python() -> str:

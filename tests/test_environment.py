@@ -76,3 +76,16 @@ def test_doctor_is_content_after_set_up(
     environment.prepare_store(environment.default_tracking_uri())
     environment.register_environment(environment.mlflow_environment())
     assert environment.doctor() == 0, capsys.readouterr().out
+
+
+def test_a_worker_that_comes_second_takes_the_experiment_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/store.db"
+    environment.prepare_store(uri)
+    found = MlflowClient(uri).get_experiment_by_name(environment.EXPERIMENT)
+    answers = iter([None, found])  # not there when it looked, there when it tried to make it
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda client, name: next(answers))
+    monkeypatch.setattr(MlflowClient, "get_experiment", lambda client, number: found)
+    environment.prepare_store(uri)
+    assert next(answers, None) is None
