@@ -51,7 +51,11 @@ def run(options: Options) -> str:
         for method in methods:
             for align in {"both": (False, True), "yes": (True,), "no": (False,)}[options.align]:
                 name = f"{method}_aligned" if align else method
-                known = {**tracking.tags_of(STEP, name, options.augmentation, options.folds), "dataset_uri": uri}
+                known = {
+                    **tracking.tags_of(STEP, name, options.augmentation, options.folds),
+                    "dataset_uri": uri,
+                    "dataset_digest": spectra.digest(),
+                }
                 with tracking.child(own, {**known, "noise_augmentation": "false"}, f"{name} {options.augmentation}") as child:
                     child.params(vars(options) | {"methods": method, "align": align})
                     rows.append({"method": name, **_evaluate(child, options, method, align, spectra, folds, references)})

@@ -13,6 +13,7 @@ class Options:
     arch: str = option("fcn", "dense, conv_dense or fcn")
     augmentation: str = option("10x", "none, or 1x ... 10x: so many random energy shifts of each spectrum an epoch")
     noise_augmentation: bool = option(True, "also scale the noise of the training spectra by 0 to 5, at random")
+    degraded_copies: int = option(1, "copies of each training spectrum as a worse instrument and a thicker specimen show it")
     folds: str = option("stratified", "stratified (the paper's), or grouped: no spectrum image on both sides")
     n_folds: int = option(10, "number of folds")
     epochs: int = option(40, "passes over the training spectra; fixed in advance, never chosen on a test fold")
@@ -36,6 +37,7 @@ def run(options: Options) -> str:
         settings = train.TrainSettings(
             augmentation=train.parse_augmentation(options.augmentation),
             noise_augmentation=options.noise_augmentation,
+            degraded_copies=options.degraded_copies,
             epochs=options.epochs,
             seed=options.seed,
             **chosen,

@@ -44,19 +44,21 @@ class Preset:
     folds: tuple[str, ...]
     epochs: int
     tsne_iterations: int
+    degraded_copies: int
     size: str = simulate.Options.size
     n_folds: int = cv_train.Options.n_folds
     resume: bool = False  # take a cell that has finished before, on the same data and with the same parameters, as it is
 
 
 PRESETS = {
-    "quick": Preset(("10x",), (True,), ("stratified",), epochs=20, tsne_iterations=500),
+    "quick": Preset(("10x",), (True,), ("stratified",), epochs=20, tsne_iterations=500, degraded_copies=1),
     "paper": Preset(
         augmentations=("none", *(f"{k}x" for k in range(1, 11))),
         noise_augmentations=(False, True),
         folds=("stratified", "grouped"),
         epochs=cv_train.Options.epochs,
         tsne_iterations=10_000,
+        degraded_copies=0,  # the paper's own augmentations and no other, or its claims could not be judged
         resume=True,
     ),
 }
@@ -100,6 +102,7 @@ def _cross_validate(
         arch=arch,
         augmentation=augmentation,
         noise_augmentation=noise,
+        degraded_copies=preset.degraded_copies,
         folds=folds,
         n_folds=preset.n_folds,
         epochs=preset.epochs,
@@ -132,7 +135,7 @@ def _finished_before(cell: cv_train.Options) -> str:
     digest = tracking.finished_run("preprocess", cell.data).data.tags["dataset_digest"]
     noise = str(cell.noise_augmentation).lower()
     tags = {"arch": cell.arch, "augmentation": cell.augmentation, "folds": cell.folds, "noise_augmentation": noise}
-    same = {k: str(getattr(cell, k)) for k in ("epochs", "seed", "n_folds")}
+    same = {k: str(getattr(cell, k)) for k in ("epochs", "seed", "n_folds", "degraded_copies")}
     for record in tracking.finished_runs(cv.STEP, dataset_digest=digest, **tags):
         if record.data.params.items() >= same.items() and set(SHOWN) <= set(record.data.metrics):
             tracking.say(f"{record.info.run_name}: finished before, taken as it is")

@@ -14,6 +14,7 @@ from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.plan import Plan, block_lengths, resolve
 from mnflow.schedule import SCHEDULES
+from mnflow.simulate.copies import with_copies
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import Edge
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mnflow.plan import Trained
 
 MAX_AUGMENTATION = 100
+MAX_COPIES = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class TrainSettings:
         0: the spectra as they are. k: k crops of every training spectrum an epoch, each at a random shift, instead of it.
     noise_augmentation : bool
         Whether the noise of training spectra is scaled by a random factor.
+    degraded_copies : int
+        Copies of every training spectrum as a worse instrument and a thicker specimen would show it, which share the
+        crops of an epoch with it; see `mnflow.simulate.edge.degrade`.
     epochs : int
         Passes over the training spectra (each of k crops).
     learning_rate : float
@@ -50,6 +55,7 @@ class TrainSettings:
     arch: str = "fcn"
     augmentation: int = 10
     noise_augmentation: bool = False
+    degraded_copies: int = 0
     epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 0.01
@@ -65,6 +71,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.augmentation <= MAX_AUGMENTATION:
             raise InputError(f"Expected an augmentation of 0 (none) ... {MAX_AUGMENTATION} crops, got {self.augmentation}.")
+        if not 0 <= self.degraded_copies <= MAX_COPIES:
+            raise InputError(f"Expected 0 ... {MAX_COPIES} degraded copies, got {self.degraded_copies}.")
         resolve(self.arch, self.dropout, self.filters, self.kernels)
         if self.epochs < 1 or self.batch_size < 2:
             raise InputError(f"Expected 1 epoch and a batch of 2 or more, got {self.epochs} and {self.batch_size}.")
@@ -164,6 +172,9 @@ def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["
     """Train one fold in this process; returns what was learned and the seconds that it took."""
     fold, settings = job
     start = time.perf_counter()
+    if settings.degraded_copies:
+        rng = np.random.default_rng([settings.seed, fold.number])
+        spectra, (fold,) = with_copies(spectra, [fold], settings.degraded_copies, rng)
     index = np.concatenate([fold.train, fold.test])
     wide, noise = prepare(spectra, fold, settings)
     arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], len(fold.train))
@@ -208,7 +219,7 @@ def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
         crop_start=edge.crop_start,
         max_shift=max_shift if settings.augmentation else 0,
         max_noise_scale=settings.max_noise_scale,
-        draws=max(settings.augmentation, 1),
+        draws=max(round(settings.augmentation / (1 + settings.degraded_copies)), 1),
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         peak_learning_rate=settings.learning_rate,

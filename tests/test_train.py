@@ -73,6 +73,16 @@ def test_no_test_spectrum_reaches_the_weights(some: SpectrumSet, folds: list[Fol
             np.testing.assert_array_equal(a, b)
 
 
+def test_degraded_copies_train_and_share_the_crops_of_an_epoch(some: SpectrumSet, folds: list[Fold]) -> None:
+    settings = replace(QUICK, epochs=1, augmentation=10)
+    assert train.make_plan(settings, some.edge).draws == 10
+    assert train.make_plan(replace(settings, degraded_copies=1), some.edge).draws == 5
+    assert train.make_plan(replace(settings, degraded_copies=1, augmentation=0), some.edge).draws == 1
+    plain, copied = (train.train_fold(some, (folds[0], replace(settings, degraded_copies=k)))[0] for k in (0, 1))
+    assert plain.probabilities.shape == copied.probabilities.shape == (len(folds[0].test), 3)
+    assert not np.array_equal(plain.probabilities, copied.probabilities)
+
+
 def test_noise_augmentation_parts_by_the_training_spectra(some: SpectrumSet, folds: list[Fold]) -> None:
     wide, none = train.prepare(some, folds[0], QUICK)
     cleaned, noise = train.prepare(some, folds[0], replace(QUICK, noise_augmentation=True))
@@ -113,6 +123,7 @@ def test_words_for_augmentations() -> None:
     ("settings", "words"),
     [
         ({"augmentation": -1}, "augmentation of 0"),
+        ({"degraded_copies": 21}, "Expected 0 ... 20 degraded copies, got 21"),
         ({"epochs": 0}, "1 epoch"),
         ({"batch_size": 1}, "batch of 2"),
         ({"learning_rate": 0.0}, "positive learning rate"),

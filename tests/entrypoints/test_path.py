@@ -14,7 +14,9 @@ from entrypoints import cv_train, main, noise_eval, preprocess, reference_test, 
 from mnflow import cv, tracking
 from mnflow.errors import InputError
 
-SMALL = main.Preset(("2x",), (False,), ("stratified",), epochs=2, tsne_iterations=250, size="quick", n_folds=3)
+SMALL = main.Preset(
+    ("2x",), (False,), ("stratified",), epochs=2, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=3
+)
 
 
 @pytest.fixture(scope="module")
