@@ -14,7 +14,9 @@ Written by `mlflow run . -e reproduce`; do not edit by hand. The paper: Chatzida
 spectroscopy using deep learning*, Sci. Rep. 9, 2126 (2019), <https://doi.org/10.1038/s41598-019-38482-1>.
 
 Numbers are means over the folds' models, with the 95 % confidence interval in brackets (Student's t over folds and seeds; n is
-their number. The folds of one seed share training spectra, so true intervals are somewhat wider). {data} {seeds}
+their number. The folds of one seed share training spectra, so true intervals are somewhat wider).
+
+{data} Dataset {digest}. {seeds}
 """
 
 _VERDICTS = """\
@@ -28,7 +30,7 @@ def write_document(evidence: Evidence) -> str:
     data = "All spectra are simulated." if evidence.simulated else "The training spectra were acquired, not simulated."
     seeds = sorted(set(evidence.values["seed"]))
     parts = [
-        _HEAD.format(data=data, seeds=f"Seeds: {', '.join(map(str, seeds)) or 'none yet'}."),
+        _HEAD.format(data=data, digest=evidence.digest, seeds=f"Seeds: {', '.join(map(str, seeds)) or 'none yet'}."),
         "## What the paper says\n",
         _VERDICTS,
         _claims_table(CLAIMS, evidence, "the paper says"),

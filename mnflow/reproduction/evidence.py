@@ -64,11 +64,14 @@ class Evidence:
         Spectra of every class in the newest dataset.
     simulated : bool
         Whether all training data were simulated.
+    digest : str
+        Of the dataset: that of the newest cross-validation; runs on other data are left out.
     """
 
     values: pd.DataFrame
     counts: dict[str, int]
     simulated: bool
+    digest: str = "unknown"
 
     def pick(
         self, quantity: str, arch: str, augmentation: str = "none", noise: bool = False, folds: str = "stratified"
@@ -85,9 +88,14 @@ class Evidence:
 
 
 def collect() -> Evidence:
-    """Read all finished cross-validations and baselines, the newest of every setting and seed, with their evaluations."""
+    """Read the finished cross-validations and baselines on the newest dataset, with their evaluations.
+
+    Of every setting and seed the newest counts.
+    """
     rows, counts, simulated = [], {}, True
-    for run in _newest_runs():
+    runs = _newest_runs()
+    digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
+    for run in (r for r in runs if r.data.tags.get("dataset_digest", digest) == digest):
         known = {k: run.data.tags.get(k, "") for k in _SETTING} | {"seed": int(run.data.params.get("seed", "0"))}
         known["noise_augmentation"] = known["noise_augmentation"] == "true"
         rows += [{**known, "quantity": q, "fold": fold, "value": value} for q, fold, value in _numbers(run)]
@@ -96,7 +104,7 @@ def collect() -> Evidence:
             counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
         simulated &= _is_simulated(run)
     columns = ["quantity", *_SETTING, "seed", "fold", "value"]
-    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated)
+    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated, digest)
 
 
 def _is_simulated(run: MlflowRun) -> bool:
@@ -109,7 +117,7 @@ def _is_simulated(run: MlflowRun) -> bool:
 
 
 def _newest_runs() -> list[MlflowRun]:
-    """The newest finished run of every setting and seed."""
+    """The newest finished run of every setting and seed; the newest cross-validation comes first."""
     found: dict[tuple[str, ...], MlflowRun] = {}
     for step in ("cv_train", "baseline"):
         for run in tracking.finished_runs(step):
