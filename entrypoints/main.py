@@ -3,13 +3,15 @@
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entrypoints import cv_train, noise_eval, preprocess, promote, reference_test, shift_eval, simulate, tsne
 from mnflow.errors import InputError
 from mnflow.options import execute, option
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mnflow.tracking import Run
 
 ARCHITECTURES = ("dense", "conv_dense", "fcn")
@@ -149,16 +151,16 @@ def _sum_up(own: "Run", cv_runs: list[str], refused: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mnflow import registry, tracking
+    from mnflow import plots, registry, tracking
 
     records = [tracking.connect().get_run(run_id) for run_id in cv_runs]
     rows = [{"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in SHOWN.items()}} for r in records]
     own.table(pd.DataFrame(rows), "summary")
-    for r in records:
-        own.metrics({f"{r.data.tags['arch']}/{key}": r.data.metrics[key] for key in SHOWN})
+    if len(records) == len(ARCHITECTURES):  # more lines than that nobody can tell apart; `report` draws the grid
+        own.figure(plots.shift_curves({r.info.run_name: _shift_curve(r.info.run_id) for r in records}), "shift")
     table = Table(title="Share of spectra whose valence is right")
     for name in rows[0]:
-        table.add_column(name, justify="left" if name == "run" else "right")
+        table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "run")
     for row in rows:
         table.add_row(*(v if isinstance(v, str) else f"{v:.4f}" for v in row.values()))
     console = Console(width=110)
@@ -169,6 +171,17 @@ def _sum_up(own: "Run", cv_runs: list[str], refused: str) -> None:
         console.print(refused)
     console.print("Next:  make ui                                                   the runs, curves and figures")
     console.print(f"       .venv/bin/mlflow models serve -m models:/{registry.MODEL}@champion     the served model")
+
+
+def _shift_curve(run_id: str) -> "tuple[NDArray[Any], NDArray[Any]]":
+    """Shifts in eV (S,) and a CV run's mean accuracy at each, (1, S)."""
+    import numpy as np
+
+    from mnflow import tracking
+
+    history = sorted(tracking.connect().get_metric_history(run_id, "shift/accuracy"), key=lambda m: m.step)
+    by_step = {m.step: m.value for m in history}
+    return np.array(list(by_step)) / 1000, np.array([list(by_step.values())])
 
 
 if __name__ == "__main__":
