@@ -88,7 +88,7 @@ def series_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
     nets = [label.split()[0] if label.split() else "" for label in labels]
     if all(net in NET_STYLES for net in nets) and len(set(nets)) == len(nets):
         return [NET_STYLES[net] for net in nets]
-    ordered = all(re.search(r"\b(none|\d+x)\b", label) for label in labels)
+    ordered = len({re.sub(r"\b(none|\d+x)\b", "", label) for label in labels}) == 1
     return [(colour, "-" if ordered else _DASHES[i % 4]) for i, colour in enumerate(sequence_colours(len(labels)))]
 
 
