@@ -53,9 +53,8 @@ def test_compiled_nets_answer_as_keras_does(some: SpectrumSet, arch: str) -> Non
     np.testing.assert_allclose(evaluate.predict([net], crop(some))[0], expected, atol=1e-5)
 
 
-def test_shift_accuracy_is_what_predicting_every_shift_gives(
-    some: SpectrumSet, folds: list[Fold], nets: list[keras.Model]
-) -> None:
+def test_shift_accuracy_is_what_predicting_every_shift_gives(some: SpectrumSet, folds: list[Fold]) -> None:
+    nets = [_net(6, "dense"), _net(7, "dense")]
     bins, accuracy = evaluate.shift_accuracy(nets, some, folds, max_shift=4)
     assert bins.tolist() == list(range(-4, 5))
     for row, net, fold in zip(accuracy, nets, folds, strict=True):
