@@ -1,5 +1,6 @@
 """What happens to a spectrum between its energy axis and a net: the crop and the one normalisation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.background import EdgePosition, locate_edge, locate_edges, subtract_background
+from mnflow.preprocess.background import MIN_BINS, EdgePosition, locate_edge, locate_edges, subtract_background
 from mnflow.preprocess.resample import Resampler, axis_ev, ordered, resampler
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import Edge
@@ -182,14 +183,26 @@ def place_windows(
     first, grid = _covered(energy_ev, edge)
     spectra = resampler(energy_ev, grid)(intensity)  # (N, G)
     positions = locate_edges(grid, spectra, edge)
-    removed = [p.background_removed if background_removed is None else background_removed for p in positions]
-    onset_ev = np.where(removed, np.nan, [p.onset_ev for p in positions])
+    removed = np.array([p.background_removed if background_removed is None else background_removed for p in positions])
+    onset_ev = np.where(removed | _begins_late(grid, spectra, positions), np.nan, [p.onset_ev for p in positions])
     for onset in np.unique(onset_ev[~np.isnan(onset_ev)]):
         rows = onset_ev == onset
         spectra[rows] = subtract_background(grid, spectra[rows], float(onset), edge)[0]
     moved = np.array([_window_start(first, len(grid), p.l3_ev, edge) for p in positions])
     index = _window_index(moved[:, None], first, len(grid), edge)
     return np.take_along_axis(spectra, index, axis=1), moved
+
+
+def _begins_late(
+    grid: NDArray[np.float64], spectra: NDArray[np.float32], positions: Sequence[EdgePosition]
+) -> NDArray[np.bool_]:
+    """Which spectra (N, G) begin too close to their edge to fit a background, and have little: less than the edge's height.
+
+    Foreign spectra often do, cut or digitized from a figure. They keep their level, which normalisation takes out.
+    """
+    before = np.searchsorted(grid, [p.onset_ev for p in positions])
+    level = spectra[:, :MIN_BINS].mean(axis=1)
+    return (before < MIN_BINS) & (2 * level < spectra.max(axis=1))
 
 
 def _covered(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:

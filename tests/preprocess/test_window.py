@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_spectra import edge_shape
 
 from mnflow.errors import InputError
-from mnflow.preprocess import crop, normalise
+from mnflow.preprocess import crop, normalise, place_window
 from mnflow.spectra import SpectrumSet
+from mnflow.valence import MN
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +63,20 @@ def test_crop_refuses_another_window() -> None:
     short = SpectrumSet(635 + 0.1 * np.arange(300), np.ones((1, 300)), np.zeros(1), np.array(["a"]))
     with pytest.raises(InputError, match="Expected spectra of 700 channels"):
         crop(short)
+
+
+@pytest.mark.parametrize(("level", "is_placed"), [(0.3, True), (3.0, False)])
+def test_a_spectrum_that_begins_at_its_edge_keeps_a_low_level_and_is_refused_with_a_high_one(
+    level: float, is_placed: bool
+) -> None:
+    energy_ev = np.arange(637.0, 665.0, 0.1)
+    intensity = edge_shape(energy_ev, 0, l3_ev=640.0) + level
+    if is_placed:
+        placed = place_window(energy_ev, intensity, MN)
+        assert (
+            np.corrcoef(placed.intensity[50:250], edge_shape(MN.crop_axis_ev + 0.1 * placed.moved_bins, 0, 640.0)[50:250])[0, 1]
+            > 0.99
+        )
+    else:
+        with pytest.raises(InputError, match="channels before the Mn edge's onset"):
+            place_window(energy_ev, intensity, MN)
