@@ -14,6 +14,7 @@ _L3 = slice(6, 11)  # bins -2 ... +3 eV around L3
 _EDGE = slice(5, 24)  # bins -3 ... +16 eV: both white lines
 _ABOVE = slice(22, 36)  # bins +14 ... +28 eV: above the white lines
 _ROUNDS = 8
+_LEAST_SHARE = 0.05  # of the pixels, for a cluster that others are measured by
 _SEED = 0  # of k-means' starts only: the clusters hardly depend on it, and a choice of data must not vary with a run's seed
 
 
@@ -164,7 +165,8 @@ def reject_thick(points: Array, rule: str, k: int, threshold: float) -> tuple[ND
         )
         rounds.append(found)
         if rule == "auto":
-            found.rejected[:] = found.measure > found.measure[0] + threshold
+            thinnest = found.measure[found.sizes >= _LEAST_SHARE * found.sizes.sum()][0]  # a stray pixel is no measure
+            found.rejected[:] = found.measure > thinnest + threshold
         elif n := _number(rule, len(found.measure), "thick"):
             found.rejected[-n:] = True
         if not found.rejected.any():

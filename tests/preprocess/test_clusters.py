@@ -1,0 +1,22 @@
+"""The measured rule that rejects thick pixels."""
+
+import numpy as np
+
+from mnflow.preprocess.clusters import plural_scattering, reject_thick
+from mnflow.preprocess.scan import FEATURE_EV
+
+
+def _shapes(above: list[float], rng: np.random.Generator) -> np.ndarray:
+    """One edge for each of `above`: white lines of height 1, that much above them, little noise."""
+    lines = np.where((FEATURE_EV > -3) & (FEATURE_EV < 4), 1.0, 0.0)
+    tail = np.where(FEATURE_EV >= 12, 1.0, 0.0)
+    return (lines + np.array(above)[:, None] * tail + rng.normal(0, 0.005, (len(above), len(FEATURE_EV)))).astype(np.float32)
+
+
+def test_a_stray_pixel_does_not_set_the_measure_for_all_others() -> None:
+    points = _shapes([-0.6] + [0.3] * 60 + [0.8] * 40, np.random.default_rng(0))
+    thick, rounds = reject_thick(points, "auto", 3, 0.15)
+    assert plural_scattering(points[:1])[0] < 0
+    assert not thick[:61].any()
+    assert thick[61:].all()
+    assert rounds[0].sizes.tolist() == [1, 60, 40]
