@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 ARCHITECTURES = ("dense", "conv_dense", "fcn")
 SHOWN = {
     "cv/accuracy_mean": "as they are",
-    "shift/integrated_accuracy": "shifted -5..+5 eV",
+    "shift/integrated_accuracy": "shifted",
     "shift/worst_accuracy": "worst shift",
     "noise/accuracy_at_5x": "noise x 5",
-    "reference/accuracy_mean": "references, mean",
-    "reference/accuracy_vote": "references, vote",
+    "reference/accuracy_mean": "foreign, mean",
+    "reference/accuracy_vote": "foreign, vote",
 }
 """Metrics of a CV run that the table at the end shows, and what it calls them."""
 
@@ -158,7 +158,9 @@ def _sum_up(own: "Run", cv_runs: list[str], refused: str) -> None:
     own.table(pd.DataFrame(rows), "summary")
     if len(records) == len(ARCHITECTURES):  # more lines than that nobody can tell apart; `report` draws the grid
         own.figure(plots.shift_curves({r.info.run_name: _shift_curve(r.info.run_id) for r in records}), "shift")
-    table = Table(title="Share of spectra whose valence is right")
+    table = Table(
+        title="Share of spectra whose valence is right (shifted: mean over -5 ... +5 eV; foreign: another laboratory)"
+    )
     for name in rows[0]:
         table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "run")
     for row in rows:
