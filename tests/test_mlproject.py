@@ -22,4 +22,9 @@ def test_mlproject_passes_every_option_with_its_default(name: str) -> None:
     entry = ENTRY_POINTS[name]
     declared = {k: v["default"] for k, v in entry.get("parameters", {}).items()}
     assert declared == {f.name: str(f.default).lower() if f.type is bool else f.default for f in options}
-    assert entry["command"].split() == ["python", "-m", f"entrypoints.{name}", *(w for f in options for w in (f"--{f.name}", f"{{{f.name}}}"))]
+    assert entry["command"].split() == [
+        "python",
+        "-m",
+        f"entrypoints.{name}",
+        *(w for f in options for w in (f"--{f.name}", f"{{{f.name}}}")),
+    ]

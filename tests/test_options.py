@@ -21,7 +21,9 @@ class Options:
 
 def test_defaults_and_given_words_are_converted() -> None:
     assert parse(Options, []) == Options()
-    assert parse(Options, ["--arch", "dense", "--epochs", "7", "--noise", "True", "--rate", "1"]) == Options("dense", 7, True, 1.0)
+    assert parse(Options, ["--arch", "dense", "--epochs", "7", "--noise", "True", "--rate", "1"]) == Options(
+        "dense", 7, True, 1.0
+    )
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_the_newest_finished_run_with_the_tags_is_found() -> None:
 
 def test_a_run_that_cannot_be_used_is_a_sentence() -> None:
     with pytest.raises(
-        InputError, match="No finished cv_train run with arch=fcn was found: `mlflow run . -e cv_train` makes one"
+        InputError, match=r"No finished cv_train run with arch=fcn was found: `mlflow run \. -e cv_train` makes one"
     ):
         tracking.finished_run("cv_train", arch="fcn")
     with pytest.raises(InputError, match="No run 'nonsense'"):
