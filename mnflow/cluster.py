@@ -96,9 +96,11 @@ def _attempt(
     place = {client.submit(_call, function, data, items[i], pure=False): i for i in left}
     for future in as_completed(place):
         try:
-            yield place[future], future.result()  # or raise what the function raised
+            result = future.result()  # or raise what the function raised
         except (KilledWorker, CancelledError):
             continue
+        future.release()  # or it would be worked out again, if the worker that still holds it were lost
+        yield place[future], result
 
 
 def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> Result:

@@ -56,6 +56,8 @@ def test_a_killed_worker_costs_a_retry_of_its_unfinished_items(scheduler: str, t
 
     def kill_one(place: int, result: tuple[int, int]) -> None:
         received.append(place)
+        if not killed:
+            time.sleep(0.1)  # until the scheduler has heard that this result is fetched
         notes = [p for p in tmp_path.iterdir() if "-" in p.name and not p.suffix]
         busy = [p for p in notes if not p.with_suffix(".done").exists()]
         if not killed and busy:

@@ -15,7 +15,7 @@ from mnflow import cv, tracking
 from mnflow.errors import InputError
 
 SMALL = main.Preset(
-    ("2x",), (False,), ("stratified",), epochs=2, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=3
+    ("2x",), (False,), ("stratified",), epochs=2, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
 )
 
 
@@ -81,9 +81,9 @@ class TestAfterMain:
         record = newest("cv_train", arch="fcn")
         known = record.data.params
         cell = cv_train.Options(
-            arch="fcn", augmentation="2x", noise_augmentation=False, n_folds=3, epochs=2, data=newest("preprocess").info.run_id
+            arch="fcn", augmentation="2x", noise_augmentation=False, n_folds=2, epochs=2, data=newest("preprocess").info.run_id
         )
-        assert known.items() >= {"n_folds": "3", "epochs": "2"}.items()
+        assert known.items() >= {"n_folds": "2", "epochs": "2"}.items()
         assert main._finished_before(cell) == record.info.run_id
         assert main._finished_before(replace(cell, seed=1)) == ""
         assert main._finished_before(replace(cell, folds="grouped")) == ""
