@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+from keras.src.utils import module_utils
 
 from mnflow.errors import InputError
 from mnflow.plan import ARCHITECTURES, FULLY_CONVOLUTIONAL, POOL, Shape, Weights, block_lengths, resolve
@@ -28,6 +29,11 @@ __all__ = [
     "to_bytes",
     "with_weights",
 ]
+
+
+if keras.backend.backend() != "tensorflow":
+    # To save a model Keras imports TensorFlow (480 MB, 3 s) under any backend, only to see that nothing of it is in there.
+    module_utils.tensorflow._available = False
 
 
 def build(
