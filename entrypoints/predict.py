@@ -19,6 +19,7 @@ class Options:
 def run(options: Options) -> str:
     """Read the file, write and log the maps, and return the run's id."""
     from mnflow import maps, plots, tracking
+    from mnflow.files import whole_file
     from mnflow.read import read_file
 
     if options.file == "none":
@@ -32,7 +33,8 @@ def run(options: Options) -> str:
         path = maps.save_maps(found, Path(options.out) / f"{name}.hspy")
         edge = predictor.edge
         figure = plots.valence_maps(maps.as_images(found), edge.classes, edge.charges, *maps.pixel_size(found))
-        figure.savefig(path.with_suffix(".png"))
+        with whole_file(path.with_suffix(".png")) as part:
+            figure.savefig(part)
         run.figure(figure, "valence")
         run.file(path, "maps")
         metrics, sentence = maps.summary(values, predictor)

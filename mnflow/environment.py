@@ -44,10 +44,10 @@ def register_environment(folder: Path, venv: Path = ROOT / ".venv") -> None:
     activate = folder / "bin" / "activate"
     if (folder / "pyvenv.cfg").exists():
         return
-    activate.parent.mkdir(parents=True, exist_ok=True)
-    part = activate.with_suffix(f".{os.getpid()}")
-    part.write_text(_ACTIVATE.format(venv=venv))
-    part.replace(activate)
+    from mnflow.files import whole_file
+
+    with whole_file(activate) as part:
+        part.write_text(_ACTIVATE.format(venv=venv))
 
 
 def prepare_store(uri: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.files import whole_file
 from mnflow.preprocess.resample import ordered
 from mnflow.preprocess.scan import bad_pixels
 from mnflow.preprocess.window import Placement, normalise, placement
@@ -212,11 +213,6 @@ def summary(values: NDArray[np.float32], predictor: Predictor) -> tuple[dict[str
 
 def save_maps(maps: "BaseSignal", path: Path) -> Path:
     """Write maps to a .hspy file, whole or not at all; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part.hspy")
-    try:
-        maps.save(part, overwrite=True)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        maps.save(part)
     return path

@@ -4,7 +4,6 @@ What may be taken up is decided by a signature: data, settings, folds and code m
 """
 
 import hashlib
-import io
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ from mlflow.entities import Run as MlflowRun
 
 from mnflow import tracking
 from mnflow.environment import ROOT
+from mnflow.files import read_arrays
 from mnflow.folds import Fold
 from mnflow.train import FoldModel, TrainSettings
 
@@ -90,10 +90,10 @@ def close_orphan(run: MlflowRun, successor: tracking.Run) -> None:
 
 
 def _load(content: bytes) -> FoldModel:
-    with np.load(io.BytesIO(content), allow_pickle=False) as z:
-        curves = {k.removeprefix("curve "): z[k] for k in z.files if k.startswith("curve ")}
-        values: dict[str, Any] = {k: z[k].item() for k in _SCALARS}
-        return FoldModel(model=z["model"].tobytes(), probabilities=z["probabilities"], curves=curves, **values)
+    z = read_arrays(content)
+    curves = {k.removeprefix("curve "): v for k, v in z.items() if k.startswith("curve ")}
+    values: dict[str, Any] = {k: z[k].item() for k in _SCALARS}
+    return FoldModel(model=z["model"].tobytes(), probabilities=z["probabilities"], curves=curves, **values)
 
 
 def _lives(tags: Mapping[str, str]) -> bool:

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.files import read_arrays, whole_file
 from mnflow.valence import MN, Edge
 
 UNLABELLED = -1
@@ -111,17 +109,10 @@ class SpectrumSet:
     def save(self, path: str | Path) -> Path:
         """Write to one compressed .npz, whole or not at all; returns the path."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                header = {"format": _FORMAT, "edge": asdict(self.edge), "source": self.source}
-                arrays = {k: getattr(self, k) for k in ("energy_ev", "intensity", "valence", "group", "name")}
-                np.savez_compressed(f, header=np.array(json.dumps(header)), **arrays)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        header = {"format": _FORMAT, "edge": asdict(self.edge), "source": self.source}
+        arrays = {k: getattr(self, k) for k in ("energy_ev", "intensity", "valence", "group", "name")}
+        with whole_file(path) as part, part.open("wb") as f:
+            np.savez_compressed(f, header=np.array(json.dumps(header)), **arrays)
         return path
 
     @classmethod
@@ -131,11 +122,11 @@ class SpectrumSet:
         if not path.is_file():
             raise InputError(f"No dataset at {path}: expected a .npz file written by the preprocess step.")
         try:
-            with np.load(path, allow_pickle=False) as z:
-                header = json.loads(str(z["header"]))
-                if header.get("format") != _FORMAT:
-                    raise ValueError(f"format {header.get('format')!r}")
-                edge = Edge.from_dict(header["edge"])
-                return cls(z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"])
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            z = read_arrays(path)
+            header = json.loads(str(z["header"]))
+            if header.get("format") != _FORMAT:
+                raise ValueError(f"format {header.get('format')!r}")
+            edge = Edge.from_dict(header["edge"])
+            return cls(z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a dataset of mnflow ({error}): run the preprocess step to make one.") from error

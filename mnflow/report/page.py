@@ -6,6 +6,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from mnflow.files import whole_file
+
 
 def render(data: dict[str, Any], title: str) -> str:
     """One self-contained page.
@@ -28,10 +30,8 @@ def render(data: dict[str, Any], title: str) -> str:
 
 def write(text: str, path: Path) -> Path:
     """Write the page, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
     return path
 
 

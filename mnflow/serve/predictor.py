@@ -1,9 +1,6 @@
 """`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that is read without unpickling."""
 
 import json
-import os
-import tempfile
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.files import read_arrays, whole_file
 from mnflow.serve.net import Net, Step, softmax
 from mnflow.serve.novelty import Novelty
 from mnflow.valence import Edge
@@ -89,30 +87,23 @@ class Predictor:
         arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(self.net.steps) for kind in ("weight", "bias")}
         if self.novelty is not None:
             arrays |= {"novelty_mean": self.novelty.mean, "novelty_components": self.novelty.components}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz.part")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                np.savez(f, header=np.array(json.dumps(header)), **arrays)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as part, part.open("wb") as f:
+            np.savez(f, header=np.array(json.dumps(header)), **arrays)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> "Predictor":
         """Read what `save` wrote, without unpickling; raises `InputError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as z:
-                header = json.loads(str(z["header"]))
-                if header.get("format") != _FORMAT:
-                    raise ValueError(f"format {header.get('format')!r}")
-                steps = tuple(
-                    Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
-                    for i, s in enumerate(header["steps"])
-                )
-                net = Net(steps, header["n_channels"])
-                novelty = header["novelty"] and Novelty(z["novelty_mean"], z["novelty_components"], **header["novelty"])
-                return cls(net, Edge.from_dict(header["edge"]), header["temperature"], novelty, header["facts"])
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            z = read_arrays(Path(path))
+            header = json.loads(str(z["header"]))
+            if header.get("format") != _FORMAT:
+                raise ValueError(f"format {header.get('format')!r}")
+            steps = tuple(
+                Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])}) for i, s in enumerate(header["steps"])
+            )
+            net = Net(steps, header["n_channels"])
+            novelty = header["novelty"] and Novelty(z["novelty_mean"], z["novelty_components"], **header["novelty"])
+            return cls(net, Edge.from_dict(header["edge"]), header["temperature"], novelty, header["facts"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a predictor of mnflow ({error}): promote a run to make one.") from error

@@ -1,30 +1,14 @@
-"""Files of a simulation, each written whole or not at all."""
+"""The files of a simulation."""
 
 import csv
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+from mnflow.files import whole_file
 
 
 def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: Path) -> Path:
@@ -57,7 +41,6 @@ def write_hspy(
         "attributes": {"_lazy": False}, "tmp_parameters": {}, "package_info": {"package": "exspy", "package_version": ""},
     }  # fmt: skip
     with whole_file(path) as part:
-        part.unlink()  # the writer asks before it overwrites
         file_writer(str(part), signal)
     return path
 

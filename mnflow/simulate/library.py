@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.files import read_arrays, whole_file
 from mnflow.simulate.atom import ion
 from mnflow.simulate.edge import STICK_EV
-from mnflow.simulate.files import whole_file
 from mnflow.simulate.multiplet import ChargeTransfer, Field, Sticks, absorption
 from mnflow.simulate.settings import Settings, Site
 
@@ -86,8 +86,8 @@ def save(library: Library, path: Path) -> Path:
 
 def read(path: Path) -> Library:
     """Read what `save` wrote."""
-    with np.load(path, allow_pickle=False) as z:
-        return Library(z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"])
+    z = read_arrays(path)
+    return Library(z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"])
 
 
 def file_name(settings: Settings) -> str:

@@ -1,0 +1,69 @@
+"""Files that are written whole or not at all, and archives of arrays that are read without trusting them."""
+
+import io
+import secrets
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_EXPANSION = 500
+"""By what factor an archive may grow when it is unpacked: datasets grow by less than 20, a bomb of zeros by 1,000."""
+
+_SMALL_BYTES = 50_000_000  # a small archive may grow as it likes to this size
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")  # readers of folders pass over hidden files
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
+    """All arrays of an .npz archive by their names; nothing is unpickled, and a decompression bomb is not unpacked.
+
+    Raises
+    ------
+    ValueError
+        If it is no such archive, is damaged, or promises far more than it holds.
+    """
+    try:
+        held = len(source) if isinstance(source, bytes) else source.stat().st_size
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            entries = archive.infolist()
+            promised = sum(e.file_size for e in entries)
+            if promised > max(MAX_EXPANSION * held, _SMALL_BYTES):
+                raise ValueError(f"{held / 1e6:.1f} MB that would unpack to {promised / 1e9:.1f} GB")
+            return {e.filename.removesuffix(".npy"): _array(archive, e) for e in entries}
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes zipfile, zlib or numpy stumble over
+        raise ValueError(f"no whole archive of arrays ({type(error).__name__}: {str(error)[:120]})") from error
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array; its header is compared with the entry's size before numpy makes room for it."""
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{entry.filename} holds objects, which would have to be unpickled")
+        n_bytes = dtype.itemsize
+        for n in shape:
+            n_bytes *= n
+        if n_bytes != entry.file_size - file.tell():
+            raise ValueError(f"{entry.filename} promises {n_bytes} bytes and holds {entry.file_size - file.tell()}")
+        file.seek(0)
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
