@@ -128,5 +128,5 @@ class SpectrumSet:
                 raise ValueError(f"format {header.get('format')!r}")
             edge = Edge.from_dict(header["edge"])
             return cls(z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a dataset of mnflow ({error}): run the preprocess step to make one.") from error

@@ -105,5 +105,5 @@ class Predictor:
             net = Net(steps, header["n_channels"])
             novelty = header["novelty"] and Novelty(z["novelty_mean"], z["novelty_components"], **header["novelty"])
             return cls(net, Edge.from_dict(header["edge"]), header["temperature"], novelty, header["facts"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a predictor of mnflow ({error}): promote a run to make one.") from error
