@@ -1,4 +1,5 @@
-# The images of mnflow: `docker build --target server|cpu|gpu .`; without a target, cpu. docs/tune.md says how to run them.
+# The images of mnflow: `docker build --target server|serve|cpu|gpu .`; without a target, cpu. docs/tune.md says how to run
+# them, docs/serve.md how to run `serve`.
 # For a build that never changes give the base by digest: --build-arg BASE_IMAGE=python@sha256:...
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
@@ -30,6 +31,17 @@ ENV MLFLOW_AUTH_CONFIG_PATH=/app/basic_auth.ini
 USER mnflow
 EXPOSE 5000
 CMD ["mlflow", "server", "--host", "0.0.0.0"]
+
+# ---- the served champion: a model's folder is mounted at /model, and brings its own code (docs/serve.md)
+FROM base AS serve
+COPY --from=server-packages /app/.venv .venv
+ENV OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false
+USER mnflow
+EXPOSE 8080
+HEALTHCHECK --start-period=60s CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/ping')"]
+CMD ["mlflow", "models", "serve", "--model-uri", "/model", "--env-manager", "local", "--host", "0.0.0.0", "--port", "8080"]
 
 # ---- what all steps run in: the same MLproject, a store and data in /data
 FROM ${BASE_IMAGE} AS packages

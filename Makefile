@@ -28,7 +28,7 @@ test: $(READY)
 
 # Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
 test-team test-docker: test-%: $(READY)
-	.venv/bin/python -m pytest -m services tests/test_$*.py
+	.venv/bin/python -m pytest -m services tests/test_$**.py
 
 check: $(READY)
 	.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Real servers for tests, on free ports of this machine and in temporary folders: PostgreSQL and an S3 store."""
+"""Real servers for tests, on free ports of this machine and in temporary folders: PostgreSQL, an S3 store, containers."""
 
 import contextlib
 import os
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from mnflow.environment import ROOT
 
 PASSWORD = "only-for-tests"
 
@@ -136,3 +138,21 @@ def s3(folder: Path, key: str, secret: str) -> Iterator[int]:
     with process(command, {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}, log):
         wait_until(lambda: listens(ports["s3"]), 60, "the S3 store", log)
         yield ports["s3"]
+
+
+def docker(*words: str, seconds: int = 1800) -> str:
+    """Run docker and return what it prints; a failure shows its last lines."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=seconds, cwd=ROOT)
+    assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def docker_image(target: str) -> str:
+    """Build a target of the project's Dockerfile, and return the image's name."""
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("needs a Docker engine: start one, and let DOCKER_HOST name it")
+    base = os.environ.get("MNFLOW_BASE_IMAGE")
+    arguments = ["--build-arg", f"BASE_IMAGE={base}"] if base else []
+    name = f"mnflow-{target}:test"
+    docker("build", "--network", "host", *arguments, "--target", target, "--tag", name, ".")
+    return name

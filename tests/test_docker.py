@@ -4,8 +4,6 @@ Needs a Docker engine (DOCKER_HOST says which). Where that engine has no bridge 
 host's; where its base image is another, MNFLOW_BASE_IMAGE names it.
 """
 
-import os
-import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -13,28 +11,14 @@ from pathlib import Path
 import pytest
 from made_up_spectra import spectra
 
-from mnflow.environment import ROOT
+from tests.services import docker, docker_image
 
 pytestmark = pytest.mark.services
-
-IMAGE = "mnflow:test"
-
-
-def docker(*words: str, seconds: int = 1800) -> str:
-    """Run docker and return what it prints; a failure shows its last lines."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=seconds, cwd=ROOT)
-    assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("needs a Docker engine: start one, and let DOCKER_HOST name it")
-    base = os.environ.get("MNFLOW_BASE_IMAGE")
-    arguments = ["--build-arg", f"BASE_IMAGE={base}"] if base else []
-    docker("build", "--network", "host", *arguments, "--target", "cpu", "--tag", IMAGE, ".")
-    return IMAGE
+    return docker_image("cpu")
 
 
 @pytest.fixture(scope="module")
