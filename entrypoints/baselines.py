@@ -88,16 +88,16 @@ def _evaluate(
     for fold, model in zip(folds, models, strict=True):
         p = model.predict(crop(spectra.select(fold.test)))
         right = p.argmax(axis=1) == spectra.valence[fold.test]
-        results.append(FoldModel(fold.number, b"", float(right.mean()), p.astype(np.float32), {}))
+        results.append(FoldModel(fold.number, b"", float(right.mean()), p, {}))
     child.table(cv.prediction_table(results, folds, spectra), "predictions")
     accuracy = np.array([r.accuracy for r in results])
     found = {"cv/accuracy_mean": float(accuracy.mean()), "cv/accuracy_std": float(accuracy.std(ddof=1))}
     child.metrics(found)
-    trained = f"{method}{' aligned' if align else ''}", models, spectra, folds
+    trained = cv.Trained(f"{method}{' aligned' if align else ''}", spectra, folds, models)
     return {
         **found,
-        **log_shift([child], *trained),
-        **log_noise([child], *trained),
+        **log_shift([child], trained),
+        **log_noise([child], trained),
         **log_references([child], models, references),
     }
 

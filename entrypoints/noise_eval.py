@@ -21,8 +21,7 @@ def run(options: Options) -> str:
 
     with cv.evaluation("noise_eval", options.run, arch=options.arch) as (own, finished):
         own.params({"kept_components": options.kept_components})
-        trained = finished.label, finished.models, finished.spectra, finished.folds
-        found = log_noise((own, finished.run), *trained, options.kept_components)
+        found = log_noise((own, finished.run), finished, options.kept_components)
         own.note(
             f"{finished.label}: {found['noise/accuracy_at_5x']:.4f} of all spectra right with five times the noise, "
             f"{found['noise/accuracy_at_1x']:.4f} with the noise as measured."

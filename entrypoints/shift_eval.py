@@ -19,7 +19,7 @@ def run(options: Options) -> str:
     from mnflow.evaluations import log_shift
 
     with cv.evaluation("shift_eval", options.run, arch=options.arch) as (own, finished):
-        found = log_shift((own, finished.run), finished.label, finished.models, finished.spectra, finished.folds)
+        found = log_shift((own, finished.run), finished)
         own.note(
             f"{finished.label}: {found['shift/integrated_accuracy']:.4f} of all spectra right on average over shifts of -5 to "
             f"+5 eV, {found['shift/worst_accuracy']:.4f} at the worst channel."

@@ -70,14 +70,14 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
 
 
 class Fitted:
-    """A trained baseline that is asked as a Keras net is, so that `mnflow.evaluate` takes one as well as the other."""
+    """A trained baseline, asked as a Keras net is."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
 
-    def predict(self, inputs: ArrayLike, **_: object) -> Floats:
+    def predict(self, inputs: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (N, K) of normalised crops (N, n_crop)."""
-        return np.asarray(self.pipeline.predict_proba(inputs))
+        return np.asarray(self.pipeline.predict_proba(inputs), dtype=np.float32)
 
 
 def train_fold(spectra: SpectrumSet, fold: Fold, method: str, align: bool = False, n_crops: int = 0, seed: int = 0) -> Fitted:

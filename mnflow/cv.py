@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,13 +35,23 @@ _REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]  # given, since MLflow would t
 
 
 @dataclass(frozen=True)
-class FinishedCv:
-    """A finished cross-validation with all that an evaluation needs; `models` and `folds` are in the same order."""
+class Trained:
+    """What an evaluation needs: a trained model for every fold, in the folds' order, and the spectra that they divide.
+
+    `label` is what it is called in figures, e.g. `fcn 10x stratified`. Models are Keras nets or baselines.
+    """
+
+    label: str
+    spectra: SpectrumSet
+    folds: Sequence[Fold]
+    models: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class FinishedCv(Trained):
+    """A finished cross-validation, read back from the tracking store."""
 
     record: MlflowRun
-    spectra: SpectrumSet
-    folds: list[Fold]
-    models: list[keras.Model]
 
     @property
     def run(self) -> tracking.Run:
@@ -50,11 +61,6 @@ class FinishedCv:
     @property
     def tags(self) -> dict[str, str]:
         return dict(self.record.data.tags)
-
-    @property
-    def label(self) -> str:
-        """What the run is called in figures, e.g. `fcn 10x`."""
-        return f"{self.tags['arch']} {self.tags['augmentation']}"
 
 
 def log_dataset(run: tracking.Run, spectra: SpectrumSet) -> str:
@@ -81,16 +87,23 @@ def load_cv(record: MlflowRun) -> FinishedCv:
         If an artifact is missing, or the dataset is not the one that was trained on.
     """
     run_id, tags = record.info.run_id, record.data.tags
-    spectra = load_dataset(tags["dataset_uri"])
+    spectra, folds, models = _load(run_id, tags["dataset_uri"])
     if spectra.digest() != tags["dataset_digest"]:
         raise InputError(f"The dataset {tags['dataset_uri']} has changed since run {run_id} trained on it: run cv_train again.")
+    return FinishedCv(record.info.run_name, spectra, folds, models, record)
+
+
+@lru_cache(maxsize=1)  # one evaluation after the other reads the same cross-validation, and ten nets take a second
+def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[keras.Model]]:
+    """What does not change any more when a CV run has finished: its data, folds and nets."""
+    spectra = load_dataset(dataset_uri)
     with tracking.artifact(run_id, _FOLDS) as path:
         folds = [Fold(f["number"], np.array(f["train"]), np.array(f["test"])) for f in json.loads(path.read_text())]
     nets = {int(child.data.tags["fold"]): _load_model(child) for child in tracking.children(run_id, status="FINISHED")}
     missing = [f.number for f in folds if f.number not in nets]
     if missing:
         raise InputError(f"Run {run_id} lacks the models of the folds {missing}: run cv_train again.")
-    return FinishedCv(record, spectra, folds, [nets[f.number] for f in folds])
+    return spectra, folds, [nets[f.number] for f in folds]
 
 
 def _load_model(fold: MlflowRun) -> keras.Model:

@@ -1,7 +1,7 @@
 """Evaluate the models of a cross-validation: shifted, noisier, and foreign spectra, and the space of features.
 
-Arrays in, arrays out. `models` are one Keras model for every fold, in the folds' order; a fold's model is asked about that
-fold's test spectra only, except where it says otherwise.
+Arrays in, arrays out. `models` are one for every fold, in the folds' order: Keras nets, or baselines (`mnflow.baselines`). A
+fold's model is asked about that fold's test spectra only, except where it says otherwise.
 """
 
 from collections.abc import Sequence
@@ -16,22 +16,39 @@ from sklearn.neighbors import NearestNeighbors
 
 from mnflow import compiled
 from mnflow.augment import KEPT_COMPONENTS, MAX_SHIFT_EV, crops, fit_noise, max_shift_bins, to_unit_range
+from mnflow.baselines import Fitted
 from mnflow.folds import Fold
 from mnflow.models import feature_model
+from mnflow.preprocess import normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
 
 if TYPE_CHECKING:
     from mnflow.read import References
 
 
-def predict(models: Sequence[keras.Model], inputs: ArrayLike) -> NDArray[np.float32]:
+def predict(models: Sequence[keras.Model | Fitted], inputs: ArrayLike) -> NDArray[np.float32]:
     """Probabilities (n_models, N, K) of every model for normalised crops (N, n_crop)."""
     inputs = np.asarray(inputs, dtype=np.float32)
-    return np.stack([compiled.probabilities(compiled.from_keras(m), inputs) for m in models])
+    return np.stack([_predict(model, inputs) for model in models])
+
+
+def _predict(model: keras.Model | Fitted, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    if isinstance(model, Fitted):
+        return model.predict(crops)
+    return compiled.probabilities(compiled.from_keras(model), crops)
+
+
+def _shifted_classes(
+    model: keras.Model | Fitted, wide: NDArray[np.float32], starts: NDArray[np.int64], n_crop: int
+) -> NDArray[np.int64]:
+    """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
+    if isinstance(model, Fitted):
+        return np.stack([model.predict(normalise(wide[:, start : start + n_crop])).argmax(axis=1) for start in starts])
+    return compiled.shifted_classes(compiled.from_keras(model), wide, starts)
 
 
 def shift_accuracy(
-    models: Sequence[keras.Model], spectra: SpectrumSet, folds: Sequence[Fold], max_shift: int | None = None
+    models: Sequence[keras.Model | Fitted], spectra: SpectrumSet, folds: Sequence[Fold], max_shift: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Accuracy on test spectra against their shift, at every channel.
 
@@ -58,7 +75,7 @@ def shift_accuracy(
     most = max(len(fold.test) for fold in folds)
     for row, model, fold in zip(accuracy, models, folds, strict=True):
         index = np.resize(fold.test, most)  # filled up, so that all folds have one shape and share one compilation
-        classes = compiled.shifted_classes(compiled.from_keras(model), spectra.intensity[index], edge.crop_start - shift_bins)
+        classes = _shifted_classes(model, spectra.intensity[index], edge.crop_start - shift_bins, edge.n_crop)
         row[:] = (classes == spectra.valence[index])[:, : len(fold.test)].mean(axis=1)
     return shift_bins, accuracy
 
@@ -70,7 +87,7 @@ def integrated_accuracy(shift_bins: ArrayLike, accuracy: ArrayLike) -> float:
 
 
 def noise_accuracy(
-    models: Sequence[keras.Model],
+    models: Sequence[keras.Model | Fitted],
     spectra: SpectrumSet,
     folds: Sequence[Fold],
     scales: ArrayLike,

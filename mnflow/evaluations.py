@@ -11,7 +11,6 @@ import numpy as np
 from mnflow import cv, evaluate, plots
 from mnflow.activations import last_block_agreement, mean_activations
 from mnflow.augment import KEPT_COMPONENTS, MAX_NOISE_SCALE
-from mnflow.folds import Fold
 from mnflow.preprocess import crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
 from mnflow.tracking import Run
@@ -25,19 +24,17 @@ NOISE_SCALES = np.linspace(0, MAX_NOISE_SCALE, 21)
 _SHOWN_REFERENCES = 60  # rows that a figure of them can name; more are in the table only
 
 
-def log_shift(
-    runs: Sequence[Run], label: str, models: Sequence[Any], spectra: SpectrumSet, folds: Sequence[Fold]
-) -> dict[str, float]:
+def log_shift(runs: Sequence[Run], trained: cv.Trained) -> dict[str, float]:
     """Accuracy of every fold's model on its test spectra at every shift (the paper's Fig. 3); returns the single numbers."""
-    shift_bins, accuracy = evaluate.shift_accuracy(models, spectra, folds)
-    shift_ev = (shift_bins * spectra.edge.dispersion_ev).round(6)
+    shift_bins, accuracy = evaluate.shift_accuracy(trained.models, trained.spectra, trained.folds)
+    shift_ev = (shift_bins * trained.spectra.edge.dispersion_ev).round(6)
     mean = accuracy.mean(axis=0)  # (folds, shifts) -> (shifts,)
     metrics = {
         "shift/integrated_accuracy": evaluate.integrated_accuracy(shift_bins, accuracy),
         "shift/worst_accuracy": float(mean.min()),
     }
-    runs[0].table(cv.curve_table(folds, "shift_ev", shift_ev, accuracy), "shift")
-    figure = plots.shift_curves({label: (shift_ev, accuracy)})
+    runs[0].table(cv.curve_table(trained.folds, "shift_ev", shift_ev, accuracy), "shift")
+    figure = plots.shift_curves({trained.label: (shift_ev, accuracy)})
     for run in runs:
         run.curve("shift/accuracy", (1000 * shift_ev).round().astype(int), mean)  # steps are whole meV
         run.metrics(metrics)
@@ -45,21 +42,15 @@ def log_shift(
     return metrics
 
 
-def log_noise(
-    runs: Sequence[Run],
-    label: str,
-    models: Sequence[Any],
-    spectra: SpectrumSet,
-    folds: Sequence[Fold],
-    kept_components: int = KEPT_COMPONENTS,
-) -> dict[str, float]:
+def log_noise(runs: Sequence[Run], trained: cv.Trained, kept_components: int = KEPT_COMPONENTS) -> dict[str, float]:
     """Accuracy of every fold's model on its test spectra with scaled noise (the paper's Fig. 4); returns the single numbers."""
-    accuracy = evaluate.noise_accuracy(models, spectra, folds, NOISE_SCALES, kept_components)
+    spectra, folds = trained.spectra, trained.folds
+    accuracy = evaluate.noise_accuracy(trained.models, spectra, folds, NOISE_SCALES, kept_components)
     mean = accuracy.mean(axis=0)  # (folds, scales) -> (scales,)
     at_1x = int(np.abs(NOISE_SCALES - 1).argmin())
     metrics = {"noise/accuracy_at_1x": float(mean[at_1x]), "noise/accuracy_at_5x": float(mean[-1])}
     runs[0].table(cv.curve_table(folds, "scale", NOISE_SCALES, accuracy), "noise")
-    figure = plots.noise_curves({label: (NOISE_SCALES, accuracy)}, evaluate.noise_examples(spectra, kept_components))
+    figure = plots.noise_curves({trained.label: (NOISE_SCALES, accuracy)}, evaluate.noise_examples(spectra, kept_components))
     for run in runs:
         run.curve("noise/accuracy", (100 * NOISE_SCALES).round().astype(int), mean)  # steps are whole percent
         run.metrics(metrics)

@@ -36,7 +36,7 @@ def run_of(arch: str, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
         run.metrics(dict.fromkeys(MEASURED_BEFORE, 0.9))
     record = tracking.finished_run("cv_train", run.id)
     folds = split(data, "stratified", 3)
-    finished = FinishedCv(record, data, folds, [models.build(arch) for _ in folds])
+    finished = FinishedCv(arch, data, folds, [models.build(arch) for _ in folds], record)
     monkeypatch.setattr(cv, "load_cv", lambda record: finished)
     return record
 

@@ -1,6 +1,6 @@
 """One function a figure; each takes arrays and returns a matplotlib Figure. Colours and sizes are in `style`."""
 
-from mnflow.plots.curves import learning_curves, noise_curves, shift_curves, shift_grid
+from mnflow.plots.curves import learning_curves, noise_curves, noise_grid, shift_curves, shift_grid
 from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
@@ -17,6 +17,7 @@ __all__ = [
     "kept_maps",
     "learning_curves",
     "noise_curves",
+    "noise_grid",
     "parameter_importance",
     "parameter_slices",
     "pareto_front",

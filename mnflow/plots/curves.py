@@ -34,7 +34,8 @@ def shift_curves(curves: Mapping[str, Curve]) -> Figure:
     figure = new_figure(3.2)
     axes = figure.subplots()
     _draw(axes, curves, series_styles(list(curves)))
-    _shift_axis(axes)
+    axes.set_xlabel("energy shift / eV")
+    axes.margins(x=0.01)
     legend_beside(axes)
     return figure
 
@@ -47,15 +48,28 @@ def shift_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     ----------
     curves : mapping of net to mapping of augmentation to (shift_ev (S,), accuracy (F, S))
     """
+    return _grid(curves, "energy shift / eV")
+
+
+@styled
+def noise_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """The same against noise, as in the paper's Fig. 4: (scale (S,), accuracy (F, S)) by net and augmentation."""
+    return _grid(curves, "noise, times the measured")
+
+
+def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
+    """A panel a net, a curve an augmentation, in the order of their numbers of crops."""
     figure = new_figure(2.2 * len(curves) + 0.5)
     panels = figure.subplots(len(curves), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    augmentations = list(dict.fromkeys(a for rows in curves.values() for a in rows))
+    augmentations = sorted({a for rows in curves.values() for a in rows}, key=lambda a: (a != "none", len(a), a))
     colours = dict(zip(augmentations, sequence_colours(len(augmentations)), strict=True))
     for axes, (net, rows) in zip(panels, curves.items(), strict=True):
-        _draw(axes, rows, [(colours[a], "-") for a in rows], band=False)
+        ordered = {a: rows[a] for a in augmentations if a in rows}
+        _draw(axes, ordered, [(colours[a], "-") for a in ordered], band=False)
         axes.set_title(NET_TITLES.get(net, net))
         accuracy_axis(axes, [0.0])
-    _shift_axis(panels[-1])
+    panels[-1].set_xlabel(x_label)
+    panels[-1].margins(x=0.01)
     longest = max(panels, key=lambda axes: len(axes.get_lines()))
     figure.legend(*longest.get_legend_handles_labels(), loc="outside right center", title="augmentation")
     return figure
@@ -129,11 +143,6 @@ def _draw(axes: Axes, curves: Mapping[str, Curve], styles: Sequence[tuple[str, s
             axes.fill_between(np.asarray(x), folds.min(axis=0), folds.max(axis=0), color=colour, alpha=0.15, lw=0)
         lowest.append(float(folds.min()))
     accuracy_axis(axes, lowest)
-
-
-def _shift_axis(axes: Axes) -> None:
-    axes.set_xlabel("energy shift / eV")
-    axes.margins(x=0.01)
 
 
 def _stack_examples(axes: Axes, energy_ev: NDArray[np.float64], by_scale: Mapping[float, ArrayLike]) -> None:

@@ -1,6 +1,7 @@
 """How every figure looks: sizes, fonts, and the one place for the colours of valences, nets and augmentations."""
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
@@ -10,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 P = ParamSpec("P")
+
+_SETTINGS = threading.RLock()  # matplotlib's settings are the process's: one thread at a time may change them
 
 WIDTH_IN = 7.2
 """Width of a full figure in inches: two columns of a journal."""
@@ -63,7 +66,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_RC):
+        with _SETTINGS, mpl.rc_context(_RC):
             return draw(*args, **kwargs)
 
     return wrapper

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import cv_train, main, noise_eval, preprocess, reference_test, shift_eval, tsne
+from entrypoints import baselines, cv_train, main, noise_eval, preprocess, reference_test, shift_eval, tsne
 from mnflow import cv, tracking
 from mnflow.errors import InputError
+from mnflow.report.summary import figures
 
 SMALL = main.Preset(
-    ("2x",), (False,), ("stratified",), epochs=2, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
+    ("10x",), (False,), ("stratified",), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
 )
 
 
@@ -76,17 +77,51 @@ class TestAfterMain:
         with tracking.artifact(finished.info.run_id, "tables/summary.csv") as path:
             summary = pd.read_csv(path)
         assert [name.split()[0] for name in summary["run"]] == ["dense", "conv_dense", "fcn"]
+        logged = {f.path for f in tracking.connect().list_artifacts(finished.info.run_id, "figures")}
+        assert {"figures/shift.png", "figures/shift.csv", "figures/noise.png"} <= logged
 
-    def test_a_cell_that_finished_before_is_taken_as_it_is(self) -> None:
+    def test_a_grid_is_drawn_by_net_and_kind_of_training(self) -> None:
+        runs = tracking.finished_runs("cv_train", augmentation="10x")
+        other = tracking.Run(runs[0].info.run_id)
+        other.tags({"augmentation": "5x"})
+        try:
+            drawn = figures(tracking.finished_runs("cv_train"))
+        finally:
+            other.tags({"augmentation": "10x"})
+        assert set(drawn) == {"shift_stratified", "noise_stratified"}
+        assert len(drawn["shift_stratified"].axes) == 3
+
+    def test_a_cell_that_was_trained_before_is_taken_as_it_is_and_evaluated_where_it_was_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         record = newest("cv_train", arch="fcn")
-        known = record.data.params
-        cell = cv_train.Options(
-            arch="fcn", augmentation="2x", noise_augmentation=False, n_folds=2, epochs=2, data=newest("preprocess").info.run_id
-        )
-        assert known.items() >= {"n_folds": "2", "epochs": "2"}.items()
-        assert main._finished_before(cell) == record.info.run_id
-        assert main._finished_before(replace(cell, seed=1)) == ""
-        assert main._finished_before(replace(cell, folds="grouped")) == ""
+        (cell,) = [c for c in SMALL.cells(newest("preprocess").info.run_id, 0, "local") if c.arch == "fcn"]
+        assert cell.epochs == 2
+        assert main._trained_before(cell) == record.info.run_id
+        assert main._trained_before(replace(cell, seed=1)) == ""
+        assert main._trained_before(replace(cell, folds="grouped")) == ""
+        asked = []
+        for entry in (shift_eval, noise_eval, reference_test):
+            monkeypatch.setattr(entry, "run", asked.append)
+        assert main._cross_validate([cell], resume=True) == [record.info.run_id]
+        assert asked == []
+
+        with tracking.step(record.data.tags, "a run that was stopped before its evaluations", record.data.params) as bare:
+            pass
+        assert main._cross_validate([cell], resume=True) == [bare.id]
+        assert [options.run for options in asked] == [bare.id] * 3
+        tracking.connect().delete_run(bare.id)
+
+    def test_baselines_go_through_the_same_evaluations(self) -> None:
+        options = baselines.Options(methods="least_squares,white_lines", n_folds=2)
+        record = tracking.finished_run("baselines", baselines.run(options))
+        methods = tracking.children(record.info.run_id, status="FINISHED")
+        names = ["least_squares", "least_squares_aligned", "white_lines", "white_lines_aligned"]
+        assert [run.data.tags["arch"] for run in methods] == names
+        for run in methods:
+            assert set(main.SHOWN) <= set(run.data.metrics)
+        as_is, aligned = (run.data.metrics["shift/integrated_accuracy"] for run in methods[:2])
+        assert as_is + 0.2 < aligned
 
     def test_evaluations_refuse_a_run_of_another_step(self) -> None:
         other = newest("preprocess").info.run_id

@@ -44,6 +44,7 @@ def _figures() -> dict[str, mpl.figure.Figure]:
         "spectra_per_class": plots.spectra_per_class(some),
         "shift_curves": plots.shift_curves({"dense": shift_curve(1), "fcn": shift_curve(4)}),
         "shift_grid": plots.shift_grid({n: {a: shift_curve(2) for a in AUGMENTATIONS} for n in ("dense", "fcn")}),
+        "noise_grid": plots.noise_grid({n: {a: (scale, rng.random(6)) for a in AUGMENTATIONS[::-1]} for n in ("dense", "fcn")}),
         "noise_curves": plots.noise_curves(
             {"fcn": (scale, rng.random((10, 6)))}, (energy_ev, {0: crop(some)[0], 5: crop(some)[1]})
         ),
@@ -148,3 +149,8 @@ def test_plotting_leaves_matplotlib_settings_alone() -> None:
     before = dict(mpl.rcParams)
     plots.confusion(np.eye(3), CLASSES)
     assert dict(mpl.rcParams) == before
+
+
+def test_augmentations_stand_in_the_order_of_their_crops() -> None:
+    legend = _figures()["noise_grid"].legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == AUGMENTATIONS
