@@ -6,7 +6,13 @@
 import subprocess
 import sys
 
-PARTS = ("benchmarks.training", "benchmarks.evaluation", "benchmarks.accuracy", "benchmarks.preprocessing")
+PARTS = (
+    "benchmarks.training",
+    "benchmarks.evaluation",
+    "benchmarks.prediction",
+    "benchmarks.accuracy",
+    "benchmarks.preprocessing",
+)
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ def run(options: Options) -> str:
         run.dataset(spectra, "training")
         parts = folds.split(spectra, options.folds, options.n_folds, options.seed)
         cv.log_folds(run, parts)
+        cv.log_settings(run, settings)
         signature = resume.signature(spectra.digest(), settings, parts)
         done, orphans = resume.finished_folds(signature)
         run.tags(resume.process_tags(signature))

@@ -37,6 +37,8 @@ def run(options: Options) -> str:
             figure.savefig(part)
         run.figure(figure, "valence")
         run.file(path, "maps")
+        if len(raw) == 1:
+            run.figure(plots.saliency(*maps.where_the_nets_looked(raw, predictor)), "saliency")
         metrics, sentence = maps.summary(values, predictor)
         run.metrics(metrics)
         run.note(f"{raw.path.name}: {sentence}")

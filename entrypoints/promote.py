@@ -11,6 +11,9 @@ class Options:
     """Which cross-validation to promote, and what it must show; or go back to the champion before."""
 
     run: str = option("best", "id of a cv_train run, or best: the best evaluated fully convolutional net on the newest data")
+    strategy: str = option(
+        "ensemble", "ensemble: the fold models together; refit: one net, trained anew on all spectra", ("ensemble", "refit")
+    )
     rollback: bool = option(False, "true: make the previous champion the champion again, and do nothing else")
     seed: int = option(0, "seed of the shifts and the noise of the held-out spectra")
     min_cv_accuracy: float = option(Gate.min_cv_accuracy, "gate: accuracy of the folds on spectra as they are")
@@ -32,7 +35,7 @@ def run(options: Options) -> str:
             champion, previous = registry.roll_back()
             note = f"Version {champion} of {registry.MODEL} is the champion again, version {previous} the previous one."
         else:
-            note = promotion.promote(run, registry.candidate(options.run), gate, options.seed)
+            note = promotion.promote(run, registry.candidate(options.run), gate, options.seed, options.strategy)
         run.note(note)
         tracking.say(note)
     return run.id

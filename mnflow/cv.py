@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,13 +24,14 @@ from mnflow import models, plots, resume, tracking
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.spectra import SpectrumSet
-from mnflow.train import FoldModel
+from mnflow.train import FoldModel, TrainSettings
 
 STEP = "cv_train"
 DATASET = "dataset/spectra.npz"
 """Artifact of a preprocess run, and of a CV run whose data came from elsewhere."""
 
 _FOLDS = "cv/folds.json"
+_SETTINGS = "cv/settings.json"
 _REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]  # given, since MLflow would take 20 s a model to infer them
 
 
@@ -133,6 +134,19 @@ def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run,
 def log_folds(run: tracking.Run, folds: Sequence[Fold]) -> None:
     """Log which spectra each fold trains and tests on."""
     run.json([{"number": f.number, "train": f.train.tolist(), "test": f.test.tolist()} for f in folds], _FOLDS)
+
+
+def log_settings(run: tracking.Run, settings: TrainSettings) -> None:
+    """Log how the folds are trained, in full, so that the same net can be trained again."""
+    run.json(asdict(settings), _SETTINGS)
+
+
+def load_settings(record: MlflowRun) -> TrainSettings:
+    """What `log_settings` kept of a CV run."""
+    with tracking.artifact(record.info.run_id, _SETTINGS) as path:
+        logged = json.loads(path.read_text())
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in logged.items()}
+    return TrainSettings(**values)
 
 
 def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.serve.novelty import SMOOTHING, Novelty, Scores, aligned, l3_channel, moving_average
+from mnflow.serve.novelty import Novelty, Scores, aligned, locate
 
 COMPONENTS = 8
 """Principal components of known spectra."""
@@ -34,7 +34,7 @@ def fit_novelty(crops: NDArray[np.float32], group: NDArray[np.str_], rng: np.ran
     held_out = _held_out_scores(crops, parts)
     alarms = [_beyond(held_out, _limits([s[~part] for s in held_out]))[part] for part in parts]
     known = _basis(crops)
-    slope = _noise_slope(known.scores(crops))
+    slope = _noise_slope(known.scores(locate(crops)))
     return replace(known, noise_slope=slope, limits=_limits(held_out), false_alarm_rate=float(np.concatenate(alarms).mean()))
 
 
@@ -43,14 +43,14 @@ def _held_out_scores(crops: NDArray[np.float32], parts: Sequence[NDArray[np.bool
     scores = [np.empty(len(crops), dtype=np.float32) for _ in Scores._fields]
     for part in parts:
         known = _basis(crops[~part])
-        known = replace(known, noise_slope=_noise_slope(known.scores(crops[~part])))
-        for all_scores, mine in zip(scores, known.scores(crops[part]), strict=True):
+        known = replace(known, noise_slope=_noise_slope(known.scores(locate(crops[~part]))))
+        for all_scores, mine in zip(scores, known.scores(locate(crops[part])), strict=True):
             all_scores[part] = mine
     return Scores(*scores)
 
 
 def _basis(crops: NDArray[np.float32]) -> Novelty:
-    spectra = aligned(moving_average(crops, SMOOTHING), l3_channel(crops), [1.0])[0]
+    spectra = aligned(locate(crops), [1.0])[0]
     mean = spectra.mean(axis=0)
     centred = spectra - mean
     _, vectors = np.linalg.eigh(centred.T @ centred)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.attention import saliency
 from mnflow.errors import InputError
 from mnflow.files import whole_file
 from mnflow.preprocess.resample import ordered
@@ -29,7 +30,7 @@ FLAGS = (*Novelty.REASONS, "saturated", "folds_disagree", "uncertain", "unreadab
 """What the bits of the flags map mean, the first for 1, the second for 2, ..."""
 
 QUANTITIES = ("class", "mean_valence", "confidence", "disagreement", "flags")
-"""What a map holds for every pixel, before the probability of every class."""
+"""What a map holds for every pixel, before the probability and then the fraction of every class."""
 
 _PIECE = 1024  # spectra that one thread takes at a time
 _BLOCK_BYTES = 64_000_000
@@ -53,8 +54,9 @@ def predict(signal: "BaseSignal", model: "str | Path | Predictor" = CHAMPION, pr
     hyperspy signal
         The same navigation axes and metadata; along the signal axis the quantities that
         `signal.metadata.Valence.quantities` names: `class` (index into `metadata.Valence.classes`), `mean_valence`,
-        `confidence` (probability of that class), `disagreement` (share of fold models that voted otherwise), `flags` (sum of
-        the bits in `metadata.Valence.flags`), and every class's probability. Pixels that cannot be read are NaN.
+        `confidence` (probability of that class), `disagreement` (share of fold models that voted otherwise; NaN for a single
+        net), `flags` (sum of the bits in `metadata.Valence.flags`), every class's probability, and every class's share of the
+        atoms (NaN where no fractions were fitted for the element). Pixels that cannot be read are NaN.
 
     Raises
     ------
@@ -95,9 +97,9 @@ def raw_of_signal(signal: "BaseSignal") -> RawSpectra:
 
 
 def read_valences(raw: RawSpectra, predictor: Predictor, progress: bool = False) -> NDArray[np.float32]:
-    """The quantities of every spectrum of a file: (N, 5 + K), see `QUANTITIES`; blocks are read one after the other."""
+    """The quantities of every spectrum of a file: (N, 5 + 2 K), see `QUANTITIES`; blocks are read one after the other."""
     where = place_image(raw, predictor)
-    values = np.empty((len(raw), len(QUANTITIES) + len(predictor.edge.classes)), dtype=np.float32)
+    values = np.empty((len(raw), len(QUANTITIES) + 2 * len(predictor.edge.classes)), dtype=np.float32)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for rows, counts in _shown(raw.blocks(_BLOCK_BYTES), len(raw), progress):
             pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
@@ -128,7 +130,7 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
 
 
 def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor) -> NDArray[np.float32]:
-    """Quantities (n, 5 + K) of raw spectra (n, C)."""
+    """Quantities (n, 5 + 2 K) of raw spectra (n, C)."""
     bad = bad_pixels(counts)
     unreadable = (bad == 1) | (bad == 2)
     crops = normalise(where(np.where(unreadable[:, None], 0, counts)))
@@ -138,10 +140,23 @@ def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor) ->
     confidence, agreement = outcome.probabilities[rows, favourite], outcome.votes[rows, favourite]
     bits = [*outcome.strange.T, bad == 3, agreement < MIN_AGREEMENT, confidence < MIN_PROBABILITY, unreadable]
     flags = sum(np.asarray(bit) * 2**i for i, bit in enumerate(bits))
-    values = np.column_stack([favourite, outcome.mean_valence, confidence, 1 - agreement, flags, outcome.probabilities])
+    disagreement = 1 - agreement if predictor.net.n_folds > 1 else np.full(len(counts), np.nan)
+    numbers = [favourite, outcome.mean_valence, confidence, disagreement, flags]
+    values = np.column_stack([*numbers, outcome.probabilities, outcome.fractions])
     values[unreadable] = np.nan
     values[unreadable, QUANTITIES.index("flags")] = 2 ** FLAGS.index("unreadable")
     return values.astype(np.float32)
+
+
+def where_the_nets_looked(
+    raw: RawSpectra, predictor: Predictor
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64], list[str]]:
+    """What `plots.saliency` draws of one spectrum: energies (n_crop,) in eV, its crop and saliency (1, n_crop), its class."""
+    where = place_image(raw, predictor)
+    crops = np.asarray(normalise(where(np.asarray(raw.counts))), dtype=np.float32)
+    energy_ev = predictor.edge.crop_axis_ev + where.moved_bins * predictor.edge.dispersion_ev
+    favourite = predictor.edge.classes[int(predictor(crops).probabilities[0].argmax())]
+    return energy_ev, crops, saliency(predictor.net, crops), [favourite]
 
 
 def maps_signal(values: NDArray[np.float32], signal: "BaseSignal", predictor: Predictor) -> "BaseSignal":
@@ -156,7 +171,7 @@ def maps_signal(values: NDArray[np.float32], signal: "BaseSignal", predictor: Pr
         if signal.metadata.has_item(node):
             maps.metadata.set_item(node, signal.metadata.get_item(node).deepcopy())
     classes = list(predictor.edge.classes)
-    maps.metadata.set_item("Valence.quantities", [*QUANTITIES, *(f"p({name})" for name in classes)])
+    maps.metadata.set_item("Valence.quantities", [*QUANTITIES, *(f"{x}({name})" for x in "px" for name in classes)])
     maps.metadata.set_item("Valence.classes", classes)
     maps.metadata.set_item("Valence.flags", list(FLAGS))
     maps.metadata.set_item("Valence.model", dict(predictor.facts))

@@ -1,106 +1,132 @@
-"""Mixtures of valences: drawn from held-out spectra, to see how far a mean valence can be believed, beside least squares."""
+"""Fractions of valences in a mixture: fitted to simulated mixtures once an element, measured on materials it never saw.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+`python -m mnflow.mixtures mn` fits the shipped regression of an element anew (some minutes); `promote` measures it again.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from mnflow.augment import crops, fit_noise, max_shift_bins, to_unit_range
-from mnflow.folds import Fold
+from mnflow.files import read_arrays, whole_file
 from mnflow.serve.net import Net, softmax
-from mnflow.serve.novelty import SMOOTHING, aligned, l3_channel, moving_average
-from mnflow.spectra import SpectrumSet
+from mnflow.serve.novelty import locate
+from mnflow.serve.unmix import Unmixer, shapes
+from mnflow.simulate.library import library_for
+from mnflow.simulate.mixture import Materials, Mixtures, parted
+from mnflow.simulate.settings import SETTINGS, Settings, load
+from mnflow.valence import Edge
 
-NOISE = (0.004, 0.036)
-"""Standard deviation of the noise in acquired spectra, 5 and 95 percentile, as a share of the peak (Mn oxides, acquired)."""
+SHIPPED = Path(__file__).with_name("unmixers")
 
-_PURE, _PAIRS = 0.1, 0.6  # shares of mixtures with one and with two valences
+FITTED, MATERIALS, HIDDEN, EPOCHS = 300_000, 5000, (128, 64), 40
+"""Mixtures and materials of a class that are fitted, hidden units, and passes over the mixtures."""
+
+MEASURED = 1000
+"""Mixtures that are measured on, made of a quarter as many materials of every class."""
 
 
-DRAWN = 400
-"""Mixtures that are drawn from every fold's test spectra."""
+def fit(settings: Settings, seed: int, n: int = FITTED, materials: int = MATERIALS, epochs: int = EPOCHS) -> Unmixer:
+    """Fit a regression to `n` mixtures of three quarters of the library's materials; it learns the mean of what may be."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+
+    rng = np.random.default_rng([seed, 0])
+    known = Materials.draw(settings, parted(_library(settings))[0], materials, rng)
+    x, y = (np.concatenate(columns) for columns in zip(*_shapes_and_fractions(known, n, rng), strict=True))
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    net = MLPRegressor(
+        hidden_layer_sizes=HIDDEN, batch_size=500, learning_rate_init=2e-3, max_iter=epochs, tol=0, random_state=seed
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
+        net.fit((x - mean) / scale, y)
+    first = net.coefs_[0] / scale[:, None]
+    weights, biases = [first, *net.coefs_[1:]], [net.intercepts_[0] - mean @ first, *net.intercepts_[1:]]
+    return Unmixer(*(tuple(np.asarray(a, dtype=np.float32) for a in arrays) for arrays in (weights, biases)))
 
 
-class MixtureTest(NamedTuple):
-    """Root mean square errors of the mean valence on mixtures of held-out spectra.
+def _shapes_and_fractions(known: Materials, n: int, rng: np.random.Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Part by part: whole mixtures are ten times larger."""
+    for i in range(0, n, 5000):
+        mixtures = known.mix(min(5000, n - i), rng)
+        yield shapes(locate(mixtures.crops)), mixtures.fractions.astype(np.float32)
 
-    Attributes
-    ----------
-    nets : float
-        Of the nets: charges weighted by the calibrated probabilities.
-    least_squares : float
-        Of non-negative least squares with the mean training spectrum of every class, aligned at L3.
+
+def shipped(edge: Edge) -> Unmixer | None:
+    """The regression that ships for an edge: none for another element than those, or for other classes or windows."""
+    path = SHIPPED / f"{edge.element.lower()}.npz"
+    if not path.exists() or load(Path(edge.element.lower())).edge != edge:
+        return None
+    return Unmixer.of_arrays(read_arrays(path))
+
+
+def save(unmixer: Unmixer, path: Path) -> Path:
+    """Write a regression for `shipped`."""
+    with whole_file(path) as part:
+        np.savez_compressed(part, **unmixer.arrays())  # type: ignore[arg-type]
+    return path
+
+
+def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: int) -> dict[str, float]:
+    """Root mean square errors on simulated mixtures whose materials neither the regression nor the nets were fitted to.
+
+    Returns
+    -------
+    dict
+        Of the mean valence: `mixture/rmse` and of a foreign laboratory's materials `mixture/rmse_foreign`; beside them,
+        charges weighted by the nets' probabilities (`_probabilities`), and non-negative least squares with the mean of every
+        class (`_least_squares`) and with the very materials that were mixed (`_known_references`). Of the fractions:
+        `mixture/fraction_rmse`.
     """
+    settings, charges = load(Path(edge.element.lower())), np.array(edge.charges)
+    library = _library(settings)
+    known, held_out = parted(library)
+    rng = np.random.default_rng([seed, 1])
+    ours = Materials.draw(settings, held_out, MEASURED // 4, rng).mix(MEASURED, rng)
+    foreign = Materials.draw(settings, library, MEASURED // 4, rng, foreign=True).mix(MEASURED, rng)
+    pure = Materials.draw(settings, known, MEASURED // 8, rng).mix(MEASURED, rng).pure  # (M, K, n_crop)
+    references = np.stack([shapes(locate(pure[:, k])).mean(axis=0) for k in range(len(charges))])  # (K, P)
 
-    nets: float
-    least_squares: float
+    def rmse(fractions: NDArray[Any], truth: Mixtures) -> float:
+        return float(np.sqrt((((fractions - truth.fractions) @ charges) ** 2).mean()))
 
-
-def draw_mixtures(
-    spectra: SpectrumSet, n: int, rng: np.random.Generator, noise_from: SpectrumSet
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Crops (n, n_crop) of random mixtures at random shifts, and the fractions (n, K) of the classes' atoms in them.
-
-    The noise of the spectra (what is noise is learnt from `noise_from`) is taken away before they are mixed and put on
-    afterwards, as strong as `NOISE` says. Equal numbers of atoms are taken to give equal areas in the unshifted crop.
-    """
-    edge, n_classes = spectra.edge, len(spectra.edge.classes)
-    noise = fit_noise(to_unit_range(noise_from.intensity, edge))
-    cleaned, residual = noise.split(to_unit_range(spectra.intensity, edge))
-    start, stop = edge.crop_start, edge.crop_start + edge.n_crop
-    floor = cleaned[:, start // 4 : start * 3 // 4].mean(axis=1, keepdims=True)  # before the edge, at any shift
-    per_atom = (cleaned - floor) / np.maximum((cleaned[:, start:stop] - floor).mean(axis=1, keepdims=True), 1e-3)
-    fractions = _draw_fractions(n, n_classes, rng)
-    mixed = np.zeros((n, edge.n_wide), dtype=np.float32)
-    for label in range(n_classes):
-        pool = np.flatnonzero(spectra.valence == label)
-        mixed += fractions[:, label, None].astype(np.float32) * per_atom[rng.choice(pool, n)]
-    level = np.exp(rng.uniform(np.log(NOISE[0]), np.log(NOISE[1]), n)).astype(np.float32)
-    rough = residual[rng.integers(0, len(residual), n)]
-    mixed = to_unit_range(mixed, edge) + rough / rough.std(axis=1, keepdims=True) * level[:, None]
-    limit = max_shift_bins(edge)
-    return crops(mixed, rng.integers(-limit, limit + 1, n), edge), fractions
+    probabilities = softmax(net.logits(ours.crops).astype(np.float64) / temperature).mean(axis=0)
+    located = locate(ours.crops)
+    found = unmixer(located)
+    return {
+        "mixture/rmse": rmse(found, ours),
+        "mixture/rmse_foreign": rmse(unmixer(locate(foreign.crops)), foreign),
+        "mixture/rmse_probabilities": rmse(probabilities, ours),
+        "mixture/rmse_least_squares": rmse(least_squares(shapes(located), references[None]), ours),
+        "mixture/rmse_known_references": rmse(least_squares(ours.crops, ours.pure), ours),
+        "mixture/fraction_rmse": float(np.sqrt(((found - ours.fractions) ** 2).mean())),
+    }
 
 
-def _draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    fractions = rng.dirichlet(np.ones(n_classes), n)
-    kind = rng.random(n)
-    pairs, pure = np.flatnonzero(kind < _PAIRS), np.flatnonzero(kind > 1 - _PURE)
-    fractions[pairs, rng.integers(0, n_classes, len(pairs))] = 0
-    fractions[pure] = np.eye(n_classes)[rng.integers(0, n_classes, len(pure))]
-    return np.asarray(fractions / fractions.sum(axis=1, keepdims=True))
+def least_squares(mixed: NDArray[Any], references: NDArray[Any]) -> NDArray[np.float64]:
+    """Fractions (N, K) by non-negative least squares of spectra (N, C) with references (N or 1, K, C) and a constant."""
+    n_classes, channels = references.shape[1:]
+    constant = np.ones((1, channels))
+    found = []
+    for spectrum, pure in zip(mixed, np.broadcast_to(references, (len(mixed), n_classes, channels)), strict=True):
+        columns = np.concatenate([pure, constant, -constant]).T.astype(np.float64)
+        found.append(nnls(columns, spectrum.astype(np.float64))[0][:n_classes] + 1e-9)
+    return np.asarray(found) / np.sum(found, axis=1, keepdims=True)
 
 
-def measure_mixtures(
-    net: Net, temperature: float, spectra: SpectrumSet, folds: Sequence[Fold], rng: np.random.Generator
-) -> MixtureTest:
-    """Mix every fold's test spectra and let its own model read them; folds whose test spectra lack a class are left out."""
-    charges = np.array(spectra.edge.charges)
-    errors = []
-    for i, fold in enumerate(folds):
-        if len(np.unique(spectra.valence[fold.test])) < len(charges):
-            continue
-        known = spectra.select(fold.train)
-        mixed, fractions = draw_mixtures(spectra.select(fold.test), DRAWN, rng, known)
-        said = softmax(net.only(i).logits(mixed)[0] / temperature), least_squares(mixed, known)
-        errors.append(np.stack([(s - fractions) @ charges for s in said]))  # (2, DRAWN)
-    rmse = np.sqrt((np.concatenate(errors, axis=1) ** 2).mean(axis=1))
-    return MixtureTest(*rmse.tolist())
+def _library(settings: Settings) -> Any:
+    with TemporaryDirectory() as folder:
+        return library_for(settings, Path(folder))
 
 
-def least_squares(mixed: NDArray[np.float32], known: SpectrumSet) -> NDArray[np.float64]:
-    """Fractions by non-negative least squares with the mean of every class, on spectra that are aligned at L3."""
-    start, stop = known.edge.crop_start, known.edge.crop_start + known.edge.n_crop
-    means = np.stack([known.intensity[known.valence == k].mean(axis=0) for k in range(len(known.edge.classes))])
-    references = _window(means[:, start:stop])
-    constant = np.ones((1, references.shape[1]))
-    columns = np.concatenate([references, constant, -constant]).T
-    found = np.array([nnls(columns, shape)[0][: len(means)] for shape in _window(mixed).astype(np.float64)]) + 1e-9
-    return np.asarray(found / found.sum(axis=1, keepdims=True))
-
-
-def _window(crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The smoothed shape around L3, of unit length: (N, P)."""
-    return aligned(moving_average(crops, SMOOTHING), l3_channel(crops), [1.0])[0]
+if __name__ == "__main__":
+    chosen = load(SETTINGS / f"{sys.argv[1]}.toml")
+    print(save(fit(chosen, seed=0), SHIPPED / f"{sys.argv[1]}.npz"))

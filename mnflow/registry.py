@@ -33,7 +33,7 @@ SELECTED_BY = ("cv/accuracy_mean", "shift/integrated_accuracy", "noise/accuracy_
 """Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on references."""
 
 _SERVED_CODE = ("__init__.py", "errors.py", "files.py", "valence.py", "spectra.py", "preprocess", "serve")
-_SERVED_WITH = ("mlflow", "numpy", "scipy", "pydantic", "fastapi", "uvicorn")
+_SERVED_WITH = ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
 
 
 def candidate(run: str) -> MlflowRun:
@@ -120,18 +120,15 @@ def requirements() -> list[str]:
 def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) -> ModelVersion:
     """Make a version of the registered model, and let `mlflow models serve` use this environment for it."""
     client = tracking.connect()
-    with locked():
-        try:
-            client.create_registered_model(
-                MODEL, description="Valence of an element from its L2,3 edge; see the versions' cards."
-            )
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        text = {k: str(v) for k, v in tags.items()}
-        version = client.create_model_version(
-            MODEL, model_uri, run_id, text, description=card, model_id=model_uri.removeprefix("models:/")
-        )
+    try:
+        client.create_registered_model(MODEL, description="Valence of an element from its L2,3 edge; see the versions' cards.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    text = {k: str(v) for k, v in tags.items()}
+    version = client.create_model_version(
+        MODEL, model_uri, run_id, text, description=card, model_id=model_uri.removeprefix("models:/")
+    )
     with tempfile.TemporaryDirectory() as folder:
         local = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
         register_environment(mlflow_environment(Path(local)))
@@ -162,11 +159,10 @@ def aliased(alias: str) -> ModelVersion | None:
 def promote(version: str) -> str | None:
     """Make a version the champion; the last one becomes `previous` and is returned.
 
-    The order leaves a champion that can be served at every moment, and a lock keeps a second promotion from reading
-    what this one is about to change.
+    The order leaves a champion that can be served at every moment. Call it within `locked`, so that no second promotion
+    reads what this one is about to change.
     """
-    with locked():
-        return _move(version, "promoted")
+    return _move(version, "promoted")
 
 
 def roll_back() -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """A HyperSpy signal in, a signal out, with its axes and metadata; and files that are bigger than a block."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import mnflow
 from mnflow import maps, plots
+from mnflow.environment import ROOT
 from mnflow.errors import InputError
 from mnflow.plots.valence import round_length
 from mnflow.serve.answer import answer
@@ -46,14 +48,14 @@ def signal(data: np.ndarray, lazy: bool = False):  # type: ignore[no-untyped-def
 
 def test_axes_and_metadata_are_kept(predictor: Predictor) -> None:
     found = mnflow.predict(signal(image()), predictor)
-    assert found.data.shape == (3, 4, 8)
+    assert found.data.shape == (3, 4, 11)
     assert [(a.name, a.scale, a.units, a.size) for a in found.axes_manager.navigation_axes] == [
         ("axis 2", 2.0, "nm", 4),
         ("axis 3", 3.0, "nm", 3),
     ]
     assert found.metadata.General.title == "a test"
     assert found.metadata.Valence.quantities[:2] == ["class", "mean_valence"]
-    np.testing.assert_allclose(found.data[..., 5:].sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(found.data[..., 5:8].sum(axis=-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -62,7 +64,7 @@ def test_says_what_the_server_says(predictor: Predictor, lazy: bool) -> None:
     found = mnflow.predict(signal(data, lazy), predictor).data[0]
     served = answer(predictor, [{"energy_ev": ENERGY_EV.tolist(), "intensity": s.tolist()} for s in data[0]])
     # The server fits the onset of each spectrum, an image has one.
-    np.testing.assert_allclose(found[:, 5:], [list(a["probabilities"].values()) for a in served], atol=0.03)
+    np.testing.assert_allclose(found[:, 5:8], [list(a["probabilities"].values()) for a in served], atol=0.03)
 
 
 def test_many_blocks_give_what_one_gives(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +72,7 @@ def test_many_blocks_give_what_one_gives(predictor: Predictor, monkeypatch: pyte
     monkeypatch.setattr(maps, "_BLOCK_BYTES", 400 * 4 * 7)
     monkeypatch.setattr(maps, "_PIECE", 3)
     parts = mnflow.predict(signal(image(6, 5)), predictor).data
-    np.testing.assert_allclose(parts[..., 5:], whole[..., 5:], atol=0.02)
+    np.testing.assert_allclose(parts[..., 5:8], whole[..., 5:8], atol=0.02)
 
 
 def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) -> None:
@@ -81,12 +83,12 @@ def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) ->
     assert np.isnan(found[0, 1, 0])
     assert np.isnan(found[2, 3, 5:]).all()
     assert found[0, 1, 4] == 2 ** maps.FLAGS.index("unreadable")
-    assert np.isfinite(np.delete(found.reshape(-1, 8), [1, 11], axis=0)).all()
+    assert np.isfinite(np.delete(found.reshape(-1, 11)[:, :8], [1, 11], axis=0)).all()
 
 
 def test_a_single_spectrum_and_a_line_scan(predictor: Predictor) -> None:
-    assert mnflow.predict(signal(image()[0, 0]), predictor).data.shape == (8,)
-    assert mnflow.predict(signal(image()[0]), predictor).data.shape == (4, 8)
+    assert mnflow.predict(signal(image()[0, 0]), predictor).data.shape == (11,)
+    assert mnflow.predict(signal(image()[0]), predictor).data.shape == (4, 11)
 
 
 def test_refuses_a_signal_without_energies(predictor: Predictor) -> None:
@@ -119,7 +121,7 @@ def test_the_figure_has_a_scale_bar_of_a_round_length(predictor: Predictor) -> N
 
 def test_summary_counts_what_was_read(predictor: Predictor) -> None:
     found = mnflow.predict(signal(image()), predictor)
-    metrics, sentence = maps.summary(found.data.reshape(-1, 8), predictor)
+    metrics, sentence = maps.summary(found.data.reshape(-1, 11), predictor)
     assert metrics["predict/spectra"] == 12
     assert 2 <= metrics["predict/mean_valence"] <= 4
     assert "of 12 flagged" in sentence
@@ -143,3 +145,24 @@ def test_the_entry_point_wants_a_file() -> None:
 
     with pytest.raises(InputError, match="Option file: expected the path of a file"):
         run(Options())
+
+
+def test_one_spectrum_shows_where_the_nets_looked(predictor: Predictor) -> None:
+    raw = maps.raw_of_signal(signal(image()[0, 1]))
+    energy_ev, crops, looked, names = maps.where_the_nets_looked(raw, predictor)
+    assert energy_ev.shape == (300,)
+    assert crops.shape == looked.shape == (1, 300)
+    assert looked.max() > 0
+    figure = plots.saliency(energy_ev, crops, looked, names)
+    assert figure.axes[0].get_title(loc="left") in MN.classes
+
+
+def test_the_example_runs_cell_by_cell(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "simulated" / "Mn2+").mkdir(parents=True)
+    signal(image()).save(tmp_path / "data" / "simulated" / "Mn2+" / "Mn2_01.hspy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(maps, "load_predictor", lambda model: predictor)
+    found = runpy.run_path(str(ROOT / "docs" / "examples" / "valence_map.py"))
+    assert found["mean_valence"].data.shape == (3, 4)
+    assert found["fractions"].data.shape == (3, 4, 3)
+    assert (tmp_path / "valence.hspy").exists()

@@ -4,18 +4,25 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import cv, models, promotion, registry, tracking
+from mnflow import cv, mixtures, models, promotion, registry, tracking, train
 from mnflow.cv import FinishedCv
+from mnflow.environment import ROOT
 from mnflow.errors import InputError
-from mnflow.folds import split
+from mnflow.folds import Fold, split
 from mnflow.gate import MEASURED_BEFORE, Gate
 from mnflow.options import parse
+from mnflow.serve.answer import answer
+from mnflow.spectra import SpectrumSet
+from mnflow.train import FoldModel, TrainSettings
 from tests.made_up_spectra import spectra
 
 OPEN = Gate(0, 0, 0, 0, 0, 1)
@@ -26,6 +33,7 @@ OPEN = Gate(0, 0, 0, 0, 0, 1)
 def record(store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
     """A CV run in the store, whose data and nets are made up instead of read back."""
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(store / "environments"))
+    monkeypatch.setattr(mixtures, "MEASURED", 40)
     return run_of("fcn", monkeypatch)
 
 
@@ -41,9 +49,9 @@ def run_of(arch: str, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
     return record
 
 
-def promote(record: MlflowRun, gate: Gate = OPEN) -> str:
+def promote(record: MlflowRun, gate: Gate = OPEN, strategy: str = "ensemble") -> str:
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        return promotion.promote(run, record, gate, seed=0)
+        return promotion.promote(run, record, gate, seed=0, strategy=strategy)
 
 
 def test_a_champion_carries_what_it_is_trusted_for(record: MlflowRun) -> None:
@@ -52,7 +60,8 @@ def test_a_champion_carries_what_it_is_trusted_for(record: MlflowRun) -> None:
     assert champion is not None
     tags = champion.tags
     assert tags.items() >= {"labels": "Mn2+,Mn3+,Mn4+", "seed": "7", "cv_run": record.info.run_id, "arch": "fcn"}.items()
-    assert {*MEASURED_BEFORE, "calibration/error", "dataset_digest", "code_version"} <= tags.keys()
+    assert {*MEASURED_BEFORE, "calibration/error", "mixture/rmse", "dataset_digest", "code_version"} <= tags.keys()
+    assert tags["strategy"] == "ensemble of 3 fold models"
     assert len(json.loads(tags["held_out_accuracy"])) == 3
     assert "Trained on 36 spectra (12 Mn2+, 12 Mn3+, 12 Mn4+; made up; digest" in champion.description
 
@@ -73,6 +82,68 @@ def test_a_worse_candidate_does_not_replace_the_champion(record: MlflowRun) -> N
         promote(record)
     tracking.connect().set_model_version_tag(registry.MODEL, champion.version, "dataset_digest", "other data")
     assert promote(record) == "Version 2 of mn-valence is the champion in place of version 1, now `previous`."
+
+
+def test_a_refit_is_one_net_that_was_trained_on_all_spectra(record: MlflowRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def train_folds(spectra: SpectrumSet, folds: list[Fold], settings: TrainSettings, workers: int) -> list[SimpleNamespace]:
+        seen.update(n=len(folds[0].train), settings=settings)
+        return [SimpleNamespace(model=models.to_bytes(models.build("fcn")))]
+
+    monkeypatch.setattr(train, "train_folds", train_folds)
+    settings = TrainSettings(epochs=3, seed=7, filters=(2, 2, 4, 8, 12))
+    cv.log_settings(tracking.Run(record.info.run_id), settings)
+    monkeypatch.setattr(promotion, "_least_of_refit", lambda fold_accuracy: 0.0)  # it is not trained
+    promote(record, strategy="refit")
+    assert seen == {"n": 36, "settings": settings}
+    champion = registry.aliased("champion")
+    assert champion is not None
+    assert champion.tags["strategy"] == "refit on all spectra"
+    predictor = registry.load_predictor("models:/mn-valence@champion")
+    assert predictor.net.n_folds == 1
+    spectrum = {"energy_ev": list(range(600, 700)), "intensity": list(range(100))}
+    assert answer(predictor, [spectrum])[0]["disagreement"] is None
+
+
+def test_a_refit_that_went_wrong_does_not_pass(record: MlflowRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "refit", lambda finished: models.to_bytes(models.build("fcn")))
+    monkeypatch.setattr(promotion, "_least_of_refit", lambda fold_accuracy: 0.99)
+    with pytest.raises(InputError, match=r"refit/accuracy is 0\.\d+, at least 0.99 is asked"):
+        promote(record, strategy="refit")
+    assert registry.aliased("champion") is None
+
+
+def test_the_least_of_a_refit_is_what_folds_reach_but_for_their_scatter() -> None:
+    assert promotion._least_of_refit([0.9, 0.9]) == pytest.approx(0.9)
+    assert promotion._least_of_refit([0.8, 1.0]) == pytest.approx(0.7)
+
+
+def test_two_promotions_at_once_leave_both_aliases_whole(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes promote the same finished run, which is read back from the store."""
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(store / "environments"))
+    data = spectra(36)
+    folds = split(data, "stratified", 3)
+    tags = {"dataset_digest": data.digest(), "noise_augmentation": "false"}
+    with tracking.step({**tracking.tags_of("cv_train", "fcn", "10x", "stratified"), **tags}, "cv", {"seed": 7}) as run:
+        run.tags({"dataset_uri": cv.log_dataset(run, data)})
+        cv.log_folds(run, folds)
+        net = models.to_bytes(models.build("fcn"))
+        for fold in folds:
+            cv.log_fold(run, FoldModel(fold.number, net, 0.5, np.zeros((12, 3), np.float32), {}), tags)
+        run.metrics(dict.fromkeys(MEASURED_BEFORE, 0.9))
+    gate = [word for f in fields(Gate) for word in (f"--{f.name}", "1" if f.name.startswith("max") else "0")]
+    command = [sys.executable, "-m", "entrypoints.promote", "--run", run.id, *gate]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = [subprocess.Popen(command, cwd=store, env=environment) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    champion, previous = registry.aliased("champion"), registry.aliased("previous")
+    assert champion is not None
+    assert previous is not None
+    assert (str(previous.version), str(champion.version)) == ("1", "2"), "the second to come replaced the first"
+    assert "by version 2" in previous.tags["history"]
+    for version in (1, 2):
+        assert registry.load_predictor(f"models:/mn-valence/{version}").net.n_folds == 3
 
 
 def test_a_dense_net_is_registered_without_an_alias(record: MlflowRun, monkeypatch: pytest.MonkeyPatch) -> None:

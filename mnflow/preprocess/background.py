@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
-from scipy.special import factorial
 
 from mnflow.errors import InputError
+from mnflow.preprocess.resample import moving_average
 from mnflow.valence import Edge
 
 BACKGROUND_BINS = 50
@@ -22,7 +21,7 @@ MIN_CONTRAST = 5.0
 
 _ITERATIONS = 3
 _TERMS = 12
-_FACTORIALS = factorial(np.arange(_TERMS))
+_FACTORIALS = np.cumprod([1.0, *range(1, _TERMS)])
 _FEW = 64
 _MAX_EXPONENT = 100.0
 _REMOVED_LEVEL = 0.1
@@ -174,7 +173,7 @@ def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: 
     (or the first sixth of the spectrum, if it begins later).
     """
     step = float(energy_ev[1] - energy_ev[0])
-    smooth = uniform_filter1d(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)), axis=-1, mode="nearest")
+    smooth = moving_average(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)))
     n_before = int(np.searchsorted(energy_ev, (edge.wide_ev[0] + edge.crop_ev[0]) / 2))
     n_before = min(max(n_before, len(energy_ev) // 6, 2), len(energy_ev))
     level = np.median(smooth[:, :n_before], axis=1)

@@ -106,8 +106,8 @@ def check_step(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
         )
 
 
-def check_spectrum(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> None:
-    """Raise `InputError` unless a single spectrum (C,) is finite, not flat, fine enough and covers half the crop window."""
+def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
+    """Raise `InputError` unless an increasing axis (C,) covers half the crop window in channels that are fine enough."""
     low, high = edge.crop_ev
     covered = min(high, energy_ev[-1]) - max(low, energy_ev[0])
     if covered < (high - low) / 2:
@@ -116,6 +116,11 @@ def check_spectrum(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge
             f"{energy_ev[-1]:.1f} eV; check the calibration and the units of the axis."
         )
     check_step(energy_ev, edge, where)
+
+
+def check_spectrum(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> None:
+    """Raise `InputError` unless a single spectrum (C,) is finite, not flat, fine enough and covers half the crop window."""
+    check_axis(energy_ev, edge, where)
     inside = intensity[(energy_ev >= edge.wide_ev[0]) & (energy_ev <= edge.wide_ev[1])]
     if not np.isfinite(inside).all() or np.abs(inside).max() > MAX_INTENSITY:
         raise InputError(f"{where}: expected finite intensities, got NaN, infinity or more than {MAX_INTENSITY:g}.")
@@ -188,7 +193,8 @@ def place_windows(
     for onset in np.unique(onset_ev[~np.isnan(onset_ev)]):
         rows = onset_ev == onset
         spectra[rows] = subtract_background(grid, spectra[rows], float(onset), edge)[0]
-    moved = np.array([_window_start(first, len(grid), p.l3_ev, edge) for p in positions])
+    l3_ev, place = np.unique([p.l3_ev for p in positions], return_inverse=True)  # thousands share a few channels
+    moved = np.array([_window_start(first, len(grid), l3, edge) for l3 in l3_ev])[place]
     index = _window_index(moved[:, None], first, len(grid), edge)
     return np.take_along_axis(spectra, index, axis=1), moved
 

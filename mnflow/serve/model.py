@@ -25,6 +25,7 @@ class Answer(BaseModel):
 
     valence: str | None = Field(None, alias="class")
     probabilities: dict[str, float] | None = None
+    fractions: dict[str, float] | None = None
     mean_valence: float | None = None
     disagreement: float | None = None
     moved_ev: float | None = None

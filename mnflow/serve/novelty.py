@@ -7,10 +7,13 @@ fit better if its energy axis were stretched: L3 and L2 of Fe are 2 eV further a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mnflow.preprocess.resample import moving_average
 
 Floats = NDArray[np.float32]
 
@@ -28,6 +31,19 @@ SMOOTHING = 5
 
 _L3_SMOOTHING, _L3_SPAN = 9, 31  # channels
 _STEP = 2  # every other smoothed channel says all
+
+
+class Located(NamedTuple):
+    """N normalised crops (N, n_crop), the same smoothed, and the channel of L3 in each (N,)."""
+
+    crops: Floats
+    smooth: Floats
+    l3: NDArray[np.int64]
+
+
+def locate(crops: Floats) -> Located:
+    """What the shape of an edge is looked at by."""
+    return Located(crops, moving_average(crops, SMOOTHING), l3_channel(crops))
 
 
 class Scores(NamedTuple):
@@ -64,18 +80,18 @@ class Novelty:
 
     REASONS = ("noise", "unknown_shape", "line_distance")
 
-    def scores(self, crops: Floats) -> Scores:
-        """Score N normalised crops (N, n_crop)."""
-        spectra = aligned(moving_average(crops, SMOOTHING), l3_channel(crops), (*SAME, *OTHER))  # (S, N, P)
+    def scores(self, located: Located) -> Scores:
+        """Score N normalised crops."""
+        spectra = aligned(located, (*SAME, *OTHER))  # (S, N, P)
         misfit = self._misfit(spectra, STRETCHED_COMPONENTS)  # (S, N)
         same, other = misfit[: len(SAME)].min(axis=0), misfit[len(SAME) :].min(axis=0)
-        noise = _noise(crops)
+        noise = _noise(located.crops)
         residual = self._misfit(spectra[SAME.index(1.0)], len(self.components)) - self.noise_slope * noise
         return Scores(noise, residual, np.log((same + 1e-6) / (other + 1e-6)))
 
-    def reasons(self, crops: Floats) -> NDArray[np.bool_]:
+    def reasons(self, located: Located) -> NDArray[np.bool_]:
         """Which limit each crop is beyond: (N, 3) in the order of `REASONS`."""
-        return np.stack(self.scores(crops), axis=1) > np.array(self.limits, dtype=np.float32)
+        return np.stack(self.scores(located), axis=1) > np.array(self.limits, dtype=np.float32)
 
     def _misfit(self, spectra: Floats, n_components: int) -> Floats:
         """Length of what the first components leave of aligned spectra (..., P) of unit length: (...)."""
@@ -83,13 +99,6 @@ class Novelty:
         basis = self.components[:n_components]
         residual -= (residual @ basis.T) @ basis
         return np.sqrt(np.einsum("...p,...p->...", residual, residual))
-
-
-def moving_average(spectra: Floats, width: int) -> Floats:
-    """Mean over `width` (odd) neighbouring channels of (N, C), the ends continued."""
-    padded = np.pad(spectra, ((0, 0), (width // 2 + 1, width // 2)), mode="edge")
-    total = padded.cumsum(axis=1, dtype=np.float64)
-    return ((total[:, width:] - total[:, :-width]) / width).astype(np.float32)
 
 
 def l3_channel(crops: Floats) -> NDArray[np.int64]:
@@ -101,19 +110,29 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
     return np.asarray(first + np.take_along_axis(smooth, near, axis=1).argmax(axis=1))
 
 
-def aligned(smooth: Floats, l3: NDArray[np.int64], stretches: Sequence[float]) -> Floats:
+def aligned(located: Located, stretches: Sequence[float]) -> Floats:
     """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N, P)."""
-    n_crop = smooth.shape[1]
+    n, n_crop = located.smooth.shape
+    first, matrix = _stretching(tuple(stretches), n_crop)
+    place = np.clip(located.l3[:, None] + np.arange(first, first + len(matrix)), 0, n_crop - 1)
+    window = (np.take_along_axis(located.smooth, place, axis=1) @ matrix).reshape(n, len(stretches), -1)
+    window /= np.maximum(np.sqrt(np.einsum("nsp,nsp->ns", window, window)), 1e-9)[..., None]
+    return window.transpose(1, 0, 2)
+
+
+@lru_cache
+def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]:
+    """The first channel from L3 on that is needed, and the matrix (channels, S * P) that interpolates and takes the mean."""
     low, high = (round(share * n_crop) for share in WINDOW)
-    offset = np.multiply.outer(np.array(stretches, dtype=np.float32), np.arange(low, high, _STEP, dtype=np.float32))
-    place = np.clip(l3[None, :, None] + offset[:, None], 0, n_crop - 1.001).astype(np.float32)  # (S, N, P) in channels
-    left = place.astype(np.int64)
-    right_share = place - left
-    rows = np.arange(len(smooth))[None, :, None]
-    window = smooth[rows, left] * (1 - right_share) + smooth[rows, left + 1] * right_share
-    window -= window.mean(axis=-1, keepdims=True)
-    window /= np.maximum(np.sqrt(np.einsum("...p,...p->...", window, window)), 1e-9)[..., None]
-    return window
+    offset = np.multiply.outer(np.array(stretches), np.arange(low, high, _STEP))  # (S, P) in channels
+    left = np.floor(offset).astype(np.int64)
+    first = int(left.min())
+    matrix = np.zeros((int(left.max()) + 2 - first, *offset.shape))
+    stretch, point = np.indices(offset.shape)
+    matrix[left - first, stretch, point] = 1 - (offset - left)
+    matrix[left + 1 - first, stretch, point] = offset - left
+    matrix -= matrix.mean(axis=2, keepdims=True)
+    return first, matrix.reshape(len(matrix), -1).astype(np.float32)
 
 
 def _noise(crops: Floats) -> Floats:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.files import read_arrays, whole_file
 from mnflow.serve.net import Net, Step, softmax
-from mnflow.serve.novelty import Novelty
+from mnflow.serve.novelty import Novelty, locate
+from mnflow.serve.unmix import Unmixer
 from mnflow.valence import Edge
 
-_FORMAT = "mnflow-predictor-1"
+_FORMAT = "mnflow-predictor-2"
 _NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
 
 
@@ -28,14 +29,17 @@ class Outcome:
         Calibrated, mean over the fold models.
     votes : ndarray, shape (N, K)
         Share of the fold models whose favourite a class is.
+    fractions : ndarray, shape (N, K)
+        Shares of the atoms of every class; NaN without an `Unmixer`.
     mean_valence : ndarray, shape (N,)
-        Charges weighted by the class's fractions.
+        Charges weighted by the fractions, or without these by the probabilities.
     strange : ndarray of bool, shape (N, 3)
         Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
     """
 
     probabilities: NDArray[np.float64]
     votes: NDArray[np.float64]
+    fractions: NDArray[np.float64]
     mean_valence: NDArray[np.float64]
     strange: NDArray[np.bool_]
 
@@ -54,6 +58,8 @@ class Predictor:
         What logits are divided by, from held-out spectra.
     novelty : Novelty, optional
         What known spectra look like; without it nothing is strange.
+    unmixer : Unmixer, optional
+        Fractions of mixtures.
     facts : dict
         Where the model comes from (run, dataset digest, ...), for the answer's reader.
     """
@@ -62,6 +68,7 @@ class Predictor:
     edge: Edge
     temperature: float = 1.0
     novelty: Novelty | None = None
+    unmixer: Unmixer | None = None
     facts: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, crops: Any) -> Outcome:
@@ -69,8 +76,11 @@ class Predictor:
         each = softmax(self.net.logits(crops).astype(np.float64) / self.temperature)  # (F, N, K)
         probabilities = each.mean(axis=0)
         votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)
-        known = self.novelty.reasons(np.asarray(crops, dtype=np.float32)) if self.novelty else np.zeros((len(votes), 3), bool)
-        return Outcome(probabilities, votes, probabilities @ np.array(self.edge.charges), known)
+        located = locate(np.asarray(crops, dtype=np.float32))
+        known = self.novelty.reasons(located) if self.novelty else np.zeros((len(votes), 3), bool)
+        fractions = self.unmixer(located) if self.unmixer else np.full_like(probabilities, np.nan)
+        mean_valence = (fractions if self.unmixer else probabilities) @ np.array(self.edge.charges)
+        return Outcome(probabilities, votes, fractions, mean_valence, known)
 
     def save(self, path: Path) -> Path:
         """Write to one .npz, whole or not at all; returns the path."""
@@ -87,6 +97,8 @@ class Predictor:
         arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(self.net.steps) for kind in ("weight", "bias")}
         if self.novelty is not None:
             arrays |= {"novelty_mean": self.novelty.mean, "novelty_components": self.novelty.components}
+        if self.unmixer is not None:
+            arrays |= self.unmixer.arrays()
         with whole_file(path) as part, part.open("wb") as f:
             np.savez(f, header=np.array(json.dumps(header)), **arrays)
         return path
@@ -104,6 +116,7 @@ class Predictor:
             )
             net = Net(steps, header["n_channels"])
             novelty = header["novelty"] and Novelty(z["novelty_mean"], z["novelty_components"], **header["novelty"])
-            return cls(net, Edge.from_dict(header["edge"]), header["temperature"], novelty, header["facts"])
+            edge = Edge.from_dict(header["edge"])
+            return cls(net, edge, header["temperature"], novelty, Unmixer.of_arrays(z), header["facts"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a predictor of mnflow ({error}): promote a run to make one.") from error

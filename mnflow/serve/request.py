@@ -9,31 +9,13 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.resample import ordered
 from mnflow.preprocess.scan import REASONS, bad_pixels
-from mnflow.preprocess.window import check_spectrum, place_windows
+from mnflow.preprocess.window import check_axis, check_spectrum, place_windows
 from mnflow.valence import Edge
+
+_IT = "it"  # what errors call a spectrum before its place is known
 
 FIELDS = ("energy_ev", "intensity")
 """What every spectrum of a request holds: two lists of numbers of one length."""
-
-Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-def read_spectrum(value: Any, edge: Edge, where: str) -> Spectrum:
-    """Energies (C,), increasing, in eV and intensities (C,) of one item of a request; nothing is guessed from words.
-
-    Raises
-    ------
-    InputError
-        If it is no spectrum, or one that cannot be placed in the edge's window.
-    """
-    energy_ev, intensity = (_numbers(value, name, where) for name in FIELDS)
-    if len(energy_ev) != len(intensity) or len(energy_ev) < 2:
-        raise InputError(
-            f"{where}: expected as many intensities as energies and two or more, got {len(intensity)} and {len(energy_ev)}."
-        )
-    energy_ev, rows = ordered(energy_ev, intensity[None] / (np.abs(intensity).max() or 1.0), where)
-    check_spectrum(energy_ev, rows[0], edge, where)
-    return energy_ev, np.ascontiguousarray(rows[0])
 
 
 class Cut(NamedTuple):
@@ -44,51 +26,86 @@ class Cut(NamedTuple):
     saturated: bool
 
 
-def place(spectra: Mapping[int, Spectrum], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
-    """Cut the crop windows out of spectra, all that share an axis at once; what was cut and what was wrong, by their keys."""
+def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
+    """Cut the crop windows out of the spectra of a request, all that share an axis at once; nothing is guessed from words.
+
+    Returns
+    -------
+    tuple of dict
+        By their places in the request: what was cut, and what was wrong.
+    """
+    same_axis: dict[bytes, tuple[NDArray[np.float64], dict[int, NDArray[np.float64]]]] = {}
     cuts: dict[int, Cut] = {}
     errors: dict[int, str] = {}
-    waiting = list(_same_axis(spectra))
-    while waiting:
-        keys = waiting.pop()
+    for i, spectrum in enumerate(spectra):
         try:
-            intensity = np.stack([spectra[k][1] for k in keys])
-            crops, moved = place_windows(spectra[keys[0]][0], intensity, edge)
+            energy_ev, intensity = (_numbers(spectrum, name) for name in FIELDS)
+            if len(energy_ev) != len(intensity) or len(energy_ev) < 2:
+                raise InputError(
+                    f"expected as many intensities as energies and two or more, got {len(intensity)} and {len(energy_ev)}."
+                )
+            same_axis.setdefault(energy_ev.tobytes(), (energy_ev, {}))[1][i] = intensity
         except InputError as error:
-            if len(keys) == 1:
-                errors[keys[0]] = str(error)
-            waiting += [[k] for k in keys] if len(keys) > 1 else []  # one spoils it for all: one by one then
-            continue
-        saturated = bad_pixels(intensity) == REASONS.index("saturated")
-        for row, k in enumerate(keys):
-            cuts[k] = Cut(crops[row], int(moved[row]), bool(saturated[row]))
-            if crops[row].min() == crops[row].max():
-                errors[k] = f"expected an edge, got a flat line in {edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
-    return {k: c for k, c in cuts.items() if k not in errors}, errors
+            errors[i] = str(error)
+    for energy_ev, rows in same_axis.values():
+        _cut_together(energy_ev, rows, edge, cuts, errors)
+    return cuts, {i: f"Spectrum {i}: {sentence}" for i, sentence in errors.items()}
 
 
-def _same_axis(spectra: Mapping[int, Spectrum]) -> Sequence[list[int]]:
-    groups: dict[bytes, list[int]] = {}
-    for key, (energy_ev, _) in spectra.items():
-        groups.setdefault(energy_ev.tobytes(), []).append(key)
-    return list(groups.values())
+def _cut_together(
+    energy_ev: NDArray[np.float64],
+    rows: Mapping[int, NDArray[np.float64]],
+    edge: Edge,
+    cuts: dict[int, Cut],
+    errors: dict[int, str],
+) -> None:
+    """Add what was cut out of spectra (C,) that share an axis (C,), or what is wrong with it or with them."""
+    try:
+        intensity = np.stack(list(rows.values()))
+        intensity /= np.maximum(np.abs(intensity).max(axis=1, keepdims=True), np.finfo(float).tiny)
+        increasing_ev, intensity = ordered(energy_ev, intensity, _IT)
+        check_axis(increasing_ev, edge, _IT)
+        for values in intensity[_flat(increasing_ev, intensity, edge)]:
+            check_spectrum(increasing_ev, values, edge, _IT)
+        crops, moved = place_windows(increasing_ev, intensity, edge)
+    except InputError as error:
+        if len(rows) == 1:
+            errors |= dict.fromkeys(rows, str(error).removeprefix(f"{_IT}: "))
+        else:  # one spoils it for all: by halves, until the bad ones are alone
+            places = list(rows)
+            for half in (places[::2], places[1::2]):
+                _cut_together(energy_ev, {i: rows[i] for i in half}, edge, cuts, errors)
+        return
+    saturated = bad_pixels(intensity) == REASONS.index("saturated")
+    flat_crop = np.ptp(crops, axis=1) == 0
+    for row, i in enumerate(rows):
+        if flat_crop[row]:
+            errors[i] = f"expected an edge, got a flat line in {edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
+        else:
+            cuts[i] = Cut(crops[row], int(moved[row]), bool(saturated[row]))
 
 
-def _numbers(spectrum: Any, name: str, where: str) -> NDArray[np.float64]:
+def _flat(energy_ev: NDArray[np.float64], intensity: NDArray[np.float64], edge: Edge) -> NDArray[np.bool_]:
+    """Which spectra (N, C) are the same in all channels of the wide window."""
+    first, last = np.searchsorted(energy_ev, edge.wide_ev)
+    return np.asarray(np.ptp(intensity[:, first:last], axis=1) == 0)
+
+
+def _numbers(spectrum: Any, name: str) -> NDArray[np.float64]:
     """One list of a spectrum as an array."""
     values = spectrum.get(name) if isinstance(spectrum, Mapping) else getattr(spectrum, name, None)
     if values is None:
-        raise InputError(f"{where}: expected an object with the lists {' and '.join(FIELDS)}, got no {name}.")
+        raise InputError(f"expected an object with the lists {' and '.join(FIELDS)}, got no {name}.")
     try:
         array = np.asarray(values)
         if array.ndim != 1 or array.dtype.kind not in "iuf":
             raise ValueError
         array = array.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
-        raise InputError(f"{where}: expected a list of numbers for {name}, got {_describe(values)}.") from None
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise InputError(f"{where}: expected finite numbers for {name}, got {len(bad)} that are not, the first at {bad[0]}.")
+        raise InputError(f"expected a list of numbers for {name}, got {_describe(values)}.") from None
+    if not np.isfinite(array).all():
+        bad = np.flatnonzero(~np.isfinite(array))
+        raise InputError(f"expected finite numbers for {name}, got {len(bad)} that are not, the first at {bad[0]}.")
     return array
 
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter1d
 
 from mnflow.errors import InputError
 from mnflow.preprocess import axis_ev, resampler
-from mnflow.preprocess.resample import ordered
+from mnflow.preprocess.resample import moving_average, ordered
 
 TARGET = axis_ev(615.0, 700, 0.1)
 
@@ -60,3 +61,10 @@ def test_ordered_refuses_what_is_no_axis() -> None:
     for energy in ([640.0], [640.0, np.nan], [640.0, 640.0], [640.0, 641.0, 642.0]):
         with pytest.raises(InputError, match="the file: expected"):
             ordered(np.array(energy), np.ones((1, 2)), "the file")
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 6])
+def test_a_moving_average_is_scipys(width: int) -> None:
+    spectra = np.random.default_rng(0).normal(size=(3, 40))
+    expected = uniform_filter1d(spectra, width, axis=-1, mode="nearest")
+    np.testing.assert_allclose(moving_average(spectra, width), expected, atol=1e-12)

@@ -7,7 +7,7 @@ from mnflow.errors import InputError
 from mnflow.known import fit_novelty
 from mnflow.preprocess import crop, normalise
 from mnflow.preprocess.resample import axis_ev
-from mnflow.serve.novelty import Novelty, aligned, l3_channel, moving_average
+from mnflow.serve.novelty import Novelty, aligned, locate
 from mnflow.valence import MN
 from tests.made_up_spectra import edge_shape, spectra
 
@@ -22,7 +22,7 @@ def novelty() -> Novelty:
 
 
 def reasons(novelty: Novelty, intensity: np.ndarray) -> list[str]:
-    beyond = novelty.reasons(np.atleast_2d(normalise(intensity)).astype(np.float32))[0]
+    beyond = novelty.reasons(locate(np.atleast_2d(normalise(intensity)).astype(np.float32)))[0]
     return [r for r, b in zip(Novelty.REASONS, beyond, strict=True) if b]
 
 
@@ -32,7 +32,7 @@ def noisy(intensity: np.ndarray, level: float = 0.02) -> np.ndarray:
 
 def test_known_spectra_pass_at_any_shift(novelty: Novelty) -> None:
     data = spectra(60, noise=0.02, seed=3)
-    found = novelty.reasons(crop(data, np.random.default_rng(2).integers(-50, 51, 60)))
+    found = novelty.reasons(locate(crop(data, np.random.default_rng(2).integers(-50, 51, 60))))
     assert found.any(axis=1).mean() < 0.15
     assert novelty.false_alarm_rate < 0.15
 
@@ -57,7 +57,7 @@ def test_iron_at_the_place_of_manganese_has_its_lines_too_far_apart(novelty: Nov
 
 def test_alignment_forgets_shift_gain_and_offset() -> None:
     here, there = (edge_shape(ENERGY_EV, 1, l3_ev)[None].astype(np.float32) for l3_ev in (642.0, 644.5))
-    windows = [aligned(moving_average(x, 5), l3_channel(x), [1.0])[0] for x in (here, 3 * there + 1)]
+    windows = [aligned(locate(x), [1.0])[0] for x in (here, 3 * there + 1)]
     np.testing.assert_allclose(windows[0], windows[1], atol=1e-3)
 
 

@@ -9,6 +9,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.unmix import Unmixer
 
 
 def test_probabilities_votes_and_mean_valence_fit_together(predictor: Predictor) -> None:
@@ -46,3 +47,18 @@ def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) 
     assert loaded.novelty is not None
     assert tuple(loaded.novelty.limits) == novelty.limits
     np.testing.assert_array_equal(loaded.novelty.components, novelty.components)
+
+
+def test_fractions_make_the_mean_valence_and_come_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((121, 4), (4, 3))
+    unmixer = Unmixer(tuple(rng.normal(size=s).astype("f") for s in shapes), tuple(np.ones(s[1], "f") for s in shapes))
+    mixing = replace(predictor, unmixer=unmixer)
+    crops = rng.normal(size=(5, 300)).astype("f")
+    outcome = mixing(crops)
+    np.testing.assert_allclose(outcome.fractions.sum(axis=1), 1)
+    np.testing.assert_allclose(outcome.mean_valence, outcome.fractions @ [2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(Predictor.load(mixing.save(tmp_path / "p.npz"))(crops).fractions, outcome.fractions)
+    plain = predictor(crops)
+    assert np.isnan(plain.fractions).all()
+    np.testing.assert_allclose(plain.mean_valence, plain.probabilities @ [2.0, 3.0, 4.0])
