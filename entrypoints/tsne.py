@@ -52,7 +52,11 @@ def run(options: Options) -> str:
         )
         own.table(table, "tsne")
         acquired, foreign = ({name: xy[part] for name, xy in points.items()} for part in (slice(n), slice(n, None)))
-        figure = plots.embeddings(acquired, spectra.valence, foreign, references.valence, classes)
+        titles = {
+            name: f"{space.shape[1]} {name}: {metrics[f'tsne/reference_agreement_{name}']:.0%} of references fit"
+            for name, space in spaces.items()
+        }
+        figure = plots.embeddings(acquired, spectra.valence, foreign, references.valence, classes, titles)
         for target in (own, finished.run):
             target.metrics(metrics)
             target.figure(figure, "tsne")

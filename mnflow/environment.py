@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = "mn-valence"
 """Name of the experiment and of the registered model."""
 
+EXPERIMENT_TAGS = {
+    "mlflow.note.content": "The oxidation state of manganese from EELS. Tick `cv_train` runs and press Compare to see nets and "
+    "augmentations side by side; every run has a note in plain words."
+}
+"""What the UI says above the runs."""
+
 IMAGE = os.environ.get("MNFLOW_IMAGE", "")
 """`cpu` or `gpu` in a container of one of the project's images, else empty."""
 
@@ -64,9 +70,11 @@ def prepare_store(uri: str) -> None:
         return
     if uri.startswith("sqlite:") and client.get_experiment("0").name == "Default":
         client.rename_experiment("0", EXPERIMENT)
+        for key, value in EXPERIMENT_TAGS.items():
+            client.set_experiment_tag("0", key, value)
         return
     try:
-        client.create_experiment(EXPERIMENT)
+        client.create_experiment(EXPERIMENT, tags=EXPERIMENT_TAGS)
     except MlflowException:
         if client.get_experiment_by_name(EXPERIMENT) is None:  # else another worker was first
             raise

@@ -65,9 +65,10 @@ def log_references(runs: Sequence[Run], models: Sequence[Any], references: "Refe
     result = evaluate.reference_accuracy(probabilities, spectra.valence)
     runs[0].dataset(spectra, "reference")
     runs[0].table(evaluate.reference_table(probabilities, references), "references")
-    names, classes = spectra.name.tolist(), spectra.edge.classes
     if len(spectra) <= _SHOWN_REFERENCES:
-        runs[0].figure(plots.reference_matrix(probabilities.mean(axis=0), names, spectra.valence, classes), "references")
+        shown = spectra.name.tolist(), spectra.valence, spectra.edge.classes
+        runs[0].figure(plots.reference_matrix(probabilities.mean(axis=0), *shown), "references")
+        runs[0].figure(plots.reference_spectra(spectra.energy_ev, spectra.intensity, *shown), "reference_spectra")
     if (spectra.valence == UNLABELLED).all():
         return {}
     metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}

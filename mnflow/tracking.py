@@ -25,7 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, prepare_store
+from mnflow.environment import EXPERIMENT, EXPERIMENT_TAGS, ROOT, default_tracking_uri, prepare_store
 from mnflow.errors import InputError
 from mnflow.plots import figure_data
 from mnflow.spectra import SpectrumSet
@@ -201,7 +201,7 @@ def _experiment_id() -> str:
     if os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return os.environ["MLFLOW_EXPERIMENT_ID"]
     found = connect().get_experiment_by_name(name)
-    return found.experiment_id if found else connect().create_experiment(name)
+    return found.experiment_id if found else connect().create_experiment(name, tags=EXPERIMENT_TAGS)
 
 
 def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:

@@ -17,7 +17,11 @@ import pytest
 
 _PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-needs_browser = pytest.mark.skipif(_PROGRAM is None, reason="no Chromium is installed (Debian: apt-get install chromium)")
+# CI installs one and says so: then a missing browser is a failure, not a skip.
+needs_browser = pytest.mark.skipif(
+    _PROGRAM is None and "MNFLOW_BROWSER" not in os.environ,
+    reason="no Chromium is installed (Debian: apt-get install chromium)",
+)
 
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -62,6 +66,13 @@ class Page:
             time.sleep(0.2)
         return text
 
+    def wait_for_plots(self, number: int, seconds: float = 60) -> None:
+        """Wait until so many of Plotly's charts are drawn."""
+        end = time.monotonic() + seconds
+        while self.run("document.querySelectorAll('.js-plotly-plot .main-svg .trace').length") < number:
+            assert time.monotonic() < end, f"fewer than {number} charts are drawn"
+            time.sleep(0.2)
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
 
@@ -86,7 +97,7 @@ class Page:
 @contextmanager
 def browse(folder: Path, size: tuple[int, int] = (1280, 1600)) -> Iterator[Page]:
     """A browser with an empty profile in `folder`, ended with the block."""
-    assert _PROGRAM
+    assert _PROGRAM, "MNFLOW_BROWSER asks for the tests that need a browser, and no Chromium is installed"
     its_input, commands = os.pipe()
     answers, its_output = os.pipe()
     start = [sys.executable, "-c", _START, str(its_input), str(its_output)]

@@ -35,7 +35,7 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _store(database: Path, folder: Path) -> Iterator[Path]:
     import mlflow
 
-    from mnflow import tracking
+    from mnflow import environment, tracking
 
     shutil.copy(database, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,8 @@ def _store(database: Path, folder: Path) -> Iterator[Path]:
         # The copied database names the first one's artifact folder: an experiment of its own keeps artifacts in `folder`.
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
         tracking.connect.cache_clear()
-        tracking.connect().create_experiment("test", artifact_location=(folder / "artifacts").as_uri())
+        place = (folder / "artifacts").as_uri()
+        tracking.connect().create_experiment("test", artifact_location=place, tags=environment.EXPERIMENT_TAGS)
         yield folder
         tracking.connect.cache_clear()
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]

@@ -57,11 +57,12 @@ def _server(store: Path) -> Iterator[str]:
         process.wait()
 
 
-def _see(tab: Page, url: str, picture: Path, *words: str) -> str:
-    """Open a page, wait for its words, and keep a picture of it."""
+def _see(tab: Page, url: str, picture: Path, *words: str, plots: int = 0) -> str:
+    """Open a page, wait for its words and for so many lines and bars in its charts, and keep a picture of it."""
     tab.open("about:blank")
     tab.open(url)
     text = tab.wait_for(*words, seconds=120)
+    tab.wait_for_plots(plots, seconds=120)
     tab.screenshot(picture)
     assert picture.stat().st_size > 10_000
     return text
@@ -80,13 +81,15 @@ def test_pages_tell_the_story(store: Path) -> None:
     names = ["dense 10x stratified", "conv_dense 10x stratified", "fcn 10x stratified"]
     with _server(store) as address, browse(store, (1500, 1000)) as tab:
         here = f"{address}/#/experiments/{experiment.experiment_id}"
-        _see(tab, f"{here}/runs?workflowType=machine_learning", store / "experiment.png", *names, "Mn spectra")
+        words = (*names, "Mn spectra", "press Compare to see")
+        _see(tab, f"{here}/runs?workflowType=machine_learning", store / "experiment.png", *words)
         _see(
             tab,
             f"{here}/runs?workflowType=machine_learning&compareRunsMode=CHART",
             store / "charts.png",
             *names,
             "cv/accuracy_mean",
+            plots=4,
         )
         quoted = ",".join(f"%22{run_id}%22" for run_id in ids)
         compare = f"{address}/#/compare-runs?runs=[{quoted}]&experiments=[%22{experiment.experiment_id}%22]"
@@ -101,7 +104,7 @@ def test_pages_tell_the_story(store: Path) -> None:
             "Training",
         )
         _see(tab, f"{here}/runs/{ids[2]}", store / "parent.png", *words)
-        _see(tab, f"{here}/runs/{ids[2]}/model-metrics", store / "curves.png", "shift\n(2)", "accuracy_mean")
+        _see(tab, f"{here}/runs/{ids[2]}/model-metrics", store / "curves.png", "shift\n(2)", "accuracy_mean", plots=2)
         _see(tab, f"{here}/runs/{fold}", store / "fold.png", "Parent run", "fcn 10x stratified", "test/accuracy")
         _see(tab, f"{here}/runs/{ids[2]}/artifacts/figures/shift.png", store / "artifacts.png", "shift.png", "shift.csv")
         _see(tab, f"{address}/#/models/mn-valence", store / "model.png", "mn-valence", "champion", "Version 1")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.plots.panels import energy_axis, to_unit
@@ -114,6 +115,7 @@ def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
         for name, (colour, dashes) in zip(chosen, _learning_styles(len(chosen)), strict=True):
             _draw_folds(axes, name.replace("_", " "), [np.asarray(f[name]) for f in per_fold if name in f], colour, dashes)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if chosen:
             axes.legend()
     left.set_ylabel("cross-entropy")

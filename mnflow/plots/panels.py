@@ -78,7 +78,7 @@ def cluster_rounds(rounds: Sequence[Clusters]) -> Figure:
         for line, measure, size, rejected, colour in zip(
             found.centres, found.measure, found.sizes, found.rejected, shades, strict=True
         ):
-            label = f"{measure:.2f}, {size} pixels, {'rejected' if rejected else 'kept'}"
+            label = f"{round(measure, 2) + 0.0:.2f}, {size} pixels, {'rejected' if rejected else 'kept'}"
             axes.plot(found.energy_ev, line, "--" if rejected else "-", color=colour, lw=1.2, label=label)
         energy_axis(axes)
         axes.set_xlabel("energy above L3 / eV")

@@ -16,7 +16,7 @@ from mnflow.errors import InputError
 from mnflow.report.summary import figures
 
 SMALL = main.Preset(
-    ("10x",), (False,), ("stratified",), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
+    (("10x",),), (False,), ("stratified",), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
 )
 
 
@@ -158,3 +158,12 @@ def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch:
     assert uri == f"runs:/{newest('preprocess').info.run_id}"
     assert spectra.digest() == newest("preprocess").data.tags["dataset_digest"]
     assert (store / "data" / "simulated" / "manifest.csv").is_file()
+
+
+def test_the_papers_grid_has_every_cell_once_and_shows_each_spectrum_equally_often() -> None:
+    cells = main.PRESETS["paper"].cells("data", 0, "local")
+    assert len(cells) == len(set(cells)) == 3 * 11 * 2 * 2
+    for cell in cells:
+        crops = 1 if cell.augmentation == "none" else int(cell.augmentation.removesuffix("x"))
+        assert cell.epochs * crops == pytest.approx(100, rel=0.06)
+    assert {c.augmentation for c in cells[:36]} == {"none", "1x", "10x"}
