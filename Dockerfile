@@ -1,14 +1,8 @@
-# The images of mnflow: `docker build --target server|serve|cpu|gpu .`; without a target, cpu. docs/tune.md says how to run
+# The images of mnflow: `docker build --target cpu|server|serve|gpu .`; without a target, cpu. docs/tune.md says how to run
 # them, docs/serve.md how to run `serve`.
+# Targets share layers, packages below code. The classic builder builds all stages above its target: what tests build is first.
 # For a build that never changes give the base by digest: --build-arg BASE_IMAGE=python@sha256:...
 ARG BASE_IMAGE=python:3.11-slim-bookworm
-
-# ---- the team's tracking server (compose.yaml): MLflow without the nets
-FROM ${BASE_IMAGE} AS server-packages
-WORKDIR /app
-COPY requirements-server.txt ./
-RUN python -m venv .venv \
-    && .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-server.txt
 
 FROM ${BASE_IMAGE} AS base
 ENV PATH=/app/.venv/bin:$PATH \
@@ -24,35 +18,13 @@ RUN groupadd --gid 1000 mnflow \
     && install --directory --owner mnflow --group mnflow --mode 1777 /data
 WORKDIR /app
 
-FROM base AS server
-COPY --from=server-packages /app/.venv .venv
-COPY deploy/basic_auth.ini deploy/prepare.py ./
-ENV MLFLOW_AUTH_CONFIG_PATH=/app/basic_auth.ini
-USER mnflow
-EXPOSE 5000
-CMD ["mlflow", "server", "--host", "0.0.0.0"]
-
-# ---- the served champion: a model's folder is mounted at /model, and brings its own code (docs/serve.md)
-FROM base AS serve
-COPY --from=server-packages /app/.venv .venv
-ENV OMP_NUM_THREADS=1 \
-    OPENBLAS_NUM_THREADS=1 \
-    MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false
-USER mnflow
-EXPOSE 8080
-HEALTHCHECK --start-period=60s CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/ping')"]
-CMD ["mlflow", "models", "serve", "--model-uri", "/model", "--env-manager", "local", "--host", "0.0.0.0", "--port", "8080"]
-
 # ---- what all steps run in: the same MLproject, a store and data in /data
-FROM ${BASE_IMAGE} AS packages
-WORKDIR /app
+FROM base AS packages
 COPY requirements.txt ./
+# TensorFlow's C++ headers are 0.4 GB that only those who compile against it need.
 RUN python -m venv .venv \
-    && .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
-# TensorFlow's C++ headers: 0.4 GB that only those who compile against it need.
-RUN rm -r .venv/lib/python3.11/site-packages/tensorflow/include
-
-FROM base AS project
+    && pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
+    && rm -r .venv/lib/python3.11/site-packages/tensorflow/include
 # MLflow hands _MLFLOW_SERVER_ARTIFACT_ROOT to stores that are made in its processes: artifacts lie beside the database.
 ENV PYTHONPATH=/app \
     OMP_NUM_THREADS=1 \
@@ -63,8 +35,7 @@ ENV PYTHONPATH=/app \
     _MLFLOW_SERVER_ARTIFACT_ROOT=/data/mlruns
 RUN ln -s /data data
 
-FROM project AS cpu
-COPY --from=packages /app/.venv .venv
+FROM packages AS cpu
 COPY . .
 # `mlflow run .` then finds this environment; nothing is built when a container starts.
 RUN python -m mnflow.environment register
@@ -72,13 +43,33 @@ ENV MNFLOW_IMAGE=cpu
 USER mnflow
 CMD ["python", "-m", "mnflow.environment", "doctor"]
 
-# ---- the same with NVIDIA's wheels, which carry CUDA: run it with `--gpus all`
-FROM packages AS gpu-packages
-COPY requirements-gpu.txt ./
-RUN .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements-gpu.txt
+# ---- the team's tracking server (compose.yaml): MLflow without the nets
+FROM base AS server-packages
+COPY requirements-server.txt ./
+RUN python -m venv .venv \
+    && pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-server.txt
 
-FROM project AS gpu
-COPY --from=gpu-packages /app/.venv .venv
+FROM server-packages AS server
+COPY deploy/basic_auth.ini deploy/prepare.py ./
+ENV MLFLOW_AUTH_CONFIG_PATH=/app/basic_auth.ini
+USER mnflow
+EXPOSE 5000
+CMD ["mlflow", "server", "--host", "0.0.0.0"]
+
+# ---- the served champion: a model's folder is mounted at /model, and brings its own code (docs/serve.md)
+FROM server-packages AS serve
+ENV OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false
+USER mnflow
+EXPOSE 8080
+HEALTHCHECK --start-period=60s CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/ping')"]
+CMD ["mlflow", "models", "serve", "--model-uri", "/model", "--env-manager", "local", "--host", "0.0.0.0", "--port", "8080"]
+
+# ---- the steps' image with NVIDIA's wheels, which carry CUDA: run it with `--gpus all`
+FROM packages AS gpu
+COPY requirements-gpu.txt ./
+RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements-gpu.txt
 COPY . .
 RUN python -m mnflow.environment register
 # Several workers share a GPU: nobody takes all of its memory.

@@ -6,6 +6,7 @@ Every trial is a nested run. Workers that name the same study and storage share 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from entrypoints.cv_train import Options as CvOptions
 from mnflow.options import execute, option
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ class Options:
     arch: str = option("fcn", "dense, conv_dense or fcn")
     search: str = option("dropout,filters,learning_rate", "what varies: dropout, filters, learning_rate, kernels")
     trials: int = option(60, "trials of the study, those of all workers and earlier starts together")
-    augmentation: str = option("1x", "none, or 1x ... 10x, as in cv_train")
-    noise_augmentation: bool = option(False, "as in cv_train")
-    folds: str = option("stratified", "stratified or grouped, as in cv_train")
-    n_folds: int = option(10, "number of outer folds, as in cv_train; their test spectra are never scored")
+    augmentation: str = option(CvOptions.augmentation, "none, or 1x ... 10x, as in cv_train")
+    noise_augmentation: bool = option(CvOptions.noise_augmentation, "as in cv_train")
+    degraded_copies: int = option(CvOptions.degraded_copies, "as in cv_train")
+    folds: str = option(CvOptions.folds, "stratified or grouped, as in cv_train")
+    n_folds: int = option(CvOptions.n_folds, "number of outer folds, as in cv_train; their test spectra are never scored")
     scored_folds: int = option(3, "inner validations a trial is scored on, one in each of the first outer folds")
-    epochs: int = option(20, "passes over the inner training spectra")
+    epochs: int = option(10, "passes over the inner training spectra; few, since a search compares nets")
     seed: int = option(0, "seed of folds, weights, and with one worker of the search")
     data: str = option("newest", "newest preprocess run, the id of one, or an .npz file; simulated if there is none")
     storage: str = option(
@@ -54,6 +56,7 @@ def run(options: Options) -> str:
         arch=options.arch,
         augmentation=train.parse_augmentation(options.augmentation),
         noise_augmentation=options.noise_augmentation,
+        degraded_copies=options.degraded_copies,
         epochs=options.epochs,
         seed=options.seed,
     )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -148,10 +149,10 @@ def test_a_sqlite_store_moves_over_with_artifacts_and_ids(stack: Stack, client: 
     laptop.set_registered_model_alias(EXPERIMENT, "champion", "1")
 
     stack.database.create_database("empty")
-    stack.database.run(sys.executable, "-m", "mlflow", "db", "upgrade", "postgresql:///empty")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.database.environment.items():
             patch.setenv(name, value)
+        subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", "postgresql:///empty"], check=True, timeout=120)
         mlflow.set_tracking_uri(stack.uri)  # through which the artifacts go
         copied = move_store.move(store / "mlflow.db", "postgresql:///empty")
         assert copied["runs"] == 1

@@ -148,5 +148,5 @@ def test_a_study_of_other_terms_fails_the_run_with_a_sentence(store: Path, monke
     path = spectra(60).save(store / "some.npz")
     given = {"study": "s", "n_folds": 3, "trials": 1, "data": str(path), "storage": f"sqlite:///{store}/s.db"}
     entry.run(entry.Options(**given))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="epochs=20 there, 5 here"):
+    with pytest.raises(InputError, match="epochs=10 there, 5 here"):
         entry.run(entry.Options(epochs=5, **given))  # type: ignore[arg-type]
