@@ -91,8 +91,9 @@ def white_lines(
     growth: float,
     l2_shift_ev: float = 0.0,
     l2_factor: float = 1.0,
+    disorder_ev: float = 0.0,
 ) -> tuple[Array, float]:
-    """Lifetime-broadened white lines and where L2 lies.
+    """White lines, broadened by lifetimes and disorder, and where L2 lies.
 
     Parameters
     ----------
@@ -109,6 +110,8 @@ def white_lines(
         FWHM gained for every eV above the centroid of the own edge: higher multiplet terms decay faster.
     l2_shift_ev, l2_factor : float
         Moves L2 away from L3, and multiplies its strength.
+    disorder_ev : float
+        Gaussian FWHM of what differs from ion to ion: distortions, bands, vibrations.
 
     Returns
     -------
@@ -125,12 +128,15 @@ def white_lines(
     width = width + growth * np.clip(STICK_EV - np.where(is_l3, centre3, centre2), 0, 8)
     weight = strength * np.where(is_l3, 1.0, l2_factor)
     position = STICK_EV - centre3 + l3_ev + np.where(is_l3, 0.0, l2_shift_ev)
-    lines = _lorentzians(energy_ev, position, weight, width)
+    lines = _voigt_lines(energy_ev, position, weight, width, disorder_ev)
     return lines, float(l3_ev + centre2 - centre3 + l2_shift_ev)
 
 
-def _lorentzians(energy_ev: Array, position_ev: Array, weight: Array, fwhm_ev: Array) -> Array:
-    """Sum (C,) of Lorentzians of area `weight` (n,), each of its own FWHM (n,): sticks of like width are convolved together."""
+def _voigt_lines(energy_ev: Array, position_ev: Array, weight: Array, fwhm_ev: Array, gauss_ev: float) -> Array:
+    """Sum (C,) of lines of area `weight` (n,): Lorentzians of their own FWHM (n,), and one Gaussian FWHM for all.
+
+    Sticks of like width are convolved together.
+    """
     step, channels = energy_ev[1] - energy_ev[0], len(energy_ev)
     channel = (position_ev - energy_ev[0]) / step
     used = (weight > 0) & (channel >= 0) & (channel < channels - 1)
@@ -143,6 +149,7 @@ def _lorentzians(energy_ev: Array, position_ev: Array, weight: Array, fwhm_ev: A
     decay = np.pi * np.fft.rfftfreq(2 * channels, step)  # a Lorentzian's transform is exp(-pi fwhm |f|)
     factor = np.exp(-np.outer(levels * _WIDTH_STEP_EV, decay))
     total = (np.fft.rfft(sticks[levels], 2 * channels) * factor).sum(axis=0)
+    total = total * response_factor(step, 2 * channels, np.array([gauss_ev]))[0]
     return np.fft.irfft(total, 2 * channels)[:channels] / step
 
 

@@ -103,7 +103,7 @@ def simulate_image(
     # what the channel labelled energy_ev really holds, with a wrong dispersion
     true_ev = centre_ev + (energy_ev - centre_ev - offset_ev) * (1 + rng.uniform(*instrument.dispersion_error))
     thickness, grain = wedge(shape, valence, rng), grains(shape, round(rng.uniform(*specimen.grains)), rng)
-    edges = np.array([grain_edge(true_ev, s.spectrum, valence, library.of(index), rng) for _ in range(grain.max() + 1)])
+    edges = np.array([grain_edge(true_ev, s, library, index, rng) for _ in range(grain.max() + 1)])
     edges = scattered(edges[grain.ravel()], thickness, s, rng).reshape(*shape, -1)  # (Y, X, C)
     dose = np.exp(rng.uniform(*np.log(specimen.edge_counts)))
     carbon = rng.uniform(*specimen.substrate_thickness)
@@ -111,7 +111,19 @@ def simulate_image(
     return Image(energy_ev, detect(expected, s, rng), thickness, rng.uniform(*instrument.dwell_s))
 
 
-def grain_edge(
+def grain_edge(energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator) -> Array:
+    """The edge (C,) of one grain before the spectrometer, maximum 1: its phase, and some of a neighbouring valence.
+
+    Air and the beam oxidise or reduce what lies at a surface, so that hardly a specimen is of one valence throughout.
+    """
+    share = rng.uniform(*s.valence[index].second_phase)
+    neighbours = [i for i in (index - 1, index + 1) if 0 <= i < len(s.valence)]
+    phases = [(index, 1 - share), (int(rng.choice(neighbours)), share)]
+    edge = np.sum([a * phase_edge(energy_ev, s.spectrum, s.valence[i], library.of(i), rng) for i, a in phases], axis=0)
+    return np.asarray(edge / edge.max())
+
+
+def phase_edge(
     energy_ev: Array,
     p: Spectrum,
     valence: Valence,
@@ -119,7 +131,7 @@ def grain_edge(
     rng: np.random.Generator,
     width_factor: float = 1.0,
 ) -> Array:
-    """The edge (C,) of one grain before the spectrometer: two sites, white lines and continuum, maximum 1."""
+    """The edge (C,) of one valence: two sites, white lines of area 1 (but for `l2_factor`), and continuum."""
     first, second = sticks[rng.choice(len(sticks), 2)]
     share = rng.uniform(*p.second_site)
     l3_ev = rng.uniform(*valence.l3_ev)
@@ -128,10 +140,10 @@ def grain_edge(
     lines, l2_ev = physics.white_lines(
         energy_ev, strength, l3_ev, l3_width, max(l2_width, l3_width),
         rng.uniform(*valence.width_growth), rng.uniform(*p.l2_shift_ev), rng.uniform(*p.l2_factor),
+        rng.uniform(*valence.disorder_ev),
     )  # fmt: skip
     drawn = (rng.uniform(*r) for r in (p.continuum_delay_ev, p.continuum_width_ev, p.continuum_decay))
-    edge = lines + rng.uniform(*p.continuum_share) * physics.continuum(energy_ev, l3_ev, l2_ev, *drawn)
-    return edge / edge.max()
+    return lines + rng.uniform(*p.continuum_share) * physics.continuum(energy_ev, l3_ev, l2_ev, *drawn)
 
 
 def scattered(edges: Array, thickness: Array, s: Settings, rng: np.random.Generator) -> Array:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mnflow.simulate import edge as physics
 from mnflow.simulate.files import write_table
-from mnflow.simulate.image import grain_edge
+from mnflow.simulate.image import phase_edge
 from mnflow.simulate.library import Library, library_for
 from mnflow.simulate.settings import Settings, load
 
@@ -42,7 +42,7 @@ def reference(
     foreign, valence = s.foreign, s.valence[index]
     fine = np.arange(0, 90, 0.05) + np.mean(valence.l3_ev) - 30
     spectrum = replace(s.spectrum, continuum_share=foreign.continuum_share)
-    edge = grain_edge(fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
+    edge = phase_edge(fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
     thickness, n_fft = np.array([rng.uniform(*foreign.thickness)]), 2 * len(fine)
     single = s.scattering.draw(len(fine), fine[1] - fine[0], rng)
     factor = physics.response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))

@@ -45,11 +45,13 @@ class Valence:
     l3_width_ev: Range
     l2_width_ev: Range
     width_growth: Range
+    disorder_ev: Range
     images: int
     pixels: int
     references: int
     substrate_share: Range
     thickness: Range
+    second_phase: Range
     site: tuple[Site, ...]
     foreign_site: tuple[Site, ...]
 

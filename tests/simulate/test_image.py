@@ -8,7 +8,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.simulate import simulate_images, simulate_references
-from mnflow.simulate.image import detect, image_shapes, point_spread, simulate_image, wedge
+from mnflow.simulate.image import detect, grain_edge, image_shapes, phase_edge, point_spread, simulate_image, wedge
 from mnflow.simulate.library import library_for
 from mnflow.simulate.settings import load
 from mnflow.spectra import SpectrumSet
@@ -157,3 +157,31 @@ def test_references_reach_a_spectrum_set(tmp_path):
 
     simulate_references(tmp_path, seed=2)
     assert isinstance(read_references(tmp_path, MN).spectra, SpectrumSet)
+
+
+def test_a_grain_is_its_phase_and_some_of_a_neighbouring_valence(mn):
+    s, library = mn
+    energy_ev = np.arange(600.0, 700.0, 0.1)
+
+    def grain(share):
+        valence = (replace(s.valence[0], second_phase=(share, share)), *s.valence[1:])
+        return grain_edge(energy_ev, replace(s, valence=valence), library, 0, np.random.default_rng(3))
+
+    pure, half, other = grain(0.0), grain(0.5), grain(1.0)
+    l3_ev = [energy_ev[edge.argmax()] for edge in (pure, other)]
+    assert 1 < l3_ev[1] - l3_ev[0] < 3  # Mn3+ lies above Mn2+
+    mixed = np.linalg.lstsq(np.array([pure, other]).T, half, rcond=None)
+    assert (mixed[0] > 0.3).all()
+    assert mixed[1][0] < 1e-9
+
+
+def test_disorder_broadens_lines_and_keeps_their_area(mn):
+    s, library = mn
+    energy_ev = np.arange(560.0, 760.0, 0.1)
+    bare = replace(s.spectrum, continuum_share=(0.0, 0.0))
+    sharp, broad = (
+        phase_edge(energy_ev, bare, replace(s.valence[0], disorder_ev=(w, w)), library.of(0), np.random.default_rng(1))
+        for w in (0.0, 2.0)
+    )
+    assert broad.max() < 0.7 * sharp.max()
+    assert broad.sum() == pytest.approx(sharp.sum(), rel=1e-3)

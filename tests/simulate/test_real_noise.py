@@ -20,10 +20,11 @@ def noise(intensity):
 
 def test_simulated_noise_is_that_of_measured_spectra(real_data, tmp_path):
     real = np.asarray(read_file(next((real_data / "published").glob("*.pkl")), "Mn2+", "MnO", MN).counts)
-    simulate_images(tmp_path, seed=1, size="quick")
+    simulate_images(tmp_path, seed=1)
     spectra = preprocess(read_source(tmp_path, MN), MN).spectra
     simulated = spectra.intensity[spectra.valence == 0]
     (level, lags), (simulated_level, simulated_lags) = noise(real), noise(simulated)
     assert simulated_lags == pytest.approx(lags, abs=0.1)
-    # levels spread over a decade in both: the medians within a factor of two
-    assert 0.5 < np.median(simulated_level) / np.median(level) < 2
+    # levels spread over a decade in both, from session to session: the median and the noisy tail within a factor of two
+    for percentile in (50, 95):
+        assert 0.5 < np.percentile(simulated_level, percentile) / np.percentile(level, percentile) < 2
