@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mnflow.augment import MAX_SHIFT_EV
 from mnflow.preprocess.window import normalise
 from mnflow.simulate import edge as physics
-from mnflow.simulate.image import grain_edge, point_spread
+from mnflow.simulate.image import phase_edge, point_spread
 from mnflow.simulate.library import Library
 from mnflow.simulate.settings import Settings
 
@@ -57,7 +57,7 @@ class Materials:
         energy_ev = np.arange(low - _MARGIN_EV, high + _MARGIN_EV, settings.edge.dispersion_ev)
         edges = np.stack(
             [
-                [grain_edge(energy_ev, settings.spectrum, v, library.of(k, foreign), rng) for _ in range(n)]
+                [phase_edge(energy_ev, settings.spectrum, v, library.of(k, foreign), rng) for _ in range(n)]
                 for k, v in enumerate(settings.valence)
             ]
         )
