@@ -1,0 +1,94 @@
+"""Draws the figures of docs/simulation.md anew: `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.figures [--out docs/figures]`."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from benchmarks.sim_to_real import THICK, simulated
+from mnflow.plots.panels import energy_axis, to_unit
+from mnflow.plots.style import UNKNOWN_COLOUR, legend_beside, new_figure, styled, valence_colours
+from mnflow.preprocess import crop
+from mnflow.read import read_file, read_references
+from mnflow.simulate.edge import degrade
+from mnflow.spectra import SpectrumSet
+from mnflow.valence import MN
+
+PRE_EDGE = slice(60, 190)  # 621 ... 634 eV
+EXAMPLES = 6
+LEVELS = (0.2, 0.5, 1, 2, 5)
+
+
+@styled
+def edges(spectra: SpectrumSet, measured: dict[str, list[NDArray[Any]]]) -> Figure:
+    """Simulated spectra of every class, thin and made thick, under the measured ones of that class (crops, in grey)."""
+    figure = new_figure(5.6)
+    rng = np.random.default_rng(0)
+    for axes, i in zip(figure.subplots(1, 3, sharey=True), range(3), strict=True):
+        mine = spectra.select(rng.choice(np.flatnonzero(spectra.valence == i), EXAMPLES))
+        thick = SpectrumSet(mine.energy_ev, degrade(mine.intensity, 0.1, rng, THICK), mine.valence, mine.group)
+        lines = [(c, UNKNOWN_COLOUR, "measured") for c in measured[MN.classes[i]]]
+        lines += [(c, valence_colours(MN.classes)[i], "simulated") for c in crop(mine)]
+        lines += [(c, valence_colours(MN.classes)[i], "simulated, thick") for c in crop(thick)[:2]]
+        _stack(axes, lines)
+        axes.set_title(MN.classes[i])
+    return figure
+
+
+def _stack(axes: Axes, lines: list[tuple[NDArray[Any], str, str]]) -> None:
+    """Lines one above the other, the first lowest, each aligned at its maximum."""
+    energy_ev = MN.crop_axis_ev
+    for row, (line, colour, text) in enumerate(lines):
+        axes.plot(energy_ev - energy_ev[line.argmax()], to_unit(line) + 0.8 * row, color=colour, lw=0.9)
+        axes.text(-6.8, 0.8 * row + 0.12, text, fontsize=5.5, color=colour)
+    axes.set_xlim(-7, 18)
+    energy_axis(axes)
+    axes.set_xlabel("energy from the L3 maximum / eV")
+
+
+@styled
+def noise(real: NDArray[np.float32], made: NDArray[np.float32]) -> Figure:
+    """Level and correlation of the pre-edge noise of MnO spectra (N, C), measured and simulated."""
+    figure = new_figure(2.8)
+    left, right = figure.subplots(1, 2)
+    for name, intensity, colour in (("measured", real, UNKNOWN_COLOUR), ("simulated", made, valence_colours(MN.classes)[0])):
+        rest = pre_edge_noise(intensity)
+        level = np.sort(np.diff(rest, axis=1).std(axis=1) / np.sqrt(2) / intensity.max(axis=1))
+        left.plot(100 * level, np.linspace(0, 1, len(level)), color=colour, label=f"{name} ({len(level)})")
+        lags = [np.median((rest[:, k:] * rest[:, : rest.shape[1] - k]).mean(axis=1) / (rest**2).mean(axis=1)) for k in range(7)]
+        right.plot(range(7), lags, "o-", ms=3, color=colour, label=name)
+    left.set(xscale="log", xticks=LEVELS, xticklabels=LEVELS, xlabel="noise / % of the L3 maximum", ylabel="share of spectra")
+    left.minorticks_off()
+    right.set(xlabel="lag / channels", ylabel="correlation")
+    legend_beside(right)
+    return figure
+
+
+def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Spectra (N, C) before their edge without a parabola, (N, 130)."""
+    pre = np.asarray(intensity[:, PRE_EDGE], dtype=np.float64)
+    channel = np.linspace(-1, 1, pre.shape[1])
+    return pre - np.polynomial.polynomial.polyval(channel, np.polynomial.polynomial.polyfit(channel, pre.T, 2))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
+    out, data = parser.parse_args().out, Path(os.environ["MNFLOW_REAL_DATA"])
+    spectra = simulated(seed=1)
+    mno = np.asarray(read_file(next((data / "published").glob("*.pkl")), "Mn2+", "MnO", MN).counts)
+    digitized = read_references(data / "digitized", MN).spectra
+    measured = {name: list(digitized.intensity[digitized.valence == i]) for i, name in enumerate(MN.classes)}
+    quiet = np.argsort(pre_edge_noise(mno).std(axis=1))[[5, 150]]
+    measured["Mn2+"] = list(mno[quiet, MN.crop_start : MN.crop_start + MN.n_crop])
+    edges(spectra, measured).savefig(out / "simulated_edges.png")
+    noise(mno, spectra.intensity[spectra.valence == 0]).savefig(out / "simulated_noise.png")
+
+
+if __name__ == "__main__":
+    main()
