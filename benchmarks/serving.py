@@ -38,14 +38,15 @@ mlflow.models.set_model(Empty())
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="models:/mn-valence@champion")
-    parser.add_argument("--load", type=float, default=60.0, help="seconds of load by 16 clients on the champion")
+    parser.add_argument("--load", type=float, default=60.0, help="seconds of load by 16 clients on the champion; 0 for none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [measure(name, uri, keras) for name, uri, keras in _models(options.model, Path(folder))]
-        for name, row in rows:
+        for name, uri, keras in _models(options.model, Path(folder)):
+            row = measure(name, uri, keras)
             print(f"{name:16s} " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-        with served(str(Path(folder) / "champion")) as server:
-            print(f"load     {load_test(server, options.load)}")
+        if options.load:
+            with served(str(Path(folder) / "champion")) as server:
+                print(f"load             {load_test(server, options.load)}")
 
 
 def _models(uri: str, folder: Path) -> Iterator[tuple[str, str, bool]]:
@@ -77,7 +78,7 @@ def spectrum(keras: bool) -> Any:
     return {"energy_ev": energy_ev.round(3).tolist(), "intensity": counts.round(4).tolist()}
 
 
-def measure(name: str, path: str, keras: bool) -> tuple[str, dict[str, float]]:
+def measure(name: str, path: str, keras: bool) -> dict[str, float]:
     """Serve one model and time it."""
     one, many = (json.dumps({"inputs": [spectrum(keras)] * n}).encode() for n in (1, 1000))
     start = time.perf_counter()
@@ -88,7 +89,7 @@ def measure(name: str, path: str, keras: bool) -> tuple[str, dict[str, float]]:
         row |= {"p50_ms": 1e3 * float(np.median(singles)), "p99_ms": 1e3 * float(np.quantile(singles, 0.99))}
         row |= {"batch_1000_s": float(batches.min()), "batch_gain": 1000 * float(np.median(singles)) / float(batches.min())}
         row["memory_mb"] = _resident_mb(server)
-    return name, row
+    return row
 
 
 @contextmanager

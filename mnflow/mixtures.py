@@ -17,7 +17,7 @@ from mnflow.files import read_arrays, whole_file
 from mnflow.serve.net import Net, softmax
 from mnflow.serve.novelty import locate
 from mnflow.serve.unmix import Unmixer, shapes
-from mnflow.simulate.library import library_for
+from mnflow.simulate.library import Library, library_for
 from mnflow.simulate.mixture import Materials, Mixtures, parted
 from mnflow.simulate.settings import SETTINGS, Settings, load
 from mnflow.valence import Edge
@@ -39,7 +39,7 @@ def fit(settings: Settings, seed: int, n: int = FITTED, materials: int = MATERIA
     from sklearn.neural_network import MLPRegressor
 
     rng = np.random.default_rng([seed, 0])
-    known = Materials.draw(settings, parted(_library(settings))[0], materials, rng)
+    known = Materials.draw(settings, parted(library_of(settings))[0], materials, rng)
     x, y = (np.concatenate(columns) for columns in zip(*_shapes_and_fractions(known, n, rng), strict=True))
     mean, scale = x.mean(axis=0), x.std(axis=0)
     net = MLPRegressor(
@@ -63,7 +63,7 @@ def _shapes_and_fractions(known: Materials, n: int, rng: np.random.Generator) ->
 def shipped(edge: Edge) -> Unmixer | None:
     """The regression that ships for an edge: none for another element than those, or for other classes or windows."""
     path = SHIPPED / f"{edge.element.lower()}.npz"
-    if not path.exists() or load(Path(edge.element.lower())).edge != edge:
+    if not (path.exists() and is_shipped(edge.element)) or settings_of(edge.element).edge != edge:
         return None
     return Unmixer.of_arrays(read_arrays(path))
 
@@ -86,8 +86,8 @@ def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: in
         class (`_least_squares`) and with the very materials that were mixed (`_known_references`). Of the fractions:
         `mixture/fraction_rmse`.
     """
-    settings, charges = load(Path(edge.element.lower())), np.array(edge.charges)
-    library = _library(settings)
+    settings, charges = settings_of(edge.element), np.array(edge.charges)
+    library = library_of(settings)
     known, held_out = parted(library)
     rng = np.random.default_rng([seed, 1])
     ours = Materials.draw(settings, held_out, MEASURED // 4, rng).mix(MEASURED, rng)
@@ -122,11 +122,21 @@ def least_squares(mixed: NDArray[Any], references: NDArray[Any]) -> NDArray[np.f
     return np.asarray(found) / np.sum(found, axis=1, keepdims=True)
 
 
-def _library(settings: Settings) -> Any:
+def is_shipped(element: str) -> bool:
+    """Whether there are shipped settings to simulate an element by."""
+    return (SETTINGS / f"{element.lower()}.toml").exists()
+
+
+def settings_of(element: str) -> Settings:
+    """The shipped settings of an element."""
+    return load(SETTINGS / f"{element.lower()}.toml")
+
+
+def library_of(settings: Settings) -> Library:
+    """The shipped stick spectra of these settings; computed if there are none."""
     with TemporaryDirectory() as folder:
         return library_for(settings, Path(folder))
 
 
 if __name__ == "__main__":
-    chosen = load(SETTINGS / f"{sys.argv[1]}.toml")
-    print(save(fit(chosen, seed=0), SHIPPED / f"{sys.argv[1]}.npz"))
+    print(save(fit(settings_of(sys.argv[1]), seed=0), SHIPPED / f"{sys.argv[1].lower()}.npz"))

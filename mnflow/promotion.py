@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import attention, calibrate, cv, known, mixtures, models, plots, registry, tracking, train
+from mnflow import attention, calibrate, cv, known, mixtures, models, plots, registry, strangers, tracking, train
 from mnflow.cv import FinishedCv
 from mnflow.errors import InputError
 from mnflow.folds import Fold
@@ -106,6 +106,7 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         metrics |= mixtures.measure(unmixer, net, temperature, spectra.edge, seed)
     facts = {"cv_run": finished.run.id, "dataset_digest": finished.tags["dataset_digest"], "code": registry.code_version()}
     predictor = Predictor(net, spectra.edge, temperature, novelty, unmixer, facts)
+    metrics |= strangers.flagged(predictor, seed)
     return Measured(finished, predictor, served, metrics, accuracy.tolist(), reliability)
 
 
