@@ -80,7 +80,7 @@ class Comparison:
         return bool(self.difference < -DEVIATIONS * self.standard_error and self.difference < 0)
 
     def __str__(self) -> str:
-        return f"{self.difference:+.4f} ± {self.standard_error:.4f} beside the last champion (held-out accuracy, paired over folds)"
+        return f"{self.difference:+.4f} ± {self.standard_error:.4f} beside the champion (held-out accuracy, paired over folds)"
 
 
 def compare(candidate: Sequence[float] | NDArray[np.float64], champion: Sequence[float] | NDArray[np.float64]) -> Comparison:

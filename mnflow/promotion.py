@@ -191,7 +191,7 @@ def card(measured: Measured, comparison: Comparison | None) -> str:
     finished, edge = measured.finished, measured.finished.spectra.edge
     counts = ", ".join(f"{n} {name}" for name, n in finished.spectra.counts().items())
     rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in measured.metrics.items())
-    beside = f"\n\nIts held-out accuracy: {comparison}." if comparison else ""
+    beside = f"\n\nAt its promotion: {comparison}." if comparison else ""
     return (
         f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by {finished.label} "
         f"({measured.strategy}; {len(finished.models)} {finished.tags['folds']} folds).\n\n"
