@@ -51,21 +51,23 @@ def run(options: Options) -> str:
         cv.log_settings(run, settings)
         signature = resume.signature(spectra.digest(), settings, parts)
         done, orphans = resume.finished_folds(signature)
-        run.tags(resume.process_tags(signature))
+        run.tags({resume.SIGNATURE: signature})
         todo = [fold for fold in parts if fold.number not in {result.fold for result in done}]
+        log = cv.FoldLog(run, tags, signature)
         with tqdm(total=len(parts), desc=f"cv_train {options.arch} {options.augmentation}", unit="fold") as progress:
 
             def keep(result: train.FoldModel) -> None:
-                cv.log_fold(run, result, tags)
+                log.add(result)
                 progress.update()
 
             for result in done:
                 keep(result)
             for orphan in orphans:
-                resume.close_orphan(orphan, run)
+                resume.take_up(orphan, run)
             trained = (
                 train.train_folds(spectra, todo, settings, options.workers, _address(options.scheduler), keep) if todo else []
             )
+        log.finish()
         results = sorted([*done, *trained], key=lambda result: result.fold)
         found = cv.log_summary(run, results, parts, spectra)
         run.note(

@@ -103,12 +103,13 @@ def run(options: Options) -> str:
 
     preset = PRESETS[options.preset]
     with tracking.step(tracking.tags_of("main", folds=",".join(preset.folds)), f"main {options.preset}", vars(options)) as own:
+        terms = {} if preset.resume else _interrupted(own, options)
         folder = f"data/simulated-{options.seed}"
         simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed))
         data = preprocess.run(preprocess.Options(source=folder))
         with _workers(options.scheduler) as scheduler:
             cells = preset.cells(data, options.seed, scheduler)
-            cv_runs = _cross_validate(cells, preset.resume)
+            cv_runs = _cross_validate(cells, terms)
         named = next(run_id for run_id, cell in zip(cv_runs, cells, strict=True) if (cell.arch, cell.augmentation) == FEATURES)
         tsne.run(tsne.Options(run=named, iterations=preset.tsne_iterations, seed=options.seed))
         refused = _promote(options.seed)
@@ -123,8 +124,20 @@ def _workers(scheduler: str) -> AbstractContextManager[str]:
     return local_cluster() if scheduler == "local" else nullcontext(scheduler)
 
 
-def _cross_validate(cells: Sequence[cv_train.Options], resume: bool) -> list[str]:
-    """Train and evaluate every cell, with `resume` in as far as that was not done before; returns the ids of the CV runs.
+def _interrupted(own: "Run", options: Options) -> dict[str, str] | None:
+    """Tags by which the cells of an interrupted start of this command, same in code and packages, are known; it is marked."""
+    from mnflow import identity, resume
+
+    same = {k: v for k, v in identity.tags().items() if k != identity.PROCESS}
+    params = {k: str(v) for k, v in vars(options).items()}
+    stopped = [r for r in resume.stopped_runs({"mnflow.step": "main", **same}) if r.data.params.items() >= params.items()]
+    for orphan in stopped:
+        resume.take_up(orphan, own)
+    return same if stopped else None
+
+
+def _cross_validate(cells: Sequence[cv_train.Options], terms: dict[str, str] | None) -> list[str]:
+    """Train and evaluate every cell, unless a run with the tags `terms` has; returns the ids of the CV runs.
 
     While the workers train one cell, this process evaluates the one before.
     """
@@ -135,7 +148,8 @@ def _cross_validate(cells: Sequence[cv_train.Options], resume: bool) -> list[str
         pending: Future[None] | None = None
         for number, cell in enumerate(cells, start=1):
             tracking.say(f"Cross-validation {number} of {len(cells)}: {cv_train.run_name(cell)}")
-            run_ids.append((resume and _trained_before(cell)) or cv_train.run(cell))
+            known = "" if terms is None else _trained_before(cell, terms)
+            run_ids.append(known or cv_train.run(cell))
             if pending:
                 pending.result()
             pending = evaluating.submit(_evaluate, run_ids[-1], cell.seed)
@@ -166,15 +180,15 @@ def _promote(seed: int) -> str:
     return ""
 
 
-def _trained_before(cell: cv_train.Options) -> str:
-    """The id of a finished CV run of this cell on the same data with the same parameters, or an empty string."""
+def _trained_before(cell: cv_train.Options, terms: dict[str, str]) -> str:
+    """The id of a finished CV run of this cell on the same data, with these tags, or an empty string."""
     from mnflow import cv, tracking
 
     digest = tracking.finished_run("preprocess", cell.data).data.tags["dataset_digest"]
     noise = str(cell.noise_augmentation).lower()
     tags = {"arch": cell.arch, "augmentation": cell.augmentation, "folds": cell.folds, "noise_augmentation": noise}
     same = {k: str(getattr(cell, k)) for k in ("epochs", "seed", "n_folds", "degraded_copies", "study")}
-    for record in tracking.finished_runs(cv.STEP, dataset_digest=digest, **tags):
+    for record in tracking.finished_runs(cv.STEP, dataset_digest=digest, **tags, **terms):
         if record.data.params.items() >= same.items():
             tracking.say(f"{record.info.run_name}: trained before, taken as it is")
             return str(record.info.run_id)

@@ -1,9 +1,10 @@
 """A cross-validation as the tracking store keeps it: written fold by fold while it runs, read again by the evaluations."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +16,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from mnflow import models, plots, resume, tracking
+from mnflow import models, plots, resume, store, tracking
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.spectra import SpectrumSet
@@ -147,6 +149,50 @@ def load_settings(record: MlflowRun) -> TrainSettings:
         logged = json.loads(path.read_text())
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in logged.items()}
     return TrainSettings(**values)
+
+
+@dataclass
+class FoldLog:
+    """Logs trained folds in the order in which they come.
+
+    While the tracking server is away they wait on disk (`mnflow.resume.put_aside`), and training goes on.
+    """
+
+    run: tracking.Run
+    tags: dict[str, str]
+    signature: str
+    waiting: list[FoldModel] = field(default_factory=list)
+
+    def add(self, result: FoldModel) -> None:
+        """Log a fold, after those that wait."""
+        resume.put_aside(self.signature, result)
+        self.waiting.append(result)
+        self._send()
+
+    def finish(self) -> None:
+        """Log what still waits; raises `InputError` if the server stays away."""
+        deadline = time.monotonic() + store.PATIENCE_SECONDS
+        while self.waiting and time.monotonic() < deadline:
+            self._send()
+            if self.waiting:
+                time.sleep(1)
+        if self.waiting:
+            raise InputError(
+                f"{store.away()} {len(self.waiting)} trained folds wait in {resume.UNSENT / self.signature}: start the same "
+                "command again when it answers, and it sends them."
+            )
+
+    def _send(self) -> None:
+        while self.waiting and store.answers():
+            for half in tracking.children(self.run.id, status="RUNNING"):  # the server went away while it was logged
+                tracking.Run(half.info.run_id).close("KILLED")
+            try:
+                log_fold(self.run, self.waiting[0], self.tags)
+            except MlflowException:
+                if store.answers():
+                    raise
+                return
+            resume.forget(self.signature, self.waiting.pop(0))
 
 
 def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:

@@ -1,11 +1,15 @@
 """Make `mlflow run .` use the project's own .venv, prepare the tracking store, and say what is wrong if neither works."""
 
 import argparse
+import fcntl
+import hashlib
 import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -65,19 +69,50 @@ def prepare_store(uri: str) -> None:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(uri)
-    if client.get_experiment_by_name(EXPERIMENT) is not None:
+    with locked(uri):
+        client = MlflowClient(uri)
+        if client.get_experiment_by_name(EXPERIMENT) is not None:
+            return
+        if uri.startswith("sqlite:") and client.get_experiment("0").name == "Default":
+            client.rename_experiment("0", EXPERIMENT)
+            for key, value in EXPERIMENT_TAGS.items():
+                client.set_experiment_tag("0", key, value)
+            return
+        try:
+            client.create_experiment(EXPERIMENT, tags=EXPERIMENT_TAGS)
+        except MlflowException:
+            if client.get_experiment_by_name(EXPERIMENT) is None:  # else a worker on another machine was first
+                raise
+
+
+@contextmanager
+def locked(uri: str) -> Iterator[None]:
+    """Let one process of this machine at a time make or change what must not be made or changed twice in a store."""
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with open(Path(tempfile.gettempdir()) / f"mnflow-{os.getuid()}-{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def check_database(uri: str) -> None:
+    """Make sure that a local tracking database that exists can be written; raises `RuntimeError` with a sentence if not."""
+    if not uri.startswith("sqlite:///"):
         return
-    if uri.startswith("sqlite:") and client.get_experiment("0").name == "Default":
-        client.rename_experiment("0", EXPERIMENT)
-        for key, value in EXPERIMENT_TAGS.items():
-            client.set_experiment_tag("0", key, value)
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.exists():
+        if path.parent.exists() and not os.access(path.parent, os.W_OK):
+            raise RuntimeError(f"There is no tracking database at {path}, and its folder cannot be written: check permissions.")
         return
+    connection = sqlite3.connect(path, timeout=5)
     try:
-        client.create_experiment(EXPERIMENT, tags=EXPERIMENT_TAGS)
-    except MlflowException:
-        if client.get_experiment_by_name(EXPERIMENT) is None:  # else another worker was first
-            raise
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+    except sqlite3.Error as error:
+        raise RuntimeError(
+            f"The tracking database {path} cannot be written ({error}): close what holds it, or check its permissions."
+        ) from error
+    finally:
+        connection.close()
 
 
 def _check_python() -> str:
@@ -117,13 +152,7 @@ def _check_store() -> str:
             return _check_mount(path.parent)
         if not path.exists():
             raise RuntimeError(f"There is no tracking database at {path}: run `make setup`.")
-        try:
-            with sqlite3.connect(path, timeout=5) as connection:
-                connection.execute("BEGIN IMMEDIATE").connection.rollback()
-        except sqlite3.Error as error:
-            raise RuntimeError(
-                f"The tracking database {path} cannot be written ({error}): close what holds it, or check its permissions."
-            ) from error
+        check_database(uri)
     return f"tracking store {uri} is ready"
 
 

@@ -1,13 +1,12 @@
 """An entry point's options: one dataclass holds names, types, defaults and help; the command line follows from it."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field, fields
-from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
+from mnflow import interrupt
 from mnflow.errors import InputError
 
 T = TypeVar("T")
@@ -52,25 +51,22 @@ def _convert(f: Any, word: Any) -> Any:
     return value
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt(signal.Signals(signum).name)
-
-
 def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
     """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input, 130 when stopped.
 
     SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left whole.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt.listen()
     program = f"mlflow run . -e {run.__module__.rpartition('.')[2]}"
     if run.__module__ == "__main__":
         program = f"mlflow run . -e {sys.modules['__main__'].__spec__.name.rpartition('.')[2]}"  # type: ignore[union-attr]
+    code = 0
     try:
         run(parse(options, argv, program))
     except InputError as error:
         print(f"mnflow: {error}", file=sys.stderr)
-        sys.exit(1)
+        code = 1
     except KeyboardInterrupt as stop:
-        print(f"mnflow: stopped{f' by {stop}' if str(stop) else ''}; what was finished is kept.", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        print(f"mnflow: stopped by {stop}; what was finished is kept.", file=sys.stderr)
+        code = 130
+    sys.exit(code)  # outside of the handlers: what they hold of the run is let go first

@@ -1,6 +1,5 @@
 """The model registry: candidates among the finished runs, versions with all that they are trusted for, and their aliases."""
 
-import fcntl
 import hashlib
 import json
 import subprocess
@@ -18,9 +17,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnflow import tracking
-from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, mlflow_environment, register_environment
+from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, locked, mlflow_environment, register_environment
 from mnflow.errors import InputError
 from mnflow.gate import MEASURED_BEFORE
+from mnflow.interrupt import held
 from mnflow.plan import FULLY_CONVOLUTIONAL
 from mnflow.serve.predictor import Predictor
 
@@ -201,11 +201,10 @@ def _remember(version: str, event: str) -> None:
 
 
 @contextmanager
-def locked() -> Iterator[None]:
-    """Let one process at a time change the registry of a tracking store, as far as they share a machine."""
-    name = hashlib.sha256(default_tracking_uri().encode()).hexdigest()[:16]
-    with open(Path(tempfile.gettempdir()) / f"mnflow-{name}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _changing() -> Iterator[None]:
+    """Let one process at a time change the registry, as far as they share a machine, and no signal cut it short."""
+    tracking.connect()  # which locks the store, too, when it makes it
+    with held(), locked(default_tracking_uri()):
         yield
 
 

@@ -6,59 +6,34 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-import mlflow
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from mnflow.environment import EXPERIMENT, EXPERIMENT_TAGS, ROOT, default_tracking_uri, prepare_store
+from mnflow import identity
+from mnflow.environment import EXPERIMENT, EXPERIMENT_TAGS, ROOT, default_tracking_uri
 from mnflow.errors import InputError
+from mnflow.interrupt import held
 from mnflow.plots import figure_data
 from mnflow.spectra import SpectrumSet
+from mnflow.store import answers, connect
 
 NOT_APPLICABLE = "n/a"
 """Value of a tag that has no meaning for a step."""
 
 _LARGEST_BATCH = 1000  # the tracking API takes at most so many metrics at once
 _LARGEST_PARAMS = 100
-
-
-@cache
-def connect() -> MlflowClient:
-    """The client of the tracking store; makes sure within seconds that it answers and holds our experiment."""
-    uri = default_tracking_uri()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each of many small files
-    mlflow.set_tracking_uri(uri)
-    if urlparse(uri).scheme in ("http", "https"):
-        _ask_server(uri)
-    prepare_store(uri)
-    return MlflowClient(uri)
-
-
-def _ask_server(uri: str) -> None:
-    """One quick request, since MLflow's own retries take minutes to give up."""
-    import requests
-
-    try:
-        requests.get(uri.rstrip("/") + "/health", timeout=5)
-    except requests.RequestException as error:
-        raise InputError(
-            f"The tracking server {uri} does not answer ({type(error).__name__}). Start it, or correct MLFLOW_TRACKING_URI."
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -152,48 +127,88 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
 
     Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and SIGTERM as KILLED.
     """
-    client = connect()
-    # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make their own.
-    resumed = os.environ.pop("MLFLOW_RUN_ID", None)
-    if resumed:
-        run = Run(resumed)
-        run.rename(name)
-    else:
+    _close_orphans()
+
+    def begin() -> Run:
+        known = {**tags, **identity.tags()}
+        # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make their own.
+        if started := os.environ.pop("MLFLOW_RUN_ID", None):
+            Run(started).tags(known)
+            Run(started).rename(name)
+            return Run(started)
         # Source, user and git commit, which a run that `mlflow run` started has already.
-        run = Run(client.create_run(_experiment_id(), run_name=name, tags=resolve_tags()).info.run_id)
-    with closing(run):
-        run.tags(dict(tags))
-        run.params(params)
-        if note:
-            run.note(note)
-        yield run
+        return Run(connect().create_run(_experiment_id(), run_name=name, tags=resolve_tags() | known).info.run_id)
+
+    try:
+        with _lasting(begin) as run:
+            run.params(params)
+            if note:
+                run.note(note)
+            yield run
+    except MlflowException as error:
+        if error.error_code != "TEMPORARILY_UNAVAILABLE" and answers():
+            raise
+        reason = str(error).strip().splitlines()[0][:300]
+        raise InputError(
+            f"The tracking store {default_tracking_uri()} does not take what is logged ({reason}). When it does again, start "
+            "the same command again: it goes on from what is finished."
+        ) from error
 
 
 @contextmanager
 def child(parent: Run, tags: Mapping[str, str], name: str) -> Iterator[Run]:
     """A nested run, e.g. a fold or a trial; closed as `step` closes."""
     experiment = connect().get_run(parent.id).info.experiment_id
-    created = connect().create_run(experiment, tags={**tags, MLFLOW_PARENT_RUN_ID: parent.id}, run_name=name)
-    run = Run(created.info.run_id)
-    with closing(run):
+    known = {**tags, **identity.tags(), MLFLOW_PARENT_RUN_ID: parent.id}
+    with _lasting(lambda: Run(connect().create_run(experiment, tags=known, run_name=name).info.run_id)) as run:
         yield run
 
 
 @contextmanager
-def closing(run: Run) -> Iterator[None]:
-    """End `run` as FINISHED, or as FAILED or KILLED when an exception passes."""
+def _lasting(begin: Callable[[], Run]) -> Iterator[Run]:
+    """The run that `begin` makes, ended as FINISHED, or as FAILED or KILLED when an exception passes.
+
+    Signals wait while a run is made and while it is ended, so that none is left RUNNING.
+    """
+    run, ended = None, False
     try:
-        yield
-    except KeyboardInterrupt:
-        run.close("KILLED")
+        with held():
+            run = begin()
+        yield run
+        with held():
+            run.close("FINISHED")
+            ended = True
+    except (KeyboardInterrupt, GeneratorExit):  # the latter if a signal came just before or after the with-block
+        if run and not ended:
+            with held():
+                run.close("KILLED")
         raise
     except BaseException as error:
+        if run:
+            with held():
+                _fail(run, error)
+        raise
+
+
+def _fail(run: Run, error: BaseException) -> None:
+    """End a run as FAILED, as far as the store can take it: what went wrong must not be hidden by what goes wrong here."""
+    if not answers():
+        return  # the run's process will be found gone
+    with suppress(MlflowException, OSError):
         if not isinstance(error, InputError):
             connect().log_text(run.id, traceback.format_exc(), "traceback.txt")
+    with suppress(MlflowException, OSError):
         run.tags({"mnflow.error": f"{error}"[:4900]})
         run.close("FAILED")
-        raise
-    run.close("FINISHED")
+
+
+def _close_orphans() -> None:
+    """End the runs of processes of this machine that are gone without having ended them, as after kill -9."""
+    for record in _runs("attributes.status = 'RUNNING'", {}):
+        if identity.is_gone(record.data.tags):
+            orphan = Run(record.info.run_id)
+            orphan.tags({"mnflow.error": "Its process stopped without a word."})
+            orphan.close("KILLED")
 
 
 def _experiment_id() -> str:
@@ -240,8 +255,8 @@ def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
 
 
 def unfinished_runs(**tags: str) -> list[MlflowRun]:
-    """All runs with these tags that did not come to their end, the newest first; some may still be at work."""
-    return _runs("attributes.status != 'FINISHED'", tags)
+    """All runs with these tags that were stopped before their end, the newest first; not those that are still at work."""
+    return [r for r in _runs("attributes.status != 'FINISHED'", tags) if r.info.status != "RUNNING"]
 
 
 def _runs(condition: str, tags: Mapping[str, str]) -> list[MlflowRun]:

@@ -1,12 +1,13 @@
 """What is logged comes back from the tracking store, and a run ends as what it came to."""
 
+import contextlib
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mnflow import tracking
+from mnflow import identity, tracking
 from mnflow.errors import InputError
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import MN
@@ -57,6 +58,46 @@ def test_a_run_that_stops_early_says_so(error: BaseException, status: str) -> No
         raise error
     for run_id in (run.id, fold.id):
         assert tracking.connect().get_run(run_id).info.status == status
+
+
+def test_a_signal_just_before_or_after_the_block_of_a_step_leaves_no_run_open() -> None:
+    def interrupted() -> None:
+        step = tracking.step(TAGS, "a", {})
+        ids.append(step.__enter__().id)
+        raise KeyboardInterrupt
+
+    ids: list[str] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        interrupted()
+    assert tracking.connect().get_run(ids[0]).info.status == "KILLED"
+
+
+def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
+    host, pid, started = identity.tags()[identity.PROCESS].split()
+    made_by = {
+        "gone": f"{host} 4194304 {started}",
+        "another": f"{host} {pid} {int(started) + 1}",
+        "away": f"elsewhere 1 {started}",
+    }
+    client = tracking.connect()
+    runs = {}
+    for name, process in made_by.items():
+        runs[name] = client.create_run(tracking._experiment_id(), tags={**TAGS, identity.PROCESS: process}).info.run_id
+    runs["unknown"] = client.create_run(tracking._experiment_id(), tags=TAGS).info.run_id
+    with tracking.step(TAGS, "still at work", {}), tracking.step(TAGS, "next", {}) as run:
+        runs |= {"living": run.id}
+        status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
+    assert status == {"gone": "KILLED", "another": "KILLED", "away": "RUNNING", "unknown": "RUNNING", "living": "RUNNING"}
+    assert client.get_run(runs["gone"]).data.tags["mnflow.error"] == "Its process stopped without a word."
+
+
+def test_every_run_says_what_code_and_environment_made_it() -> None:
+    with tracking.step(TAGS, "a", {}) as run, tracking.child(run, {}, "fold 0") as fold:
+        pass
+    for run_id in (run.id, fold.id):
+        tags = tracking.connect().get_run(run_id).data.tags
+        assert tags[identity.CODE] == identity.code_digest()
+        assert tags[identity.ENVIRONMENT] == identity.environment_digest()
 
 
 def test_children_belong_to_their_parent() -> None:

@@ -97,18 +97,19 @@ class TestAfterMain:
         record = newest("cv_train", arch="fcn")
         (cell,) = [c for c in SMALL.cells(newest("preprocess").info.run_id, 0, "local") if c.arch == "fcn"]
         assert cell.epochs == 2
-        assert main._trained_before(cell) == record.info.run_id
-        assert main._trained_before(replace(cell, seed=1)) == ""
-        assert main._trained_before(replace(cell, folds="grouped")) == ""
+        assert main._trained_before(cell, {}) == record.info.run_id
+        assert main._trained_before(cell, {"mnflow.code": "another"}) == ""
+        assert main._trained_before(replace(cell, seed=1), {}) == ""
+        assert main._trained_before(replace(cell, folds="grouped"), {}) == ""
         asked = []
         for entry in (shift_eval, noise_eval, reference_test):
             monkeypatch.setattr(entry, "run", asked.append)
-        assert main._cross_validate([cell], resume=True) == [record.info.run_id]
+        assert main._cross_validate([cell], terms={}) == [record.info.run_id]
         assert asked == []
 
         with tracking.step(record.data.tags, "a run that was stopped before its evaluations", record.data.params) as bare:
             pass
-        assert main._cross_validate([cell], resume=True) == [bare.id]
+        assert main._cross_validate([cell], terms={}) == [bare.id]
         assert [options.run for options in asked] == [bare.id] * 3
         tracking.connect().delete_run(bare.id)
 

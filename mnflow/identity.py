@@ -1,0 +1,59 @@
+"""What made a run: digests of the code and of the environment, and the process, which may still live or be gone."""
+
+import hashlib
+import os
+import platform
+import socket
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+
+from mnflow.environment import ROOT
+
+CODE, ENVIRONMENT, PROCESS = "mnflow.code", "mnflow.environment", "mnflow.process"
+"""Tags of every run."""
+
+
+def tags() -> dict[str, str]:
+    """The tags that say what made a run in this process."""
+    return {CODE: code_digest(), ENVIRONMENT: environment_digest(), PROCESS: _process(os.getpid())}
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256, as 16 hexadecimal digits, over the package's own source files."""
+    return files_digest((ROOT / "mnflow").rglob("*.py"), ROOT)
+
+
+@cache
+def environment_digest() -> str:
+    """SHA-256, as 16 hexadecimal digits, over Python, the Keras backend and every installed package with its version."""
+    packages = sorted({f"{d.name.lower()}=={d.version}" for d in distributions()})
+    text = "\n".join([platform.python_version(), platform.machine(), os.environ["KERAS_BACKEND"], *packages])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def files_digest(paths: Iterable[Path], folder: Path) -> str:
+    """SHA-256, as 16 hexadecimal digits, over files and their names within `folder`."""
+    h = hashlib.sha256()
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            h.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(file, "sha256").digest())
+    return h.hexdigest()[:16]
+
+
+def is_gone(run_tags: Mapping[str, str]) -> bool:
+    """Whether the process that made a run has ended: it can be told of this machine's only."""
+    host, _, process = run_tags.get(PROCESS, "").partition(" ")
+    return host == socket.gethostname() and _process(int(process.split()[0])) != run_tags[PROCESS]
+
+
+def _process(pid: int) -> str:
+    """Machine, number and start (clock ticks since boot) of a process, which no later one shares."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        after_name = ["Z"]
+    started = "gone" if after_name[0] == "Z" else after_name[19]
+    return f"{socket.gethostname()} {pid} {started}"

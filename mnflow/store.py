@@ -1,0 +1,58 @@
+"""The connection to the tracking store: opened once, within seconds or with a sentence."""
+
+import os
+from functools import cache
+from urllib.parse import urlparse
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mnflow.environment import check_database, default_tracking_uri, prepare_store
+from mnflow.errors import InputError
+
+ANSWER_SECONDS = 4.0
+"""How long a tracking server may take to say that it is there; MLflow's own retries take minutes to give up."""
+
+PATIENCE_SECONDS = 300.0
+"""How long a step that has nothing else to do waits for a tracking server that is away."""
+
+
+@cache
+def connect() -> MlflowClient:
+    """The client of the tracking store; makes sure within seconds that it answers and holds our experiment.
+
+    Raises
+    ------
+    InputError
+        If the server does not answer, or the database cannot be opened and written.
+    """
+    uri = default_tracking_uri()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each of many small files
+    mlflow.set_tracking_uri(uri)
+    if not answers():
+        raise InputError(f"{away()} Start it, or correct MLFLOW_TRACKING_URI.")
+    try:
+        check_database(uri)
+        prepare_store(uri)
+    except (MlflowException, OSError, RuntimeError) as error:
+        raise InputError(f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0][:300]}") from error
+    return MlflowClient(uri)
+
+
+def answers() -> bool:
+    """Whether the tracking server answers one quick request; a store that is no server always does."""
+    import requests
+
+    uri = default_tracking_uri()
+    if urlparse(uri).scheme not in ("http", "https"):
+        return True
+    try:
+        return requests.get(uri.rstrip("/") + "/health", timeout=ANSWER_SECONDS).ok
+    except requests.RequestException:
+        return False
+
+
+def away() -> str:
+    """The sentence for a server that does not."""
+    return f"The tracking server {default_tracking_uri()} does not answer."

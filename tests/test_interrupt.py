@@ -1,0 +1,58 @@
+"""Signals stop a program where it may be stopped, and wait where it may not."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mnflow import interrupt
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    interrupt.listen()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_is_an_exception_with_its_name(name: str) -> None:
+    with pytest.raises(KeyboardInterrupt, match=name):
+        os.kill(os.getpid(), signal.Signals[name])
+
+
+def _stopped_in(steps: Callable[[], None]) -> str:
+    """The signal that `steps` ended with."""
+    with pytest.raises(KeyboardInterrupt) as stop:
+        steps()
+    return str(stop.value)
+
+
+def test_signals_wait_for_the_end_of_the_outermost_block_and_come_once() -> None:
+    reached = []
+
+    def nested() -> None:
+        with interrupt.held():
+            with interrupt.held():
+                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGINT)
+                reached.append("inner")
+            reached.append("outer")
+
+    assert _stopped_in(nested) == "SIGTERM"
+    assert reached == ["inner", "outer"]
+    with interrupt.held():
+        reached.append("again")
+    assert reached[-1] == "again"
+
+
+def test_a_signal_is_not_lost_when_the_block_fails() -> None:
+    def failing() -> None:
+        with interrupt.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ValueError
+
+    assert _stopped_in(failing) == "SIGTERM"
