@@ -69,7 +69,7 @@ def prepare_store(uri: str) -> None:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    with locked(uri):
+    with one_at_a_time(uri):
         client = MlflowClient(uri)
         if client.get_experiment_by_name(EXPERIMENT) is not None:
             return
@@ -86,7 +86,7 @@ def prepare_store(uri: str) -> None:
 
 
 @contextmanager
-def locked(uri: str) -> Iterator[None]:
+def one_at_a_time(uri: str) -> Iterator[None]:
     """Let one process of this machine at a time make or change what must not be made or changed twice in a store."""
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
     with open(Path(tempfile.gettempdir()) / f"mnflow-{os.getuid()}-{name}.lock", "w") as file:

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnflow import tracking
-from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, locked, mlflow_environment, register_environment
+from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, mlflow_environment, one_at_a_time, register_environment
 from mnflow.errors import InputError
 from mnflow.gate import MEASURED_BEFORE
 from mnflow.interrupt import held
@@ -201,10 +201,10 @@ def _remember(version: str, event: str) -> None:
 
 
 @contextmanager
-def _changing() -> Iterator[None]:
+def locked() -> Iterator[None]:
     """Let one process at a time change the registry, as far as they share a machine, and no signal cut it short."""
     tracking.connect()  # which locks the store, too, when it makes it
-    with held(), locked(default_tracking_uri()):
+    with held(), one_at_a_time(default_tracking_uri()):
         yield
 
 

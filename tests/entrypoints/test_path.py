@@ -1,7 +1,7 @@
 """The whole path on few spectra and few epochs: every entry point runs, and what it promises is in the tracking store."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partialmethod
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import baselines, cv_train, main, noise_eval, preprocess, reference_test, shift_eval, tsne
-from mnflow import cv, tracking
+from entrypoints import baselines, cv_train, main, noise_eval, preprocess, promote, reference_test, shift_eval, tsne, verify
+from mnflow import cv, gate, registry, tracking
 from mnflow.errors import InputError
 from mnflow.report.summary import figures
 
@@ -123,6 +123,23 @@ class TestAfterMain:
             assert set(main.SHOWN) <= set(run.data.metrics)
         as_is, aligned = (run.data.metrics["shift/integrated_accuracy"] for run in methods[:2])
         assert as_is + 0.2 < aligned
+
+    def test_a_registered_version_is_verified_by_its_own_artifacts(self) -> None:
+        record = newest("cv_train", arch="fcn")
+        open_gate = {f.name: float(f.name.startswith("max")) for f in fields(gate.Gate)}
+        promote.run(promote.Options(run=record.info.run_id, **open_gate))
+        verified = tracking.connect().get_run(verify.run(verify.Options()))
+        assert "holds: all" in verified.data.tags["mlflow.note.content"]
+        with tracking.artifact(verified.info.run_id, "tables/verification.csv") as path:
+            checks = pd.read_csv(path)
+        assert {*gate.MEASURED_BEFORE, gate.CALIBRATION_ERROR, "held_out/accuracy"} <= set(checks["number"])
+        champion = registry.aliased(registry.CHAMPION)
+        assert champion is not None
+        tracking.connect().set_model_version_tag(registry.MODEL, champion.version, "shift/worst_accuracy", "0.99")
+        with pytest.raises(InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."):
+            verify.run(verify.Options(champion.version))
+        with pytest.raises(InputError, match="has no version '77'"):
+            verify.run(verify.Options("77"))
 
     def test_evaluations_refuse_a_run_of_another_step(self) -> None:
         other = newest("preprocess").info.run_id
