@@ -1,0 +1,156 @@
+"""The tracking server goes away in the middle of a training: nothing that is trained is lost."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_spectra import COARSE, spectra
+from mlflow.exceptions import MlflowException
+from services import free_port, listens, process, wait_until
+
+from entrypoints import cv_train
+from mnflow import cv, identity, resume, store, tracking
+from mnflow.errors import InputError
+from mnflow.train import FoldModel
+
+
+def fold(number: int) -> FoldModel:
+    return FoldModel(number, b"", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.ones(1, dtype=np.float32)})
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cv.FoldLog:
+    """A log whose server is made up: `answers` says whether it is there, `logged` what has reached it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(tracking, "children", lambda run_id, status: [])
+    return cv.FoldLog(tracking.Run("x"), {}, "0123")
+
+
+def waiting() -> list[str]:
+    return sorted(p.name for p in resume.UNSENT.rglob("*.npz"))
+
+
+def test_folds_wait_on_disk_and_arrive_in_order(log: cv.FoldLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[int] = []
+    there = [True]
+    monkeypatch.setattr(store, "answers", lambda: there[0])
+    monkeypatch.setattr(cv, "log_fold", lambda run, result, tags: logged.append(result.fold))
+    log.add(fold(2))
+    there[0] = False
+    log.add(fold(0))
+    log.add(fold(1))
+    assert (logged, waiting()) == ([2], ["fold_0.npz", "fold_1.npz"])
+    with pytest.raises(InputError, match=r"does not answer\. 2 trained folds wait in data/unsent/0123: start the same command"):
+        log.finish()
+    there[0] = True
+    log.finish()
+    assert (logged, waiting()) == ([2, 0, 1], [])
+
+
+def test_a_fold_that_was_cut_in_two_is_logged_again_and_other_errors_are_not_hidden(
+    log: cv.FoldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([True, False])  # it is there when the fold is begun, and not when it failed
+
+    def fail(*_: Any) -> None:
+        raise MlflowException("half of it")
+
+    monkeypatch.setattr(store, "answers", lambda: next(answers, True))
+    monkeypatch.setattr(cv, "log_fold", fail)
+    log.add(fold(0))
+    assert waiting() == ["fold_0.npz"]
+    with pytest.raises(MlflowException):
+        log.add(fold(1))
+
+
+class Server:
+    """A real tracking server that can go away and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.services = ExitStack()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
+        command += [
+            "--backend-store-uri",
+            f"sqlite:///{self.folder}/server.db",
+            "--artifacts-destination",
+            f"{self.folder}/kept",
+        ]
+        self.services.enter_context(process(command, {"MLFLOW_DISABLE_TELEMETRY": "true"}, self.folder / "server.log"))
+        wait_until(lambda: listens(self.port) and store.answers(), 180, "the tracking server", self.folder / "server.log")
+
+    def stop(self) -> None:
+        self.services.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    tracking.connect.cache_clear()
+    server.start()
+    yield server
+    server.stop()
+    tracking.connect.cache_clear()
+
+
+def after_first(function: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
+    """`function`, whose first call is followed by `then`."""
+    calls = []
+
+    def wrapped(*arguments: Any) -> Any:
+        result = function(*arguments)
+        if not calls:
+            calls.append(1)
+            then()
+        return result
+
+    return wrapped
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("where", ["between two folds", "within a fold"])
+def test_a_real_server_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    path = spectra(90, noise=0.3, edge=COARSE).save(server.folder / "made_up.npz")
+    options = cv_train.Options(data=str(path), n_folds=3, epochs=2, workers=1, augmentation="1x")
+    undisturbed = tracking.connect().get_run(cv_train.run(options))
+
+    # It comes back while the last folds wait.
+    module, name = (cv, "log_fold") if where == "between two folds" else (resume, "keep")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, after_first(getattr(module, name), server.stop))
+        patch.setattr(cv.FoldLog, "finish", after_first(lambda log: None, server.start))
+        ended = cv.FoldLog.finish
+        patch.setattr(cv.FoldLog, "finish", lambda log: (ended(log), log._send())[0])
+        record = tracking.connect().get_run(cv_train.run(options))
+    assert record.info.status == "FINISHED"
+    assert record.data.metrics == undisturbed.data.metrics
+    assert len(tracking.children(record.info.run_id, status="FINISHED")) == 3
+    assert not tracking.children(record.info.run_id, status="RUNNING")
+
+    # It stays away; the same command sends what waits.
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, after_first(getattr(module, name), server.stop))
+        patch.setattr(store, "PATIENCE_SECONDS", 2.0)
+        with pytest.raises(InputError, match="trained folds wait in"):
+            cv_train.run(options)
+    waited = waiting()
+    server.start()
+    (left,) = tracking._runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"})
+    host, _, started = left.data.tags[identity.PROCESS].split()
+    tracking.Run(left.info.run_id).tags({identity.PROCESS: f"{host} 4194304 {started}"})  # this test's process lives on
+    record = tracking.connect().get_run(cv_train.run(options))
+    assert "3 folds were taken up" in record.data.tags["mlflow.note.content"]
+    assert record.data.metrics == undisturbed.data.metrics
+    assert (len(waited), waiting()) == (2 if where == "between two folds" else 3, [])
+    assert tracking.connect().get_run(left.info.run_id).info.status == "KILLED"
