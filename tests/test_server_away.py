@@ -122,7 +122,7 @@ def after_first(function: Callable[..., Any], then: Callable[[], None]) -> Calla
 @pytest.mark.parametrize("where", ["between two folds", "within a fold"])
 def test_a_real_server_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     path = spectra(90, noise=0.3, edge=COARSE).save(server.folder / "made_up.npz")
-    options = cv_train.Options(data=str(path), n_folds=3, epochs=2, workers=1, augmentation="1x")
+    options = cv_train.Options(data=str(path), n_folds=3, epochs=2, workers=1, augmentation="1x", arch="dense")
     undisturbed = tracking.connect().get_run(cv_train.run(options))
 
     # It comes back while the last folds wait.
