@@ -1,23 +1,39 @@
 """SIGTERM and Ctrl-C as one exception, which waits while something must not be cut in two."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 _depth = 0
 _waiting: list[str] = []
 
 
+_AGAIN_SECONDS = 0.02
+
+
 def listen() -> None:
-    """From now on SIGTERM and SIGINT raise KeyboardInterrupt with the signal's name, outside of `held` blocks."""
+    """From now on SIGTERM and SIGINT raise KeyboardInterrupt with the signal's name, outside of `held` blocks.
+
+    Python drops an exception that is raised in a destructor or in a callback of the garbage collector, and JAX has one of
+    these: what is dropped is raised again a moment later.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _arrived)
+        signal.signal(number, lambda signum, frame: _stop(signal.Signals(signum).name))
+    dropped = sys.unraisablehook
+
+    def again(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            return dropped(unraisable)
+        name = str(unraisable.exc_value)
+        signal.signal(signal.SIGALRM, lambda signum, frame: _stop(name))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+
+    sys.unraisablehook = again
 
 
-def _arrived(signum: int, frame: FrameType | None) -> None:
-    name = signal.Signals(signum).name
+def _stop(name: str) -> None:
     if _depth:
         _waiting.append(name)
     else:

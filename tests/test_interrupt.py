@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,9 +13,11 @@ from mnflow import interrupt
 
 @pytest.fixture(autouse=True)
 def _own_handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    hook = sys.unraisablehook
     interrupt.listen()
     yield
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -56,3 +60,16 @@ def test_a_signal_is_not_lost_when_the_block_fails() -> None:
             raise ValueError
 
     assert _stopped_in(failing) == "SIGTERM"
+
+
+def test_a_signal_in_a_destructor_is_not_lost() -> None:
+    class Stopped:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def drop() -> None:
+        thing = Stopped()
+        del thing
+        time.sleep(10)  # is not slept to its end
+
+    assert _stopped_in(drop) == "SIGTERM"

@@ -56,6 +56,10 @@ class Shop:
         assert self.server.stdout is not None
         return self.server.stdout.readline()
 
+    def parts(self) -> set[Path]:
+        """Files that are not whole."""
+        return {p for p in self.folder.rglob(".*") if p.is_file()}
+
     def end(self, step: str) -> float:
         """Run a step to its end; returns the seconds that it took."""
         began = time.monotonic()
@@ -128,6 +132,7 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         shop.commands[step] += ["--study", "another"]
     for i in range(round(KILLS[step] * float(os.environ.get("MNFLOW_KILLS", "1")))):
         how, after = HOW[i % len(HOW)], float(rng.uniform(0.05, 1.05)) * seconds
+        parts = shop.parts()
         pid = shop.start(step)
         time.sleep(after)
         with contextlib.suppress(ProcessLookupError):  # it has come to its end already
@@ -138,9 +143,8 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         assert code in ((0, -9) if how == signal.SIGKILL else (0, 130)), (shop.folder / f"{step}.log").read_text()[-3000:]
         if how != signal.SIGKILL:
             assert not left_running(pid), shop.tried[-1]
+            assert shop.parts() <= parts, shop.tried[-1]
         assert step != "predict" or registry.load_predictor("models:/mn-valence@champion")
     shop.end(step)
     assert not tracking._runs("attributes.status = 'RUNNING'", {})
     assert results(shop, step) == undisturbed
-    left = [p for p in shop.folder.rglob("*") if p.name.startswith(".") and how != signal.SIGKILL]
-    assert not left

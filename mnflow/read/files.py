@@ -1,6 +1,9 @@
 """Files of electron microscopes (.hspy, .dm3, .dm4, .emd, .msa) through RosettaSciIO, HyperSpy's reader, lazily when big."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +69,7 @@ def _signals(path: Path) -> list[dict[str, Any]]:
     """RosettaSciIO's dictionaries of all signals in a file that have an energy axis, or all of them if none has."""
     suffix = path.suffix.lower()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet(logging.getLogger("rsciio")):
             warnings.simplefilter("ignore")  # a reader's remarks on dates and versions: what matters is checked below
             signals = [s for s in _READERS[suffix](path) if isinstance(s, dict) and "data" in s and "axes" in s]
     except InputError:
@@ -79,6 +82,17 @@ def _signals(path: Path) -> list[dict[str, Any]]:
     if not signals:
         raise InputError(f"{path}: expected spectra, got a file without any data.")
     return [s for s in signals if _energy_axes(s)] or signals
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Let a library log nothing: it would show a traceback for a date that it does not understand."""
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _read_hspy(path: Path) -> Any:

@@ -140,7 +140,7 @@ def load(path: Path | None = None) -> Settings:
         path = SETTINGS / f"{path.name}.toml"
     try:
         table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         shipped = ", ".join(p.stem for p in sorted(SETTINGS.glob("*.toml")))
         raise InputError(f"Settings: expected a TOML file, {path} cannot be read ({error}); shipped: {shipped}.") from error
     settings: Settings = _fill(Settings, table, path.name)
