@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from mnflow.errors import InputError
 from mnflow.serve.answer import answer
+from mnflow.serve.limits import limit_bodies
 from mnflow.serve.predictor import Predictor
 
 
@@ -49,6 +50,7 @@ class ValenceModel(PythonModel):
         server = sys.modules.get("mlflow.pyfunc.scoring_server")
         if server is not None:
             server._handle_serving_error.__defaults__ = (False,)  # include_traceback, which no setting reaches
+            limit_bodies(server)
         self.predictor = Predictor.load(context.artifacts["predictor"])
 
     @_checks_its_input

@@ -1,0 +1,50 @@
+"""A body that is too large is refused before it is in memory."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from mnflow.serve.limits import BodyLimit
+
+
+async def _echo(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+def ask(chunks: list[bytes], announced: int | None = None) -> tuple[int, str, int]:
+    """Status and text of the answer to a body that comes in chunks, and how many of these were asked for."""
+    app = Starlette(routes=[Route("/", _echo, methods=["POST"])])
+    app.add_middleware(BodyLimit, max_bytes=10)  # type: ignore[arg-type]
+    sent: list[dict[str, Any]] = []
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": chunks[taken - 1], "more_body": taken < len(chunks)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [] if announced is None else [(b"content-length", str(announced).encode())]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": b"", "root_path": ""}
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], sent[1]["body"].decode(), taken
+
+
+def test_a_small_body_passes() -> None:
+    assert ask([b"12345", b"67890"], announced=10) == (200, "10", 2)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "announced", "taken"), [([b"123456"] * 9, None, 2), ([b"1"], 11, 1), ([b"123456"] * 9, 3, 2)]
+)
+def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: int | None, taken: int) -> None:
+    status, text, asked_for = ask(chunks, announced)
+    assert (status, asked_for) == (413, taken)
+    assert "send fewer spectra at a time" in text
