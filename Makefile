@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup demo test test-team test-docker check bench ui doctor lock secrets clean
+.PHONY: setup demo test test-faults fuzz test-team test-docker check bench ui doctor lock secrets clean
 
 setup: $(READY)
 
@@ -29,6 +29,14 @@ test: $(READY)
 # Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
 test-team test-docker: test-%: $(READY)
 	.venv/bin/python -m pytest -m services tests/test_$**.py
+
+# Kills, a tracking server that goes away, abuse of the served model: half an hour on two cores.
+test-faults: $(READY)
+	.venv/bin/python -m pytest -m services tests/test_kills.py tests/test_server_away.py tests/test_server_abuse.py
+
+# Damaged files for every reader: ten minutes of processor time.
+fuzz: $(READY)
+	.venv/bin/python -m tests.fuzz_readers --seconds 600
 
 check: $(READY)
 	.venv/bin/ruff check .

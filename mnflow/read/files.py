@@ -192,12 +192,14 @@ def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
     if axis.get("axis") is not None:
         values: NDArray[np.float64] = np.asarray(axis["axis"], dtype=np.float64)
     elif "scale" in axis:
-        values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(size, dtype=np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused where energies are ordered
+            values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(size, dtype=np.float64)
     else:
         raise InputError(f"{where}: its energy axis is a function; convert it to a uniform axis and save it again.")
     if values.shape != (size,):
         raise InputError(f"{where}: expected {size} energies, got an axis of shape {values.shape}.")
-    return values * factor
+    with np.errstate(over="ignore"):
+        return values * factor
 
 
 def _metadata(signal: dict[str, Any]) -> dict[str, Any]:

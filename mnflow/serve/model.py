@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from mnflow.errors import InputError
 from mnflow.serve.answer import answer
-from mnflow.serve.limits import limit_bodies
+from mnflow.serve.limits import harden
 from mnflow.serve.predictor import Predictor
 
 
@@ -46,11 +46,10 @@ class ValenceModel(PythonModel):
     _skip_type_hint_validation = True  # belongs to `_checks_its_input`
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the nets' weights; in a server, also keep tracebacks out of its answers to CSV and Parquet."""
+        """Read the nets' weights; in a server, see `mnflow.serve.limits` too."""
         server = sys.modules.get("mlflow.pyfunc.scoring_server")
         if server is not None:
-            server._handle_serving_error.__defaults__ = (False,)  # include_traceback, which no setting reaches
-            limit_bodies(server)
+            harden(server)
         self.predictor = Predictor.load(context.artifacts["predictor"])
 
     @_checks_its_input

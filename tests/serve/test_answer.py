@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnflow.serve.answer import answer
@@ -107,3 +107,20 @@ def test_no_nan_ever_leaves(
         intensity = scale * rng.normal(size=channels)
     found = answer(predictor, [{"energy_ev": energy_ev.tolist(), "intensity": intensity.tolist()}])
     json.dumps(found, allow_nan=False)
+
+
+_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+_SPECTRUM = st.fixed_dictionaries({"energy_ev": _JSON | st.just(ENERGY_EV.tolist()), "intensity": _JSON | st.just([1.0] * 400)})
+
+
+@settings(max_examples=50)
+@given(st.lists(_JSON | _SPECTRUM, max_size=4))
+def test_any_json_gets_an_answer_or_an_error_for_each(predictor: Predictor, spectra: list[Any]) -> None:
+    found = answer(predictor, spectra)
+    assert len(found) == len(spectra)
+    json.dumps(found, allow_nan=False)
+    assert all(isinstance(a["error"], str) and a["class"] is None for a in found)

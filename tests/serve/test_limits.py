@@ -1,24 +1,32 @@
 """A body that is too large is refused before it is in memory."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from mnflow.serve.limits import BodyLimit
+from mnflow.serve.limits import BodyLimit, harden
 
 
 async def _echo(request: Request) -> PlainTextResponse:
     return PlainTextResponse(str(len(await request.body())))
 
 
+async def _with_patience(request: Request, call_next: Any) -> Any:
+    return await asyncio.wait_for(call_next(request), timeout=60)
+
+
 def ask(chunks: list[bytes], announced: int | None = None) -> tuple[int, str, int]:
     """Status and text of the answer to a body that comes in chunks, and how many of these were asked for."""
     app = Starlette(routes=[Route("/", _echo, methods=["POST"])])
+    app.add_middleware(BaseHTTPMiddleware, dispatch=_with_patience)  # as MLflow's server has one
     app.add_middleware(BodyLimit, max_bytes=10)  # type: ignore[arg-type]
     sent: list[dict[str, Any]] = []
     taken = 0
@@ -48,3 +56,15 @@ def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: int 
     status, text, asked_for = ask(chunks, announced)
     assert (status, asked_for) == (413, taken)
     assert "send fewer spectra at a time" in text
+
+
+@pytest.mark.parametrize("error", [RecursionError, ValueError])
+def test_a_request_that_cannot_be_read_is_a_bad_request(error: type[Exception]) -> None:
+    def invocations(*arguments: Any) -> None:
+        raise error
+
+    server = SimpleNamespace(init=None, invocations=invocations, _handle_serving_error=lambda include_traceback=True: None)
+    harden(server)
+    with pytest.raises(MlflowException, match=rf"cannot be read \({error.__name__}\)") as found:
+        server.invocations(b"")
+    assert found.value.get_http_status_code() == 400

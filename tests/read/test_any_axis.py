@@ -1,0 +1,67 @@
+"""Whatever axis and counts a file has, it gives spectra on an increasing axis in eV, or a sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnflow.errors import InputError
+from mnflow.preprocess import PreprocessOptions, preprocess
+from mnflow.read import read_file
+from mnflow.valence import MN
+from tests.read.files import counts_image, signal, write
+
+NUMBERS = st.one_of(st.floats(-2000, 2000), st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e300, -1e-300, 5e-324]))
+
+
+@st.composite
+def axes(draw: st.DrawFn) -> dict[str, Any]:
+    """Changes to the energy axis of `signal`: uniform, or given number by number (irregular, doubled, turning back)."""
+    units = draw(st.sampled_from(["eV", "keV", "meV", "nm", "m", "", "MeV", "<undefined>", "eV "]))
+    if draw(st.booleans()):
+        return {"units": units, "scale": draw(NUMBERS), "offset": draw(NUMBERS)}
+    energies = draw(st.lists(NUMBERS, min_size=2, max_size=60))
+    return {"units": units, "_type": "DataAxis", "axis": np.array(energies), "size": len(energies)}
+
+
+@settings(max_examples=30)
+@given(change=axes(), rows=st.integers(1, 3), seed=st.integers(0, 99), poison=st.lists(NUMBERS, max_size=4))
+def test_any_axis(
+    tmp_path_factory: pytest.TempPathFactory, change: dict[str, Any], rows: int, seed: int, poison: list[float]
+) -> None:
+    rng = np.random.default_rng(seed)
+    channels = len(change.get("axis", range(40)))
+    counts = rng.normal(100, 10, (rows, channels)).astype(np.float32)
+    with np.errstate(over="ignore"):
+        for value in poison:
+            counts[rng.integers(rows), rng.integers(channels)] = value
+    made = signal(counts)
+    made["axes"][-1] |= change
+    path = tmp_path_factory.mktemp("any") / "a.hspy"
+    try:
+        raw = read_file(write(path, made), "Mn2+")
+    except InputError:
+        return
+    assert (np.diff(raw.energy_ev) > 0).all()
+    assert np.isfinite(raw.energy_ev).all()
+    assert np.asarray(raw.counts).shape == (rows, len(raw.energy_ev))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 1_000_000])
+def test_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+    counts = np.resize(counts_image(np.random.default_rng(0), (1,), 1000), (1, channels))
+    path = write(tmp_path / "a.hspy", signal(counts, scale=120 / channels))
+    if channels == 1:
+        with pytest.raises(InputError, match="two channels or more"):
+            read_file(path)
+        return
+    raw = read_file(path, "Mn2+")
+    assert raw.counts.shape == (1, channels)
+    if channels < 4:
+        with pytest.raises(InputError, match="eV"):
+            preprocess([raw], MN, PreprocessOptions())
+        return
+    assert np.isfinite(preprocess([raw], MN, PreprocessOptions()).spectra.intensity).all()
