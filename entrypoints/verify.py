@@ -28,7 +28,9 @@ def run(options: Options) -> str:
         )
         drawn = verification.param_of("reference_test", finished, "seed", references="simulated")
         references = load_references("simulated", drawn, finished.spectra.edge)
-        checks = verification.compare(version.tags, verification.recompute(run, finished, references, seed))
+        checks = verification.compare(
+            version.tags, verification.recompute(run, finished, references, seed, promoted.data.params["strategy"])
+        )
         run.table(verification.table(checks), "verification")
         failed = [f"{c.name} was {c.registered:.6g} and is {c.found:.6g}" for c in checks if not c.holds]
         changed = [k for k in (identity.CODE, identity.ENVIRONMENT) if promoted.data.tags.get(k) != identity.tags()[k]]

@@ -94,14 +94,14 @@ def param_of(step: str, finished: FinishedCv, name: str, **params: str) -> int:
     )
 
 
-def recompute(run: tracking.Run, finished: FinishedCv, references: References, seed: int) -> dict[str, float]:
+def recompute(run: tracking.Run, finished: FinishedCv, references: References, seed: int, strategy: str) -> dict[str, float]:
     """Every number of a version from its nets, data and folds; curves and figures are logged to `run`."""
     right = [_right(finished, place).mean() for place in range(len(finished.folds))]
     found = {"cv/accuracy_mean": float(np.mean(right))}
     found |= evaluations.log_shift([run], finished)
     found |= evaluations.log_noise([run], finished, param_of("noise_eval", finished, "kept_components"))
     found |= evaluations.log_references([run], finished.models, references)
-    return promotion.measure(finished, seed).metrics | found
+    return promotion.measure(finished, seed, strategy).metrics | found
 
 
 def _right(finished: FinishedCv, place: int) -> NDArray[np.bool_]:
