@@ -138,7 +138,7 @@ class TestAfterMain:
         assert champion is not None
         tracking.connect().set_model_version_tag(registry.MODEL, champion.version, "shift/worst_accuracy", "0.99")
         with pytest.raises(InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."):
-            verify.run(verify.Options(champion.version))
+            verify.run(verify.Options(str(champion.version)))
         with pytest.raises(InputError, match="has no version '77'"):
             verify.run(verify.Options("77"))
 
