@@ -2,7 +2,8 @@
 
 A shifted crop is normalised by its own minimum, maximum and mean before the first ReLU, so that the crops of one spectrum
 share no more than the products of the first layer, a quarter of the work. What makes the shift test quick is that nothing
-else is done twice: weights are arguments of the compiled function, and crops are made inside it.
+else is done twice: weights are arguments of the compiled function, crops are made inside it, and the spectra come with the
+batch innermost in memory already, as the nets want them.
 """
 
 from functools import partial
@@ -52,26 +53,26 @@ def from_keras(model: keras.Model) -> Net:
 
 def probabilities(net: Net, crops: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (N, K) of normalised crops (N, n_crop)."""
-    padded = np.resize(crops, (-(-len(crops) // BATCH) * BATCH, crops.shape[1])) if len(crops) else crops
-    return np.asarray(_probabilities(net.params, net.moving, padded, net.plan))[: len(crops)]
+    padded = np.resize(crops, (-(-len(crops) // BATCH), BATCH, crops.shape[1])) if len(crops) else crops[None]
+    batches = np.ascontiguousarray(padded.transpose(0, 2, 1))  # (n, L, B)
+    return np.asarray(_probabilities(net.params, net.moving, batches, net.plan))[: len(crops)]
 
 
 @partial(jax.jit, static_argnames="plan")
-def _probabilities(params: Params, moving: Moments, crops: Array, plan: NetPlan) -> Array:
-    batches = crops.reshape(-1, BATCH, plan.n_channels)
-    logits = lax.map(lambda batch: forward(params, batch, plan, fixed=moving)[0].T, batches)  # (n, B, K)
+def _probabilities(params: Params, moving: Moments, batches: Array, plan: NetPlan) -> Array:
+    logits = lax.map(lambda batch: forward(params, batch.T, plan, fixed=moving)[0].T, batches)  # (n, B, K)
     return jax.nn.softmax(logits.reshape(-1, plan.n_classes))
 
 
 def shifted_classes(net: Net, wide: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
-    return np.asarray(_shifted_classes(net.params, net.moving, wide, starts, net.plan))
+    return np.asarray(_shifted_classes(net.params, net.moving, np.ascontiguousarray(wide.T), starts, net.plan))
 
 
 @partial(jax.jit, static_argnames="plan")
 def _shifted_classes(params: Params, moving: Moments, wide: Array, starts: Array, plan: NetPlan) -> Array:
     def classes(start: Array) -> Array:
-        crops = normalise(lax.dynamic_slice_in_dim(wide, start, plan.n_channels, axis=1))
+        crops = normalise(lax.dynamic_slice_in_dim(wide, start, plan.n_channels).T)  # (C, N) -> (N, n_channels)
         return forward(params, crops, plan, fixed=moving)[0].argmax(axis=0)
 
     return lax.map(classes, starts)

@@ -39,9 +39,10 @@ def _random_state(plan: Plan) -> tuple[engine.Params, engine.Moments]:
     return params, engine.Moments(draw(), draw())
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_prediction_is_keras_own(arch: str) -> None:
-    plan = _plan(arch)
+@pytest.mark.parametrize(("arch", "settings"), [(a, {}) for a in ARCHITECTURES] + [("fcn", {"filters": (9, 3)})])
+def test_prediction_is_keras_own(arch: str, settings: dict) -> None:
+    """The last net has a convolution of more than `MAX_TAPS`, which is a matrix product when it predicts, too."""
+    plan = _plan(arch, **settings)
     params, moving = _random_state(plan)
     inputs = crop(made_up(7, edge=COARSE))
     logits, _ = jax.jit(engine.forward, static_argnums=2)(params, inputs, plan, fixed=moving)
