@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 
-BLOCK_BYTES = 16_000_000
-"""Memory of one block of spectra in a pass over a file, in bytes."""
+BLOCK_BYTES = 8_000_000
+"""Memory of one block of spectra in a pass over a file, in bytes: what is made of it stays in the processor's cache."""
 
 _EV_PER_UNIT = {"ev": 1.0, "electronvolt": 1.0, "electron_volt": 1.0, "kev": 1e3, "kiloelectron_volt": 1e3}
 
