@@ -88,9 +88,11 @@ def _step(state: State, crops: Array, labels: Array, key: Array, rate: Array, ke
     return _adam(state, gradient, moving, rate), jnp.stack([loss, right])
 
 
-def evaluate(state: State, wide: Array, noise: Array | None, labels: Array, n_train: Array, plan: Plan) -> tuple[Array, Array]:
-    """Loss and share right (2,) of the spectra after the first `n_train`, unshifted, and the logits (K, N) of all rows."""
-    n, size = len(labels), plan.batch_size
+def evaluate(
+    state: State, wide: Array, noise: Array | None, labels: Array, n_train: Array, n: Array, plan: Plan
+) -> tuple[Array, Array]:
+    """Loss and share right (2,) of the spectra from `n_train` up to `n`, unshifted, and the logits (K, N) of all rows."""
+    size = plan.batch_size
 
     def chunk(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, logits = carry
@@ -102,20 +104,29 @@ def evaluate(state: State, wide: Array, noise: Array | None, labels: Array, n_tr
         return total + values.sum(axis=1), logits.at[:, place].set(found, mode="drop")
 
     n_chunks = -(-(n - n_train) // size)
-    total, logits = lax.fori_loop(0, n_chunks, chunk, (jnp.zeros(2), jnp.zeros((plan.n_classes, n))))
+    total, logits = lax.fori_loop(0, n_chunks, chunk, (jnp.zeros(2), jnp.zeros((plan.n_classes, len(labels)))))
     return total / (n - n_train), logits
 
 
 @partial(jax.jit, static_argnames="plan")
 def train(
-    params: Params, wide: Array, noise: Array | None, labels: Array, n_train: Array, key: Array, peak: Array, plan: Plan
+    params: Params,
+    wide: Array,
+    noise: Array | None,
+    labels: Array,
+    n_train: Array,
+    n: Array,
+    key: Array,
+    peak: Array,
+    plan: Plan,
 ) -> tuple[State, Array, Array]:
-    """Train for all epochs on the first `n_train` rows, and look at the others after every epoch, for the record only.
+    """Train for all epochs on the first `n_train` rows, and look at those up to `n` after every epoch, for the record only.
 
     Parameters
     ----------
     wide : array, shape (N, C)
-        Wide spectra of a fold, those that train first; with noise augmentation only their signal.
+        Wide spectra of a fold, those that train first, then those that test; with noise augmentation only their signal.
+        Rows from `n` on only fill up, so that folds of nearly one size share one compilation.
     noise : array, shape (N, C), or None
         Their residual noise, for noise augmentation.
     labels : array, shape (N,)
@@ -147,7 +158,7 @@ def train(
             return state, total + metrics
 
         state, total = lax.fori_loop(0, n_steps, step, (state, jnp.zeros(2)))
-        tested, logits = evaluate(state, wide, noise, labels, n_train, plan)
+        tested, logits = evaluate(state, wide, noise, labels, n_train, n, plan)
         return (state, logits), jnp.concatenate([total / n_steps, tested])
 
     zeros = jax.tree.map(jnp.zeros_like, params)
@@ -167,6 +178,7 @@ def fit(
     noise: NDArray[np.float32] | None,
     labels: NDArray[np.int64],
     n_train: int,
+    n: int,
     plan: Plan,
     seed: tuple[int, ...],
 ) -> Trained:
@@ -175,6 +187,6 @@ def fit(
     params = initial_params(plan, rng)
     key = jax.random.key(int(rng.integers(2**31)))
     peak, plan = plan.peak_learning_rate, replace(plan, peak_learning_rate=0.0)
-    state, curves, logits = jax.device_get(train(params, wide, noise, labels.astype(np.int32), n_train, key, peak, plan))
+    state, curves, logits = jax.device_get(train(params, wide, noise, labels.astype(np.int32), n_train, n, key, peak, plan))
     named = dict(zip(CURVES, curves.T, strict=True))
-    return Trained(collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:], axis=0)).T)
+    return Trained(collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:n], axis=0)).T)

@@ -18,6 +18,7 @@ def fit(
     noise: NDArray[np.float32] | None,
     labels: NDArray[np.int64],
     n_train: int,
+    n: int,
     plan: Plan,
     seed: tuple[int, ...],
 ) -> Trained:
@@ -25,7 +26,7 @@ def fit(
     rng = np.random.default_rng(seed)
     n_steps = -(-plan.draws * n_train // plan.batch_size)
     net = _build(plan, rng, momentum(n_steps * plan.epochs))
-    test_crops = _crops(wide[n_train:], None if noise is None else noise[n_train:], plan, None)
+    test_crops = _crops(wide[n_train:n], None if noise is None else noise[n_train:n], plan, None)
     curves = []
     for epoch in range(plan.epochs):
         batches = _batches(wide, noise, n_train, plan, rng)
@@ -36,7 +37,7 @@ def fit(
             )
             found = net.train_on_batch(crops, labels[index], return_dict=True)
             metrics += [float(found["loss"]), float(found["accuracy"])]
-        tested = net.test_on_batch(test_crops, labels[n_train:], return_dict=True)
+        tested = net.test_on_batch(test_crops, labels[n_train:n], return_dict=True)
         curves.append([*metrics / n_steps, float(tested["loss"]), float(tested["accuracy"])])
     named = dict(zip(CURVES, np.asarray(curves, dtype=np.float32).T, strict=True))
     return Trained(models.get_weights(net), named, np.asarray(net.predict_on_batch(test_crops)))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_AUGMENTATION = 100
 MAX_COPIES = 20
 
+ROWS = 256
+"""Folds are filled up to a multiple of so many spectra: sizes that differ a little share one compilation."""
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -175,9 +178,10 @@ def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["
     if settings.degraded_copies:
         rng = np.random.default_rng([settings.seed, fold.number])
         spectra, (fold,) = with_copies(spectra, [fold], settings.degraded_copies, rng)
-    index = np.concatenate([fold.train, fold.test])
+    n_train, n = len(fold.train), len(fold.train) + len(fold.test)
+    index = np.resize(np.concatenate([fold.train, fold.test]), -(-n // ROWS) * ROWS)
     wide, noise = prepare(spectra, fold, settings)
-    arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], len(fold.train))
+    arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], n_train, n)
     plan, seed = make_plan(settings, spectra.edge), (settings.seed, fold.number)
     if os.environ["KERAS_BACKEND"] in ("jax", "numpy"):  # the numpy backend cannot train, and ours needs no Keras
         from mnflow.engine import fit

@@ -12,7 +12,7 @@ import pytest
 from made_up_spectra import COARSE
 from made_up_spectra import spectra as made_up
 
-from mnflow import models, train
+from mnflow import engine, models, train
 from mnflow.errors import InputError
 from mnflow.folds import Fold, split
 from mnflow.preprocess import crop
@@ -52,6 +52,21 @@ def test_results_do_not_depend_on_the_number_of_workers(some: SpectrumSet, folds
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.probabilities, b.probabilities)
         np.testing.assert_array_equal(a.curves["train/loss"], b.curves["train/loss"])
+
+
+def test_folds_of_nearly_one_size_share_a_compilation(some: SpectrumSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are filled up to one size, and what fills them up changes nothing."""
+    uneven = [Fold(0, np.arange(50), np.arange(60, 90)), Fold(1, np.arange(45), np.arange(60, 85))]
+    settings = train.TrainSettings(arch="dense", augmentation=1, epochs=2)
+    before = engine.train._cache_size()
+    filled = [train.train_fold(some, (fold, settings))[0] for fold in uneven]
+    assert engine.train._cache_size() == before + 1
+    monkeypatch.setattr(train, "ROWS", 1)
+    plain = train.train_fold(some, (uneven[1], settings))[0]
+    assert filled[1].probabilities.shape == (25, 3)
+    np.testing.assert_allclose(filled[1].probabilities, plain.probabilities, atol=1e-5)
+    for name, curve in plain.curves.items():
+        np.testing.assert_allclose(filled[1].curves[name], curve, atol=1e-5, err_msg=name)
 
 
 def test_another_seed_gives_another_net(some: SpectrumSet, folds: list[Fold]) -> None:
