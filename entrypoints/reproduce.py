@@ -16,15 +16,21 @@ class Options:
 def run(options: Options) -> str:
     """Read all finished runs, write and log the document, and return the id of this step's run."""
     from mnflow import tracking
+    from mnflow.report import summary
     from mnflow.report.page import write
-    from mnflow.reproduction.document import write_document
-    from mnflow.reproduction.evidence import collect
+    from mnflow.reproduction.document import FIGURE, write_document
+    from mnflow.reproduction.evidence import collect, newest_runs
 
     with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
         evidence = collect()
         path = write(write_document(evidence), Path(options.out))
         own.file(path)
         own.table(evidence.values, "evidence")
+        for name, figure in summary.figures(newest_runs()).items():
+            own.figure(figure, name)
+            if name == FIGURE:
+                path.parent.joinpath("figures").mkdir(exist_ok=True)
+                figure.savefig(path.parent / "figures" / f"{FIGURE}.png")
         own.note(f"The paper's claims, judged by {len(evidence.values)} numbers of finished runs: see {path.name}.")
     tracking.say(f"Written: {tracking.relative(path.resolve())}")
     return own.id

@@ -21,9 +21,11 @@ def figures(runs: Sequence[MlflowRun]) -> dict[str, Figure]:
     """Accuracy against shift and noise by the figure's name.
 
     Runs of one augmentation are drawn together; with several, each kind of training (noise augmentation, folds) has a figure
-    with a panel a net, and its name says which.
+    with a panel a net, and its name says which. Runs that were not evaluated, and baselines, are left out.
     """
     drawn = {}
+    metrics = {metric for metric, *_ in _CURVES.values()}
+    runs = [run for run in runs if run.data.tags["mnflow.step"] == "cv_train" and metrics <= set(run.data.metrics)]
     kinds = list(dict.fromkeys(_kind(run) for run in runs))
     for name, (metric, per_unit, together, grid) in _CURVES.items():
         if len({run.data.tags["augmentation"] for run in runs}) == 1:

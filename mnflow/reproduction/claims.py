@@ -19,7 +19,7 @@ LITTLE = 0.05
 NEAR_CHANCE = 0.5
 """Below this, three classes are taken for "chance" (one third)."""
 
-_NAMES = {"dense": "dense", "conv_dense": "conv + dense", "fcn": "FCN", "fcn_antialiased": "anti-aliased FCN"}
+NAMES = {"dense": "dense", "conv_dense": "conv + dense", "fcn": "FCN", "fcn_antialiased": "anti-aliased FCN"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ def _each(parts: dict[str, "pd.Series[float]"], holds: Callable[[float], bool]) 
 
 def _better(evidence: Evidence, quantity: str, first: tuple[str, str], others: list[tuple[str, str]]) -> Finding | None:
     """Whether `first` beats every other setting, fold by fold: the interval of the difference lies above zero."""
-    parts = {f"{_NAMES[a]} {k}": evidence.difference(quantity, first, (a, k)) for a, k in others}
+    parts = {f"{NAMES[a]} {k}": evidence.difference(quantity, first, (a, k)) for a, k in others}
     if any(values.empty for values in parts.values()):
         return None
     found = {name: interval(values) for name, values in parts.items()}
-    text = f"{_NAMES[first[0]]} {first[1]} less " + "; less ".join(
+    text = f"{NAMES[first[0]]} {first[1]} less " + "; less ".join(
         f"{name}: {i.mean:+.1%} ({i.low:+.1%} to {i.high:+.1%}, n = {i.n})" for name, i in found.items()
     )
     return Finding(text, all(i.low > 0 for i in found.values()))
@@ -92,7 +92,7 @@ def _counts(evidence: Evidence) -> Finding | None:
 
 def _unshifted(folds: str) -> Callable[[Evidence], Finding | None]:
     nets = ("dense", "conv_dense", "fcn")
-    return lambda e: _each({_NAMES[a]: e.pick("accuracy", a, folds=folds) for a in nets}, lambda m: m > HIGH)
+    return lambda e: _each({NAMES[a]: e.pick("accuracy", a, folds=folds) for a in nets}, lambda m: m > HIGH)
 
 
 def _loses_little(e: Evidence) -> Finding | None:
@@ -101,7 +101,7 @@ def _loses_little(e: Evidence) -> Finding | None:
 
 
 def _falls_to_chance(e: Evidence) -> Finding | None:
-    parts = {_NAMES[a]: e.pick("shift/far", a) for a in ("dense", "conv_dense")}
+    parts = {NAMES[a]: e.pick("shift/far", a) for a in ("dense", "conv_dense")}
     return _each(parts, lambda m: m < NEAR_CHANCE)
 
 
@@ -116,7 +116,7 @@ def _noise_without(e: Evidence) -> Finding | None:
 
 def _references(e: Evidence) -> Finding | None:
     parts = {a: e.pick("reference/accuracy_fold", a) for a in ("fcn", "dense", "conv_dense")}
-    found = _each({f"{_NAMES[a]} none": v for a, v in parts.items()}, bool)
+    found = _each({f"{NAMES[a]} none": v for a, v in parts.items()}, bool)
     if found is None:
         return None
     mean = {a: float(v.mean()) for a, v in parts.items()}
@@ -147,7 +147,7 @@ def _speed(e: Evidence) -> Finding | None:
 
 
 def _best_epoch(e: Evidence) -> Finding | None:
-    parts = {f"{_NAMES[a]} none": e.pick("best_epoch_gain", a) for a in ("dense", "conv_dense", "fcn")}
+    parts = {f"{NAMES[a]} none": e.pick("best_epoch_gain", a) for a in ("dense", "conv_dense", "fcn")}
     return _each(parts, lambda m: m < 0.001)
 
 

@@ -21,6 +21,7 @@ FAR_EV = 3.0
 
 _METRICS = (
     "reference/accuracy_fold",
+    "reference/accuracy_vote",
     "tsne/reference_agreement_input",
     "tsne/reference_agreement_features",
     "activations/correlation_same",
@@ -93,9 +94,9 @@ def collect() -> Evidence:
     Of every setting and seed the newest counts.
     """
     rows, counts, simulated = [], {}, True
-    runs = _newest_runs()
+    runs = newest_runs()
     digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
-    for run in (r for r in runs if r.data.tags.get("dataset_digest", digest) == digest):
+    for run in runs:
         known = {k: run.data.tags.get(k, "") for k in _SETTING} | {"seed": int(run.data.params.get("seed", "0"))}
         known["noise_augmentation"] = known["noise_augmentation"] == "true"
         rows += [{**known, "quantity": q, "fold": fold, "value": value} for q, fold, value in _numbers(run)]
@@ -116,14 +117,15 @@ def _is_simulated(run: MlflowRun) -> bool:
     return "simulated" in preprocess.data.params.get("source", "")
 
 
-def _newest_runs() -> list[MlflowRun]:
-    """The newest finished run of every setting and seed; the newest cross-validation comes first."""
+def newest_runs() -> list[MlflowRun]:
+    """The newest finished run of every setting and seed on the newest cross-validation's data; that one comes first."""
     found: dict[tuple[str, ...], MlflowRun] = {}
     for step in ("cv_train", "baseline"):
         for run in tracking.finished_runs(step):
             key = tuple(run.data.tags.get(k, "") for k in _SETTING)
             found.setdefault((*key, run.data.params.get("seed", "0")), run)
-    return list(found.values())
+    runs = list(found.values())
+    return [run for run in runs if run.data.tags.get("dataset_digest") == runs[0].data.tags.get("dataset_digest")]
 
 
 def _numbers(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
