@@ -33,7 +33,7 @@ def run(options: Options) -> str:
 
     with tracking.step(tracking.tags_of("preprocess"), f"preprocess {options.source}", vars(options)) as run:
         rules = PreprocessOptions(substrate=options.substrate, thick=options.thick, max_bad=options.max_bad)
-        source = _simulated_images() if options.source == "simulated" else Path(options.source)
+        source = _simulated_images(options.settings) if options.source == "simulated" else Path(options.source)
         edge = load(Path(options.settings)).edge
         done = preprocess(read_source(source, edge), edge, rules, options.source, tracking.say)
         spectra = done.spectra
@@ -54,21 +54,20 @@ def run(options: Options) -> str:
     return run.id
 
 
-def _simulated_images() -> Path:
-    """The folder of the newest simulate run that still is there; images are simulated if there is none."""
+def _simulated_images(settings: str) -> Path:
+    """The folder of the newest simulate run with these settings that still is there; images are simulated if there is none."""
     from entrypoints import simulate
     from mnflow import tracking
-    from mnflow.errors import InputError
 
-    try:
-        folder = Path(tracking.finished_run("simulate").data.tags[simulate.FOLDER_TAG])
-        if (folder / "manifest.csv").is_file():
+    for found in tracking.finished_runs("simulate"):
+        folder = Path(found.data.tags[simulate.FOLDER_TAG])
+        if found.data.params["settings"] == settings and (folder / "manifest.csv").is_file():
             return folder
-    except InputError:
-        pass
-    tracking.say("There are no simulated images yet: making them first.")
-    simulate.run(simulate.Options())
-    return Path(simulate.Options.out)
+    tracking.say(f"There are no simulated images of the settings {settings} yet: making them first.")
+    out = Path(simulate.Options.out)
+    out = out if settings == simulate.Options.settings else out.with_name(f"{out.name}-{Path(settings).stem}")
+    simulate.run(simulate.Options(out=str(out), settings=settings))
+    return out
 
 
 def find_or_make_dataset(data: str, user: "Run") -> "tuple[SpectrumSet, str]":
