@@ -1,6 +1,10 @@
-"""Draws the figures of docs/simulation.md anew: `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.figures [--out docs/figures]`."""
+"""Draws the figures of docs/simulation.md anew, and prints its table of shapes as JSON lines.
+
+`MNFLOW_REAL_DATA=FOLDER python -m benchmarks.figures [--out docs/figures]`
+"""
 
 import argparse
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from benchmarks.sim_to_real import THICK, simulated
 from mnflow.plots.panels import energy_axis, to_unit
@@ -45,7 +50,7 @@ def _stack(axes: Axes, lines: list[tuple[NDArray[Any], str, str]]) -> None:
     energy_ev = MN.crop_axis_ev
     for row, (line, colour, text) in enumerate(lines):
         axes.plot(energy_ev - energy_ev[line.argmax()], to_unit(line) + 0.8 * row, color=colour, lw=0.9)
-        axes.text(-6.8, 0.8 * row + 0.12, text, fontsize=5.5, color=colour)
+        axes.text(-6.8, 0.8 * row + 0.2, text, fontsize=5.5, color=colour)
     axes.set_xlim(-7, 18)
     energy_axis(axes)
     axes.set_xlabel("energy from the L3 maximum / eV")
@@ -76,6 +81,24 @@ def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
     return pre - np.polynomial.polynomial.polyval(channel, np.polynomial.polynomial.polyfit(channel, pre.T, 2))
 
 
+def calm(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Those of the wide spectra (N, C) whose noise before the edge is below 1 % of their maximum."""
+    return intensity[pre_edge_noise(intensity).std(axis=1) < 0.01 * intensity.max(axis=1)]
+
+
+def shapes(crops: NDArray[Any], smooth_bins: float) -> dict[str, list[float]]:
+    """Quantiles 0.1, 0.5, 0.9 of what a spectroscopist reads from crops (N, n_crop); heights relative to L3, energies in eV."""
+    step, rows = MN.dispersion_ev, []
+    for s in gaussian_filter1d(crops, smooth_bins, axis=1):
+        l3 = int(s[: MN.n_crop * 2 // 3].argmax())
+        s = (s - s[: max(l3 - 60, 5)].mean()) / (s[l3] - s[: max(l3 - 60, 5)].mean())
+        l2 = l3 + 90 + int(s[l3 + 90 : l3 + 140].argmax())
+        wide = np.flatnonzero(s[max(l3 - 60, 0) : l3 + 70] > 0.5)
+        rows.append((np.ptp(wide) * step, (l2 - l3) * step, s[l2], s[l3:l2].min()))
+    found = np.quantile(rows, [0.1, 0.5, 0.9], axis=0).T.round(2).tolist()
+    return dict(zip(("L3 FWHM", "L2 - L3", "height of L2", "lowest between"), found, strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/figures"))
@@ -84,8 +107,12 @@ def main() -> None:
     mno = np.asarray(read_file(next((data / "published").glob("*.pkl")), "Mn2+", "MnO", MN).counts)
     digitized = read_references(data / "digitized", MN).spectra
     measured = {name: list(digitized.intensity[digitized.valence == i]) for i, name in enumerate(MN.classes)}
-    quiet = np.argsort(pre_edge_noise(mno).std(axis=1))[[5, 150]]
-    measured["Mn2+"] = list(mno[quiet, MN.crop_start : MN.crop_start + MN.n_crop])
+    measured["Mn2+"] = list(calm(mno)[:, MN.crop_start : MN.crop_start + MN.n_crop])
+    for i, name in enumerate(MN.classes):
+        mine = calm(spectra.intensity[spectra.valence == i])[:, MN.crop_start : MN.crop_start + MN.n_crop]
+        print(json.dumps({"simulated": name, "spectra": len(mine), **shapes(mine, 2)}))
+        print(json.dumps({"measured": name, "spectra": len(measured[name]), **shapes(np.array(measured[name]), 1)}))
+    measured["Mn2+"] = measured["Mn2+"][::150][:2]
     edges(spectra, measured).savefig(out / "simulated_edges.png")
     noise(mno, spectra.intensity[spectra.valence == 0]).savefig(out / "simulated_noise.png")
 
