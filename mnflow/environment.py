@@ -25,6 +25,9 @@ EXPERIMENT_TAGS = {
 }
 """What the UI says above the runs."""
 
+LOCK_SECONDS = 5.0
+"""How long a tracking database that is locked by another process is waited for at the start."""
+
 IMAGE = os.environ.get("MNFLOW_IMAGE", "")
 """`cpu` or `gpu` in a container of one of the project's images, else empty."""
 
@@ -103,7 +106,7 @@ def check_database(uri: str) -> None:
         if path.parent.exists() and not os.access(path.parent, os.W_OK):
             raise RuntimeError(f"There is no tracking database at {path}, and its folder cannot be written: check permissions.")
         return
-    connection = sqlite3.connect(path, timeout=5)
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS)
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()

@@ -7,6 +7,7 @@ or more than `MAX_MEMORY` is kept in FOLDER and printed. `--only csv,pickle` cho
 """
 
 import argparse
+import contextlib
 import pickle
 import resource
 import signal
@@ -125,6 +126,8 @@ def try_one(kind: str, path: Path) -> str:
         return "read"
     except InputError:
         return "refused"
+    except KeyboardInterrupt:
+        raise
     except BaseException:
         return traceback.format_exc()
     finally:
@@ -150,24 +153,25 @@ def main() -> None:
                 assert try_one(kind, path) in ("read", "refused"), path
         kinds = [k for k in whole if not options.only or k in options.only.split(",")]
         spent = dict.fromkeys(kinds, 0.0)
-        while sum(spent.values()) < options.seconds:
-            kind = min(spent, key=lambda k: spent[k])  # each gets the same time
-            began = time.process_time()
-            source = whole[kind][int(rng.integers(0, len(whole[kind])))]
-            path = Path(name) / "damaged" / kind / source.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(damaged(source.read_bytes(), rng))
-            outcome = try_one(kind, path)
-            spent[kind] += max(time.process_time() - began, 1e-4)
-            counts[kind, outcome if outcome in ("read", "refused") else "FOUND"] += 1
-            if outcome not in ("read", "refused"):
-                line = outcome.strip().splitlines()[-1][:200]
-                where = [text.strip() for text in outcome.splitlines() if text.strip().startswith("File")][-1]
-                if (kind + where) not in seen:
-                    seen.add(kind + where)
-                    options.keep.mkdir(parents=True, exist_ok=True)
-                    (options.keep / f"{kind}-{len(seen)}-{source.name}").write_bytes(path.read_bytes())
-                    print(f"{kind}: {line}\n    {where}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # ends it early
+            while sum(spent.values()) < options.seconds:
+                kind = min(spent, key=lambda k: spent[k])  # each gets the same time
+                began = time.process_time()
+                source = whole[kind][int(rng.integers(0, len(whole[kind])))]
+                path = Path(name) / "damaged" / kind / source.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(damaged(source.read_bytes(), rng))
+                outcome = try_one(kind, path)
+                spent[kind] += max(time.process_time() - began, 1e-4)
+                counts[kind, outcome if outcome in ("read", "refused") else "FOUND"] += 1
+                if outcome not in ("read", "refused"):
+                    line = outcome.strip().splitlines()[-1][:200]
+                    where = [text.strip() for text in outcome.splitlines() if text.strip().startswith("File")][-1]
+                    if (kind + where) not in seen:
+                        seen.add(kind + where)
+                        options.keep.mkdir(parents=True, exist_ok=True)
+                        (options.keep / f"{kind}-{len(seen)}-{source.name}").write_bytes(path.read_bytes())
+                        print(f"{kind}: {line}\n    {where}", flush=True)
     for kind in kinds:
         print(kind, {what: n for (k, what), n in sorted(counts.items()) if k == kind}, f"{spent[kind]:.0f} s")
 

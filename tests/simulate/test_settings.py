@@ -43,3 +43,10 @@ def test_wrong_settings_are_named(tmp_path, old, new, message):
 def test_a_missing_file_lists_what_is_shipped(tmp_path):
     with pytest.raises(InputError, match=r"shipped:.*mn"):
         load(tmp_path / "none.toml")
+
+
+def test_a_number_of_thousands_of_digits_is_refused(tmp_path):  # found by `make fuzz`
+    path = tmp_path / "s.toml"
+    path.write_text("library_seed = " + "9" * 5000)
+    with pytest.raises(InputError, match="cannot be read"):
+        load(path)
