@@ -1,8 +1,8 @@
 """Accuracy against epochs: our schedule beside constant Adam, and what that makes of the time to an accuracy.
 
-Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--target 0.99] [--figure FILE.png]`. All accuracies are
-those of inner validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001 in batches of 512,
-trained by `model.fit` fold after fold. Prints JSON lines.
+Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--figure FILE.png]`. All accuracies are those of inner
+validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001 in batches of 512, trained by
+`model.fit` fold after fold. Prints JSON lines.
 """
 
 import argparse
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from benchmarks.measure import emit, in_own_process
 from mnflow import cluster, folds, train
 from mnflow.spectra import SpectrumSet
+
+TARGETS = (0.95, 0.97, 0.98, 0.99)
+"""Accuracies to which the time is compared; a line says so where a recipe does not get there."""
 
 AUTHORS = train.TrainSettings(schedule="constant", learning_rate=0.001, batch_size=512, epochs=300)
 
@@ -66,21 +69,19 @@ def draw(path: Path, ours: dict[int, float], constant: dict[str, NDArray[np.floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two folds and fewer epochs")
+    parser.add_argument("--quick", action="store_true", help="fewer epochs")
     parser.add_argument("--data", help=".npz file of a preprocess run; simulated if left out")
-    parser.add_argument("--target", type=float, default=0.99)
-    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--figure", type=Path, help="draws both recipes, and constant Adam in batches of 128")
     options = parser.parse_args()
     some = dataset(options.data)
-    parts = folds.split(some)[: 2 if options.quick else 4]
+    parts = folds.split(some)[:2]
     inner = [folds.inner_validation(some, fold) for fold in parts]
     steps = (2, 5, 12) if options.quick else (2, 5, 12, 25, 40)
     authors = replace(AUTHORS, epochs=60) if options.quick else AUTHORS
     with cluster.local_cluster() as scheduler:
-        constant = {
-            "constant Adam 0.001, batch 512": curves(some, inner, authors, scheduler)[0],
-            "constant Adam 0.001, batch 128": curves(some, inner, replace(authors, batch_size=128), scheduler)[0],
-        }
+        batches = (authors.batch_size, 128) if options.figure else (authors.batch_size,)
+        recipes = {f"constant Adam 0.001, batch {n}": replace(authors, batch_size=n) for n in batches}
+        constant = {label: curves(some, inner, recipe, scheduler)[0] for label, recipe in recipes.items()}
         ours = {n: curves(some, inner, train.TrainSettings(epochs=n), scheduler) for n in steps}
     for label, accuracy in constant.items():
         shown = {str(n): float(accuracy[n - 1]) for n in (*steps, len(accuracy)) if n <= len(accuracy)}
@@ -88,22 +89,26 @@ def main() -> None:
     emit("accuracy/one_cycle", by_epoch={str(n): float(a[-1]) for n, (a, _) in ours.items()})
     if options.figure:
         draw(options.figure, {n: float(a[-1]) for n, (a, _) in ours.items()}, constant)
-    time_to(options.target, some, constant["constant Adam 0.001, batch 512"], ours)
+    time_to(some, constant[f"constant Adam 0.001, batch {authors.batch_size}"], ours)
 
 
-def time_to(
-    target: float, some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, tuple[NDArray[np.float32], float]]
-) -> None:
-    """Seconds of a ten-fold cross-validation to `target`: the authors' recipe by `model.fit`, ours on all cores."""
+def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, tuple[NDArray[np.float32], float]]) -> None:
+    """Seconds of a ten-fold cross-validation to each target: the authors' recipe by `model.fit`, ours on all cores."""
     n_train = 9 * len(some)  # 0.9 of the spectra, 10 crops each
     fit = in_own_process("benchmarks.as_users_write_it", "tensorflow", str(n_train), "2", KERAS_BACKEND="tensorflow")
-    theirs, enough = first_at(authors, target), [n for n, (a, _) in ours.items() if a[-1] >= target]
-    row = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
-    if theirs and enough:
-        their_seconds = 10 * theirs * n_train / fit["spectra_per_second"]
-        our_seconds = 10 * ours[enough[0]][1] / (os.cpu_count() or 1)
-        row |= {"their_seconds": their_seconds, "our_seconds": our_seconds, "ratio": their_seconds / our_seconds}
-    emit("accuracy/time_to_target", **row)
+    for target in TARGETS:
+        theirs, enough = first_at(authors, target), [n for n, (a, _) in ours.items() if a[-1] >= target]
+        row = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
+        our_seconds = 10 * ours[enough[0]][1] / (os.cpu_count() or 1) if enough else float("nan")
+        if not enough:
+            row["not_measured"] = f"ours did not reach {target} in {max(ours)} epochs"
+        elif theirs:
+            their_seconds = 10 * theirs * n_train / fit["spectra_per_second"]
+            row |= {"their_seconds": their_seconds, "our_seconds": our_seconds, "ratio": their_seconds / our_seconds}
+        else:  # it did not get there at all: what it had spent by then is a lower bound
+            least = 10 * len(authors) * n_train / fit["spectra_per_second"]
+            row |= {"their_seconds_more_than": least, "our_seconds": our_seconds, "ratio_more_than": least / our_seconds}
+        emit("accuracy/time_to_target", **row)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,14 +41,26 @@ def machine() -> dict[str, Any]:
     }
 
 
-def median_seconds(action: Callable[[], Any], repeats: int = 3) -> float:
-    """Median wall time of `action`."""
+class Seconds(NamedTuple):
+    """Wall time, and processor time of this process with all its threads."""
+
+    wall: float
+    cpu: float
+
+    def times(self, factor: float) -> "Seconds":
+        """The same for `factor` times the work."""
+        return Seconds(self.wall * factor, self.cpu * factor)
+
+
+def median_seconds(action: Callable[[], Any], repeats: int = 3) -> Seconds:
+    """Medians of the times of `action`."""
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = Seconds(time.perf_counter(), time.process_time())
         action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        seconds.append((time.perf_counter() - start.wall, time.process_time() - start.cpu))
+    wall, cpu = np.median(seconds, axis=0)
+    return Seconds(float(wall), float(cpu))
 
 
 def spectra(n: int, edge: Edge = MN, seed: int = 0) -> SpectrumSet:

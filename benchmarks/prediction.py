@@ -39,7 +39,7 @@ def main() -> None:
     predictor = _predictor(from_keras(nets))
     raw = raw_spectra(n)
     read_valences(raw_spectra(CHUNK), predictor)
-    seconds = median_seconds(lambda: read_valences(raw, predictor), 1)
+    seconds = median_seconds(lambda: read_valences(raw, predictor), 1).wall
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     emit("prediction/maps", spectra=n, seconds=seconds, per_million_s=seconds / n * 1e6, peak_mb=peak_mb)
     crops = np.random.default_rng(0).normal(size=(20_000, MN.n_crop)).astype(np.float32)
@@ -47,7 +47,7 @@ def main() -> None:
     for batch in BATCHES:
         for net in nets[:n_models]:
             net.predict(crops[:batch], batch_size=batch, verbose=0)  # compiles
-        theirs = median_seconds(lambda size=batch: [m.predict(crops, size, 0) for m in nets[:n_models]], 1)  # type: ignore[misc]
+        theirs = median_seconds(lambda size=batch: [m.predict(crops, size, 0) for m in nets[:n_models]], 1).wall  # type: ignore[misc]
         per_million = theirs / len(crops) * 1e6 * FOLDS / n_models
         emit("prediction/keras", batch=batch, per_million_s=per_million, ratio=per_million / (seconds / n * 1e6))
 

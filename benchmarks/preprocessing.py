@@ -1,7 +1,8 @@
 """Preprocessing of a 256 x 256 spectrum image beside the HyperSpy calls that do the same.
 
-Run it with `OMP_NUM_THREADS=1 python -m benchmarks.preprocessing [--side 256] [--repeats 3]`; it prints JSON lines. Times
-are processor seconds of this process, medians of the repeats, so that other work on the machine counts little.
+Run it with `OMP_NUM_THREADS=1 python -m benchmarks.preprocessing [--side 256] [--repeats 3] [--gigabytes 4]`; it prints JSON
+lines. Times are processor seconds of this process, medians of the repeats, so that other work on the machine counts little.
+With `--gigabytes`, a spectrum image of that size is written to a temporary file and preprocessed, for the peak of memory.
 
 Ours: find the edge, resample in eV, fit and subtract the background by least squares. HyperSpy's: crop,
 remove_background, interpolate_on_axis; once with its estimate (fast=True), which is no least-squares fit, and once with
@@ -9,20 +10,20 @@ its least squares (fast=False), timed on one row.
 """
 
 import argparse
-import json
 import logging
-import statistics
-import time
+import resource
+import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.preprocess import axis_ev
+from benchmarks.measure import emit, machine, median_seconds
+from mnflow.preprocess import axis_ev, preprocess
 from mnflow.preprocess.scan import Processor, scan
-from mnflow.read import RawSpectra
+from mnflow.read import RawSpectra, read_file
+from mnflow.simulate.files import write_hspy
 from mnflow.valence import MN
 
 ENERGY_EV = axis_ev(500.03, 2048, 0.1)
@@ -67,42 +68,53 @@ def hyperspy(counts: NDArray[np.float32], fast: bool) -> None:
     free.interpolate_on_axis(UniformDataAxis(size=MN.n_wide, scale=0.1, offset=MN.wide_ev[0]), axis=-1, inplace=False)
 
 
-def seconds(run: Callable[[], None], repeats: int) -> float:
-    """Median processor time of some runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
-
-
-def measure(side: int = 256, repeats: int = 3) -> list[dict[str, object]]:
-    """Rows with name, processor seconds and ratio to ours."""
+def measure(side: int, repeats: int) -> None:
+    """Ours against HyperSpy's two ways of fitting a background, and a whole pass of `preprocess` beside."""
     counts = image(side, np.random.default_rng(0))
     few = counts[:1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         hyperspy(few[:1, :2], fast=True)  # its imports
-        own = seconds(lambda: ours(counts), repeats)
-        whole = seconds(lambda: whole_pass(counts), repeats)
-        estimate = seconds(lambda: hyperspy(counts, fast=True), repeats)
-        squares = seconds(lambda: hyperspy(few, fast=False), 1) * side / len(few)
+        own = median_seconds(lambda: ours(counts), repeats).cpu
+        whole = median_seconds(lambda: whole_pass(counts), repeats).cpu
+        estimate = median_seconds(lambda: hyperspy(counts, fast=True), repeats).cpu
+        squares = median_seconds(lambda: hyperspy(few, fast=False), 1).cpu * side / len(few)
         logging.disable(logging.NOTSET)
-    what = f"preprocessing {side} x {side} spectra"
-    return [
-        {"name": what, "seconds": own, "ratio": 1.0},
-        {"name": f"{what}, with bad pixels and features", "seconds": whole, "ratio": whole / own},
-        {"name": f"{what}, HyperSpy with its estimate", "seconds": estimate, "ratio": estimate / own},
-        {"name": f"{what}, HyperSpy with least squares (extrapolated)", "seconds": squares, "ratio": squares / own},
-    ]
+    emit("preprocessing/image", side=side, cpu_seconds=own, whole_pass_cpu_seconds=whole)
+    emit("preprocessing/against_hyperspy_estimate", cpu_seconds=estimate, ratio_of_cpu_seconds=estimate / own)
+    emit("preprocessing/against_hyperspy_least_squares", cpu_seconds_extrapolated=squares, ratio_of_cpu_seconds=squares / own)
+
+
+def big_file(gigabytes: float) -> None:
+    """Peak of memory in preprocessing a file that is (much) bigger than what a pass keeps."""
+    import h5py
+
+    part = image(256, np.random.default_rng(0))[:8]
+    rows = 8 * max(1, round(gigabytes * 1e9 / part.nbytes))
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_hspy(Path(folder) / "big.hspy", part, ENERGY_EV, "big", 200.0, 0.1)
+        with h5py.File(path, "r+") as file:  # the same eight lines again and again, uncompressed: writing must not take long
+            group = file["Experiments/big"]
+            del group["data"]
+            counts = group.create_dataset("data", (rows, *part.shape[1:]), part.dtype, chunks=(1, *part.shape[1:]))
+            for first in range(0, rows, len(part)):
+                counts[first : first + len(part)] = part
+            group["axis-0"].attrs["size"] = rows
+        written = rows * part[0].nbytes
+        found = preprocess([read_file(path, "Mn2+", "big")], MN)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    emit("preprocessing/big_file", gigabytes=written / 1e9, kept=len(found.spectra), peak_memory_mb=peak)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--gigabytes", type=float, default=0)
     options = parser.parse_args()
-    for row in measure(options.side, options.repeats):
-        print(json.dumps(row))
+    emit("machine", **machine())
+    if options.gigabytes:
+        big_file(options.gigabytes)
+    else:
+        measure(options.side, options.repeats)

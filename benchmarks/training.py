@@ -3,7 +3,7 @@
 Run it with `python -m benchmarks.training [--quick] [--torch PYTHON]`; it prints JSON lines. Every ratio is measured in one
 run, the sides in turn, medians of the repeats. Spectra a second are augmented spectra forward and backward, from the
 difference between a longer and a shorter training: starting processes and compiling is reported beside, not inside.
-`--torch` names a Python with PyTorch, if this one has none; without either, that line is left out.
+`--torch` names a Python with PyTorch, if this one has none; without either, a line says so.
 """
 
 import argparse
@@ -93,7 +93,9 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
     """The cross-validation against `model.fit` and a PyTorch loop, in turn; `cpu_speed` is ours a processor second."""
     some = spectra(N_SPECTRA)
     others = {"tensorflow": (sys.executable, os.cpu_count())}
-    if torch:  # its threads get in each other's way on such a small net: the faster of both is the one to compare with
+    if not torch:
+        emit("training/against_torch", not_measured="PyTorch is not installed: --torch names a Python that has it")
+    else:  # its threads get in each other's way on such a small net: the faster of both is the one to compare with
         others |= {"torch": (torch, os.cpu_count()), "torch_one_thread": (torch, 1)}
     ours: list[float] = []
     theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
@@ -127,10 +129,12 @@ def scaling(quick: bool) -> None:
     one, two = (cv_speed(some, workers) for workers in (1, 2))
     emit("scaling/workers", one=one, two=two, ratio=two / one)
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
-        fold = folds.split(spectra(n), n_folds=10)[0]
-        job = (fold, train.TrainSettings(augmentation=1, epochs=1))
-        train.train_fold(spectra(n), job)
-        emit("scaling/spectra", spectra=n, seconds_an_epoch_of_a_fold=train.train_fold(spectra(n), job)[1])
+        made_up = spectra(n)
+        job = (folds.split(made_up, n_folds=10)[0], train.TrainSettings(augmentation=1, epochs=1))
+        train.train_fold(made_up, job)
+        start = time.process_time()
+        seconds = train.train_fold(made_up, job)[1]
+        emit("scaling/spectra", spectra=n, seconds_an_epoch_of_a_fold=seconds, cpu_seconds=time.process_time() - start)
     with cluster.local_cluster() as scheduler:
         settings = train.TrainSettings(augmentation=10, epochs=5)
         for n_folds in (2, 5, 10, 20):
