@@ -2,8 +2,9 @@
 
 What makes them fast on a CPU:
 
-- The batch is innermost in memory: arrays are (channels C, energies L, batch B), and every loop runs over whole vectors.
-- A convolution is one matrix product of its stacked taps (K * C, L * B).
+- The batch is innermost in memory: arrays are (energies L, channels C, batch B), and every loop runs over whole vectors.
+- To train, a convolution is a matrix product for every segment of K - 1 energies: it gives all outputs that begin there from
+  the inputs of that segment and the next, which are one piece of memory. So inputs are copied twice and not K times.
 - Batch normalisation is linear once its moments are known, and so is average pooling: they are swapped, and the former goes
   into the next convolution's weights. Only ReLU, two sums and the pooling touch every value.
 - To predict, a block is one loop over memory, since no moments are asked for: nothing lies between its convolution and pooling.
@@ -61,44 +62,54 @@ def initial_params(plan: NetPlan, rng: np.random.Generator) -> Params:
 
 
 def convolve(x: Array, kernel: Array, bias: Array) -> Array:
-    """Valid convolution along L as one matrix product: (C, L, B), (K, C, F), (F,) -> (F, L - K + 1, B)."""
+    """Valid convolution along L: (L, C, B), (K, C, F), (F,) -> (L - K + 1, F, B).
+
+    W segments of S = K - 1 energies; each gives S outputs from 2 S inputs by one matrix product.
+    """
     n_taps, n_in, n_out = kernel.shape
-    length = x.shape[1] - n_taps + 1
-    taps = jnp.concatenate([x[:, k : k + length].reshape(n_in, -1) for k in range(n_taps)])  # (K * C, L' * B)
-    y = kernel.reshape(-1, n_out).T @ taps  # (F, L' * B)
-    return y.reshape(n_out, length, -1) + bias[:, None, None]
+    length, step = len(x) - n_taps + 1, max(n_taps - 1, 1)
+    n_segments = -(-length // step)
+    x = jnp.pad(x, ((0, (n_segments + 1) * step - len(x)), (0, 0), (0, 0)))
+    segments = x.reshape(n_segments + 1, step * n_in, -1)
+    inputs = jnp.concatenate([segments[:-1], segments[1:, : (n_taps - 1) * n_in]], axis=1)  # (W, (S + K - 1) * C, B)
+    shifted = jnp.stack([jnp.pad(kernel, ((s, step - 1 - s), (0, 0), (0, 0))) for s in range(step)])  # (S, S + K - 1, C, F)
+    matrix = shifted.transpose(0, 3, 1, 2).reshape(step * n_out, -1)
+    matrices = jnp.broadcast_to(matrix, (n_segments, *matrix.shape))  # all the same, but so the batch stays innermost
+    y = jnp.einsum("wij,wjb->wib", matrices, inputs)  # (W, S * F, B)
+    return y.reshape(n_segments * step, n_out, -1)[:length] + bias[:, None]
 
 
 def convolve_and_pool(x: Array, kernel: Array, bias: Array, smoothing: int) -> Array:
-    """`convolve`, ReLU and `average_pool` in sums of slices only, which the compiler joins into one loop: (F, L', B).
+    """`convolve`, ReLU and `average_pool` in sums of slices only, which the compiler joins into one loop: (L', F, B).
 
     That is several times faster to predict. To train it is slower: moments and gradients would do the sums again.
     """
-    length = x.shape[1] - len(kernel) + 1
-    taps = [kernel[k, c][:, None, None] * x[c, k : k + length] for c in range(len(x)) for k in range(len(kernel))]
-    active = jax.nn.relu(sum(taps, bias[:, None, None]))
+    n_taps, n_in, _ = kernel.shape
+    length = len(x) - n_taps + 1
+    taps = [kernel[k, c][:, None] * x[k : k + length, c, None] for c in range(n_in) for k in range(n_taps)]
+    active = jax.nn.relu(sum(taps, bias[:, None]))
     for _ in range(smoothing):
-        active = (active[:, 1:] + active[:, :-1]) / 2
-    even = active.shape[1] // POOL * POOL
-    return sum(active[:, i:even:POOL] for i in range(POOL)) / POOL
+        active = (active[1:] + active[:-1]) / 2
+    even = len(active) // POOL * POOL
+    return sum(active[i:even:POOL] for i in range(POOL)) / POOL
 
 
 def average_pool(x: Array, smoothing: int = 0) -> Array:
-    """Mean of neighbouring pairs along L: (C, L, B) -> (C, L // 2, B); a last odd one is dropped.
+    """Mean of neighbouring pairs along L: (L, C, B) -> (L // 2, C, B); a last odd one is dropped.
 
     Before that, neighbours are averaged `smoothing` times, each of which takes one from L.
     """
     for _ in range(smoothing):
-        x = (x[:, 1:] + x[:, :-1]) / 2
-    length = x.shape[1] // POOL
-    return x[:, : length * POOL].reshape(x.shape[0], length, POOL, -1).mean(axis=2)
+        x = (x[1:] + x[:-1]) / 2
+    length = len(x) // POOL
+    return x[: length * POOL].reshape(length, POOL, *x.shape[1:]).mean(axis=1)
 
 
 def _moments(x: Array, name: str, fixed: Moments | None, found: Moments) -> tuple[Array, Array]:
-    """Mean and variance over all axes but the first: those of the batch, which `found` takes note of, or the fixed ones."""
+    """Mean and variance (C,) of x (..., C, B): those of the batch, which `found` takes note of, or the fixed ones."""
     if fixed is not None:
         return fixed.mean[name], fixed.variance[name]
-    axes = tuple(range(1, x.ndim))
+    axes = (0, 2) if x.ndim == 3 else (1,)
     mean = x.mean(axes)
     variance = jnp.maximum((x * x).mean(axes) - mean * mean, 0)
     found.mean[name], found.variance[name] = mean, variance
@@ -114,19 +125,19 @@ def _scale_and_offset(x: Array, name: str, params: Params, fixed: Moments | None
 
 
 def _extract(params: Params, x: Array, plan: NetPlan, fixed: Moments | None, found: Moments) -> Array:
-    """Blocks of [conv, ReLU, batch norm, pool]: (1, L, B) -> (C, L', B)."""
+    """Blocks of [conv, ReLU, batch norm, pool]: (L, 1, B) -> (L', C, B)."""
     scale, offset = jnp.ones(1), jnp.zeros(1)
     for i in range(1, len(plan.filters) + 1):
         kernel, bias = params[f"conv{i}"]
         bias = bias + jnp.einsum("kcf,c->f", kernel, offset)  # the block before's normalisation, taken into the weights
         kernel = kernel * scale[:, None]
-        if fixed is not None and len(x) * len(kernel) <= MAX_TAPS:
+        if fixed is not None and kernel.shape[0] * kernel.shape[1] <= MAX_TAPS:
             active = x = convolve_and_pool(x, kernel, bias, plan.smoothing)
         else:
             active = jax.nn.relu(convolve(x, kernel, bias))
             x = average_pool(active, plan.smoothing)
         scale, offset = _scale_and_offset(active, f"norm{i}", params, fixed, found)
-    return x * scale[:, None, None] + offset[:, None, None]
+    return x * scale[:, None] + offset[:, None]
 
 
 def forward(
@@ -139,13 +150,13 @@ def forward(
     found = Moments({}, {})
     x = crops.T  # (L, B): the batch innermost from here on
     if plan.filters:
-        x = _extract(params, x[None], plan, fixed, found)  # (C, L', B)
+        x = _extract(params, x[:, None], plan, fixed, found)  # (L', C, B)
     kernel, bias = params["logits"]
     if plan.arch in FULLY_CONVOLUTIONAL:
-        x = drop_out(x, plan.dropout, key, 0).mean(axis=1)  # the mean commutes with the 1x1 convolution
+        x = drop_out(x, plan.dropout, key, 0).mean(axis=0)  # the mean commutes with the 1x1 convolution
         return kernel[0].T @ x + bias[:, None], found
     if plan.filters:
-        x = x.transpose(1, 0, 2).reshape(-1, x.shape[-1])  # Keras flattens (L', C)
+        x = x.reshape(-1, x.shape[-1])  # Keras flattens (L', C), too
     for i in range(1, len(plan.hidden) + 1):
         weight, offset = params[f"dense{i}"]
         x = jax.nn.relu(weight.T @ x + offset[:, None])

@@ -42,7 +42,7 @@ def test_keras_and_engine_agree() -> None:
 
 
 def test_the_filter_takes_away_what_pooling_would_alias() -> None:
-    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[None, :, None]  # above a quarter: pooling by 2 folds it back
+    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[:, None, None]  # above a quarter: pooling by 2 folds it back
 
     def left(smoothing: int) -> float:
         return float(np.abs(engine.average_pool(wave, smoothing)).max())
