@@ -63,8 +63,9 @@ lock:
 # The team's stack (docs/team.md): passwords and keys that are nowhere else.
 secrets:
 	@test ! -e .env || { echo "There is a .env already: it is left as it is."; exit 1; }
-	@umask 077; for name in POSTGRES_PASSWORD S3_ACCESS_KEY S3_SECRET_KEY ADMIN_PASSWORD WORKER_PASSWORD COOKIE_KEY; do \
-	  echo "$$name=$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(20))')"; done > .env
+	@umask 077; echo COMPOSE_PROJECT_NAME=mnflow > .env; \
+	for name in POSTGRES_PASSWORD S3_ACCESS_KEY S3_SECRET_KEY ADMIN_PASSWORD WORKER_PASSWORD COOKIE_KEY; do \
+	  echo "$$name=$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(20))')"; done >> .env
 	@echo "Wrote .env: keep it out of the repository, and with your backups."
 
 clean:

@@ -9,12 +9,12 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
@@ -210,12 +210,16 @@ def run_trials(study: optuna.Study, objective: Callable[[Trial], Any], n_trials:
     """Run trials until the study, with those of all workers, has `n_trials` that are complete or pruned.
 
     A failed trial is kept as failed and the search goes on; three in a row end it. When the last trials run elsewhere,
-    this worker waits for them and takes over what a dead worker leaves. A trial that is interrupted is queued again.
+    this worker waits for them and takes over what a dead worker leaves. A trial that is interrupted is queued again. One
+    that others took for lost, since this worker was too slow to say that it lives, is theirs and counts as failed here.
     """
     failed = 0
     while wait_for_room(study, n_trials):
         errors: list[Exception] = []
-        study.optimize(_noting(objective, study, errors), n_trials=1, catch=(Exception,))
+        try:
+            study.optimize(_noting(objective, study, errors), n_trials=1, catch=(Exception,))
+        except (UpdateFinishedTrialError, ValueError, AssertionError) as error:  # how Optuna says that it has ended already
+            errors.append(error)
         failed = failed + 1 if errors else 0
         if failed == _FAILURES_IN_A_ROW:
             raise RuntimeError(f"{failed} trials failed one after the other, the last with: {errors[-1]}") from errors[-1]
@@ -230,8 +234,9 @@ def _noting(objective: Callable[[Trial], Any], study: optuna.Study, errors: list
         except optuna.TrialPruned:
             raise
         except Exception as error:
-            trial.set_user_attr("error", f"{type(error).__name__}: {error}"[:1000])
             errors.append(error)
+            with suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("error", f"{type(error).__name__}: {error}"[:1000])
             raise
         except KeyboardInterrupt:
             _queue_again(study, study.trials[trial.number])

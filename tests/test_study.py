@@ -122,6 +122,24 @@ def test_an_interrupted_trial_is_queued_again(tmp_path: Path) -> None:
     assert found.trials[2].params == found.trials[1].params
 
 
+@pytest.mark.parametrize("notices", [True, False], ids=["in the trial", "at its end"])
+def test_a_worker_whose_trial_was_taken_for_lost_goes_on_with_another(tmp_path: Path, notices: bool) -> None:
+    def objective(trial: Trial) -> float:
+        value = parabola(trial)
+        if trial.number == 1:  # as a worker does that waited in vain for a sign of life
+            storage = study.connect(f"sqlite:///{tmp_path}/studies.db")
+            storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            study._queue_again(found, found.trials[1])
+            if notices:
+                trial.set_user_attr("folds", 1)
+        return value
+
+    found = opened(tmp_path)
+    study.run_trials(found, objective, 3)
+    assert [t.state.name for t in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert found.trials[2].params == found.trials[1].params
+
+
 WORKER = """
 import os, sys, time
 from mnflow import study
