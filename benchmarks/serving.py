@@ -110,6 +110,8 @@ def served(path: str, keras_backend: str = "jax") -> Iterator[subprocess.Popen[b
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
+        while _answers():  # the next server's port must be free
+            time.sleep(0.05)
 
 
 def _answers() -> bool:
