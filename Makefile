@@ -32,7 +32,7 @@ test-team test-docker: test-%: $(READY)
 
 # Kills, a tracking server that goes away, abuse of the served model: half an hour on two cores.
 test-faults: $(READY)
-	.venv/bin/python -m pytest -m services tests/test_kills.py tests/test_server_away.py tests/test_server_abuse.py
+	.venv/bin/python -m pytest -m services tests/test_kills.py tests/test_store.py tests/test_server_away.py tests/test_server_abuse.py
 
 # Damaged files for every reader: ten minutes of processor time.
 fuzz: $(READY)

@@ -107,6 +107,7 @@ def run(options: Options) -> str:
         folder = f"data/simulated-{options.seed}"
         simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed))
         data = preprocess.run(preprocess.Options(source=folder))
+        own.tags({"dataset_digest": tracking.finished_run("preprocess", data).data.tags["dataset_digest"]})
         with _workers(options.scheduler) as scheduler:
             cells = preset.cells(data, options.seed, scheduler)
             cv_runs = _cross_validate(cells, terms)

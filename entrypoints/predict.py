@@ -18,7 +18,7 @@ class Options:
 
 def run(options: Options) -> str:
     """Read the file, write and log the maps, and return the run's id."""
-    from mnflow import maps, plots, tracking
+    from mnflow import identity, maps, plots, tracking
     from mnflow.files import whole_file
     from mnflow.read import read_file
 
@@ -27,6 +27,7 @@ def run(options: Options) -> str:
     with tracking.step(tracking.tags_of("predict"), f"predict {Path(options.file).name}", vars(options)) as run:
         predictor = maps.load_predictor(options.model)
         raw = read_file(options.file, edge=predictor.edge)
+        run.tags({"file_digest": identity.files_digest([raw.path], raw.path.parent)})
         values = maps.read_valences(raw, predictor, progress=True)
         found = maps.maps_signal(values, maps.signal_of(raw), predictor)
         name = f"{Path(options.file).stem}_valence"

@@ -21,14 +21,14 @@ class Options:
 
 def run(options: Options) -> str:
     """Simulate, log where the images are, and return the run's id."""
-    from mnflow import tracking
+    from mnflow import identity, tracking
     from mnflow.simulate import simulate_images
 
     out = Path(options.out)
     with tracking.step(tracking.tags_of("simulate"), f"simulate {options.size} seed {options.seed}", vars(options)) as run:
         paths = simulate_images(out, options.seed, options.size, Path(options.settings), tracking.say)
         run.metrics({"simulate/images": len(paths), "simulate/megabytes": sum(p.stat().st_size for p in paths) / 1e6})
-        run.tags({FOLDER_TAG: str(out.resolve())})
+        run.tags({FOLDER_TAG: str(out.resolve()), "images_digest": identity.files_digest(paths, out)})
         run.file(out / "manifest.csv")
         run.note(f"{len(paths)} simulated spectrum images in {options.out} (settings {options.settings}, seed {options.seed}).")
     return run.id

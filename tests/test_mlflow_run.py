@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from mnflow import environment
+from mnflow import environment, identity
 
 BIN = Path(sys.executable).parent
 
@@ -44,6 +44,8 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
     assert run.info.status == "FINISHED"
     assert run.data.tags["mnflow.step"] == "simulate"
     assert run.data.params["size"] == "quick"
+    images = (tmp_path / "images").rglob("*.hspy")
+    assert run.data.tags["images_digest"] == identity.files_digest(images, tmp_path / "images")
 
 
 @pytest.mark.parametrize(
