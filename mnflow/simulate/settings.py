@@ -13,6 +13,7 @@ from mnflow.errors import InputError
 from mnflow.simulate.edge import Range, Scattering
 from mnflow.valence import Edge
 
+_TOO_LARGE = 1e300
 SETTINGS = Path(__file__).with_name("settings")
 
 
@@ -170,6 +171,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     number = kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool)
     if not number and not isinstance(value, kind):
         raise InputError(f"{where}: expected {kind.__name__}, got {value!r}.")
+    if number and not abs(value) < _TOO_LARGE:  # NaN, too
+        raise InputError(f"{where}: expected a finite number, got {str(value)[:20]}.")
     return kind(value)
 
 
