@@ -11,6 +11,7 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, tup
     fit = in_own_process("benchmarks.as_users_write_it", "tensorflow", str(n_train), "2", KERAS_BACKEND="tensorflow")
     for target in TARGETS:
         theirs, enough = first_at(authors, target), [n for n, (a, _) in ours.items() if a[-1] >= target]
-        row = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
+        row: dict[str, Any] = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
         our_seconds = 10 * ours[enough[0]][1] / (os.cpu_count() or 1) if enough else float("nan")
         if not enough:
             row["not_measured"] = f"ours did not reach {target} in {max(ours)} epochs"
