@@ -15,7 +15,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 
 
-def _commands() -> list[tuple[str, str]]:
+def commands() -> list[tuple[str, str]]:
     """(document, command) of every line in a block of shell code."""
     found = []
     for document in DOCUMENTS:
@@ -26,7 +26,7 @@ def _commands() -> list[tuple[str, str]]:
 
 
 def _project_runs() -> list[tuple[str, str]]:
-    return [(document, command) for document, command in _commands() if "mlflow run " in command]
+    return [(document, command) for document, command in commands() if "mlflow run " in command]
 
 
 @pytest.mark.parametrize(("document", "command"), _project_runs())
@@ -49,5 +49,5 @@ def test_links_lead_to_files_that_exist(document: Path) -> None:
 
 def test_make_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    said = {w[1] for _, command in _commands() if (w := shlex.split(command.partition(" #")[0]))[0] == "make"}
+    said = {w[1] for _, command in commands() if (w := shlex.split(command.partition(" #")[0]))[0] == "make"}
     assert said <= targets
