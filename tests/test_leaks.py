@@ -17,7 +17,7 @@ from mnflow.preprocess import crop
 from mnflow.simulate.copies import with_copies
 from mnflow.spectra import SpectrumSet
 
-DATA = spectra(60, noise=0.2, edge=COARSE, n_groups=30)
+DATA = spectra(60, noise=0.2, edge=COARSE, n_groups=45)
 FOLDS = split(DATA, n_folds=3)
 
 

@@ -11,6 +11,7 @@ import select
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 SECONDS = 30.0
@@ -47,7 +48,8 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
         assert _process.stdin is not None
         assert _process.stdout is not None
         try:
-            _process.stdin.write(json.dumps(path) + "\n")
+            # that process stays in the folder that it was started in, and this one may not
+            _process.stdin.write(json.dumps(str(Path(path).resolve())) + "\n")
             _process.stdin.flush()
             answer = _process.stdout.readline() if select.select([_process.stdout], [], [], seconds)[0] else ""
         except BrokenPipeError:

@@ -257,3 +257,13 @@ def test_an_interrupted_look_answers_for_no_other_file(
         with pytest.raises(KeyboardInterrupt):
             hdf5.survey(str(tmp_path / "none.hspy"))
     assert "error" not in hdf5.survey(str(path))
+
+
+def test_a_relative_path_is_that_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        with h5py.File("here.hspy", "w"):
+            pass
+        assert "error" not in hdf5.survey("here.hspy")
+        (tmp_path / folder / "here.hspy").unlink()
