@@ -44,7 +44,7 @@ check: $(READY)
 	.venv/bin/mypy
 
 bench: $(READY)
-	.venv/bin/python -m benchmarks
+	.venv/bin/python -m benchmarks $(if $(TORCH),--torch $(TORCH))
 
 ui: $(READY)
 	@echo "Open  http://127.0.0.1:5000/#/experiments/0/runs?workflowType=machine_learning&compareRunsMode=CHART  (charts of all runs)"
