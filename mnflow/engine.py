@@ -14,22 +14,37 @@ from jax import lax
 from numpy.typing import NDArray
 
 from mnflow.engine_nets import Array, Moments, Params, collect, cross_entropy, forward, initial_params
-from mnflow.plan import CURVES, Plan, Trained, momentum
+from mnflow.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.preprocess import normalise
 from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
+EPOCHS = 256
+"""There is room for a multiple of so many epochs' curves: trainings of fewer share one compilation."""
 
-def draw_order(key: Array, n_train: Array, size: int, draws: int) -> Array:
-    """Places in the training set in the order of an epoch (size,): each comes `draws` times, in random order.
 
-    `n_train` may differ between folds without a new compilation, so the places beyond draws * n_train go to the end.
+class Course(NamedTuple):
+    """What of a plan may differ from training to training without a new compilation."""
+
+    epochs: Array
+    draws: Array
+    max_shift: Array
+    peak_learning_rate: Array
+
+
+def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
+    """Places in the training set in random order (size,): each comes `draws` times, and what is left is filled from the start.
+
+    `n_train` and `draws` may differ without a new compilation: places beyond draws * n_train are sorted to the end.
     """
+    place = jnp.arange(size)
     rank = jax.random.uniform(key, (size,))
-    order = jnp.argsort(jnp.where(jnp.arange(size) < draws * n_train, rank, 2.0))
-    return order % n_train
+    order = jnp.argsort(jnp.where(place < draws * n_train, rank, 2.0))
+    return order[place % (draws * n_train)] % n_train
 
 
-def draw_crops(key: Array | None, wide: Array, noise: Array | None, index: Array, plan: Plan) -> Array:
+def draw_crops(
+    key: Array | None, wide: Array, noise: Array | None, index: Array, plan: Plan, max_shift: Array | int = 0
+) -> Array:
     """Fresh augmented, normalised crops (B, L) of the spectra at `index` (B,); without a key, as they are.
 
     `mnflow.augment.augment` is the same in numpy.
@@ -37,7 +52,7 @@ def draw_crops(key: Array | None, wide: Array, noise: Array | None, index: Array
     shift, scale = jnp.zeros(index.shape, jnp.int32), jnp.ones((len(index), 1))
     if key is not None:
         shift_key, scale_key = jax.random.split(key)
-        shift = jax.random.randint(shift_key, index.shape, -plan.max_shift, plan.max_shift + 1)
+        shift = jax.random.randint(shift_key, index.shape, -max_shift, max_shift + 1)
         scale = plan.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2  # as `augment.draw_scales`
 
     def cut(source: Array) -> Array:
@@ -117,7 +132,7 @@ def train(
     n_train: Array,
     n: Array,
     key: Array,
-    peak: Array,
+    course: Course,
     plan: Plan,
 ) -> tuple[State, Array, Array]:
     """Train for all epochs on the first `n_train` rows, and look at those up to `n` after every epoch, for the record only.
@@ -130,41 +145,50 @@ def train(
     noise : array, shape (N, C), or None
         Their residual noise, for noise augmentation.
     labels : array, shape (N,)
-    peak : float
-        Learning rate at its peak; in place of the plan's, so that trying out another needs no new compilation.
+    course : Course
+        Used in place of the plan's values, so that augmentations and numbers of epochs share one compilation, too; the
+        plan's number of epochs is only how many there is room for.
 
     Returns
     -------
-    state, curves (epochs, 4), logits (K, N)
-        Curves: loss and share right of the batches, then of the rows that did not train. Logits of these rows only.
+    state, curves (plan.epochs, 4), logits (K, N)
+        Curves: loss and share right of the batches, then of the rows that did not train; zero beyond the course's epochs.
+        Logits of these rows only.
     """
-    size = -(-plan.draws * len(labels) // plan.batch_size) * plan.batch_size
-    n_steps = -(-plan.draws * n_train // plan.batch_size)
-    n_total = n_steps * plan.epochs
+    together = passes_together(len(labels))
+    size = -(-together * len(labels) // plan.batch_size) * plan.batch_size
+    steps = steps_of_epoch(course.draws, n_train, len(labels), plan.batch_size)
+    n_total = steps * course.epochs
     keep = momentum(n_total)
 
-    def epoch(carry: tuple[State, Array], number: Array) -> tuple[tuple[State, Array], Array]:
-        state, _ = carry
-        order_key, key_now = jax.random.split(jax.random.fold_in(key, number))
-        order = draw_order(order_key, n_train, size, plan.draws)
+    def epoch(number: Array, carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
+        state, curves, _ = carry
+        key_of_epoch = jax.random.fold_in(key, number)
 
-        def step(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
-            state, total = carry
-            crop_key, drop_key = jax.random.split(jax.random.fold_in(key_now, i))
-            index = lax.dynamic_slice(order, (i * plan.batch_size,), (plan.batch_size,))
-            crops = draw_crops(crop_key, wide, noise, index, plan)
-            rate = learning_rate(plan.schedule, peak, state.step / n_total)
-            state, metrics = _step(state, crops, labels[index], drop_key, rate, keep, plan)
-            return state, total + metrics
+        def shuffled(part: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+            order_key, key_now = jax.random.split(jax.random.fold_in(key_of_epoch, part))
+            draws = jnp.minimum(together, course.draws - part * together)
+            order = draw_order(order_key, n_train, size, draws)
 
-        state, total = lax.fori_loop(0, n_steps, step, (state, jnp.zeros(2)))
+            def step(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+                state, total = carry
+                crop_key, drop_key = jax.random.split(jax.random.fold_in(key_now, i))
+                index = lax.dynamic_slice(order, (i * plan.batch_size,), (plan.batch_size,))
+                crops = draw_crops(crop_key, wide, noise, index, plan, course.max_shift)
+                rate = learning_rate(plan.schedule, course.peak_learning_rate, state.step / n_total)
+                state, metrics = _step(state, crops, labels[index], drop_key, rate, keep, plan)
+                return state, total + metrics
+
+            return lax.fori_loop(0, -(-draws * n_train // plan.batch_size), step, carry)
+
+        state, total = lax.fori_loop(0, -(-course.draws // together), shuffled, (state, jnp.zeros(2)))
         tested, logits = evaluate(state, wide, noise, labels, n_train, n, plan)
-        return (state, logits), jnp.concatenate([total / n_steps, tested])
+        return state, curves.at[number].set(jnp.concatenate([total / steps, tested])), logits
 
     zeros = jax.tree.map(jnp.zeros_like, params)
     state = State(params, _initial_moments(params), zeros, zeros, jnp.zeros((), jnp.int32))
-    logits = jnp.zeros((plan.n_classes, len(labels)))
-    (state, logits), curves = lax.scan(epoch, (state, logits), jnp.arange(plan.epochs))
+    nothing = jnp.zeros((plan.epochs, len(CURVES))), jnp.zeros((plan.n_classes, len(labels)))
+    state, curves, logits = lax.fori_loop(0, course.epochs, epoch, (state, *nothing))
     return state, curves, logits
 
 
@@ -186,7 +210,10 @@ def fit(
     rng = np.random.default_rng(seed)
     params = initial_params(plan, rng)
     key = jax.random.key(int(rng.integers(2**31)))
-    peak, plan = plan.peak_learning_rate, replace(plan, peak_learning_rate=0.0)
-    state, curves, logits = jax.device_get(train(params, wide, noise, labels.astype(np.int32), n_train, n, key, peak, plan))
-    named = dict(zip(CURVES, curves.T, strict=True))
+    course = Course(plan.epochs, plan.draws, plan.max_shift, plan.peak_learning_rate)
+    room = -(-plan.epochs // EPOCHS) * EPOCHS
+    shared = replace(plan, epochs=room, draws=0, max_shift=0, peak_learning_rate=0.0)
+    arguments = (params, wide, noise, labels.astype(np.int32), n_train, n, key, course)
+    state, curves, logits = jax.device_get(train(*arguments, shared))
+    named = dict(zip(CURVES, curves[: plan.epochs].T, strict=True))
     return Trained(collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:n], axis=0)).T)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mnflow import models
 from mnflow.augment import draw_scales, draw_shifts
-from mnflow.plan import CURVES, Plan, Trained, momentum
+from mnflow.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.preprocess import normalise
 from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
@@ -24,7 +24,7 @@ def fit(
 ) -> Trained:
     """Train one net from scratch; see `mnflow.engine.fit`."""
     rng = np.random.default_rng(seed)
-    n_steps = -(-plan.draws * n_train // plan.batch_size)
+    n_steps = steps_of_epoch(plan.draws, n_train, len(labels), plan.batch_size)
     net = _build(plan, rng, momentum(n_steps * plan.epochs))
     test_crops = _crops(wide[n_train:n], None if noise is None else noise[n_train:n], plan, None)
     curves = []
@@ -62,11 +62,14 @@ def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
 def _batches(
     wide: NDArray[np.float32], noise: NDArray[np.float32] | None, n_train: int, plan: Plan, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Fresh crops (B, L) of an epoch, and which spectra they are of (B,); the last batch is filled up from the start."""
-    n_steps = -(-plan.draws * n_train // plan.batch_size)
-    order = np.resize(rng.permutation(plan.draws * n_train), n_steps * plan.batch_size) % n_train
-    for index in order.reshape(n_steps, plan.batch_size):
-        yield _crops(wide[index], None if noise is None else noise[index], plan, rng), index
+    """Fresh crops (B, L) of an epoch, and which spectra they are of (B,), in the parts and batches of `mnflow.engine.train`."""
+    together = passes_together(len(wide))
+    for first in range(0, plan.draws, together):
+        places = min(together, plan.draws - first) * n_train
+        n_steps = -(-places // plan.batch_size)
+        order = np.resize(rng.permutation(places), n_steps * plan.batch_size) % n_train
+        for index in order.reshape(n_steps, plan.batch_size):
+            yield _crops(wide[index], None if noise is None else noise[index], plan, rng), index
 
 
 def _crops(

@@ -121,6 +121,23 @@ class Plan(NetPlan):
     schedule: str
 
 
+SHUFFLED = 8192
+"""How many places are shuffled together, at least where an epoch has so many: few, as sorting takes time; enough, since the
+last batch after each shuffling is filled up."""
+
+
+def passes_together(n_rows: int) -> int:
+    """How many passes over `n_rows` training spectra are shuffled together."""
+    return max(1, round(SHUFFLED / n_rows))
+
+
+def steps_of_epoch(draws: Any, n_train: Any, n_rows: int, batch_size: int) -> Any:
+    """Batches of an epoch of `draws` passes over `n_train` of `n_rows` spectra; of numbers or of compiled ones alike."""
+    together = passes_together(n_rows)
+    whole, rest = draws // together, draws % together
+    return whole * (-(-together * n_train // batch_size)) + (-(-rest * n_train // batch_size))
+
+
 def momentum(n_steps: Any) -> Any:
     """Weight of the past in batch normalisation's moving moments, for a training of `n_steps` steps.
 

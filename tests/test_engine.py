@@ -1,5 +1,7 @@
 """The compiled engine computes what Keras computes: forward, one step of training, batches."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -8,9 +10,9 @@ import pytest
 from made_up_spectra import COARSE
 from made_up_spectra import spectra as made_up
 
-from mnflow import engine, engine_nets, models
+from mnflow import engine, engine_keras, engine_nets, models
 from mnflow.augment import augment, crops
-from mnflow.plan import Plan
+from mnflow.plan import Plan, steps_of_epoch
 from mnflow.preprocess import crop
 from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 from mnflow.train import TrainSettings, make_plan
@@ -95,8 +97,35 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
 def test_an_epoch_draws_every_spectrum_equally_often() -> None:
     order = np.asarray(engine.draw_order(jax.random.key(0), 37, 37 * 3 + 17, 3))
     assert (np.bincount(order[: 37 * 3]) == 3).all()
+    assert (order[37 * 3 :] == order[:17]).all()  # filled up from its start
     assert order.max() < 37
     assert (order[:37] != np.arange(37)).any()
+
+
+@pytest.mark.parametrize(("draws", "n_train", "n_rows"), [(1, 2700, 3072), (10, 2700, 3072), (7, 300, 512), (1, 5, 256)])
+def test_an_epochs_steps_are_counted(draws: int, n_train: int, n_rows: int) -> None:
+    """Both engines take as many batches as `steps_of_epoch` says, and a tenth more than the spectra fill at most."""
+    plan = replace(_plan("fcn"), draws=draws, batch_size=64)
+    wide = np.zeros((n_rows, COARSE.n_wide), np.float32)
+    index = np.concatenate([i for _, i in engine_keras._batches(wide, None, n_train, plan, np.random.default_rng(0))])
+    steps = steps_of_epoch(draws, n_train, n_rows, 64)
+    assert len(index) == 64 * steps
+    assert steps <= 1.1 * draws * n_train / 64 + 1
+    often = np.bincount(index, minlength=n_train)
+    assert len(often) == n_train
+    assert often.min() >= draws
+
+
+def test_augmentations_and_epochs_share_a_compilation() -> None:
+    some = made_up(40, edge=COARSE)
+    sizes = []
+    for augmentation, epochs in ((0, 2), (1, 3), (3, 1)):
+        plan = _plan("fcn", augmentation=augmentation, epochs=epochs, filters=(2, 2))
+        found = engine.fit(some.intensity, None, some.valence, 30, 40, plan, (0, 0))
+        assert all(len(curve) == epochs for curve in found.curves.values())
+        assert all(np.all(curve > 0) for name, curve in found.curves.items() if "loss" in name)
+        sizes.append(engine.train._cache_size())
+    assert len(set(sizes)) == 1
 
 
 def test_crops_are_those_of_numpy() -> None:
@@ -104,7 +133,7 @@ def test_crops_are_those_of_numpy() -> None:
     wide, index = spectra.intensity, np.array([3, 3, 0, 11])
     plan = _plan("fcn")
     np.testing.assert_allclose(engine.draw_crops(None, wide, None, index, plan), crop(spectra.select(index)), atol=1e-6)
-    drawn = np.asarray(engine.draw_crops(jax.random.key(5), wide, None, index, plan))
+    drawn = np.asarray(engine.draw_crops(jax.random.key(5), wide, None, index, plan, plan.max_shift))
     for one, i in zip(drawn, index, strict=True):
         every_shift = crops(np.repeat(wide[[i]], 51, axis=0), np.arange(-25, 26), COARSE)
         assert np.abs(every_shift - one).max(axis=1).min() < 1e-6
