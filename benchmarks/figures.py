@@ -62,11 +62,9 @@ def noise(real: NDArray[np.float32], made: NDArray[np.float32]) -> Figure:
     figure = new_figure(2.8)
     left, right = figure.subplots(1, 2)
     for name, intensity, colour in (("measured", real, UNKNOWN_COLOUR), ("simulated", made, valence_colours(MN.classes)[0])):
-        rest = pre_edge_noise(intensity)
-        level = np.sort(np.diff(rest, axis=1).std(axis=1) / np.sqrt(2) / intensity.max(axis=1))
-        left.plot(100 * level, np.linspace(0, 1, len(level)), color=colour, label=f"{name} ({len(level)})")
-        lags = [np.median((rest[:, k:] * rest[:, : rest.shape[1] - k]).mean(axis=1) / (rest**2).mean(axis=1)) for k in range(7)]
-        right.plot(range(7), lags, "o-", ms=3, color=colour, label=name)
+        level, lags = noise_level(intensity), noise_lags(intensity)
+        left.plot(100 * np.sort(level), np.linspace(0, 1, len(level)), color=colour, label=f"{name} ({len(level)})")
+        right.plot(range(len(lags)), lags, "o-", ms=3, color=colour, label=name)
     left.set(xscale="log", xticks=LEVELS, xticklabels=LEVELS, xlabel="noise / % of the L3 maximum", ylabel="share of spectra")
     left.minorticks_off()
     right.set(xlabel="lag / channels", ylabel="correlation")
@@ -79,6 +77,18 @@ def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
     pre = np.asarray(intensity[:, PRE_EDGE], dtype=np.float64)
     channel = np.linspace(-1, 1, pre.shape[1])
     return pre - np.polynomial.polynomial.polyval(channel, np.polynomial.polynomial.polyfit(channel, pre.T, 2))
+
+
+def noise_level(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Noise before the edge of wide spectra (N, C), as a share of their maximum: by the differences of neighbours, (N,)."""
+    return np.diff(pre_edge_noise(intensity), axis=1).std(axis=1) / np.sqrt(2) / intensity.max(axis=1)
+
+
+def noise_lags(intensity: NDArray[np.float32], n: int = 7) -> list[float]:
+    """Correlation of the noise before the edge with itself 0 ... n - 1 channels later, median over the spectra (N, C)."""
+    rest = pre_edge_noise(intensity)
+    power, length = (rest**2).mean(axis=1), rest.shape[1]
+    return [float(np.median((rest[:, k:] * rest[:, : length - k]).mean(axis=1) / power)) for k in range(n)]
 
 
 def calm(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
