@@ -8,9 +8,11 @@ from mnflow.options import execute, option
 
 @dataclass(frozen=True)
 class Options:
-    """Where to write the document."""
+    """Which runs to judge by, and where to write the document."""
 
     out: str = option("docs/reproduction.md", "the Markdown file to write; it is logged to MLflow, too")
+    data: str = option("newest", "newest: runs on the data of the newest cross-validation; or the id of a preprocess run")
+    beside: str = option("none", "none, or the id of a preprocess run: the claims by the runs on its data in a column beside")
 
 
 def run(options: Options) -> str:
@@ -22,11 +24,14 @@ def run(options: Options) -> str:
     from mnflow.reproduction.evidence import collect, newest_runs
 
     with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
-        evidence = collect()
-        path = write(write_document(evidence), Path(options.out))
+        evidence = collect(options.data)
+        beside = None if options.beside == "none" else collect(options.beside)
+        path = write(write_document(evidence, beside), Path(options.out))
         own.file(path)
         own.table(evidence.values, "evidence")
-        for name, figure in summary.figures(newest_runs()).items():
+        if beside:
+            own.table(beside.values, "evidence_beside")
+        for name, figure in summary.figures(newest_runs(options.data)).items():
             own.figure(figure, name)
             if name == FIGURE:
                 path.parent.joinpath("figures").mkdir(exist_ok=True)

@@ -19,7 +19,12 @@ spectroscopy using deep learning*, Sci. Rep. 9, 2126 (2019), <https://doi.org/10
 Numbers are means over the folds' models, with the 95 % confidence interval in brackets (Student's t over folds and seeds; n is
 their number. The folds of one seed share training spectra, so true intervals are somewhat wider).
 
-{data} Dataset {digest}. {seeds}
+{data} Dataset {digest} (settings `{settings}`). {seeds}
+"""
+
+_BESIDE = """\
+The column beside: the same by the cross-validations on dataset {digest} (settings `{settings}`, {spectra} spectra), and whether
+the claim holds there.
 """
 
 _VERDICTS = """\
@@ -49,17 +54,23 @@ Every figure of the paper is logged by the step that computes it, as PNG and as 
 """
 
 
-def write_document(evidence: Evidence) -> str:
-    """The whole document as Markdown."""
+def write_document(evidence: Evidence, beside: Evidence | None = None) -> str:
+    """The whole document as Markdown; `beside` are the numbers on other data, whose verdicts stand in a column of their own."""
     data = "All spectra are simulated." if evidence.simulated else "The training spectra were acquired, not simulated."
     seeds = sorted(set(evidence.values["seed"]))
     parts = [
-        _HEAD.format(data=data, digest=evidence.digest, seeds=f"Seeds: {', '.join(map(str, seeds)) or 'none yet'}."),
+        _HEAD.format(
+            data=data,
+            digest=evidence.digest,
+            settings=evidence.settings,
+            seeds=f"Seeds: {', '.join(map(str, seeds)) or 'none yet'}.",
+        ),
         "## What the paper says\n",
         _VERDICTS,
-        _claims_table(CLAIMS, evidence, "the paper says"),
+        *([_beside_text(beside)] if beside else []),
+        _claims_table(CLAIMS, evidence, beside, "the paper says"),
         "## What a reader would ask\n",
-        _claims_table(QUESTIONS, evidence, "is it so that"),
+        _claims_table(QUESTIONS, evidence, beside, "is it so that"),
         f"## Fig. 3\n\n![Accuracy against energy shift](figures/{FIGURE}.png)\n",
         "Mean over the folds; trained without noise augmentation, stratified folds.\n",
         "## Table 1: spectra of other laboratories\n",
@@ -82,12 +93,21 @@ def verdict(finding: Finding | None, simulated: bool) -> str:
     return "holds on simulated data only" if simulated and not finding.exact else "holds"
 
 
-def _claims_table(claims: Sequence[Claim], evidence: Evidence, heading: str) -> str:
-    rows = [(claim, claim.check(evidence)) for claim in claims]
-    return _table(
-        ("where", heading, "we measured", "verdict"),
-        [(c.where, c.says, f.measured if f else "-", verdict(f, evidence.simulated)) for c, f in rows],
-    )
+def _beside_text(beside: Evidence) -> str:
+    return _BESIDE.format(digest=beside.digest, settings=beside.settings, spectra=sum(beside.counts.values()))
+
+
+def _claims_table(claims: Sequence[Claim], evidence: Evidence, beside: Evidence | None, heading: str) -> str:
+    head = ["where", heading, "we measured", "verdict", *([f"beside: {beside.settings}"] if beside else [])]
+    rows = []
+    for claim in claims:
+        found = claim.check(evidence)
+        row = [claim.where, claim.says, found.measured if found else "-", verdict(found, evidence.simulated)]
+        if beside:
+            there = claim.check(beside)
+            row.append(f"{there.measured}: {'holds' if there.holds else '**does not**'}" if there and not there.exact else "-")
+        rows.append(row)
+    return _table(head, rows)
 
 
 def _reference_table(evidence: Evidence) -> str:

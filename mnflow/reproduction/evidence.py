@@ -66,13 +66,16 @@ class Evidence:
     simulated : bool
         Whether all training data were simulated.
     digest : str
-        Of the dataset: that of the newest cross-validation; runs on other data are left out.
+        Of the dataset; runs on other data are left out.
+    settings : str
+        Name of the settings file that the dataset was simulated or preprocessed with.
     """
 
     values: pd.DataFrame
     counts: dict[str, int]
     simulated: bool
     digest: str = "unknown"
+    settings: str = "unknown"
 
     def pick(
         self, quantity: str, arch: str, augmentation: str = "none", noise: bool = False, folds: str = "stratified"
@@ -88,13 +91,18 @@ class Evidence:
         return (self.pick(quantity, *first) - self.pick(quantity, *second)).dropna()
 
 
-def collect() -> Evidence:
-    """Read the finished cross-validations and baselines on the newest dataset, with their evaluations.
+def collect(data: str = "newest") -> Evidence:
+    """Read the finished cross-validations and baselines on one dataset, with their evaluations.
 
     Of every setting and seed the newest counts.
+
+    Parameters
+    ----------
+    data : str
+        newest: the dataset of the newest cross-validation. Else the id of a preprocess run.
     """
-    rows, counts, simulated = [], {}, True
-    runs = newest_runs()
+    rows, counts = [], {}
+    runs = newest_runs(data)
     digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
     for run in runs:
         known = {k: run.data.tags.get(k, "") for k in _SETTING} | {"seed": int(run.data.params.get("seed", "0"))}
@@ -103,29 +111,34 @@ def collect() -> Evidence:
         table = read_table(run, "predictions")
         if table is not None:
             counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
-        simulated &= _is_simulated(run)
     columns = ["quantity", *_SETTING, "seed", "fold", "value"]
-    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated, digest)
+    made = [_preprocess_params(run) for run in runs]
+    simulated = all("simulated" in params.get("source", "") for params in made)
+    settings = made[0].get("settings", "unknown") if made else "unknown"
+    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated, digest, settings)
 
 
-def _is_simulated(run: MlflowRun) -> bool:
-    """Whether the dataset of a run came out of the simulator, as the parameters of its preprocess run say."""
+def _preprocess_params(run: MlflowRun) -> dict[str, str]:
+    """What the dataset of a run was preprocessed with; empty if that was not a run."""
     uri = run.data.tags.get("dataset_uri", "")
     if not uri.startswith("runs:/"):
-        return False
-    preprocess = tracking.connect().get_run(uri.removeprefix("runs:/"))
-    return "simulated" in preprocess.data.params.get("source", "")
+        return {}
+    return dict(tracking.connect().get_run(uri.removeprefix("runs:/")).data.params)
 
 
-def newest_runs() -> list[MlflowRun]:
-    """The newest finished run of every setting and seed on the newest cross-validation's data; that one comes first."""
+def newest_runs(data: str = "newest") -> list[MlflowRun]:
+    """The newest finished run of every setting and seed on a dataset (see `collect`)."""
+    runs = [run for step in ("cv_train", "baseline") for run in tracking.finished_runs(step)]
+    if data != "newest":
+        digest = tracking.finished_run("preprocess", data).data.tags["dataset_digest"]
+    else:
+        digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
     found: dict[tuple[str, ...], MlflowRun] = {}
-    for step in ("cv_train", "baseline"):
-        for run in tracking.finished_runs(step):
+    for run in runs:
+        if run.data.tags.get("dataset_digest", "unknown") == digest:
             key = tuple(run.data.tags.get(k, "") for k in _SETTING)
             found.setdefault((*key, run.data.params.get("seed", "0")), run)
-    runs = list(found.values())
-    return [run for run in runs if run.data.tags.get("dataset_digest") == runs[0].data.tags.get("dataset_digest")]
+    return list(found.values())
 
 
 def _numbers(run: MlflowRun) -> Iterator[tuple[str, int, float]]:

@@ -1,6 +1,7 @@
 """The table of claims: numbers as they are logged, rules that can fail, and a document that says so."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,33 @@ def test_evidence_is_read_from_runs(store: Path) -> None:
     assert "| fcn | 10x | stratified |" in (store / "docs" / "reproduction.md").read_text()
     with tracking.artifact(run_id, "tables/evidence.csv") as path:
         assert len(pd.read_csv(path)) == len(evidence.values)
+
+
+def test_other_data_are_judged_in_a_column_beside() -> None:
+    alike = replace(_evidence(shift_integrated=0.8), settings="mn-oxides", digest="abc")
+    lines = write_document(_evidence(), alike).splitlines()
+    row = next(line for line in lines if "the FCN loses little" in line)
+    assert row.count("|") == 6
+    assert "holds on simulated data only | loss of the FCN" in row
+    assert row.endswith(": **does not** |")
+    assert next(line for line in lines if "about 650 weights" in line).endswith("| - |")
+    assert any("dataset abc (settings `mn-oxides`, 2001 spectra)" in line for line in lines)
+
+
+def test_runs_of_one_dataset_are_told_from_those_of_another(store: Path) -> None:
+    ids = []
+    for settings, accuracy in (("mn", 1.0), ("mn-oxides", 0.5)):
+        with tracking.step(tracking.tags_of("preprocess"), settings, {"source": "simulated", "settings": settings}) as data:
+            data.tags({"dataset_digest": f"digest of {settings}"})
+        ids.append(data.id)
+        tags = {**tracking.tags_of("cv_train", "fcn", "none", "stratified"), "dataset_digest": f"digest of {settings}"}
+        tags |= {"dataset_uri": f"runs:/{data.id}", "noise_augmentation": "false"}
+        with tracking.step(tags, "fcn none", {"seed": 0}) as run:
+            predicted = ["Mn2+"] * int(4 * accuracy) + ["Mn3+"] * int(4 - 4 * accuracy)
+            run.table(pd.DataFrame({"fold": 0, "truth": ["Mn2+"] * 4, "predicted": predicted}), "predictions")
+    assert collect().settings == "mn-oxides"
+    assert collect(ids[0]).pick("accuracy", "fcn").to_list() == [1.0]
+    assert collect(ids[1]).pick("accuracy", "fcn").to_list() == [0.5]
+    out = store / "docs" / "reproduction.md"
+    reproduce.run(reproduce.Options(out=str(out), data=ids[0], beside=ids[1]))
+    assert "beside: mn-oxides" in out.read_text()
