@@ -30,7 +30,7 @@ def dataset(path: str | None) -> SpectrumSet:
     """The dataset at `path`, or a simulated one."""
     if path:
         return SpectrumSet.load(path)
-    from mnflow.preprocess import PreprocessOptions, preprocess
+    from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
     from mnflow.read import read_source
     from mnflow.simulate import simulate_images
     from mnflow.valence import MN

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import emit, machine, median_seconds
-from mnflow.preprocess import axis_ev, preprocess
+from mnflow.preprocess import axis_ev
+from mnflow.preprocess.pipeline import preprocess
 from mnflow.preprocess.scan import Processor, scan
 from mnflow.read import RawSpectra, read_file
 from mnflow.simulate.files import write_hspy

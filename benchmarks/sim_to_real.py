@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from entrypoints.cv_train import Options
 from mnflow import evaluate, folds, models, train
-from mnflow.preprocess import crop, normalise, preprocess
+from mnflow.preprocess import crop, normalise
+from mnflow.preprocess.pipeline import preprocess
 from mnflow.read import read_file, read_references, read_source
 from mnflow.read.source import References
 from mnflow.simulate import simulate_images, simulate_references

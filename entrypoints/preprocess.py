@@ -27,7 +27,7 @@ def run(options: Options) -> str:
     import pandas as pd
 
     from mnflow import cv, plots, tracking
-    from mnflow.preprocess import FATES, PreprocessOptions, preprocess
+    from mnflow.preprocess.pipeline import FATES, PreprocessOptions, preprocess
     from mnflow.read import read_source
     from mnflow.simulate.settings import load
 

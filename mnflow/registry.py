@@ -33,6 +33,7 @@ SELECTED_BY = ("cv/accuracy_mean", "shift/integrated_accuracy", "noise/accuracy_
 """Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on references."""
 
 _SERVED_CODE = ("__init__.py", "errors.py", "files.py", "valence.py", "spectra.py", "preprocess", "serve")
+_NOT_SERVED = ("__pycache__", "clusters.py", "pipeline.py")
 _SERVED_WITH = ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
 
 
@@ -104,7 +105,7 @@ def _served_code(folder: Path) -> Path:
     for name in _SERVED_CODE:
         source = Path(__file__).parent / name
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(*_NOT_SERVED))
         else:
             shutil.copy(source, target / name)
     return target

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, sequence_colours, styled, valence_colours
-from mnflow.preprocess import Clusters, crop, normalise
+from mnflow.preprocess import crop, normalise
+from mnflow.preprocess.clusters import Clusters
 from mnflow.spectra import UNLABELLED, SpectrumSet
 
 

@@ -1,13 +1,14 @@
 """The power-law background under an edge, and where the edge begins."""
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.resample import moving_average
+from mnflow.preprocess.resample import median, moving_average
 from mnflow.valence import Edge
 
 BACKGROUND_BINS = 50
@@ -21,6 +22,7 @@ MIN_CONTRAST = 5.0
 
 _ITERATIONS = 3
 _TERMS = 12
+_ORDERS = np.arange(_TERMS, dtype=np.float64)[:, None]
 _FACTORIALS = np.cumprod([1.0, *range(1, _TERMS)])
 _FEW = 64
 _MAX_EXPONENT = 100.0
@@ -75,36 +77,67 @@ def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> Power
     PowerLaw
         The exponents are bounded, to +-100 and to |r x| <= 1, where the series holds to 1e-7.
     """
+    channels = _channels(np.asarray(energy_ev, dtype=np.float64).tobytes())
+    limit, one = channels.limit, channels.one
+    moments = channels.powers @ counts.T.astype(np.float64)  # (K, N), sums of counts x^k / k!
+    mean = moments[0] / len(energy_ev)
+    good = mean > 0
+    y = np.stack([moments, _times_x(moments)])  # (2, K, N)
+    exponent = _within(-moments[1] / (2 * one[0, 2]) / np.where(good, mean, 1.0), limit)
+    for _ in range(_ITERATIONS):
+        s0, s1, s2 = _series(one, 2 * exponent)  # sums of x^n exp(-2 r x)
+        y0, y1 = _series(y, exponent)
+        amplitude = y0 / s0
+        gradient = y1 - amplitude * s1
+        step = s0 * gradient / (s0 * s2 - s1 * s1) / np.where(good, amplitude, 1.0)
+        exponent = _within(exponent - step, limit)
+    amplitude = _series(y[:1], exponent)[0] / _series(one[:1], 2 * exponent)[0]
+    return PowerLaw(np.where(good, amplitude, mean), np.where(good, exponent, 0.0), channels.reference_ev)
+
+
+class _Channels(NamedTuple):
+    """What a fit takes from the energies alone: powers (K, M) x^k / k!, and the moments (3, K, 1) of 1, x and x^2."""
+
+    reference_ev: float
+    limit: float
+    powers: NDArray[np.float64]
+    one: NDArray[np.float64]
+
+
+@lru_cache(maxsize=256)
+def _channels(energies: bytes) -> _Channels:
+    """See `_Channels`; kept, since whatever a spectrum's own axis is, it is fitted on its edge's: few energies come again."""
+    energy_ev = np.frombuffer(energies)
     reference = float(np.exp(np.log(energy_ev).mean()))
     x = np.log(energy_ev / reference)  # (M,), zero mean
-    limit = min(_MAX_EXPONENT, 1.0 / np.abs(x).max())
-    powers = x ** np.arange(_TERMS)[:, None] / _FACTORIALS[:, None]  # (K, M)
-    y = powers @ counts.T.astype(np.float64)  # (K, N), sums of counts x^k / k!
-    one = powers.sum(axis=1)[:, None]  # (K, 1), the same without counts
-    mean = y[0] / len(x)
-    good = mean > 0
-    y1, one1, one2 = _times_x(y), _times_x(one), _times_x(_times_x(one))
-    exponent = np.clip(-y[1] / (2 * one[2]) / np.where(good, mean, 1.0), -limit, limit)
-    for _ in range(_ITERATIONS):
-        s0, s1, s2 = (_series(m, 2 * exponent) for m in (one, one1, one2))  # sums of x^n exp(-2 r x)
-        amplitude = _series(y, exponent) / s0
-        gradient = _series(y1, exponent) - amplitude * s1
-        step = s0 * gradient / (s0 * s2 - s1 * s1) / np.where(good, amplitude, 1.0)
-        exponent = np.clip(exponent - step, -limit, limit)
-    amplitude = _series(y, exponent) / _series(one, 2 * exponent)
-    return PowerLaw(np.where(good, amplitude, mean), np.where(good, exponent, 0.0), reference)
+    powers = x**_ORDERS / _FACTORIALS[:, None]
+    one = powers.sum(axis=1)[:, None]
+    return _Channels(
+        reference, min(_MAX_EXPONENT, 1.0 / np.abs(x).max()), powers, np.stack([one, _times_x(one), _times_x(_times_x(one))])
+    )
+
+
+def _within(exponent: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    return np.minimum(np.maximum(exponent, -limit), limit)
 
 
 def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moments (K - 1, N) of y x from those (K, N) of y: x x^j / j! = (j + 1) x^(j + 1) / (j + 1)!."""
-    return moments[1:] * np.arange(1, len(moments))[:, None]
+    """Moments (K, N) of y x from those of y, the last one left out: x x^j / j! = (j + 1) x^(j + 1) / (j + 1)!."""
+    raised = np.zeros_like(moments)
+    np.multiply(moments[1:], _ORDERS[1:], out=raised[:-1])
+    return raised
 
 
 def _series(moments: NDArray[np.float64], exponent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum over channels of y exp(-r x), (N,), from the moments (K, N) of y, by Horner's rule."""
+    """Sums over channels of y exp(-r x), (S, N), for exponents r (N,), from the moments (S, K, N) of S kinds of y."""
     if exponent.size <= _FEW:  # calls are what costs time then, not memory
-        return np.asarray(((-exponent) ** np.arange(len(moments))[:, None] * moments).sum(axis=0))
-    total = np.zeros(np.broadcast_shapes(moments.shape[1:], exponent.shape)) + moments[-1]
+        return np.asarray(((-exponent) ** _ORDERS * moments).sum(axis=1))
+    return np.stack([_horner(m, exponent) for m in moments])
+
+
+def _horner(moments: NDArray[np.float64], exponent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One of the sums of `_series`, (N,)."""
+    total = np.zeros(exponent.shape) + moments[-1]
     for moment in moments[-2::-1]:
         total *= -exponent
         total += moment
@@ -176,13 +209,13 @@ def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: 
     smooth = moving_average(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)))
     n_before = int(np.searchsorted(energy_ev, (edge.wide_ev[0] + edge.crop_ev[0]) / 2))
     n_before = min(max(n_before, len(energy_ev) // 6, 2), len(energy_ev))
-    level = np.median(smooth[:, :n_before], axis=1)
+    level = median(smooth[:, :n_before])
     height = smooth.max(axis=1) - level
     removed = np.abs(level) < _REMOVED_LEVEL * height  # (N,)
     background = fit_power_law(energy_ev[:n_before], smooth[:, :n_before])(energy_ev)
     signal = smooth - np.where(removed[:, None], level[:, None], background)
     peak = _first_peak(signal, round(3.0 / step))
-    top = np.take_along_axis(signal, peak[:, None], axis=1)
+    top = signal[np.arange(len(signal)), peak][:, None]
     noise = signal[:, :n_before].std(axis=1) + 1e-12 * np.abs(height)
     # the last channel up to L3 that is still low, or none
     low = (signal < 0.1 * top) & (np.arange(len(energy_ev)) <= peak[:, None])
@@ -203,4 +236,4 @@ def _first_peak(signal: NDArray[np.float64], span: int) -> NDArray[np.int64]:
     """
     first = np.argmax(signal >= 0.7 * signal.max(axis=1, keepdims=True), axis=1)
     near = np.minimum(first[:, None] + np.arange(span + 1), signal.shape[1] - 1)  # (N, span + 1)
-    return np.asarray(first + np.take_along_axis(signal, near, axis=1).argmax(axis=1))
+    return np.asarray(first + signal[np.arange(len(signal))[:, None], near].argmax(axis=1))

@@ -43,8 +43,9 @@ def bad_pixels(counts: NDArray[Any], saturation_counts: float = 0.0) -> NDArray[
         full |= high >= saturation_counts
     at_top = counts == high[:, None]  # (N, C)
     many = np.flatnonzero(np.count_nonzero(at_top, axis=1) >= _SATURATED_RUN)
-    runs = np.lib.stride_tricks.sliding_window_view(at_top[many], min(_SATURATED_RUN, counts.shape[1]), axis=1)
-    full[many] |= runs.all(axis=-1).any(axis=-1)
+    if len(many):
+        runs = np.lib.stride_tricks.sliding_window_view(at_top[many], _SATURATED_RUN, axis=1)
+        full[many] |= runs.all(axis=-1).any(axis=-1)
     code[finite & full] = 3
     code[finite & (high == low)] = 2
     return code

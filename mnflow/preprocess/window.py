@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.background import MIN_BINS, EdgePosition, locate_edge, locate_edges, subtract_background
-from mnflow.preprocess.resample import Resampler, axis_ev, ordered, resampler
+from mnflow.preprocess.resample import Resampler, axis_ev, median, ordered, resampler
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import Edge
 
@@ -97,7 +97,7 @@ def check_step(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
     """Raise `InputError` if the channels within the edge's wide window are too coarse to resolve its lines."""
     low, high = edge.wide_ev
     inside = energy_ev[(energy_ev >= low) & (energy_ev <= high)]
-    step = float(np.median(np.diff(inside))) if len(inside) > 1 else np.inf
+    step = float(median(np.diff(inside))) if len(inside) > 1 else np.inf
     if step > MAX_STEP_EV * 1.001:
         raise InputError(
             f"{where}: expected at most {MAX_STEP_EV:g} eV a channel between {low:g} and {high:g} eV, got "
@@ -190,13 +190,14 @@ def place_windows(
     positions = locate_edges(grid, spectra, edge)
     removed = np.array([p.background_removed if background_removed is None else background_removed for p in positions])
     onset_ev = np.where(removed | _begins_late(grid, spectra, positions), np.nan, [p.onset_ev for p in positions])
-    for onset in np.unique(onset_ev[~np.isnan(onset_ev)]):
+    for onset in set(onset_ev[~np.isnan(onset_ev)].tolist()):
         rows = onset_ev == onset
-        spectra[rows] = subtract_background(grid, spectra[rows], float(onset), edge)[0]
-    l3_ev, place = np.unique([p.l3_ev for p in positions], return_inverse=True)  # thousands share a few channels
-    moved = np.array([_window_start(first, len(grid), l3, edge) for l3 in l3_ev])[place]
+        spectra[rows] = subtract_background(grid, spectra[rows], onset, edge)[0]
+    # thousands share a few channels
+    start = {l3_ev: _window_start(first, len(grid), l3_ev, edge) for l3_ev in {p.l3_ev for p in positions}}
+    moved = np.array([start[p.l3_ev] for p in positions])
     index = _window_index(moved[:, None], first, len(grid), edge)
-    return np.take_along_axis(spectra, index, axis=1), moved
+    return spectra[np.arange(len(spectra))[:, None], index], moved
 
 
 def _begins_late(

@@ -164,10 +164,10 @@ def _apply(layer: _Layer, x: Floats) -> Floats:
     _, folds, width, _ = layer.matrices.shape
     n_batch, blocks = x.shape[1], layer.n_out // layer.group
     x = np.ascontiguousarray(x)
-    # (F or 1, B, blocks, width): overlapping runs of neighbouring inputs, a read-only view that stays inside x
+    # (F or 1, B, blocks, width): overlapping runs of neighbouring inputs, a view that numpy keeps inside x
     shape = (len(x), n_batch, blocks, width)
     strides = (x.strides[0], x.strides[1], layer.group * layer.step.stride * x.strides[2], x.itemsize)
-    runs = np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False).reshape(len(x), n_batch * blocks, width)
+    runs = np.ndarray(shape, x.dtype, x, strides=strides).reshape(len(x), n_batch * blocks, width)
     total: Any = 0
     for matrix, bias in zip(layer.matrices, layer.bias, strict=True):
         y = np.matmul(runs, matrix)

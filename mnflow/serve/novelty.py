@@ -40,6 +40,11 @@ class Located(NamedTuple):
     smooth: Floats
     l3: NDArray[np.int64]
 
+    def around_l3(self, channels: NDArray[np.int64]) -> Floats:
+        """The smoothed intensity (N, P) at `channels` (P,) from L3, continued by the end values."""
+        place = np.minimum(np.maximum(self.l3[:, None] + channels, 0), self.smooth.shape[1] - 1)
+        return np.asarray(self.smooth[np.arange(len(place))[:, None], place])
+
 
 def locate(crops: Floats) -> Located:
     """What the shape of an edge is looked at by."""
@@ -107,15 +112,14 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
     smooth -= smooth.min(axis=1, keepdims=True)
     first = (smooth >= 0.7 * smooth.max(axis=1, keepdims=True)).argmax(axis=1)
     near = np.minimum(first[:, None] + np.arange(_L3_SPAN), crops.shape[1] - 1)  # (N, span)
-    return np.asarray(first + np.take_along_axis(smooth, near, axis=1).argmax(axis=1))
+    return np.asarray(first + smooth[np.arange(len(crops))[:, None], near].argmax(axis=1))
 
 
 def aligned(located: Located, stretches: Sequence[float]) -> Floats:
     """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N, P)."""
     n, n_crop = located.smooth.shape
     first, matrix = _stretching(tuple(stretches), n_crop)
-    place = np.clip(located.l3[:, None] + np.arange(first, first + len(matrix)), 0, n_crop - 1)
-    window = (np.take_along_axis(located.smooth, place, axis=1) @ matrix).reshape(n, len(stretches), -1)
+    window = (located.around_l3(np.arange(first, first + len(matrix))) @ matrix).reshape(n, len(stretches), -1)
     window /= np.maximum(np.sqrt(np.einsum("nsp,nsp->ns", window, window)), 1e-9)[..., None]
     return window.transpose(1, 0, 2)
 

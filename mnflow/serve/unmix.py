@@ -59,8 +59,7 @@ def shapes(located: Located) -> Floats:
     """The smoothed window around L3 of N crops, without its mean and of unit length: (N, P). Forgets where L3 lies."""
     n_crop = located.crops.shape[1]
     low, high = (round(share * n_crop) for share in SPAN)
-    place = np.clip(located.l3[:, None] + np.arange(low, high, STEP), 0, n_crop - 1)
-    window = np.take_along_axis(located.smooth, place, axis=1)
+    window = located.around_l3(np.arange(low, high, STEP))
     window -= window.mean(axis=1, keepdims=True)
     window /= np.maximum(np.sqrt(np.einsum("np,np->n", window, window)), 1e-9)[:, None]
     return window

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
-from mnflow.preprocess import PreprocessOptions, axis_ev, preprocess
-from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK
+from mnflow.preprocess import axis_ev
+from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK, PreprocessOptions, preprocess
 from mnflow.preprocess.scan import bad_pixels
 from mnflow.read import RawSpectra
 from mnflow.valence import MN

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
-from mnflow.preprocess import PreprocessOptions, preprocess
+from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
 from mnflow.read import read_file
 from mnflow.valence import MN
 from tests.read.files import counts_image, signal, write

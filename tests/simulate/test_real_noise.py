@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.figures import noise_lags, noise_level
-from mnflow.preprocess import preprocess
+from mnflow.preprocess.pipeline import preprocess
 from mnflow.read import read_file, read_source
 from mnflow.simulate import simulate_images
 from mnflow.valence import MN
