@@ -40,11 +40,9 @@ def cv_speed(
 ) -> float:
     """Augmented spectra a second of a whole cross-validation of the FCN."""
     with cluster.local_cluster(workers) as scheduler:
-        seconds = []
-        for n in epochs:
-            settings = train.TrainSettings(augmentation=augmentation, epochs=n)
-            cv_seconds(some, n_folds, settings, scheduler)  # compiles
-            seconds.append(cv_seconds(some, n_folds, settings, scheduler))
+        short, long = (train.TrainSettings(augmentation=augmentation, epochs=n) for n in epochs)
+        cv_seconds(some, n_folds, short, scheduler)  # compiles for both
+        seconds = [cv_seconds(some, n_folds, settings, scheduler) for settings in (short, long)]
     trained = (epochs[1] - epochs[0]) * n_folds * len(some) * (1 - 1 / n_folds) * max(augmentation, 1)
     return trained / (seconds[1] - seconds[0])
 
@@ -79,7 +77,6 @@ def one_core(augmentation: int) -> dict[str, Any]:
 
     compiling = cpu_seconds(12)
     long = statistics.median(cpu_seconds(12) for _ in range(3))
-    cpu_seconds(2)
     short = statistics.median(cpu_seconds(2) for _ in range(3))
     return {
         "spectra_per_cpu_second": 10 * len(fold.train) * max(augmentation, 1) / (long - short),
@@ -131,7 +128,7 @@ def scaling(quick: bool) -> None:
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         made_up = spectra(n)
         job = (folds.split(made_up, n_folds=10)[0], train.TrainSettings(augmentation=1, epochs=1))
-        train.train_fold(made_up, job)
+        train.train_fold(made_up, job)  # compiles
         start = time.process_time()
         seconds = train.train_fold(made_up, job)[1]
         emit("scaling/spectra", spectra=n, seconds_an_epoch_of_a_fold=seconds, cpu_seconds=time.process_time() - start)
