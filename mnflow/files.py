@@ -1,15 +1,18 @@
 """Files that are written whole or not at all, and archives of arrays that are read without trusting them."""
 
+import glob
 import io
 import secrets
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mnflow.processes import is_gone, this_process
 
 MAX_EXPANSION = 500
 """By what factor an archive may grow when it is unpacked: datasets grow by less than 20, a bomb of zeros by 1,000."""
@@ -19,9 +22,17 @@ _SMALL_BYTES = 50_000_000  # a small archive may grow as it likes to this size
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes otherwise."""
+    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes otherwise.
+
+    What a process that was killed (kill -9, power cut) has left of the same file is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")  # readers of folders pass over hidden files
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"):
+        if is_gone(left.name[len(path.stem) + 2 :].rpartition("~")[0].replace("~", " ")):
+            with suppress(OSError):
+                left.unlink()
+    writer = f"{this_process()} {secrets.token_hex(4)}".replace(" ", "~")
+    part = path.with_name(f".{path.stem}.{writer}{path.suffix}")  # readers of folders pass over hidden files
     try:
         yield part
         part.replace(path)

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import platform
-import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
 from mnflow.environment import ROOT
+from mnflow.processes import this_process
 
 CODE, ENVIRONMENT, PROCESS = "mnflow.code", "mnflow.environment", "mnflow.process"
 """Tags of every run."""
@@ -17,7 +17,7 @@ CODE, ENVIRONMENT, PROCESS = "mnflow.code", "mnflow.environment", "mnflow.proces
 
 def tags() -> dict[str, str]:
     """The tags that say what made a run in this process."""
-    return {CODE: code_digest(), ENVIRONMENT: environment_digest(), PROCESS: _process(os.getpid())}
+    return {CODE: code_digest(), ENVIRONMENT: environment_digest(), PROCESS: this_process()}
 
 
 @cache
@@ -41,19 +41,3 @@ def files_digest(paths: Iterable[Path], folder: Path) -> str:
         with path.open("rb") as file:
             h.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(file, "sha256").digest())
     return h.hexdigest()[:16]
-
-
-def is_gone(run_tags: Mapping[str, str]) -> bool:
-    """Whether the process that made a run has ended: it can be told of this machine's only."""
-    host, _, process = run_tags.get(PROCESS, "").partition(" ")
-    return host == socket.gethostname() and _process(int(process.split()[0])) != run_tags[PROCESS]
-
-
-def _process(pid: int) -> str:
-    """Machine, number and start (clock ticks since boot) of a process, which no later one shares."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        after_name = ["Z"]
-    started = "gone" if after_name[0] == "Z" else after_name[19]
-    return f"{socket.gethostname()} {pid} {started}"

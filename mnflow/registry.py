@@ -32,7 +32,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 SELECTED_BY = ("cv/accuracy_mean", "shift/integrated_accuracy", "noise/accuracy_at_5x")
 """Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on references."""
 
-_SERVED_CODE = ("__init__.py", "errors.py", "files.py", "valence.py", "spectra.py", "preprocess", "serve")
+_SERVED_CODE = ("__init__.py", "errors.py", "files.py", "processes.py", "valence.py", "spectra.py", "preprocess", "serve")
 _NOT_SERVED = ("__pycache__", "clusters.py", "pipeline.py")
 _SERVED_WITH = ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
 

@@ -26,6 +26,7 @@ from mnflow.environment import EXPERIMENT, EXPERIMENT_TAGS, ROOT, default_tracki
 from mnflow.errors import InputError
 from mnflow.interrupt import held
 from mnflow.plots import figure_data
+from mnflow.processes import is_gone
 from mnflow.spectra import SpectrumSet
 from mnflow.store import answers, connect
 
@@ -205,7 +206,7 @@ def _fail(run: Run, error: BaseException) -> None:
 def _close_orphans() -> None:
     """End the runs of processes of this machine that are gone without having ended them, as after kill -9."""
     for record in _runs("attributes.status = 'RUNNING'", {}):
-        if identity.is_gone(record.data.tags):
+        if is_gone(record.data.tags.get(identity.PROCESS, "")):
             orphan = Run(record.info.run_id)
             orphan.tags({"mnflow.error": "Its process stopped without a word."})
             orphan.close("KILLED")

@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import os
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnflow import files
+from mnflow.environment import ROOT
 from mnflow.errors import InputError
 from mnflow.files import read_arrays, whole_file
 from mnflow.serve.predictor import Predictor
@@ -27,6 +31,25 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "first"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, mnflow.files as f\n"
+        "with f.whole_file(pathlib.Path('a.b.npz')) as part, f.whole_file(pathlib.Path('other.npz')) as another:\n"
+        "    part.touch(), another.touch(), os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    elsewhere = tmp_path / ".a.b.another-machine~1~1~01234567.npz"  # nobody here can tell whether that process lives
+    elsewhere.touch()
+    with whole_file(tmp_path / "a.b.npz") as first:
+        first.touch()
+        with whole_file(tmp_path / "a.b.npz") as second:
+            second.touch()
+        assert first.exists()  # its process lives: this one
+    left = {p.name.split(".")[1] for p in tmp_path.iterdir() if p.name.startswith(".") and p != elsewhere}
+    assert (left, elsewhere.exists(), (tmp_path / "a.b.npz").exists()) == ({"other"}, True, True)
 
 
 def test_a_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:

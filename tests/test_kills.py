@@ -146,5 +146,6 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
             assert shop.parts() <= parts, shop.tried[-1]
         assert step != "predict" or registry.load_predictor("models:/mn-valence@champion")
     shop.end(step)
+    assert not shop.parts()
     assert not tracking._runs("attributes.status = 'RUNNING'", {})
     assert results(shop, step) == undisturbed
