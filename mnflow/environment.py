@@ -102,9 +102,10 @@ def check_database(uri: str) -> None:
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///"))
+    for place, what in ((path.parent, "folder of the tracking database"), (path, "tracking database")):
+        if place.exists() and not os.access(place, os.W_OK):  # the journal is written in the folder
+            raise RuntimeError(f"The {what} {path} cannot be written: check permissions.")
     if not path.exists():
-        if path.parent.exists() and not os.access(path.parent, os.W_OK):
-            raise RuntimeError(f"There is no tracking database at {path}, and its folder cannot be written: check permissions.")
         return
     connection = sqlite3.connect(path, timeout=LOCK_SECONDS)
     try:

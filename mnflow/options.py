@@ -1,6 +1,8 @@
 """An entry point's options: one dataclass holds names, types, defaults and help; the command line follows from it."""
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field, fields
@@ -10,6 +12,12 @@ from mnflow import interrupt
 from mnflow.errors import InputError
 
 T = TypeVar("T")
+
+_OUTSIDE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"),
+}
+"""Errors of the system that are no fault of ours, and what to do."""
 
 
 def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
@@ -52,7 +60,8 @@ def _convert(f: Any, word: Any) -> Any:
 
 
 def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
-    """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input, 130 when stopped.
+    """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input or a file that cannot be written, 130
+    when stopped.
 
     SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left whole.
     """
@@ -65,6 +74,12 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
         run(parse(options, argv, program))
     except InputError as error:
         print(f"mnflow: {error}", file=sys.stderr)
+        code = 1
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            raise
+        what = f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}: {_OUTSIDE[error.errno]}"
+        print(f"mnflow: {what}, and start the same command again; what was finished is kept.", file=sys.stderr)
         code = 1
     except KeyboardInterrupt as stop:
         print(f"mnflow: stopped by {stop}; what was finished is kept.", file=sys.stderr)

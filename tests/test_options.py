@@ -1,5 +1,6 @@
 """Command lines become options, and what is wrong is said in a sentence."""
 
+import errno
 import re
 from dataclasses import dataclass
 
@@ -46,7 +47,12 @@ def _fail(error: BaseException) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code", "said"),
-    [(InputError("No such folder."), 1, "mnflow: No such folder."), (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM")],
+    [
+        (InputError("No such folder."), 1, "mnflow: No such folder."),
+        (OSError(errno.ENOSPC, "h5py says it in its own words", "a.hspy"), 1, "No space left on device (a.hspy): make room"),
+        (PermissionError(errno.EACCES, "no", "/data"), 1, "Permission denied (/data): check its permissions, or name another"),
+        (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM"),
+    ],
 )
 def test_execute_ends_with_a_sentence_and_a_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
@@ -55,3 +61,8 @@ def test_execute_ends_with_a_sentence_and_a_code(
         execute(Options, lambda options: _fail(error), [])
     assert stop.value.code == code
     assert said in capsys.readouterr().err
+
+
+def test_execute_does_not_hide_other_errors() -> None:
+    with pytest.raises(FileNotFoundError):
+        execute(Options, lambda options: _fail(FileNotFoundError(errno.ENOENT, "no such file", "a.npz")), [])
