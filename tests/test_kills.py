@@ -28,6 +28,12 @@ KILLS = {
     "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 6, "tsne": 6,
     "promote": 6, "predict": 6, "tune": 5, "main": 4,
 }  # fmt: skip
+NEEDS = {
+    "preprocess": ["simulate"], "shift_eval": ["cv_train"], "noise_eval": ["cv_train"], "reference_test": ["cv_train"],
+    "tsne": ["cv_train"], "promote": ["shift_eval", "noise_eval", "reference_test"], "predict": ["simulate", "promote"],
+}  # fmt: skip
+"""What must have ended before a step can begin."""
+
 HOW = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TIMES = ("cv/seconds",)
 """Metrics that are no result."""
@@ -41,6 +47,7 @@ class Shop:
     server: "subprocess.Popen[str]"
     commands: dict[str, list[str]]
     tried: list[str] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
 
     def start(self, step: str) -> int:
         assert self.server.stdin is not None
@@ -61,11 +68,15 @@ class Shop:
         return {p for p in self.folder.rglob(".*") if p.is_file()}
 
     def end(self, step: str) -> float:
-        """Run a step to its end; returns the seconds that it took."""
+        """Run a step to its end, and before it what it needs; returns the seconds that it took itself."""
+        for needed in NEEDS.get(step, []):
+            if needed not in self.ended:
+                self.end(needed)
         began = time.monotonic()
         self.start(step)
         code = self.wait()
         assert code == 0, (self.folder / f"{step}.log").read_text()[-3000:]
+        self.ended.add(step)
         return time.monotonic() - began
 
 
