@@ -15,6 +15,7 @@ from mnflow.spectra import SpectrumSet
 def _check_complete(spectra: SpectrumSet, folds: list[Fold]) -> None:
     tested = np.concatenate([f.test for f in folds])
     assert sorted(tested) == list(range(len(spectra)))
+    assert [fold.number for fold in folds] == list(range(len(folds)))
     for fold in folds:
         assert sorted(np.concatenate([fold.train, fold.test])) == list(range(len(spectra)))
 
@@ -41,11 +42,28 @@ def test_grouped_folds_part_no_group_and_have_every_class(n_folds: int, seed: in
         assert set(spectra.valence[fold.test]) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_of_unequal_size_fill_folds_evenly(seed: int) -> None:
+    sizes = [6, 3, 2, 1] * 3  # of four groups in each class
+    valence = np.repeat(np.arange(12) // 4, sizes)
+    group = np.repeat([f"image {i}" for i in range(12)], sizes)
+    spectra = SpectrumSet(COARSE.wide_axis_ev, made_up(36, edge=COARSE).intensity, valence, group, COARSE)
+    for fold in split(spectra, "grouped", 2, seed):
+        assert np.bincount(valence[fold.test]).tolist() == [6, 6, 6]
+
+
 def test_folds_follow_from_the_seed() -> None:
     spectra = made_up(60, edge=COARSE)
     first, again, other = (split(spectra, "stratified", 5, seed) for seed in (1, 1, 2))
     assert all((a.test == b.test).all() for a, b in zip(first, again, strict=True))
     assert any((a.test != b.test).any() for a, b in zip(first, other, strict=True))
+    paper, spelled_out = split(spectra), split(spectra, "stratified", 10, 0)
+    assert [f.test.tolist() for f in paper] == [f.test.tolist() for f in spelled_out]
+    inner = [inner_validation(spectra, first[0], seed=seed).test.tolist() for seed in (1, 1, 2)]
+    assert inner[0] == inner[1] != inner[2]
+    assert (
+        inner_validation(spectra, first[0]).test.tolist() == inner_validation(spectra, first[0], share=9, seed=0).test.tolist()
+    )
 
 
 @pytest.mark.parametrize("kind", ["stratified", "grouped"])
@@ -69,8 +87,19 @@ def test_what_cannot_be_divided_is_refused_in_words() -> None:
         split(spectra, "grouped", 5)
     with pytest.raises(InputError, match=r"as many spectra of every class; Mn2\+ has 20"):
         split(spectra, n_folds=21)
-    with pytest.raises(InputError, match=r"there are only Mn2\+$|there are only Mn2\+\."):
-        split(spectra.select(spectra.valence == 0))
+    with pytest.raises(InputError, match=r"of all of Mn2\+, Mn3\+, Mn4\+; there are only Mn2\+, Mn4\+\.$"):
+        split(spectra.select(spectra.valence != 1))
     unlabelled = SpectrumSet(spectra.energy_ev, spectra.intensity, np.full(60, -1), spectra.group, spectra.edge)
-    with pytest.raises(InputError, match="no valence"):
+    with pytest.raises(InputError, match=r"^Some spectra have no valence: .*before training\.$"):
         split(unlabelled)
+
+
+def test_groups_of_mixed_classes_may_leave_a_fold_without_a_class() -> None:
+    sizes = {"a": (9, 0, 0), "b": (6, 1, 0), "c": (2, 1, 0), "d": (0, 0, 3), "e": (0, 0, 3)}  # spectra by class
+    valence = np.concatenate([np.repeat(np.arange(3), n) for n in sizes.values()])
+    group = np.repeat(list(sizes), [sum(n) for n in sizes.values()])
+    spectra = SpectrumSet(COARSE.wide_axis_ev, made_up(len(valence), edge=COARSE).intensity, valence, group, COARSE)
+    with pytest.raises(InputError, match=r"^Fold 0 has no test spectra of Mn3\+: use fewer folds"):
+        split(spectra, "grouped", 2)
+    apart = SpectrumSet(COARSE.wide_axis_ev, spectra.intensity, valence, np.where(group == "a", "c", group), COARSE)
+    assert {tuple(sorted(set(apart.group[fold.test]))) for fold in split(apart, "grouped", 2)} == {("b", "d"), ("c", "e")}

@@ -57,8 +57,6 @@ def edge_features(scan: Scan) -> Array:
     """
     ratio = scan.features / scan.level[:, None]
     good = ratio[scan.bad == 0]
-    if not len(good):
-        return ratio
     strong = float(np.percentile(good[:, _L3].mean(axis=1), 90))
     noise = float(np.std(good[:, : _L3.start - 2]))
     return ratio / max(strong, 5 * noise, 1e-30)

@@ -108,15 +108,6 @@ class Preprocessed:
     images: list[ImageReport]
     clusters: dict[str, list[Clusters]] = field(default_factory=dict)
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Number of pixels of every class by what became of them."""
-        out: dict[str, dict[str, int]] = {}
-        for image in self.images:
-            total = out.setdefault(image.valence, dict.fromkeys((*FATES, *REASONS[1:]), 0))
-            for name, n in image.counts.items():
-                total[name] += n
-        return out
-
 
 def preprocess(
     raws: Iterable["RawSpectra"],

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from made_up_spectra import edge_shape
 
 from mnflow.errors import InputError
-from mnflow.preprocess import crop, normalise, place_window
+from mnflow.preprocess import crop, normalise, place_window, placement
+from mnflow.preprocess.window import place_windows
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import MN
 
@@ -80,3 +81,95 @@ def test_a_spectrum_that_begins_at_its_edge_keeps_a_low_level_and_is_refused_wit
     else:
         with pytest.raises(InputError, match="channels before the Mn edge's onset"):
             place_window(energy_ev, intensity, MN)
+
+
+GRID_EV = 615 + 0.1 * np.arange(700)
+
+
+def test_normalise_keeps_the_precision_and_takes_lists() -> None:
+    assert normalise(np.arange(3, dtype=np.float32)).dtype == np.float32
+    for whole in ([1, 2, 5], np.array([1, 2, 5]), np.array([1, 2, 5], dtype=np.uint8)):
+        np.testing.assert_allclose(normalise(whole), np.array([0, 0.25, 1]) - 1.25 / 3)
+
+
+def test_what_lies_where_training_has_it_stays_where_it_is() -> None:
+    intensity = edge_shape(GRID_EV, 0)
+    placed = place_window(GRID_EV, intensity, MN)
+    assert placed.moved_bins == 0
+    np.testing.assert_allclose(placed.intensity, intensity[200:500], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("l3_ev", "start_ev", "stop_ev", "moved"),
+    [
+        (638.0, 615, 685, 0),  # the ends of where training's shifts put L3: 0.1 and 0.5 of the window
+        (650.0, 615, 685, 0),
+        (636.0, 615, 685, -20),
+        (652.0, 615, 685, 20),
+        (643.0, 637, 685, 20),  # what the spectrum covers
+        (643.0, 615, 660, -50),
+        (643.0, 637, 660, 0),  # more of it is covered nowhere
+        (652.0, 640, 660, 20),  # L3 comes first
+    ],
+)
+def test_the_window_moves_no_farther_than_it_must(l3_ev: float, start_ev: float, stop_ev: float, moved: int) -> None:
+    energy_ev = GRID_EV[round(10 * (start_ev - 615)) : round(10 * (stop_ev - 615))]
+    intensity = edge_shape(energy_ev, 0, l3_ev)
+    placed = place_window(energy_ev, intensity, MN)
+    assert placed.moved_bins == moved
+    expected = np.interp(MN.crop_axis_ev + 0.1 * moved, energy_ev, intensity)  # goes on with the end values
+    np.testing.assert_allclose(placed.intensity, expected, atol=1e-5)
+
+
+def test_a_background_that_is_on_is_removed_unless_it_is_said_to_be_off() -> None:
+    edge = edge_shape(GRID_EV, [0, 1])
+    spectra = edge + 5 * (GRID_EV / 640) ** -3
+    for declared in (None, False):
+        crops, moved = place_windows(GRID_EV, spectra, MN, declared)
+        np.testing.assert_allclose(crops, edge[:, 200:500], atol=0.01)
+        assert moved.tolist() == [0, 0]
+    np.testing.assert_allclose(place_windows(GRID_EV, spectra, MN, True)[0], spectra[:, 200:500], rtol=1e-6)
+    np.testing.assert_allclose(place_windows(GRID_EV, edge, MN, False)[0], edge[:, 200:500], atol=0.01)
+
+
+@pytest.mark.parametrize(("l3_ev", "level"), [(642.0, 0.0), (642.0, 5.0), (652.0, 5.0)])
+def test_a_placement_found_on_one_spectrum_cuts_all_on_its_axis(l3_ev: float, level: float) -> None:
+    energy_ev = 610 + 0.07 * np.arange(1150)
+    spectra = edge_shape(energy_ev, [0, 0], l3_ev) * np.array([[1], [3]]) + level * (energy_ev / 640) ** -3
+    found = placement(energy_ev, spectra[0], MN, "an image")
+    expected, moved = place_windows(energy_ev, spectra, MN)
+    np.testing.assert_allclose(found(spectra), expected, atol=1e-5)
+    assert found.moved_bins == moved[0] == round(max(0, l3_ev - 650) * 10)
+    assert (found.edge, found.position.background_removed) == (MN, level == 0)
+
+
+@pytest.mark.parametrize(
+    ("energy_ev", "change", "sentence"),
+    [
+        (
+            np.arange(610, 690, 0.5),
+            {},
+            r"mine: expected at most 0\.4 eV a channel between 615 and 685 eV, got 0\.5 eV; .* Mn",
+        ),
+        (np.array([600.0, 640.0, 700.0]), {}, "got hardly a channel there"),
+        (np.arange(650.1, 690, 0.1), {}, r"cover 635 \.\.\. 665 eV or most of it, got 650\.1 \.\.\. 689\.9 eV"),
+        (np.arange(610, 649.9, 0.1), {}, r"cover 635 \.\.\. 665 eV or most of it, got 610\.0 \.\.\. 649\.[89] eV"),
+        (GRID_EV, {300: np.nan}, "expected finite intensities"),
+        (GRID_EV, {300: -2e15}, r"more than 1e\+15"),
+        (GRID_EV, dict.fromkeys(range(700), 7.0), r"the same intensity \(7\) in every channel"),
+    ],
+)
+def test_what_holds_no_edge_is_refused(energy_ev: np.ndarray, change: dict[int, float], sentence: str) -> None:
+    intensity = edge_shape(energy_ev, 0)
+    for at, value in change.items():
+        intensity[at] = value
+    with pytest.raises(InputError, match=sentence):
+        place_window(energy_ev, intensity, MN, "mine")
+
+
+def test_what_just_suffices_is_taken() -> None:
+    for energy_ev in (np.arange(610, 690, 0.4), np.arange(649.9, 690, 0.1), np.arange(610, 650.2, 0.1)):
+        place_window(energy_ev, edge_shape(energy_ev, 0, l3_ev=655.0 if energy_ev[0] > 640 else 643.0), MN)
+    intensity = edge_shape(np.arange(600, 700, 0.1), 0)
+    intensity[[0, -1]] = np.nan  # outside of the wide window
+    assert np.isfinite(place_window(np.arange(600, 700, 0.1), intensity, MN).intensity).all()
