@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnflow.preprocess.clusters import plural_scattering, reject_thick
+from mnflow.preprocess.clusters import plural_scattering, reject_substrate, reject_thick, shape_features
 from mnflow.preprocess.scan import FEATURE_EV
 
 
@@ -20,3 +20,17 @@ def test_a_stray_pixel_does_not_set_the_measure_for_all_others() -> None:
     assert not thick[:61].any()
     assert thick[61:].all()
     assert rounds[0].sizes.tolist() == [1, 60, 40]
+
+
+def test_shapes_do_not_depend_on_the_edges_height() -> None:
+    points = np.abs(_shapes([0.3, 0.8], np.random.default_rng(0)))
+    np.testing.assert_allclose(shape_features(points * np.array([[0.01], [7]], np.float32)), shape_features(points), rtol=1e-5)
+    assert np.isfinite(shape_features(np.zeros((1, len(FEATURE_EV)), np.float32))).all()
+
+
+def test_few_pixels_are_left_alone() -> None:
+    points = _shapes([0.1, 0.1, 0.1, 0.9, 0.9, 0.9], np.random.default_rng(0))
+    assert reject_thick(points[1:], "auto", 3, 0.15)[1] == []
+    assert reject_thick(points, "auto", 3, 0.15)[0].tolist() == [False] * 3 + [True] * 3
+    assert reject_substrate(points[:1], "auto", 2, 0.25)[1] == []
+    assert len(reject_substrate(points[:2], "auto", 2, 0.25)[1]) == 1

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.preprocess import axis_ev
+from mnflow.preprocess import pipeline as module
 from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK, PreprocessOptions, preprocess
-from mnflow.preprocess.scan import bad_pixels
+from mnflow.preprocess.scan import bad_pixels, check_window
 from mnflow.read import RawSpectra
 from mnflow.valence import MN
 from tests.preprocess.images import Made, make
@@ -82,12 +83,20 @@ def test_overrides(made: list[Made]) -> None:
         {"thick_clusters": 1},
         {"max_bad": 2.0},
         {"max_per_image": 0},
-        {"background_bins": 3},
+        {"background_bins": 9},
+        {"max_bad": 1.01},
+        {"max_bad": -0.01},
+        {"substrate_clusters": 1},
     ],
 )
 def test_options_that_mean_nothing(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=r"expected|Expected"):
+    with pytest.raises(InputError, match=r"^Option.*: expected |^Expected max_bad in 0 \.\.\. 1, max_per_image of 1"):
         PreprocessOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_options_that_just_mean_something() -> None:
+    PreprocessOptions(substrate_clusters=2, thick_clusters=2, max_bad=0.0, max_per_image=1, background_bins=10)
+    PreprocessOptions(max_bad=1.0, substrate="0", thick="2")
 
 
 def test_unusable_pixels_are_counted_and_dropped(made: list[Made]) -> None:
@@ -124,6 +133,7 @@ def test_saturation_is_seen() -> None:
     counts = np.tile(np.arange(100, dtype=np.uint16), (4, 1))
     counts[1, 50] = 65535
     counts[2, 40:45] = 200
+    counts[3, [10, 20, 30, 40, 50]] = 150  # as many channels at the top as a plateau has, but apart
     assert bad_pixels(counts).tolist() == [0, 3, 3, 0]
     assert bad_pixels(counts, saturation_counts=99).tolist() == [3, 3, 3, 3]
 
@@ -139,7 +149,7 @@ def test_saturation_is_seen() -> None:
     ],
 )
 def test_windows_that_do_not_fit(made: list[Made], energy_ev: np.ndarray, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=f"^a.hspy: {sentence}"):
         preprocess([replace(made[0].raw, energy_ev=energy_ev)], MN)
 
 
@@ -176,6 +186,83 @@ def test_a_class_that_is_all_rejected(made: list[Made]) -> None:
     background = np.random.default_rng(2).poisson(5000 * (empty.energy_ev / 640) ** -3.0, (168, 950))
     done = preprocess([made[0].raw, _changed(made[1].raw, background)], MN)  # one image of bare film beside a good one
     assert done.images[1].counts["substrate"] == 168
+
+
+def test_a_file_that_is_read_twice_gives_the_same(made: list[Made], monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = make(np.random.default_rng(1), "Mn2+", "bare").raw
+    bare = _changed(bare, np.random.default_rng(2).poisson(5000 * (bare.energy_ev / 640) ** -3.0, (168, 950)))
+    once = preprocess([made[0].raw, bare], MN)
+    monkeypatch.setattr(module, "_CACHE_BYTES", 0)
+    twice = preprocess([made[0].raw, bare], MN)
+    assert twice.spectra.group.tolist() == ["a"] * len(once.spectra)
+    np.testing.assert_array_equal(twice.spectra.intensity, once.spectra.intensity)
+    assert twice.spectra.intensity.dtype == np.float32
+
+
+def test_nothing_left_of_a_class() -> None:
+    """A trough where the edge should be, and a hot channel in it."""
+    energy_ev = axis_ev(600.0, 950, 0.1)
+    counts = np.random.default_rng(2).poisson(5000 * (energy_ev / 640) ** -3.0, (40, 950)).astype(float)
+    counts[:, 400:460] -= 1000
+    counts[:, 430] += 8000
+    raw = RawSpectra(energy_ev, counts, (40,), "Mn3+", "film", Path("film"))
+    with pytest.raises(InputError, match=r"^Mn3\+: no spectrum is left after rejection; relax it with substrate=keep"):
+        preprocess([raw], MN)
+
+
+def test_progress_and_reports_name_the_file(made: list[Made]) -> None:
+    lines: list[str] = []
+    done = preprocess([made[0].raw, made[2].raw], MN, KEEP, progress=lines.append)
+    assert lines == [
+        "a (Mn2+): 168 spectra, L3 at 643.0 eV",
+        "c (Mn4+): 168 spectra, L3 at 641.0 eV",
+        "Mn2+: 168 of 168 spectra kept",
+        "Mn4+: 168 of 168 spectra kept",
+    ]
+    assert [(i.group, i.valence, i.path, i.fate.shape) for i in done.images] == [
+        ("a", "Mn2+", "a.hspy", (12, 14)), ("c", "Mn4+", "c.hspy", (12, 14)),
+    ]  # fmt: skip
+
+
+def test_clusters_say_what_they_were_measured_by(made: list[Made]) -> None:
+    substrate, first, *_ = preprocess([made[0].raw], MN).clusters["Mn2+"]
+    assert (substrate.step, substrate.measure_name) == ("substrate", "edge jump at L3, relative")
+    assert (first.step, first.measure_name) == ("thick 1", "above the white lines over L3")
+    for found in (substrate, first):
+        assert (np.diff(found.measure) >= 0).all()
+        assert len(found.energy_ev) == found.centres.shape[1] == 38
+        np.testing.assert_allclose(found.energy_ev[[0, -1]], [-7.5, 29.5])
+    assert substrate.sizes.sum() == 168
+
+
+def test_an_edge_near_the_end_of_the_window() -> None:
+    """The calibration may be that wrong: features are taken from what there is."""
+    free = make(np.random.default_rng(0), l3_ev=656.5, substrate=False).edge.reshape(168, 950)
+    raw = RawSpectra(axis_ev(600.0, 950, 0.1), free, (168,), "Mn2+", "g", Path("g"), background_removed=True)
+    done = preprocess([raw], MN)
+    assert done.images[0].position.l3_ev == pytest.approx(656.5, abs=0.3)
+    assert done.images[0].counts["kept"] == 168
+
+
+def test_the_ends_of_the_window_are_real_channels() -> None:
+    energy_ev = axis_ev(600.05, 950, 0.1)
+    counts = np.stack([energy_ev, 2 * energy_ev])
+    raw = RawSpectra(energy_ev, counts, (2,), "Mn2+", "g", Path("g"), background_removed=True)
+    done = preprocess([raw], MN, KEEP)
+    np.testing.assert_allclose(done.spectra.intensity, np.outer([1, 2], MN.wide_axis_ev), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("start_ev", "stop_ev", "covers"), [(615.14, 685, True), (615.16, 685, False), (610, 684.8, True), (610, 684.7, False)]
+)
+def test_how_much_of_the_window_a_file_must_cover(start_ev: float, stop_ev: float, covers: bool) -> None:
+    energy_ev = axis_ev(start_ev, int((stop_ev - start_ev) / 0.1 + 1.000001), 0.1)
+    raw = RawSpectra(energy_ev, np.ones((1, len(energy_ev))), (1,), "Mn2+", "g", Path("g"))
+    if covers:
+        check_window(raw, MN)
+    else:
+        with pytest.raises(InputError, match=r"^g: expected energies that cover 615 \.\.\. 685 eV"):
+            check_window(raw, MN)
 
 
 def test_no_files_and_unknown_valences(made: list[Made]) -> None:

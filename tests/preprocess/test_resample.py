@@ -68,3 +68,28 @@ def test_a_moving_average_is_scipys(width: int) -> None:
     spectra = np.random.default_rng(0).normal(size=(3, 40))
     expected = uniform_filter1d(spectra, width, axis=-1, mode="nearest")
     np.testing.assert_allclose(moving_average(spectra, width), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [70, 900, 3000])
+def test_a_target_channel_is_the_mean_of_the_broken_line_over_it(channels: int) -> None:
+    """As finely as the source has channels, no finer: a target's box is narrower by the source's step."""
+    rng = np.random.default_rng(channels)
+    energy_ev = np.sort(rng.uniform(610, 690, channels))
+    x = rng.normal(size=(1, channels)).astype(np.float32)
+    width = max(0.0, 0.1 - float(np.median(np.diff(energy_ev[(energy_ev > 614.9) & (energy_ev < 685)]))))
+    within = np.linspace(-width / 2, width / 2, 4001)
+    expected = np.interp(TARGET[:, None] + within, energy_ev, x[0]).mean(axis=1)
+    resample = resampler(energy_ev, TARGET)
+    np.testing.assert_allclose(resample(x)[0], expected, atol=3e-3)
+    assert (resample.weight.dtype, resample(x).dtype) == (np.float32, np.float32)
+
+
+def test_ordered_turns_and_sorts_counts_with_their_energies() -> None:
+    rising = np.array([1, 2])
+    energy_ev, counts = ordered(rising, np.array([[3, 4]]), "the file")
+    assert (energy_ev.dtype, energy_ev.tolist(), counts.tolist()) == (np.float64, [1, 2], [[3, 4]])
+    energy_ev, counts = ordered(rising[::-1], np.array([[3, 4], [5, 6]]), "the file")
+    assert (energy_ev.tolist(), counts.tolist()) == ([1, 2], [[4, 3], [6, 5]])
+    energy_ev, counts = ordered(np.array([2, 1, 2, 0, 2]), np.array([[1, 2, 3, 4, 5], [0, 1, 0, 1, 1]]), "the file")
+    assert energy_ev.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(counts, [[4, 2, 3], [1, 1, 1 / 3]])
