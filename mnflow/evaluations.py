@@ -13,7 +13,7 @@ from mnflow.activations import last_block_agreement, mean_activations
 from mnflow.augment import KEPT_COMPONENTS, MAX_NOISE_SCALE
 from mnflow.preprocess import crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
-from mnflow.tracking import Run
+from mnflow.tracking import Run, log_figure
 
 if TYPE_CHECKING:
     from mnflow.read import References
@@ -38,7 +38,7 @@ def log_shift(runs: Sequence[Run], trained: cv.Trained) -> dict[str, float]:
     for run in runs:
         run.curve("shift/accuracy", (1000 * shift_ev).round().astype(int), mean)  # steps are whole meV
         run.metrics(metrics)
-        run.figure(figure, "shift")
+    log_figure(runs, figure, "shift")
     return metrics
 
 
@@ -54,7 +54,7 @@ def log_noise(runs: Sequence[Run], trained: cv.Trained, kept_components: int = K
     for run in runs:
         run.curve("noise/accuracy", (100 * NOISE_SCALES).round().astype(int), mean)  # steps are whole percent
         run.metrics(metrics)
-        run.figure(figure, "noise")
+    log_figure(runs, figure, "noise")
     return metrics
 
 
