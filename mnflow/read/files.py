@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,9 @@ def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
         node: Any = signal.get("metadata") or {}
         for key in keys:
             node = node.get(key) if hasattr(node, "get") else None
-        return node if isinstance(node, str | int | float) and not isinstance(node, bool) else None
+        if isinstance(node, Real) and not isinstance(node, bool):  # also numpy's numbers, as which HDF5 gives them
+            return float(node)
+        return node if isinstance(node, str) else None
 
     tem = ("Acquisition_instrument", "TEM")
     found = {
@@ -217,7 +220,7 @@ def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
         "collection_mrad": get(*tem, "Detector", "EELS", "collection_angle"),
         "dwell_time_s": get(*tem, "Detector", "EELS", "dwell_time"),
     }
-    return {k: float(v) if isinstance(v, float) else v for k, v in found.items() if v is not None}
+    return {k: v for k, v in found.items() if v is not None}
 
 
 def _choose(raws: list[RawSpectra], edge: Edge, path: Path) -> RawSpectra:

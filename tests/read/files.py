@@ -60,6 +60,11 @@ def write_dm3(path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 
     def array(name: str, code: int, values: bytes, size: int) -> bytes:
         return tag(name, b"%%%%" + struct.pack(">iiii", 3, 20, code, size) + values, False)
 
+    def rectangle(name: str) -> bytes:  # a structure of two integers, as in "Area"
+        return tag(
+            name, b"%%%%" + struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0) + struct.pack(">i", 3) + struct.pack("<ii", 1, 2), False
+        )
+
     def text(name: str, value: str) -> bytes:
         return array(name, 4, value.encode("utf-16-le"), len(value))
 
@@ -80,7 +85,12 @@ def write_dm3(path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 
             number("DataType", 2, 3),
             group("Dimensions", *(number("", n, 3) for n in sizes)),
         ),
-        group("ImageTags", group("Meta Data", text("Format", "Spectrum image"), text("Signal", "EELS"))),
+        group(
+            "ImageTags",
+            rectangle("Area"),
+            group("Microscope Info", number("Voltage", 200e3, 6)),
+            group("Meta Data", text("Format", "Spectrum image"), text("Signal", "EELS")),
+        ),
         text("Name", "made"),
     )
     body = struct.pack(">BBi", 1, 0, 1) + group("ImageList", image)

@@ -1,13 +1,19 @@
+import logging
+import struct
+from dataclasses import replace
 from pathlib import Path
 
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.read import RawSpectra, hdf5, read_file
+from mnflow.read import RawSpectra, hdf5, ondisk, read_file
 from mnflow.read import files as module
+from mnflow.read.files import _axis_values, _signal_axis
 from mnflow.read.ondisk import OnDisk
+from mnflow.read.raw import ev_per_unit
 from tests.read.files import axis, counts_image, signal, write, write_dm3
 
 
@@ -35,12 +41,65 @@ def test_digital_micrograph(tmp_path: Path, counts: np.ndarray) -> None:
     _same(read_file(write_dm3(tmp_path / "b.dm3", counts[0, 0])), counts[0, 0])
 
 
+@pytest.mark.parametrize(
+    ("honest", "forged"),
+    [
+        (struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0), struct.pack(">7i", 7, 15, 0, 10_001, 0, 3, 0)),
+        (struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0), struct.pack(">7i", 7, 15, 0, -1, 0, 3, 0)),
+        (struct.pack(">iiii", 3, 20, 4, 14), struct.pack(">iiii", 3, 20, 4, 20_000_001)),  # the text "Spectrum image"
+        (struct.pack(">iiii", 3, 20, 4, 14), struct.pack(">iiii", 3, 20, 4, -5)),
+    ],
+)
+def test_forged_tags_of_digital_micrograph(tmp_path: Path, counts: np.ndarray, honest: bytes, forged: bytes) -> None:
+    path = write_dm3(tmp_path / "a.dm3", counts[0, 0])
+    whole = path.read_bytes()
+    assert honest in whole
+    path.write_bytes(whole.replace(honest, forged))
+    with pytest.raises(InputError, match=r"cannot be read as \.dm3 \(OSError: a (structure of .* fields|tag of .* items)\)"):
+        read_file(path)
+
+
+def test_what_digital_micrograph_says_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
+    assert read_file(write_dm3(tmp_path / "a.dm3", counts[0, 0])).metadata == {"title": "made", "beam_energy_kev": 200.0}
+
+
 def test_msa(tmp_path: Path, counts: np.ndarray) -> None:
     _same(read_file(write(tmp_path / "a.msa", signal(counts[0, 0]))), counts[0, 0])
 
 
 def test_metadata_is_kept(tmp_path: Path, counts: np.ndarray) -> None:
     assert read_file(write(tmp_path / "a.hspy", signal(counts))).metadata == {"title": "a title", "beam_energy_kev": 80.0}
+
+
+def test_all_that_is_known_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts)
+    tem = made["metadata"]["Acquisition_instrument"]["TEM"]
+    tem |= {"convergence_angle": 20.0, "Detector": {"EELS": {"collection_angle": 30, "dwell_time": True}}}  # no number
+    assert read_file(write(tmp_path / "a.hspy", made)).metadata == {
+        "beam_energy_kev": 80.0, "convergence_mrad": 20.0, "collection_mrad": 30, "title": "a title",
+    }  # fmt: skip
+
+
+def test_units_that_are_energies() -> None:
+    names = {"eV": 1, "EV": 1, "[eV]": 1, " (keV) ": 1e3, "KEV": 1e3, "meV": 1e-3, "mev": 1e-3, "m-eV": 1e-3, "electronvolt": 1}
+    names |= {"electron_volt": 1, "kiloelectron_volt": 1e3}
+    for name, factor in names.items():
+        assert ev_per_unit(name, "a file") == factor
+    for name in ("MeV", "MEV", "M-eV", "e", "nm", "ev/ch"):
+        with pytest.raises(
+            InputError, match=f"^a file: expected an energy axis in eV, keV or meV, got '{name}'; set the axis' units"
+        ):
+            ev_per_unit(name, "a file")
+    for nothing in (None, "", "<undefined>", "[]"):
+        with pytest.raises(InputError, match="got no units"):
+            ev_per_unit(nothing, "a file")
+
+
+def test_the_axis_to_blame_is_the_signals() -> None:
+    scan, energy = {"navigate": True}, {"navigate": False}
+    assert _signal_axis([scan, energy, scan]) == 1
+    assert _signal_axis([energy, energy, scan]) == 2  # which of them cannot be told
+    assert _signal_axis(["no axis", scan, {}]) == 2
 
 
 @pytest.mark.parametrize(("units", "factor"), [("keV", 1e-3), ("meV", 1e3), ("eV", 1), ("ev", 1), ("[eV]", 1)])
@@ -171,6 +230,32 @@ def test_blocks_cover_every_spectrum_once() -> None:
     np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), counts)
 
 
+def test_blocks_of_lazy_files_are_whole_chunks() -> None:
+    lazy = da.zeros((20, 2), chunks=((3, 3, 3, 3, 8), 2))
+    raw = RawSpectra(np.array([1.0, 2.0]), lazy, (20,), None, "g", Path("x"))
+    assert [(s.start, s.stop) for s in raw.block_slices(5 * 16)] == [(0, 6), (6, 12), (12, 20)]
+    assert [(s.start, s.stop) for s in raw.block_slices(1)] == [(0, 3), (3, 6), (6, 9), (9, 12), (12, 20)]
+    assert [(s.start, s.stop) for s in replace(raw, counts=np.zeros((20, 2))).block_slices(7 * 16)] == [
+        (0, 7),
+        (7, 14),
+        (14, 20),
+    ]
+
+
+def test_which_datasets_may_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ondisk, "_MAX_LINE_BYTES", 4 * 60)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        sets = {shape: file.create_dataset(str(shape), shape, "f4") for shape in [(9,), (5, 60), (5, 61), (2, 3, 20), (0, 60)]}
+        assert [shape for shape, d in sets.items() if OnDisk.suits(d, d.ndim - 1)] == [(5, 60), (2, 3, 20)]
+        assert not OnDisk.suits(sets[(2, 3, 20)], 0)
+        assert not OnDisk.suits(None, 1)
+        assert OnDisk(sets[(2, 3, 20)]).nbytes == 2 * 3 * 20 * 4
+        chunked = OnDisk(file.create_dataset("chunked", (7, 2, 20), "f4", chunks=(3, 1, 20)))
+        assert chunked.chunks == ((6, 6, 2), (20,))
+        assert OnDisk(sets[(2, 3, 20)]).chunks == ((3, 3), (20,))
+        assert np.asarray(chunked, dtype=np.float64).dtype == np.float64
+
+
 def test_empty_image(tmp_path: Path, counts: np.ndarray) -> None:
     path = write(tmp_path / "a.hspy", signal(counts))
     with h5py.File(path, "a") as file:
@@ -193,8 +278,36 @@ def test_one_channel_is_no_spectrum(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"scale": 0.0}, {"scale": np.nan}, {"offset": np.inf}])
 def test_a_broken_energy_axis(tmp_path: Path, counts: np.ndarray, changes: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=r"energy axis|finite energies"):
+    with pytest.raises(InputError, match=r"a\.hspy: .*(energy axis|finite energies)"):
         read_file(write(tmp_path / "a.hspy", signal(counts, **changes)))
+
+
+def test_axes_that_cannot_be() -> None:
+    cases: list[tuple[object, str]] = [
+        ("text", "mine: expected a described energy axis, got none"),
+        ({"units": "eV", "expression": "x**2"}, "mine: its energy axis is a function; convert it"),
+        ({"units": "eV", "axis": [1.0, 2.0]}, r"mine: expected 3 energies, got an axis of shape \(2,\)"),
+    ]
+    for axis_, sentence in cases:
+        with pytest.raises(InputError, match=sentence):
+            _axis_values(axis_, 3, "mine")
+    np.testing.assert_allclose(_axis_values({"units": "keV", "scale": "0.5"}, 3, "mine"), [0, 500, 1000])
+
+
+def test_what_a_library_logs_is_not_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noisy(path: Path) -> list[dict[str, object]]:
+        logging.getLogger("rsciio").critical("heard")
+        return [{"no": "data"}, "no signal"]  # type: ignore[list-item]
+
+    monkeypatch.setitem(module._READERS, ".msa", noisy)
+    (tmp_path / "a.msa").touch()
+    with pytest.raises(InputError, match="expected spectra, got a file without any data"):
+        read_file(tmp_path / "a.msa")
+    assert not caplog.records
+    logging.getLogger("rsciio").critical("heard")
+    assert len(caplog.records) == 1
 
 
 def test_among_several_signals_the_core_loss_is_taken(tmp_path: Path, counts: np.ndarray) -> None:

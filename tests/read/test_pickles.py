@@ -31,45 +31,128 @@ def test_the_published_spectra(real_data: Path) -> None:
 def test_numpy_arrays(dtype: str, order: str) -> None:
     values = np.asarray(np.arange(12).reshape(3, 4), dtype=dtype, order=order)  # type: ignore[call-overload]
     np.testing.assert_array_equal(load_table(_array(values)), np.arange(12).reshape(3, 4))
+    assert load_table(_array(values)).dtype == np.float64
 
 
-def _frame(values: np.ndarray, blocks: int = 1) -> bytes:
-    """A data frame's pickle, written operation by operation, since no installed pandas makes one any more."""
+def _frame(values: np.ndarray, blocks: int = 1, python2: bool = False, index: tuple[str, str, str] | None = None) -> bytes:
+    """A data frame's pickle, written operation by operation, since no installed pandas makes one any more.
+
+    `python2` writes texts and bytes as Python 2 did; `index` names the module of `_new_Index`, and an index' module and class.
+    """
 
     def text(s: str) -> bytes:
-        return pickle.SHORT_BINUNICODE + struct.pack("B", len(s)) + s.encode()
+        return (pickle.SHORT_BINSTRING if python2 else pickle.SHORT_BINUNICODE) + struct.pack("B", len(s)) + s.encode()
+
+    def called(module: str, name: str) -> bytes:
+        return b"c" + f"{module}\n{name}\n".encode()
 
     def array(thing: np.ndarray) -> bytes:
-        out = text("numpy.core.multiarray") + text("_reconstruct") + pickle.STACK_GLOBAL
-        out += text("numpy") + text("ndarray") + pickle.STACK_GLOBAL + pickle.BININT1 + b"\0" + pickle.TUPLE1
-        out += pickle.SHORT_BINBYTES + b"\1b" + pickle.TUPLE3 + pickle.REDUCE + pickle.MARK + pickle.BININT1 + b"\1"
+        out = (
+            called("numpy.core.multiarray", "_reconstruct")
+            + called("numpy", "ndarray")
+            + pickle.BININT1
+            + b"\0"
+            + pickle.TUPLE1
+        )
+        out += text("b") + pickle.TUPLE3 + pickle.REDUCE + pickle.MARK + pickle.BININT1 + b"\1"
         for n in thing.shape:
             out += pickle.BININT + struct.pack("<i", n)
         out += (pickle.TUPLE1, pickle.TUPLE2)[thing.ndim - 1]
-        out += (
-            text("numpy") + text("dtype") + pickle.STACK_GLOBAL + text("f8") + pickle.BININT1 + b"\0" + pickle.BININT1 + b"\1"
-        )
+        out += called("numpy", "dtype") + text("f8") + pickle.BININT1 + b"\0" + pickle.BININT1 + b"\1"
         out += pickle.TUPLE3 + pickle.REDUCE + pickle.MARK + pickle.BININT1 + b"\3" + text("<") + 3 * pickle.NONE
         out += 2 * (pickle.BININT + struct.pack("<i", -1)) + pickle.BININT1 + b"\0" + pickle.TUPLE + pickle.BUILD
         raw = thing.astype("<f8").tobytes()
-        return out + pickle.NEWFALSE + pickle.BINBYTES + struct.pack("<I", len(raw)) + raw + pickle.TUPLE + pickle.BUILD
+        kind = pickle.BINSTRING if python2 else pickle.BINBYTES
+        return out + pickle.NEWFALSE + kind + struct.pack("<I", len(raw)) + raw + pickle.TUPLE + pickle.BUILD
 
     new = pickle.EMPTY_TUPLE + pickle.NEWOBJ
-    out = pickle.PROTO + b"\4" + text("pandas.core.frame") + text("DataFrame") + pickle.STACK_GLOBAL + new + pickle.EMPTY_DICT
-    out += text("_data") + text("pandas.core.internals") + text("BlockManager") + pickle.STACK_GLOBAL + new
-    out += pickle.MARK + pickle.EMPTY_LIST + pickle.EMPTY_LIST
+    out = pickle.PROTO + b"\2" + called("pandas.core.frame", "DataFrame") + new + pickle.EMPTY_DICT
+    out += text("_data") + called("pandas.core.internals", "BlockManager") + new
+    out += pickle.MARK + pickle.EMPTY_LIST
+    if index:
+        out += called(index[0], "_new_Index") + called(*index[1:]) + pickle.EMPTY_DICT + pickle.TUPLE2 + pickle.REDUCE
+        out += called("__builtin__" if python2 else "builtins", "slice") + pickle.NONE + pickle.NONE + pickle.NONE
+        out += pickle.TUPLE3 + pickle.REDUCE + pickle.TUPLE2 + pickle.APPEND
+    out += pickle.EMPTY_LIST
     for _ in range(blocks):
         out += array(values.T) + pickle.APPEND
     return out + pickle.EMPTY_LIST + pickle.TUPLE + pickle.BUILD + pickle.SETITEM + pickle.BUILD + pickle.STOP
 
 
-def test_old_data_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("python2", [False, True])
+def test_old_data_frames(tmp_path: Path, python2: bool) -> None:
     values = np.random.default_rng(0).normal(size=(5, 700))
-    np.testing.assert_array_equal(load_table(_frame(values)), values)
+    np.testing.assert_array_equal(load_table(_frame(values, python2=python2)), values)
     path = tmp_path / "Mn4_600-670eV_some.pkl"
-    path.write_bytes(_frame(values))
+    path.write_bytes(_frame(values, python2=python2))
     raw = read_file(path)
-    assert (raw.valence, raw.energy_ev[0], raw.nav_shape) == ("Mn4+", 600, (5,))
+    assert (raw.valence, raw.energy_ev[0], raw.nav_shape, raw.background_removed) == ("Mn4+", 600, (5,), True)
+    np.testing.assert_allclose(raw.energy_ev, 600 + 0.1 * np.arange(700))
+
+
+BASES = ("pandas.core.index", "pandas.core.indexes.base", "pandas.indexes.base")
+NUMERIC = ("pandas.core.indexes.numeric", "pandas.indexes.numeric", "pandas.core.indexes.range", "pandas.indexes.range")
+
+
+@pytest.mark.parametrize("python2", [False, True])
+def test_every_index_that_pandas_had(python2: bool) -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    names = ("Int64Index", "Float64Index", "RangeIndex")
+    kinds = [(b, b, name) for b in BASES for name in ("Index", *names)] + [
+        (BASES[0], n, name) for n in NUMERIC for name in names
+    ]
+    for index in kinds:
+        np.testing.assert_array_equal(load_table(_frame(values, python2=python2, index=index)), values)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("pandas.core.index", "MultiIndex"), ("pandas.indexes.range", "Index"), ("pandas.core.frame", "Series"),
+        ("numpy", "load"), ("numpy.core.multiarray", "scalar"), ("numpy", "_reconstruct"), ("builtins", "getattr"),
+        ("pandas.io.common", "DataFrame"), ("mnflow", "slice"),
+    ],
+)  # fmt: skip
+def test_other_names_are_refused(module: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"^refused: it asks for {module}.{name}; only numpy arrays"):
+        load_table(_frame(np.ones((2, 3)), index=("pandas.core.index", module, name)))
+
+
+def test_operations_are_counted_and_numbers_bounded() -> None:
+    few, many = (b"\x80\x04]" + b"N0" * n + b"." for n in (49_999, 50_000))  # push and pop, beside three operations
+    with pytest.raises(InputError, match="holds no table"):
+        load_table(few)
+    with pytest.raises(InputError, match="needs no operation POP, and not 100001 of them"):
+        load_table(many)
+    for number, sentence in ((2**63 - 1, "holds no table"), (2**63, "more than 64 bits"), (-(2**63), "more than 64 bits")):
+        with pytest.raises(InputError, match=sentence):
+            load_table(pickle.dumps(number, protocol=2))
+    for index, sentence in ((0, "holds no table"), (999_999, "holds no table"), (1_000_000, "memo index")):
+        with pytest.raises(InputError, match=sentence):
+            load_table(b"\x80\x02]r" + struct.pack("<I", index) + b".")
+
+
+@pytest.mark.parametrize(
+    ("name", "start_ev", "valence"),
+    [
+        ("Mn2_615-685eV_x.pkl", 615, "Mn2+"), ("Mn3_600.5-670.5 eV.pkl", 600.5, "Mn3+"), ("Mn24_615-685eV.pkl", 615, None),
+        ("Mn7_615-685eV.pkl", 615, None), ("all.pkl", 615, None), ("a Mn2.pkl", 615, None),
+    ],
+)  # fmt: skip
+def test_the_name_tells_window_and_valence(tmp_path: Path, name: str, start_ev: float, valence: str | None) -> None:
+    path = tmp_path / name
+    path.write_bytes(_array(np.ones((2, 700))))
+    raw = read_file(path)
+    np.testing.assert_allclose(raw.energy_ev, start_ev + 0.1 * np.arange(700))
+    assert (raw.valence, raw.group) == (valence, path.stem)
+
+
+@pytest.mark.parametrize("window", ["615-615eV", "685-615eV"])
+def test_a_window_that_is_none(tmp_path: Path, window: str) -> None:
+    path = tmp_path / f"Mn2_{window}.pkl"
+    path.write_bytes(_array(np.ones((2, 700))))
+    with pytest.raises(InputError, match=r"of 700 channels .*, or a name with the window, as in 615-685eV; got 700"):
+        read_file(path)
 
 
 def test_data_frames_of_several_types() -> None:

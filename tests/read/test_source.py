@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -46,11 +47,11 @@ def test_another_edge(tmp_path: Path, image: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        (None, "No folder or file at"),
+        (None, r"No folder or file at .*: expected a folder per valence \(Mn2\+, Mn3\+, Mn4\+\) or a manifest\.csv"),
         ([], r"expected a manifest\.csv or a folder per valence"),
         (["notes.md"], r"expected a manifest\.csv or a folder per valence"),
         (["MnO/a.hspy"], r"expected a folder named Mn2\+ or Mn3\+ or Mn4\+, got 'MnO'"),
-        (["a.hspy"], "its valence is unknown"),
+        (["a.hspy"], r"its valence is unknown; put it in a folder named Mn2\+ or Mn3\+ or Mn4\+, or add a manifest"),
     ],
 )
 def test_what_is_no_source_is_said(tmp_path: Path, image: np.ndarray, files: list[str] | None, sentence: str) -> None:
@@ -126,3 +127,36 @@ def test_the_published_file_as_references(real_data: Path) -> None:
     found = read_references(real_data / "published" / "Mn2_615-685eV_thinnest_448.pkl", MN)
     assert found.spectra.intensity.shape == (448, 300)
     assert set(found.spectra.valence.tolist()) == {0}
+
+
+def test_references_without_a_valence(tmp_path: Path) -> None:
+    _reference(tmp_path / "lab", "a.csv", 644, 630, 670)
+    for source in (tmp_path / "lab" / "a.csv", tmp_path / "lab"):
+        found = read_references(source, MN)
+        assert found.valence_text.tolist() == ["unknown"]
+        assert found.spectra.valence.tolist() == [UNLABELLED]
+        assert found.spectra.source == f"references {source.name}"
+        assert found.spectra.group.tolist() == ["a"]
+
+
+def test_a_reference_that_holds_no_edge_is_named(tmp_path: Path, image: np.ndarray) -> None:
+    image = image.copy()
+    image[1, 0] = 7
+    write(tmp_path / "Mn2+" / "a.hspy", signal(image))
+    with pytest.raises(InputError, match=r"a\.hspy \[2\]: expected a spectrum, got the same intensity \(7\)"):
+        read_references(tmp_path, MN)
+
+
+def test_the_edge_chooses_among_the_signals_of_a_file(tmp_path: Path, image: np.ndarray) -> None:
+    iron = Edge("Fe", ("Fe2+", "Fe3+"), (2, 3), (690, 760), (700, 730))
+    for folder, edge, start_ev in (("Fe3+", iron, 680.0), ("Mn2+", MN, 580.0)):
+        path, other = write(tmp_path / "both" / folder / "a.hspy", signal(image)), tmp_path / "other.hspy"
+        shifted = signal(image, offset=680.0)
+        shifted["metadata"]["General"]["title"] = "iron"
+        write(other, shifted)
+        with h5py.File(other) as source, h5py.File(path, "a") as target:
+            source.copy(source["Experiments/iron"], target["Experiments"])
+        raw = next(read_source(path.parent.parent, edge))
+        assert raw.energy_ev[0] == pytest.approx(start_ev)
+        path.unlink()
+        path.parent.rmdir()

@@ -52,6 +52,8 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
         ("640,1\n641,2,3\n", "line 2: expected two numbers"),
         ("640,1\n641,many\n", "line 2: expected two numbers, energy and intensity, got '641,many'"),
         ("640,1\nnan,2\n", "NaN or infinity on the energy axis"),
+        ("nan,1\n640,2\n", "NaN or infinity on the energy axis"),
+        ("Inf,1\n640,2\n", "NaN or infinity on the energy axis"),
         ("640,1\n640,2\n", "the same energy"),
         ("wavelength_nm,intensity\n1,2\n2,3\n", "expected an energy axis in eV, keV or meV, got 'wavelength_nm'"),
         ("channel,counts\n1,2\n2,3\n", "expected an energy axis"),
