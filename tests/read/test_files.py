@@ -11,7 +11,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.read import RawSpectra, hdf5, ondisk, read_file
 from mnflow.read import files as module
-from mnflow.read.files import _axis_values, _signal_axis
+from mnflow.read.files import _axis_values, _raw, _signal_axis
 from mnflow.read.ondisk import OnDisk
 from mnflow.read.raw import ev_per_unit
 from tests.read.files import axis, counts_image, signal, write, write_dm3
@@ -218,7 +218,9 @@ def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch:
     assert sum(raw.counts.chunks[0]) == len(raw) == 12
     turned = signal(counts[..., ::-1].copy(), scale=-0.1, offset=580 + 0.1 * 1199)
     _same(read_file(write(tmp_path / "b.hspy", turned)), counts)
-    _same(read_file(write(tmp_path / "c.emd", signal(counts))), counts)
+    other = read_file(write(tmp_path / "c.emd", signal(counts)))
+    assert isinstance(other.counts, da.Array)
+    _same(other, counts)
     np.testing.assert_array_equal(np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200))
 
 
@@ -292,6 +294,8 @@ def test_axes_that_cannot_be() -> None:
         with pytest.raises(InputError, match=sentence):
             _axis_values(axis_, 3, "mine")
     np.testing.assert_allclose(_axis_values({"units": "keV", "scale": "0.5"}, 3, "mine"), [0, 500, 1000])
+    with pytest.raises(InputError, match=r"^a\.hspy: its energy axis is damaged \(could not convert string to float: 'much'\)"):
+        _raw({"data": np.ones((2, 3)), "axes": [{}, {"units": "eV", "scale": "much"}]}, Path("a.hspy"))
 
 
 def test_what_a_library_logs_is_not_heard(

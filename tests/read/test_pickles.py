@@ -130,6 +130,13 @@ def test_operations_are_counted_and_numbers_bounded() -> None:
     for index, sentence in ((0, "holds no table"), (999_999, "holds no table"), (1_000_000, "memo index")):
         with pytest.raises(InputError, match=sentence):
             load_table(b"\x80\x02]r" + struct.pack("<I", index) + b".")
+    for data, sentence in ((b"]p1000000\n.", "memo index"), (b"]p0\n.", "holds no table"), (b"]p-1\n.", "memo index|damaged")):
+        with pytest.raises(InputError, match=sentence):
+            load_table(data)
+    for data in (b"I%d\n.", b"L%dL\n."):
+        for number, sentence in ((2**63 - 1, "holds no table"), (-(2**63), "more than 64 bits")):
+            with pytest.raises(InputError, match=sentence):
+                load_table(data % number)
 
 
 @pytest.mark.parametrize(
