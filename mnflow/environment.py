@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -178,6 +179,7 @@ def _check_disk() -> str:
 
 
 def _check_backend() -> str:
+    logging.getLogger("jax").setLevel(logging.CRITICAL)  # a GPU image without a GPU: one sentence says more than a traceback
     import keras
 
     name = keras.backend.backend()
