@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup demo test test-faults fuzz test-team test-docker check bench ui doctor lock secrets clean
+.PHONY: setup demo test test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
 
 setup: $(READY)
 
@@ -37,6 +37,12 @@ test-faults: $(READY)
 # Damaged files for every reader: ten minutes of processor time.
 fuzz: $(READY)
 	.venv/bin/python -m tests.fuzz_readers --seconds 600
+
+# How much of a module can be changed before its tests notice: make mutants MODULE=mnflow/folds.py TESTS=tests/test_folds.py
+MOST ?= 10000
+mutants: $(READY)
+	@test -d .mutants || .venv/bin/python -m pip install --quiet --no-deps --target .mutants mutmut==3.8.1 libcst==1.9.0
+	.venv/bin/python -m tests.mutants $(MODULE) --tests $(TESTS) --most $(MOST)
 
 check: $(READY)
 	.venv/bin/ruff check .

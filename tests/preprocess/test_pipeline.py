@@ -73,6 +73,8 @@ def test_overrides(made: list[Made]) -> None:
         assert [c.rejected.tolist() for c in clusters] == [[True, True, False, False], [False, False, True]]
     with pytest.raises(InputError, match="Option substrate: expected auto, keep or a number of clusters below 4, got '4'"):
         preprocess(raws, MN, PreprocessOptions(substrate="4"))
+    with pytest.raises(InputError, match="Option thick: expected auto, keep or a number of clusters below 3, got '3'"):
+        preprocess(raws, MN, PreprocessOptions(thick="3"))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,15 @@ def test_too_many_unusable_pixels_are_refused(made: list[Made]) -> None:
         preprocess([_changed(made[0].raw, counts)], MN)
     relaxed = replace(KEEP, max_bad=0.5)
     assert len(preprocess([_changed(made[0].raw, counts)], MN, relaxed).spectra) == 127
+
+
+def test_a_block_without_a_usable_pixel_is_passed_over(made: list[Made]) -> None:
+    counts = np.zeros((2300, 950), np.float32)  # more than one block
+    counts[2200:2300] = np.asarray(made[0].raw.counts)[48:148]
+    raw = replace(made[0].raw, counts=counts, nav_shape=(2300,))
+    assert len(raw.block_slices()) == 2
+    done = preprocess([raw], MN, replace(KEEP, max_bad=1.0))
+    np.testing.assert_array_equal(np.flatnonzero(done.images[0].fate == KEPT), np.arange(2200, 2300))
 
 
 def test_an_image_of_nothing_but_zeros(made: list[Made]) -> None:

@@ -92,4 +92,5 @@ def test_ordered_turns_and_sorts_counts_with_their_energies() -> None:
     assert (energy_ev.tolist(), counts.tolist()) == ([1, 2], [[4, 3], [6, 5]])
     energy_ev, counts = ordered(np.array([2, 1, 2, 0, 2]), np.array([[1, 2, 3, 4, 5], [0, 1, 0, 1, 1]]), "the file")
     assert energy_ev.tolist() == [0, 1, 2]
+    assert ordered(np.array([2, 1, 2]), np.array([[1, 2, 3]]), "the file")[1].tolist() == [[2, 2]]
     np.testing.assert_allclose(counts, [[4, 2, 3], [1, 1, 1 / 3]])

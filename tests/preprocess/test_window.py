@@ -6,7 +6,7 @@ from made_up_spectra import edge_shape
 
 from mnflow.errors import InputError
 from mnflow.preprocess import crop, normalise, place_window, placement
-from mnflow.preprocess.window import place_windows
+from mnflow.preprocess.window import crop_start, place_windows
 from mnflow.spectra import SpectrumSet
 from mnflow.valence import MN
 
@@ -59,6 +59,11 @@ def test_crop_refuses_a_shift_out_of_the_window(spectra: SpectrumSet, shift: int
     least, most = sorted((shift, 3))
     with pytest.raises(InputError, match=rf"A shift must lie within -200 \.\.\. 200 .*; got {least} \.\.\. {most}\."):
         crop(spectra, np.array([3, shift, 3, 3, 3]))
+
+
+def test_a_crop_starts_earlier_for_a_positive_shift() -> None:
+    assert crop_start(MN) == 200
+    assert crop_start(MN, [-200, 3, 200]).tolist() == [400, 197, 0]
 
 
 def test_crop_refuses_another_window() -> None:
