@@ -188,6 +188,7 @@ def test_a_removed_background_is_seen_or_declared(made: list[Made]) -> None:
     for declared in (None, True):
         done = preprocess([replace(raw, background_removed=declared)], MN, KEEP)
         assert done.images[0].position.background_removed
+        assert done.images[0].position.contrast > 10
         np.testing.assert_allclose(done.spectra.intensity, free[:, 150:850], rtol=1e-4, atol=0.1)
     assert not preprocess([replace(made[0].raw, background_removed=False)], MN, KEEP).images[0].position.background_removed
 
@@ -277,7 +278,7 @@ def test_how_much_of_the_window_a_file_must_cover(start_ev: float, stop_ev: floa
 
 
 def test_no_files_and_unknown_valences(made: list[Made]) -> None:
-    with pytest.raises(InputError, match="got none"):
+    with pytest.raises(InputError, match="^Expected spectrum images to preprocess, got none"):
         preprocess([], MN)
     with pytest.raises(InputError, match="Unknown valence"):
         preprocess([replace(made[0].raw, valence="Fe2+")], MN)
@@ -288,6 +289,7 @@ def test_too_many_spectra_are_thinned_out_evenly(made: list[Made]) -> None:
     kept = np.flatnonzero(done.images[0].fate.ravel() == KEPT)
     assert (len(kept), len(done.spectra)) == (20, 20)
     assert np.ptp(np.diff(kept)) <= 1
+    assert (kept[0], kept[-1]) == (0, 167)
     assert done.images[0].counts["not needed"] == (done.images[0].fate == SPARE).sum() == 148
 
 
