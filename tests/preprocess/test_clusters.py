@@ -1,9 +1,10 @@
 """The measured rule that rejects thick pixels."""
 
 import numpy as np
+import pytest
 
-from mnflow.preprocess.clusters import plural_scattering, reject_substrate, reject_thick, shape_features
-from mnflow.preprocess.scan import FEATURE_EV
+from mnflow.preprocess.clusters import edge_features, plural_scattering, reject_substrate, reject_thick, shape_features
+from mnflow.preprocess.scan import FEATURE_EV, Scan
 
 
 def _shapes(above: list[float], rng: np.random.Generator) -> np.ndarray:
@@ -26,6 +27,26 @@ def test_shapes_do_not_depend_on_the_edges_height() -> None:
     points = np.abs(_shapes([0.3, 0.8], np.random.default_rng(0)))
     np.testing.assert_allclose(shape_features(points * np.array([[0.01], [7]], np.float32)), shape_features(points), rtol=1e-5)
     assert np.isfinite(shape_features(np.zeros((1, len(FEATURE_EV)), np.float32))).all()
+
+
+def test_substrate_is_judged_beside_the_strongest_whatever_the_scale() -> None:
+    heights = np.repeat([0.02, 0.2, 0.3, 1.0], 10)[:, None].astype(np.float32)
+    points = heights * _shapes([0.1] * 40, np.random.default_rng(0))
+    for scale in (0.1, 1, 10):
+        substrate, (found,) = reject_substrate(scale * points, "auto", 4, 0.25)
+        assert substrate.tolist() == [True] * 20 + [False] * 20
+        assert found.rejected.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3])
+def test_strong_pixels_have_height_one_whatever_the_dose(scale: float) -> None:
+    points = scale * _shapes([0.1] * 40, np.random.default_rng(0))
+    n = len(points)
+    bad = np.zeros(n, np.uint8)
+    bad[0] = 3
+    points[0] *= 1e6  # a bad one sets no scale
+    found = edge_features(Scan(None, None, bad, points, np.ones(n, np.float32), None))  # type: ignore[arg-type]
+    assert found[1:, 6:11].mean() == pytest.approx(1, abs=0.02)
 
 
 def test_few_pixels_are_left_alone() -> None:

@@ -140,6 +140,13 @@ def test_an_image_of_nothing_but_zeros(made: list[Made]) -> None:
         preprocess([_changed(made[0].raw, np.zeros((168, 950), np.uint16))], MN, replace(KEEP, max_bad=1.0))
 
 
+def test_what_the_detector_cannot_count_is_said(made: list[Made]) -> None:
+    counts = np.array(made[0].raw.counts)
+    limit = np.sort(counts.max(axis=1))[-10]
+    done = preprocess([_changed(made[0].raw, counts)], MN, replace(KEEP, saturation_counts=float(limit)))
+    assert done.images[0].counts["saturated"] == 10
+
+
 def test_saturation_is_seen() -> None:
     counts = np.tile(np.arange(100, dtype=np.uint16), (4, 1))
     counts[1, 50] = 65535
@@ -278,7 +285,7 @@ def test_how_much_of_the_window_a_file_must_cover(start_ev: float, stop_ev: floa
 
 
 def test_no_files_and_unknown_valences(made: list[Made]) -> None:
-    with pytest.raises(InputError, match="^Expected spectrum images to preprocess, got none"):
+    with pytest.raises(InputError, match=r"^Expected spectrum images to preprocess, got none"):
         preprocess([], MN)
     with pytest.raises(InputError, match="Unknown valence"):
         preprocess([replace(made[0].raw, valence="Fe2+")], MN)

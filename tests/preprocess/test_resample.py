@@ -13,6 +13,7 @@ TARGET = axis_ev(615.0, 700, 0.1)
 
 def test_equal_axes_change_nothing() -> None:
     x = np.random.default_rng(0).normal(size=(3, 900)).astype(np.float32)
+    x[:, ::3] *= 1e15  # not even a rounding error of a neighbour
     np.testing.assert_array_equal(resampler(axis_ev(605.0, 900, 0.1), TARGET)(x), x[:, 100:800])
 
 
