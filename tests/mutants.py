@@ -193,7 +193,7 @@ class Runner:
             importlib.import_module(name)
         source = self.path.read_text()
         name = self.path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-        module, spans = sys.modules[name], statements(source)
+        module, spans = importlib.import_module(name), statements(source)
         session.config.pluginmanager.unregister(name="terminalreporter")
         folder = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         notes = folder / "reached.txt"

@@ -38,7 +38,9 @@ def test_images_line_scans_and_single_spectra(tmp_path: Path, counts: np.ndarray
 
 def test_digital_micrograph(tmp_path: Path, counts: np.ndarray) -> None:
     _same(read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0))), counts)  # it keeps the energy first
-    _same(read_file(write_dm3(tmp_path / "b.dm3", counts[0, 0])), counts[0, 0])
+    raw = read_file(write_dm3(tmp_path / "b.dm3", counts[0, 0]))
+    _same(raw, counts[0, 0])
+    assert not raw.counts.flags.writeable  # the file itself lies behind it
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,7 @@ def test_the_axis_to_blame_is_the_signals() -> None:
     assert _signal_axis([scan, energy, scan]) == 1
     assert _signal_axis([energy, energy, scan]) == 2  # which of them cannot be told
     assert _signal_axis(["no axis", scan, {}]) == 2
+    assert _signal_axis([{}, scan]) == 1
 
 
 @pytest.mark.parametrize(("units", "factor"), [("keV", 1e-3), ("meV", 1e3), ("eV", 1), ("ev", 1), ("[eV]", 1)])
@@ -217,7 +220,9 @@ def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch:
     np.testing.assert_array_equal(raw.counts[7], flat[7])
     assert sum(raw.counts.chunks[0]) == len(raw) == 12
     turned = signal(counts[..., ::-1].copy(), scale=-0.1, offset=580 + 0.1 * 1199)
-    _same(read_file(write(tmp_path / "b.hspy", turned)), counts)
+    lazy = read_file(write(tmp_path / "b.hspy", turned))
+    assert isinstance(lazy.counts, da.Array)
+    _same(lazy, counts)
     other = read_file(write(tmp_path / "c.emd", signal(counts)))
     assert isinstance(other.counts, da.Array)
     _same(other, counts)

@@ -26,7 +26,7 @@ def test_the_published_spectra(real_data: Path) -> None:
     assert (raw.valence, raw.background_removed) == ("Mn2+", True)
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", ">f8"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", ">f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_numpy_arrays(dtype: str, order: str) -> None:
     values = np.asarray(np.arange(12).reshape(3, 4), dtype=dtype, order=order)  # type: ignore[call-overload]

@@ -139,3 +139,8 @@ def test_what_is_no_manifest_is_said(tmp_path: Path, text: str, sentence: str) -
     _csv(tmp_path, text, "manifest.csv")
     with pytest.raises(InputError, match=sentence):
         read_manifest(tmp_path)
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^No file at .*manifest\.csv"):
+        read_manifest(tmp_path)
