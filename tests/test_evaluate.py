@@ -84,6 +84,7 @@ def test_baselines_are_asked_as_nets_are(some: SpectrumSet) -> None:
     assert len({len(fold.test) for fold in folds}) == 2
     bins, accuracy = evaluate.shift_accuracy(models, some, folds)
     assert bins.tolist() == list(range(-25, 26))  # 5 eV of 0.2 eV either way
+    assert evaluate.shift_accuracy(models, some, folds, max_shift=2)[0].tolist() == [-2, -1, 0, 1, 2]
     noisy = evaluate.noise_accuracy(models, some, folds, (0.0, 3.0), kept_components=4)
     for row, noisy_row, model, fold in zip(accuracy, noisy, models, folds, strict=True):
         tested = some.select(fold.test)
