@@ -46,7 +46,10 @@ class BodyLimit:
 
 
 def harden(scoring_server: Any) -> None:
-    """Change MLflow's server before it is made: no traceback in answers, no giant bodies, no error 500 for bad JSON."""
+    """Change MLflow's server before it is made: no traceback in answers, no giant bodies, no error 500 for bad JSON.
+
+    And no second reading of a body: MLflow decodes JSON twice, once to see of which kind it is, but takes it decoded, too.
+    """
     scoring_server._handle_serving_error.__defaults__ = (False,)  # include_traceback
     make, invoke = scoring_server.init, scoring_server.invocations
 
@@ -55,9 +58,11 @@ def harden(scoring_server: Any) -> None:
         app.add_middleware(BodyLimit)
         return app
 
-    def invocations(*arguments: Any) -> Any:
+    def invocations(data: Any, content_type: Any, *others: Any) -> Any:
         try:
-            return invoke(*arguments)
+            if content_type == scoring_server.CONTENT_TYPE_JSON:
+                data = scoring_server._decode_json_input(data)
+            return invoke(data, content_type, *others)
         except (ValueError, RecursionError) as error:  # lists within lists within lists, and numbers of thousands of digits
             raise MlflowException.invalid_parameter_value(f"The request cannot be read ({type(error).__name__}).") from None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
@@ -58,13 +59,35 @@ def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: int 
     assert "send fewer spectra at a time" in text
 
 
+def hardened(invocations: Any) -> Any:
+    """A server like MLflow's, changed."""
+    server = SimpleNamespace(
+        init=None,
+        invocations=invocations,
+        CONTENT_TYPE_JSON=scoring_server.CONTENT_TYPE_JSON,
+        _decode_json_input=scoring_server._decode_json_input,
+        _handle_serving_error=lambda include_traceback=True: None,
+    )
+    harden(server)
+    return server
+
+
 @pytest.mark.parametrize("error", [RecursionError, ValueError])
-def test_a_request_that_cannot_be_read_is_a_bad_request(error: type[Exception]) -> None:
+@pytest.mark.parametrize("content_type", ["application/json", "text/csv"])
+def test_a_request_that_cannot_be_read_is_a_bad_request(error: type[Exception], content_type: str) -> None:
     def invocations(*arguments: Any) -> None:
         raise error
 
-    server = SimpleNamespace(init=None, invocations=invocations, _handle_serving_error=lambda include_traceback=True: None)
-    harden(server)
     with pytest.raises(MlflowException, match=rf"cannot be read \({error.__name__}\)") as found:
-        server.invocations(b"")
+        hardened(invocations).invocations(b"{}", content_type)
     assert found.value.get_http_status_code() == 400
+
+
+def test_json_is_decoded_before_mlflow_would_decode_it_twice() -> None:
+    server = hardened(lambda *arguments: arguments)
+    assert server.invocations(b'{"inputs": [1]}', "application/json", "model") == ({"inputs": [1]}, "application/json", "model")
+    assert server.invocations(b"1,2", "text/csv") == (b"1,2", "text/csv")
+    with pytest.raises(MlflowException, match="valid JSON"):
+        server.invocations(b"{", "application/json")
+    decoded = {"inputs": [1]}
+    assert scoring_server._decode_json_input(decoded) is decoded, "MLflow takes a body that is decoded"
