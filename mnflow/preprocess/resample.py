@@ -1,6 +1,7 @@
 """Energy axes, and resampling in eV: one set of weights for all spectra of a file, so that memory sets the pace."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 
 _MAX_TAPS = 12
+
+_KEPT_CHANNELS = 2000
+"""Longer axes are not kept in memory: on the worst of these, weights are 6 MB."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,21 @@ class Resampler:
 
 
 def resampler(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> Resampler:
-    """Weights that resample from `energy_ev` (C,), increasing, to the uniform `target_ev` (T,), both in eV."""
+    """Weights that resample from `energy_ev` (C,), increasing, to the uniform `target_ev` (T,), both in eV.
+
+    The last ones are kept: spectra that an instrument sends one by one share their axis.
+    """
+    if len(energy_ev) > _KEPT_CHANNELS:
+        return _weights(energy_ev, target_ev)
+    return _kept_weights(energy_ev.tobytes(), target_ev.tobytes())
+
+
+@lru_cache(maxsize=8)
+def _kept_weights(energies: bytes, targets: bytes) -> Resampler:
+    return _weights(np.frombuffer(energies), np.frombuffer(targets))
+
+
+def _weights(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> Resampler:
     target_step = float(target_ev[1] - target_ev[0])
     near = energy_ev[(energy_ev >= target_ev[0] - target_step) & (energy_ev <= target_ev[-1] + target_step)]
     source_step = float(median(np.diff(near))) if len(near) > 1 else np.inf

@@ -6,7 +6,7 @@ from scipy.ndimage import uniform_filter1d
 
 from mnflow.errors import InputError
 from mnflow.preprocess import axis_ev, resampler
-from mnflow.preprocess.resample import moving_average, ordered
+from mnflow.preprocess.resample import median, moving_average, ordered
 
 TARGET = axis_ev(615.0, 700, 0.1)
 
@@ -95,3 +95,18 @@ def test_ordered_turns_and_sorts_counts_with_their_energies() -> None:
     assert energy_ev.tolist() == [0, 1, 2]
     assert ordered(np.array([2, 1, 2]), np.array([[1, 2, 3]]), "the file")[1].tolist() == [[2, 2]]
     np.testing.assert_allclose(counts, [[4, 2, 3], [1, 1, 1 / 3]])
+
+
+def test_a_kept_axis_serves_no_other() -> None:
+    axes = [axis_ev(start_ev, 800, 0.1) for start_ev in (610.0, 611.0, 610.0)]
+    first, other, again = (resampler(energy_ev, TARGET)(energy_ev[None]) for energy_ev in axes)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(other[0, 10:690], TARGET[10:690], rtol=1e-6)
+    shorter = resampler(axes[0], TARGET[:300])(axes[0][None])
+    np.testing.assert_allclose(shorter[0], TARGET[:300], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 10])
+def test_a_median_is_numpys(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=(4, n))
+    np.testing.assert_array_equal(median(values), np.median(values, axis=1))
