@@ -24,7 +24,6 @@ _ITERATIONS = 3
 _TERMS = 12
 _ORDERS = np.arange(_TERMS, dtype=np.float64)[:, None]
 _FACTORIALS = np.cumprod([1.0, *range(1, _TERMS)])
-_FEW = 64
 _MAX_EXPONENT = 100.0
 _REMOVED_LEVEL = 0.1
 _GUARD_EV = 3.0  # the lines' Lorentzian tails reach below the onset: closer, they tilt the whole background
@@ -78,30 +77,32 @@ def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> Power
         The exponents are bounded, to +-100 and to |r x| <= 1, where the series holds to 1e-7.
     """
     channels = _channels(np.asarray(energy_ev, dtype=np.float64).tobytes())
-    limit, one = channels.limit, channels.one
-    moments = channels.powers @ counts.T.astype(np.float64)  # (K, N), sums of counts x^k / k!
-    mean = moments[0] / len(energy_ev)
+    y = channels.powers @ counts.T.astype(np.float64)  # (K, N), sums of counts x^k / k!
+    if y.shape[1] == 1:
+        one_amplitude, one_exponent = _fit_one(channels, y[:, 0].tolist())
+        return PowerLaw(np.array([one_amplitude]), np.array([one_exponent]), channels.reference_ev)
+    limit, (one, one1, one2) = channels.limit, channels.one
+    mean = y[0] / len(energy_ev)
     good = mean > 0
-    y = np.stack([moments, _times_x(moments)])  # (2, K, N)
-    exponent = _within(-moments[1] / (2 * one[0, 2]) / np.where(good, mean, 1.0), limit)
+    y1 = _times_x(y)
+    exponent = np.clip(-y[1] / (2 * one[2]) / np.where(good, mean, 1.0), -limit, limit)
     for _ in range(_ITERATIONS):
-        s0, s1, s2 = _series(one, 2 * exponent)  # sums of x^n exp(-2 r x)
-        y0, y1 = _series(y, exponent)
-        amplitude = y0 / s0
-        gradient = y1 - amplitude * s1
+        s0, s1, s2 = (_series(m, 2 * exponent) for m in (one, one1, one2))  # sums of x^n exp(-2 r x)
+        amplitude = _series(y, exponent) / s0
+        gradient = _series(y1, exponent) - amplitude * s1
         step = s0 * gradient / (s0 * s2 - s1 * s1) / np.where(good, amplitude, 1.0)
-        exponent = _within(exponent - step, limit)
-    amplitude = _series(y[:1], exponent)[0] / _series(one[:1], 2 * exponent)[0]
+        exponent = np.clip(exponent - step, -limit, limit)
+    amplitude = _series(y, exponent) / _series(one, 2 * exponent)
     return PowerLaw(np.where(good, amplitude, mean), np.where(good, exponent, 0.0), channels.reference_ev)
 
 
 class _Channels(NamedTuple):
-    """What a fit takes from the energies alone: powers (K, M) x^k / k!, and the moments (3, K, 1) of 1, x and x^2."""
+    """What a fit takes from the energies alone: powers (K, M) x^k / k!, and the moments (K,), (K - 1,), ... of 1, x, x^2."""
 
     reference_ev: float
     limit: float
     powers: NDArray[np.float64]
-    one: NDArray[np.float64]
+    one: tuple[list[float], list[float], list[float]]
 
 
 @lru_cache(maxsize=256)
@@ -112,35 +113,47 @@ def _channels(energies: bytes) -> _Channels:
     x = np.log(energy_ev / reference)  # (M,), zero mean
     powers = x**_ORDERS / _FACTORIALS[:, None]
     one = powers.sum(axis=1)[:, None]
-    return _Channels(
-        reference, min(_MAX_EXPONENT, 1.0 / np.abs(x).max()), powers, np.stack([one, _times_x(one), _times_x(_times_x(one))])
-    )
-
-
-def _within(exponent: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-    return np.minimum(np.maximum(exponent, -limit), limit)
+    moments = tuple(m[:, 0].tolist() for m in (one, _times_x(one), _times_x(_times_x(one))))
+    return _Channels(reference, min(_MAX_EXPONENT, float(1.0 / np.abs(x).max())), powers, moments)
 
 
 def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moments (K, N) of y x from those of y, the last one left out: x x^j / j! = (j + 1) x^(j + 1) / (j + 1)!."""
-    raised = np.zeros_like(moments)
-    np.multiply(moments[1:], _ORDERS[1:], out=raised[:-1])
-    return raised
+    """Moments (K - 1, N) of y x from those (K, N) of y: x x^j / j! = (j + 1) x^(j + 1) / (j + 1)!."""
+    return moments[1:] * _ORDERS[1 : len(moments)]
 
 
-def _series(moments: NDArray[np.float64], exponent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums over channels of y exp(-r x), (S, N), for exponents r (N,), from the moments (S, K, N) of S kinds of y."""
-    if exponent.size <= _FEW:  # calls are what costs time then, not memory
-        return np.asarray(((-exponent) ** _ORDERS * moments).sum(axis=1))
-    return np.stack([_horner(m, exponent) for m in moments])
-
-
-def _horner(moments: NDArray[np.float64], exponent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One of the sums of `_series`, (N,)."""
+def _series(moments: Any, exponent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over channels of y exp(-r x), (N,), from the moments of y, (K, N) or K numbers, by Horner's rule."""
     total = np.zeros(exponent.shape) + moments[-1]
     for moment in moments[-2::-1]:
         total *= -exponent
         total += moment
+    return total
+
+
+def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
+    """Amplitude and exponent of a single spectrum, from its moments: some hundred calls of numpy would cost more than it."""
+    limit, (one, one1, one2) = channels.limit, channels.one
+    mean = y[0] / one[0]
+    if not mean > 0:
+        return mean, 0.0
+    y1 = [k * moment for k, moment in enumerate(y)][1:]
+    exponent = min(max(-y[1] / (2 * one[2]) / mean, -limit), limit)
+    for _ in range(_ITERATIONS):
+        s0, s1, s2 = (_sum(m, 2 * exponent) for m in (one, one1, one2))
+        amplitude = _sum(y, exponent) / s0
+        if amplitude == 0:
+            break
+        gradient = _sum(y1, exponent) - amplitude * s1
+        exponent = min(max(exponent - s0 * gradient / (s0 * s2 - s1 * s1) / amplitude, -limit), limit)
+    return _sum(y, exponent) / _sum(one, 2 * exponent), exponent
+
+
+def _sum(moments: list[float], exponent: float) -> float:
+    """`_series` of one spectrum."""
+    total = 0.0
+    for moment in reversed(moments):
+        total = moment - exponent * total
     return total
 
 

@@ -35,6 +35,17 @@ def test_least_squares_as_scipy_finds_them(counts: float, exponent: float) -> No
         assert fit.exponent[i] == pytest.approx(r, abs=2e-3)
 
 
+def test_a_spectrum_alone_is_fitted_as_among_others() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.uniform(-1, 9, (40, 1)) * (WINDOW_EV / 640) ** -rng.uniform(-5, 9, (40, 1)) + rng.normal(size=(40, 50))
+    counts[0], counts[1], counts[2] = 0.0, -1.0, np.where(np.arange(50) == 0, 1e9, -1e6)  # no background, and no power law
+    together = fit_power_law(WINDOW_EV, counts)
+    for i, row in enumerate(counts):
+        alone = fit_power_law(WINDOW_EV, row[None])
+        np.testing.assert_allclose(alone.amplitude[0], together.amplitude[i], rtol=1e-9)
+        np.testing.assert_allclose(alone.exponent[0], together.exponent[i], rtol=1e-7, atol=1e-9)
+
+
 def test_agrees_with_hyperspy() -> None:
     """HyperSpy's least squares (fast=False) up to 685 eV: within 2 % of the background, and within 0.01 % where it converged.
 
