@@ -19,7 +19,9 @@ NOISE = {0.0: 0.003, 0.05: 0.004, 0.5: 0.0083, 0.95: 0.036, 1.0: 0.05}
 PURE, PAIRS = 0.1, 0.6
 """Shares of mixtures that are no mixture, and of those of two valences; the others hold all."""
 
-_CHUNK = 1000
+CHUNK = 1000
+"""Mixtures that share what is drawn once for all of a specimen."""
+
 _MARGIN_EV = 30.0  # tails and shifts come from here
 
 
@@ -67,17 +69,23 @@ class Materials:
 
     def mix(self, n: int, rng: np.random.Generator) -> Mixtures:
         """Draw `n` mixtures, each with its own materials, instrument, thickness, shift and noise."""
-        parts = [self._mix(min(_CHUNK, n - i), rng) for i in range(0, n, _CHUNK)]
+        parts = [self.mixed(self.pure(min(CHUNK, n - i), rng), rng) for i in range(0, n, CHUNK)]
         return Mixtures(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("crops", "fractions", "pure")))
 
-    def _mix(self, n: int, rng: np.random.Generator) -> Mixtures:
-        edge, n_classes = self.settings.edge, len(self.edges)
-        chosen = np.stack([self.edges[k, rng.integers(0, self.edges.shape[1], n)] for k in range(n_classes)], axis=1)
-        pure = self._placed(self._seen(chosen, rng), rng)  # (n, K, n_crop)
+    def pure(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """What `n` instruments show of a material of every class: (n, K, n_crop), without noise. No more than `CHUNK` share
+        the specimen's scattering and the instrument's tail."""
+        n_classes, n_materials = self.edges.shape[:2]
+        chosen = np.stack([self.edges[k, rng.integers(0, n_materials, n)] for k in range(n_classes)], axis=1)
+        return self._placed(self._seen(chosen, rng), rng)
+
+    def mixed(self, pure: NDArray[Any], rng: np.random.Generator) -> Mixtures:
+        """Mixtures of these materials (n, K, n_crop), in fractions and with noise that are drawn anew."""
+        n, n_classes, n_crop = pure.shape
         fractions = draw_fractions(n, n_classes, rng)
         crops = np.einsum("nk,nkc->nc", fractions.astype(np.float32), pure)
         level = np.exp(np.interp(rng.random(n), list(NOISE), np.log(list(NOISE.values()))))
-        noise = point_spread(rng.standard_normal((n, edge.n_crop)), rng.uniform(*self.settings.instrument.spread))
+        noise = point_spread(rng.standard_normal((n, n_crop)), rng.uniform(*self.settings.instrument.spread))
         noise *= (level * np.ptp(crops, axis=1))[:, None] / noise.std(axis=1, keepdims=True)
         return Mixtures(np.asarray(normalise(crops + noise), dtype=np.float32), fractions, pure)
 

@@ -1,0 +1,65 @@
+"""Dense layers with ReLU between them, fitted by least squares to samples that keep coming."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+
+Floats = NDArray[np.float32]
+
+PEAK_LEARNING_RATE = 2e-3
+
+
+def fit_layers(
+    batches: Iterable[tuple[Floats, Floats]], n_batches: int, sizes: Sequence[int], rng: np.random.Generator
+) -> tuple[list[Floats], list[Floats]]:
+    """Fit layers to `n_batches` batches by Adam and a one-cycle learning rate.
+
+    Parameters
+    ----------
+    batches : iterable of (ndarray, ndarray), shapes (B, sizes[0]) and (B, sizes[-1])
+        What comes in, of mean 0 and variance 1 or near it, and what is asked for.
+    n_batches : int
+        How many will come: the learning rate ends at zero.
+    sizes : sequence of int
+        Numbers of inputs, hidden units and outputs.
+    rng : Generator
+        For the weights at the start.
+
+    Returns
+    -------
+    tuple of list
+        Weights, shapes (sizes[i], sizes[i + 1]), and biases, shapes (sizes[i + 1],).
+    """
+    pairs = list(pairwise(sizes))
+    weights = [(np.sqrt(2 / a) * rng.standard_normal((a, b))).astype(np.float32) for a, b in pairs]
+    biases = [np.zeros(b, dtype=np.float32) for _, b in pairs]
+    parameters = [*weights, *biases]
+    first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
+    b1, b2 = ADAM_BETAS
+    for step, (x, y) in enumerate(batches, start=1):
+        rate = learning_rate("one_cycle", PEAK_LEARNING_RATE, step / n_batches) * np.sqrt(1 - b2**step) / (1 - b1**step)
+        for p, m, v, g in zip(parameters, first, second, _gradient(weights, biases, x, y), strict=True):
+            m += (1 - b1) * (g - m)
+            v += (1 - b2) * (g * g - v)
+            p -= np.float32(rate) * m / (np.sqrt(v) + np.float32(ADAM_EPSILON))
+    return weights, biases
+
+
+def _gradient(weights: Sequence[Floats], biases: Sequence[Floats], x: Floats, y: Floats) -> list[Any]:
+    """Of the mean square error, by the weights and then by the biases."""
+    inputs = []
+    for weight, bias in zip(weights, biases, strict=True):
+        inputs.append(x)
+        x = np.maximum(x @ weight + bias, 0) if len(inputs) < len(weights) else x @ weight + bias
+    error: Any = np.float32(2 / y.size) * (x - y)
+    by_weight, by_bias = [], []
+    for weight, x in zip(reversed(weights), reversed(inputs), strict=True):
+        by_weight.append(x.T @ error)
+        by_bias.append(error.sum(axis=0))
+        error = (error @ weight.T) * (x > 0)  # what came in is what the ReLU before let through
+    return [*reversed(by_weight), *reversed(by_bias)]
