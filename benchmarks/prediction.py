@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.measure import emit, machine, median_seconds
 from mnflow import models
+from mnflow.known import PLANES
 from mnflow.maps import read_valences
 from mnflow.mixtures import shipped
 from mnflow.preprocess import axis_ev
@@ -55,7 +56,8 @@ def main() -> None:
 def _predictor(net: object) -> Predictor:
     """Ten nets and all that is asked beside them; what they say does not matter for speed."""
     rng = np.random.default_rng(0)
-    novelty = Novelty(rng.normal(size=86).astype(np.float32), rng.normal(size=(8, 86)).astype(np.float32))
+    shapes = ((86,), (8, 86), (86, PLANES), (PLANES,), (PLANES,))
+    novelty = Novelty(*(rng.normal(size=s).astype(np.float32) for s in shapes))  # type: ignore[arg-type]
     return Predictor(net, MN, 1.0, novelty, shipped(MN))  # type: ignore[arg-type]
 
 

@@ -7,10 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.serve.novelty import Novelty, Scores, aligned, locate
+from mnflow.serve.novelty import Novelty, Scores, aligned, beyond, locate
 
 COMPONENTS = 8
 """Principal components of known spectra."""
+
+STRETCHES = (0.78, 0.81, 0.84, 0.88, 1.15, 1.19, 1.23, 1.28)
+"""What makes an unknown element's edge of ours, roughly: its L3 and L2 are closer together or further apart."""
+
+PLANES, RIDGE = 256, 0.01
+"""Planes whose sum tells other elements' edges from ours, drawn at random, and the penalty on their coefficients."""
+
+LEARNT = 10_000
+"""No more crops than these are looked at for it."""
 
 FALSE_ALARMS = 0.02
 """Share of known spectra that the limits are meant to give up, a third of them for each."""
@@ -19,8 +28,24 @@ PARTS = 5
 """Parts of the groups: what is held out is scored by what the others made."""
 
 
-def fit_novelty(crops: NDArray[np.float32], group: NDArray[np.str_], rng: np.random.Generator) -> Novelty:
+def fit_novelty(
+    crops: NDArray[np.float32],
+    group: NDArray[np.str_],
+    rng: np.random.Generator,
+    others: Sequence[NDArray[np.float32]] = (),
+) -> Novelty:
     """Learn what known crops (M, n_crop) look like; no group (spectrum image) makes the limits that it is judged by.
+
+    Parameters
+    ----------
+    crops : ndarray, shape (M, n_crop)
+        Normalised.
+    group : ndarray of str, shape (M,)
+        Their spectrum images.
+    rng : Generator
+        Parts the groups.
+    others : sequence of ndarray, shapes (m, n_crop)
+        Crops of other elements' edges, each element's in one array; what cannot be simulated is made by stretching ours.
 
     Raises
     ------
@@ -31,30 +56,64 @@ def fit_novelty(crops: NDArray[np.float32], group: NDArray[np.str_], rng: np.ran
     if len(names) < 2:
         raise InputError(f"Expected spectra of two spectrum images or more, to see what is common to them; got {len(names)}.")
     parts = [np.isin(group, names[i::PARTS]) for i in range(min(PARTS, len(names)))]
-    held_out = _held_out_scores(crops, parts)
+    foreign = [aligned(locate(one))[0] for one in others]
+    held_out = _held_out_scores(crops, parts, foreign)
     alarms = [_beyond(held_out, _limits([s[~part] for s in held_out]))[part] for part in parts]
-    known = _basis(crops)
-    slope = _noise_slope(known.scores(locate(crops)))
-    return replace(known, noise_slope=slope, limits=_limits(held_out), false_alarm_rate=float(np.concatenate(alarms).mean()))
+    known = _learnt(crops, foreign)
+    return replace(known, limits=_limits(held_out), false_alarm_rate=float(np.concatenate(alarms).mean()))
 
 
-def _held_out_scores(crops: NDArray[np.float32], parts: Sequence[NDArray[np.bool_]]) -> Scores:
+def _held_out_scores(
+    crops: NDArray[np.float32], parts: Sequence[NDArray[np.bool_]], foreign: Sequence[NDArray[np.float32]]
+) -> Scores:
     """Scores of all crops, each part's by what the other parts made."""
     scores = [np.empty(len(crops), dtype=np.float32) for _ in Scores._fields]
     for part in parts:
-        known = _basis(crops[~part])
-        known = replace(known, noise_slope=_noise_slope(known.scores(locate(crops[~part]))))
+        known = _learnt(crops[~part], foreign)
         for all_scores, mine in zip(scores, known.scores(locate(crops[part])), strict=True):
             all_scores[part] = mine
     return Scores(*scores)
 
 
-def _basis(crops: NDArray[np.float32]) -> Novelty:
-    spectra = aligned(locate(crops), [1.0])[0]
+def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) -> Novelty:
+    """What crops (M, n_crop) look like beside aligned spectra (m, P) of other elements; without limits."""
+    located = locate(crops)
+    spectra = aligned(located)[0]
     mean = spectra.mean(axis=0)
     centred = spectra - mean
     _, vectors = np.linalg.eigh(centred.T @ centred)
-    return Novelty(mean, np.ascontiguousarray(vectors[:, : -COMPONENTS - 1 : -1].T))
+    components = np.ascontiguousarray(vectors[:, : -COMPONENTS - 1 : -1].T)
+    some = locate(crops[:: -(-len(crops) // LEARNT)])
+    stretched = aligned(some, STRETCHES).reshape(-1, spectra.shape[1])
+    known = Novelty(mean, components, *_planes(aligned(some)[0], [*foreign, stretched]))
+    return replace(known, noise_slope=_noise_slope(known.scores(located)))
+
+
+def _planes(
+    known: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Planes (P, H), offsets (H,), and the coefficients (H,) of a regression that asks 0 of known and 1 of foreign spectra.
+
+    The planes are drawn at random, as in extreme learning machines (https://doi.org/10.1016/j.neucom.2005.12.126): what is
+    left is a linear problem, whose answer does not depend on an order or on the machine's rounding. Every kind of foreign
+    spectra counts alike, and all together as much as the known ones.
+    """
+    rng = np.random.default_rng(0)
+    mean, scale = known.mean(axis=0), known.std(axis=0)
+    planes = rng.standard_normal((len(mean), PLANES)) / np.sqrt(len(mean)) / np.maximum(scale, 1e-6)[:, None]
+    offsets = 0.5 * rng.standard_normal(PLANES) - mean @ planes
+    planes, offsets = planes.astype(np.float32), offsets.astype(np.float32)
+    (ours, our_squares), *others = (_moments(beyond(x, planes, offsets).astype(np.float64)) for x in (known, *foreign))
+    theirs, their_squares = (sum(moments) / len(others) for moments in zip(*others, strict=True))
+    middle = (ours + theirs) / 2
+    covariance = (our_squares + their_squares) / 2 - np.outer(middle, middle)
+    covariance += RIDGE * np.trace(covariance) / PLANES * np.eye(PLANES)
+    return planes, offsets, np.linalg.solve(covariance, (theirs - middle) / 2).astype(np.float32)
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (H,) of the rows (N, H), and mean (H, H) of their products."""
+    return values.mean(axis=0), values.T @ values / len(values)
 
 
 def _noise_slope(scores: Scores) -> float:
@@ -67,8 +126,8 @@ def _noise_slope(scores: Scores) -> float:
 
 
 def _limits(scores: Sequence[NDArray[np.float32]]) -> tuple[float, float, float]:
-    noise, residual, stretch = (float(np.quantile(s, 1 - FALSE_ALARMS / 3)) for s in scores)
-    return noise, residual, stretch
+    noise, residual, other_element = (float(np.quantile(s, 1 - FALSE_ALARMS / 3)) for s in scores)
+    return noise, residual, other_element
 
 
 def _beyond(scores: Scores, limits: tuple[float, float, float]) -> NDArray[np.bool_]:

@@ -99,7 +99,8 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         net = from_keras([models.from_bytes(served["refit.keras"])])
         metrics[REFIT_ACCURACY] = float((net.logits(held.crops)[0].argmax(axis=1) == held.truth).mean())
     rng = np.random.default_rng([seed, len(spectra)])
-    novelty = known.fit_novelty(held.crops, spectra.group[held.index], rng)
+    others = strangers.other_elements(spectra.edge, rng)
+    novelty = known.fit_novelty(held.crops, spectra.group[held.index], rng, others)
     metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
     unmixer = mixtures.shipped(spectra.edge)
     if unmixer is not None:

@@ -1,4 +1,4 @@
-"""Spectra that are no edge of ours, and how many of them a predictor flags or refuses, by the way of a request."""
+"""Spectra that are no edge of ours: to learn from, and to count how many a predictor flags or refuses."""
 
 from typing import Any
 
@@ -8,11 +8,17 @@ from numpy.typing import NDArray
 from mnflow.mixtures import is_shipped, library_of, settings_of
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
-from mnflow.simulate.mixture import Materials
+from mnflow.simulate.mixture import Materials, parted
 from mnflow.valence import Edge
 
 DRAWN = 100
-"""Spectra of each kind."""
+"""Spectra of each kind that are asked about."""
+
+LEARNT = 3000
+"""Spectra of each element that are learnt from."""
+
+ELEMENTS = ("Fe", "Mn", "Ti")
+"""Those with shipped settings and sticks."""
 
 _NOISE = 0.01  # of the peak, as acquired spectra have it
 _BACKGROUND = 5.0  # height of the background where the edge is, in peaks
@@ -55,10 +61,20 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]
     return noisy
 
 
+def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+    """Crops (`LEARNT`, n_crop) of the shipped elements but the edge's own, for `mnflow.known.fit_novelty`.
+
+    They are of other materials than those of `draw`. An edge that is looked at in another way than the shipped ones gets none.
+    """
+    shipped = [settings_of(name) for name in ELEMENTS if name != edge.element]
+    others = [s for s in shipped if (s.edge.n_crop, s.edge.dispersion_ev) == (edge.n_crop, edge.dispersion_ev)]
+    return [Materials.draw(s, parted(library_of(s))[0], LEARNT // 8, rng).mix(LEARNT, rng).crops for s in others]
+
+
 def _white_lines(name: str, energy_ev: NDArray[np.float64], onset_ev: NDArray[Any], rng: np.random.Generator) -> Any:
     """Pure L2,3 edges (`DRAWN`, C) of a shipped element with L3 a little above `onset_ev`, maximum 1."""
     settings = settings_of(name)
-    pure = Materials.draw(settings, library_of(settings), DRAWN // 4, rng).mix(DRAWN, rng).pure
+    pure = Materials.draw(settings, parted(library_of(settings))[1], DRAWN // 4, rng).mix(DRAWN, rng).pure
     rows = pure[np.arange(DRAWN), rng.integers(0, pure.shape[1], DRAWN)]  # (DRAWN, n_crop)
     step = settings.edge.dispersion_ev
     place = (energy_ev - onset_ev) / step + rows.argmax(axis=1)[:, None] - 2 / step

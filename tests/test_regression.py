@@ -16,13 +16,13 @@ def test_a_bent_surface_is_learnt() -> None:
     rng = np.random.default_rng(0)
 
     def target(x: np.ndarray) -> np.ndarray:
-        return np.stack([np.abs(x[:, 0]), x[:, 0] * x[:, 1]], axis=1)
+        return np.stack([np.abs(x[:, 0]), x.max(axis=1)], axis=1)
 
     drawn = [rng.standard_normal((100, 2)).astype(np.float32) for _ in range(800)]
     weights, biases = fit_layers(((x, target(x)) for x in drawn), len(drawn), (2, 32, 16, 2), rng)
     assert [w.shape for w in weights] == [(2, 32), (32, 16), (16, 2)]
     x = np.random.default_rng(1).standard_normal((1000, 2)).astype(np.float32)
-    assert (target(x) - value(weights, biases, x)).var() < 0.02 * target(x).var()
+    assert (target(x) - value(weights, biases, x)).var() < 0.01 * target(x).var()
 
 
 def test_the_gradient_is_that_of_the_mean_square_error() -> None:

@@ -8,6 +8,7 @@ from mnflow import strangers
 from mnflow.known import fit_novelty
 from mnflow.preprocess import crop
 from mnflow.serve.predictor import Predictor
+from mnflow.simulate.library import SHIPPED
 from mnflow.valence import MN
 from tests.made_up_net import made_up_net
 from tests.made_up_spectra import spectra
@@ -34,3 +35,11 @@ def test_those_that_know_our_edges_flag_them() -> None:
     assert found["novelty/flagged_background"] > 0.9
     blind = strangers.flagged(Predictor(made_up_net(1), MN), seed=0)
     assert blind["novelty/flagged_noise"] == 0, "without novelty nothing is strange"
+
+
+def test_other_elements_are_those_that_ship_and_are_looked_at_alike() -> None:
+    shipped = {path.stem.split("-")[0] for path in SHIPPED.glob("*.npz")}
+    assert {name.lower() for name in strangers.ELEMENTS} == shipped
+    rng = np.random.default_rng(0)
+    assert [crops.shape for crops in strangers.other_elements(MN, rng)] == [(strangers.LEARNT, MN.n_crop)] * 2
+    assert strangers.other_elements(replace(MN, dispersion_ev=0.2), rng) == []

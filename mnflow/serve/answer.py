@@ -38,7 +38,7 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
         the spectrum is of a mixture; null where nothing was fitted for the element), `mean_valence`, `disagreement` (share of
         fold models that voted for another class; null for a single net), `moved_ev` (how far the window had to move),
         `flags`, and `error`, which is null, or the sentence that says why the others are. Flags: `out_of_distribution`
-        with what is strange (`noise`, `unknown_shape`, `line_distance`, `saturated`), `folds_disagree`, `uncertain`,
+        with what is strange (`noise`, `unknown_shape`, `other_element`, `saturated`), `folds_disagree`, `uncertain`,
         `unreadable`.
     """
     cuts, errors = cut(spectra, predictor.edge)

@@ -1,8 +1,8 @@
-"""Whether a spectrum is one of those that the nets know: noise, shape, and the distance between L3 and L2.
+"""Whether a spectrum is one of those that the nets know: noise, shape, and white lines of another element.
 
-The scores are those of chemometrics: the residual beside the principal components of known spectra (Q), after L3 was moved
-to one place. Q alone takes another element's edge for a strange Mn edge, so a third score asks whether the spectrum would
-fit better if its energy axis were stretched: L3 and L2 of Fe are 2 eV further apart than those of Mn.
+The second score is that of chemometrics: the residual beside the principal components of known spectra (Q), after L3 was
+moved to one place. Q takes another element's edge for a strange Mn edge, so a third score tells the two apart: it is a
+regression on what `mnflow.known` was shown of both.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,6 @@ Floats = NDArray[np.float32]
 
 WINDOW = (-0.1, 0.47)
 """What is looked at around L3, as shares of the crop: -3 ... +14 eV for Mn, with L2 in it."""
-
-SAME, OTHER = (0.96, 1.0, 1.04), (0.8, 0.84, 0.88, 1.15, 1.2, 1.25)
-"""Stretches of the energy axis that a calibration error may be, and those that mean another element."""
-
-STRETCHED_COMPONENTS = 3
-"""Components for the score of stretches: more would describe another element's edge as well."""
 
 SMOOTHING = 5
 """Channels that spectra are averaged over before their shape is looked at."""
@@ -56,7 +50,7 @@ class Scores(NamedTuple):
 
     noise: Floats
     residual: Floats
-    stretch: Floats
+    other_element: Floats
 
 
 @dataclass(frozen=True)
@@ -69,41 +63,45 @@ class Novelty:
         Mean of the aligned, smoothed spectra.
     components : ndarray, shape (R, P)
         Their principal components.
+    planes, offsets, coefficients : ndarray, shapes (P, H), (H,), (H,)
+        What tells other elements' edges from ours: a sum of `coefficients` times how far a spectrum is beyond each plane.
     noise_slope : float
         How much the residual grows with the noise.
     limits : tuple of float
-        Largest noise, residual (beyond what the noise explains) and stretch of known spectra.
+        Largest noise, residual (beyond what the noise explains) and likeness to another element of known spectra.
     false_alarm_rate : float
         Share of held-out known spectra beyond a limit, on spectrum images that the limits were not made from.
     """
 
     mean: Floats
     components: Floats
+    planes: Floats
+    offsets: Floats
+    coefficients: Floats
     noise_slope: float = 0.0
     limits: tuple[float, float, float] = (np.inf, np.inf, np.inf)
     false_alarm_rate: float = 0.0
 
-    REASONS = ("noise", "unknown_shape", "line_distance")
+    REASONS = ("noise", "unknown_shape", "other_element")
 
     def scores(self, located: Located) -> Scores:
         """Score N normalised crops."""
-        spectra = aligned(located, (*SAME, *OTHER))  # (S, N, P)
-        misfit = self._misfit(spectra, STRETCHED_COMPONENTS)  # (S, N)
-        same, other = misfit[: len(SAME)].min(axis=0), misfit[len(SAME) :].min(axis=0)
+        spectra = aligned(located)[0]  # (N, P)
         noise = _noise(located.crops)
-        residual = self._misfit(spectra[SAME.index(1.0)], len(self.components)) - self.noise_slope * noise
-        return Scores(noise, residual, np.log((same + 1e-6) / (other + 1e-6)))
+        residual = spectra - self.mean
+        residual -= (residual @ self.components.T) @ self.components
+        misfit = np.sqrt(np.einsum("np,np->n", residual, residual))
+        other = beyond(spectra, self.planes, self.offsets) @ self.coefficients
+        return Scores(noise, misfit - self.noise_slope * noise, other)
 
     def reasons(self, located: Located) -> NDArray[np.bool_]:
         """Which limit each crop is beyond: (N, 3) in the order of `REASONS`."""
         return np.stack(self.scores(located), axis=1) > np.array(self.limits, dtype=np.float32)
 
-    def _misfit(self, spectra: Floats, n_components: int) -> Floats:
-        """Length of what the first components leave of aligned spectra (..., P) of unit length: (...)."""
-        residual = spectra - self.mean
-        basis = self.components[:n_components]
-        residual -= (residual @ basis.T) @ basis
-        return np.sqrt(np.einsum("...p,...p->...", residual, residual))
+
+def beyond(spectra: Floats, planes: Floats, offsets: Floats) -> Floats:
+    """How far aligned spectra (N, P) are beyond H planes: (N, H), nowhere below zero."""
+    return np.maximum(spectra @ planes + offsets, 0)
 
 
 def l3_channel(crops: Floats) -> NDArray[np.int64]:
@@ -115,8 +113,11 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
     return np.asarray(first + smooth[np.arange(len(crops))[:, None], near].argmax(axis=1))
 
 
-def aligned(located: Located, stretches: Sequence[float]) -> Floats:
-    """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N, P)."""
+def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats:
+    """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N, P).
+
+    At a stretch of 0.8, what lies 8 eV behind L3 comes to lie 10 eV behind it.
+    """
     n, n_crop = located.smooth.shape
     first, matrix = _stretching(tuple(stretches), n_crop)
     window = (located.around_l3(np.arange(first, first + len(matrix))) @ matrix).reshape(n, len(stretches), -1)

@@ -15,7 +15,8 @@ from mnflow.serve.novelty import Novelty, locate
 from mnflow.serve.unmix import Unmixer
 from mnflow.valence import Edge
 
-_FORMAT = "mnflow-predictor-2"
+_FORMAT = "mnflow-predictor-3"
+_NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
 _NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
 
 
@@ -96,7 +97,7 @@ class Predictor:
         }
         arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(self.net.steps) for kind in ("weight", "bias")}
         if self.novelty is not None:
-            arrays |= {"novelty_mean": self.novelty.mean, "novelty_components": self.novelty.components}
+            arrays |= {f"novelty_{k}": getattr(self.novelty, k) for k in _NOVELTY_ARRAYS}
         if self.unmixer is not None:
             arrays |= self.unmixer.arrays()
         with whole_file(path) as part, part.open("wb") as f:
@@ -115,7 +116,8 @@ class Predictor:
                 Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])}) for i, s in enumerate(header["steps"])
             )
             net = Net(steps, header["n_channels"])
-            novelty = header["novelty"] and Novelty(z["novelty_mean"], z["novelty_components"], **header["novelty"])
+            learnt: dict[str, Any] = {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
+            novelty = Novelty(**learnt, **header["novelty"]) if learnt else None
             edge = Edge.from_dict(header["edge"])
             return cls(net, edge, header["temperature"], novelty, Unmixer.of_arrays(z), header["facts"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

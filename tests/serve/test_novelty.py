@@ -1,5 +1,7 @@
 """What is no edge of ours is found out, and what is ours is let through."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,14 +52,29 @@ def test_a_step_and_a_carbon_edge_have_unknown_shapes(novelty: Novelty) -> None:
     assert "unknown_shape" in reasons(novelty, noisy(carbon))
 
 
-def test_iron_at_the_place_of_manganese_has_its_lines_too_far_apart(novelty: Novelty) -> None:
-    stretched = 641 + (ENERGY_EV - 641) * 11 / 13.1
-    assert "line_distance" in reasons(novelty, noisy(edge_shape(stretched, 0)))
+@pytest.mark.parametrize("distance_ev", [8.5, 13.1])
+def test_another_element_has_its_lines_closer_together_or_further_apart(novelty: Novelty, distance_ev: float) -> None:
+    stretched = 641 + (ENERGY_EV - 641) * 11 / distance_ev
+    assert "other_element" in reasons(novelty, noisy(edge_shape(stretched, 0)))
+
+
+def test_what_was_shown_as_foreign_is_found_again() -> None:
+    """A line between L3 and L2 is no stretch of ours."""
+    rng = np.random.default_rng(0)
+    data = spectra(120, noise=0.02)
+    shifts = rng.integers(-50, 51, 2 * len(data))
+    between = 0.05 * np.exp(-((axis_ev(MN.wide_ev[0], MN.n_wide, MN.dispersion_ev) - 648) ** 2))
+    strange = crop(replace(data, intensity=data.intensity + between), shifts[: len(data)])
+    made = fit_novelty(crop(data, shifts[len(data) :]), data.group, rng, [strange[::2]])
+    column = Novelty.REASONS.index("other_element")
+    assert made.reasons(locate(strange[1::2]))[:, column].mean() > 0.9
+    plain = fit_novelty(crop(data, shifts[len(data) :]), data.group, rng)
+    assert plain.reasons(locate(strange[1::2]))[:, column].mean() < 0.5
 
 
 def test_alignment_forgets_shift_gain_and_offset() -> None:
     here, there = (edge_shape(ENERGY_EV, 1, l3_ev)[None].astype(np.float32) for l3_ev in (642.0, 644.5))
-    windows = [aligned(locate(x), [1.0])[0] for x in (here, 3 * there + 1)]
+    windows = [aligned(locate(x))[0] for x in (here, 3 * there + 1)]
     np.testing.assert_allclose(windows[0], windows[1], atol=1e-3)
 
 

@@ -42,11 +42,13 @@ def test_refuses_a_file_that_is_none(tmp_path: Path) -> None:
 
 def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    novelty = Novelty(rng.normal(size=85).astype("f"), rng.normal(size=(8, 85)).astype("f"), 0.5, (1.0, 0.2, 0.3), 0.02)
+    shapes = ((85,), (8, 85), (85, 16), (16,), (16,))
+    novelty = Novelty(*(rng.normal(size=s).astype("f") for s in shapes), 0.5, (1.0, 0.2, 0.3), 0.02)
     loaded = Predictor.load(replace(predictor, novelty=novelty).save(tmp_path / "p.npz"))
     assert loaded.novelty is not None
     assert tuple(loaded.novelty.limits) == novelty.limits
-    np.testing.assert_array_equal(loaded.novelty.components, novelty.components)
+    for name in ("mean", "components", "planes", "offsets", "coefficients"):
+        np.testing.assert_array_equal(getattr(loaded.novelty, name), getattr(novelty, name))
 
 
 def test_fractions_make_the_mean_valence_and_come_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
