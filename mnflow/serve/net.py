@@ -16,7 +16,7 @@ from mnflow.errors import InputError
 
 Floats = NDArray[np.float32]
 
-CHUNK = 256
+CHUNK = 64
 """Spectra that pass the net together: few enough that what lies between the layers stays in the processor's cache."""
 
 _GROUPS = (5, 4, 2, 1)
@@ -168,12 +168,14 @@ def _apply(layer: _Layer, x: Floats) -> Floats:
     shape = (len(x), n_batch, blocks, width)
     strides = (x.strides[0], x.strides[1], layer.group * layer.step.stride * x.strides[2], x.itemsize)
     runs = np.ndarray(shape, x.dtype, x, strides=strides).reshape(len(x), n_batch * blocks, width)
-    total: Any = 0
-    for matrix, bias in zip(layer.matrices, layer.bias, strict=True):
-        y = np.matmul(runs, matrix)
-        y += bias
-        total = np.add(total, np.maximum(y, 0, out=y) if layer.step.relu else y, out=y)
-    return np.asarray(total).reshape(folds, n_batch, layer.n_out, layer.step.weight.shape[3])
+    y = np.matmul(runs, layer.matrices)  # (taps, F, B * blocks, group * c_out)
+    y += layer.bias
+    if layer.step.relu:
+        np.maximum(y, 0, out=y)
+    total = y[0]
+    for tap in y[1:]:
+        total += tap
+    return total.reshape(folds, n_batch, layer.n_out, layer.step.weight.shape[3])
 
 
 def from_keras(models: Sequence[Any]) -> Net:
