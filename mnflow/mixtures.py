@@ -19,7 +19,7 @@ from mnflow.serve.net import Net, softmax
 from mnflow.serve.novelty import locate
 from mnflow.serve.unmix import Unmixer, shapes
 from mnflow.simulate.library import Library, library_for
-from mnflow.simulate.mixture import CHUNK, Materials, Mixtures, parted
+from mnflow.simulate.mixture import CHUNK, NOISE, Materials, Mixtures, parted
 from mnflow.simulate.settings import SETTINGS, Settings, load
 from mnflow.valence import Edge
 
@@ -32,8 +32,10 @@ each set is mixed anew."""
 HIDDEN, BATCH = (256, 128), 500
 """Hidden units of the regression, and mixtures of a step of its fit."""
 
-MEASURED = 1000
+MEASURED = 3000
 """Mixtures that are measured on, made of a quarter as many materials of every class."""
+
+_MEDIAN_NOISE = {0.0: NOISE[0.5], 1.0: NOISE[0.5]}
 
 
 def fit(settings: Settings, seed: int, n: int = FITTED, materials: int = MATERIALS, epochs: int = EPOCHS) -> Unmixer:
@@ -99,7 +101,8 @@ def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: in
     Returns
     -------
     dict
-        Of the mean valence: `mixture/rmse` and of a foreign laboratory's materials `mixture/rmse_foreign`; beside them,
+        Of the mean valence: `mixture/rmse`, at the median noise of acquired spectra `mixture/rmse_median_noise`, and of a
+        foreign laboratory's materials `mixture/rmse_foreign`; beside them,
         charges weighted by the nets' probabilities (`_probabilities`), and non-negative least squares with the mean of every
         class (`_least_squares`) and with the very materials that were mixed (`_known_references`). Of the fractions:
         `mixture/fraction_rmse`.
@@ -110,6 +113,7 @@ def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: in
     rng = np.random.default_rng([seed, 1])
     ours = Materials.draw(settings, held_out, MEASURED // 4, rng).mix(MEASURED, rng)
     foreign = Materials.draw(settings, library, MEASURED // 4, rng, foreign=True).mix(MEASURED, rng)
+    quiet = Materials.draw(settings, held_out, MEASURED // 4, rng).mix(MEASURED, rng, _MEDIAN_NOISE)
     pure = Materials.draw(settings, known, MEASURED // 8, rng).mix(MEASURED, rng).pure  # (M, K, n_crop)
     references = np.stack([shapes(locate(pure[:, k])).mean(axis=0) for k in range(len(charges))])  # (K, P)
 
@@ -121,6 +125,7 @@ def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: in
     found = unmixer(located)
     return {
         "mixture/rmse": rmse(found, ours),
+        "mixture/rmse_median_noise": rmse(unmixer(locate(quiet.crops)), quiet),
         "mixture/rmse_foreign": rmse(unmixer(locate(foreign.crops)), foreign),
         "mixture/rmse_probabilities": rmse(probabilities, ours),
         "mixture/rmse_least_squares": rmse(least_squares(shapes(located), references[None]), ours),

@@ -1,5 +1,6 @@
 """Mixtures of valences as one instrument sees them: what becomes of them is known, so a fraction can be judged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,9 +68,9 @@ class Materials:
         edges /= edges[:, :, inside].mean(axis=-1, keepdims=True)
         return cls(settings, energy_ev, edges.astype(np.float32))
 
-    def mix(self, n: int, rng: np.random.Generator) -> Mixtures:
-        """Draw `n` mixtures, each with its own materials, instrument, thickness, shift and noise."""
-        parts = [self.mixed(self.pure(min(CHUNK, n - i), rng), rng) for i in range(0, n, CHUNK)]
+    def mix(self, n: int, rng: np.random.Generator, noise: Mapping[float, float] = NOISE) -> Mixtures:
+        """Draw `n` mixtures, each with its own materials, instrument, thickness, shift and noise (by its quantiles)."""
+        parts = [self.mixed(self.pure(min(CHUNK, n - i), rng), rng, noise) for i in range(0, n, CHUNK)]
         return Mixtures(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("crops", "fractions", "pure")))
 
     def pure(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -79,15 +80,15 @@ class Materials:
         chosen = np.stack([self.edges[k, rng.integers(0, n_materials, n)] for k in range(n_classes)], axis=1)
         return self._placed(self._seen(chosen, rng), rng)
 
-    def mixed(self, pure: NDArray[Any], rng: np.random.Generator) -> Mixtures:
+    def mixed(self, pure: NDArray[Any], rng: np.random.Generator, noise: Mapping[float, float] = NOISE) -> Mixtures:
         """Mixtures of these materials (n, K, n_crop), in fractions and with noise that are drawn anew."""
         n, n_classes, n_crop = pure.shape
         fractions = draw_fractions(n, n_classes, rng)
         crops = np.einsum("nk,nkc->nc", fractions.astype(np.float32), pure)
-        level = np.exp(np.interp(rng.random(n), list(NOISE), np.log(list(NOISE.values()))))
-        noise = point_spread(rng.standard_normal((n, n_crop)), rng.uniform(*self.settings.instrument.spread))
-        noise *= (level * np.ptp(crops, axis=1))[:, None] / noise.std(axis=1, keepdims=True)
-        return Mixtures(np.asarray(normalise(crops + noise), dtype=np.float32), fractions, pure)
+        level = np.exp(np.interp(rng.random(n), list(noise), np.log(list(noise.values()))))
+        counted = point_spread(rng.standard_normal((n, n_crop)), rng.uniform(*self.settings.instrument.spread))
+        counted *= (level * np.ptp(crops, axis=1))[:, None] / counted.std(axis=1, keepdims=True)
+        return Mixtures(np.asarray(normalise(crops + counted), dtype=np.float32), fractions, pure)
 
     def _seen(self, edges: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Edges (n, K, C) after plural scattering and the spectrometer, the same for all of a mixture."""
