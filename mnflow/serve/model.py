@@ -49,7 +49,7 @@ class ValenceModel(PythonModel):
         """Read the nets' weights; in a server, see `mnflow.serve.limits` too."""
         server = sys.modules.get("mlflow.pyfunc.scoring_server")
         if server is not None:
-            harden(server)
+            harden(server, lambda inputs: self.predict(context, inputs))
         self.predictor = Predictor.load(context.artifacts["predictor"])
 
     @_checks_its_input
