@@ -22,7 +22,7 @@ from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from mnflow import models, plots, resume, store, tracking
+from mnflow import models, plots, resume, store, tracking, unsent
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.spectra import SpectrumSet
@@ -183,7 +183,7 @@ class FoldLog:
             )
 
     def _send(self) -> None:
-        while self.waiting and store.answers():
+        while self.waiting and unsent.send():  # or a fold whose end waits would be taken for half a fold
             for half in tracking.children(self.run.id, status="RUNNING"):  # the server went away while it was logged
                 tracking.Run(half.info.run_id).close("KILLED")
             try:

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from mnflow import identity
+from mnflow import identity, unsent
 from mnflow.environment import EXPERIMENT, EXPERIMENT_TAGS, ROOT, default_tracking_uri
 from mnflow.errors import InputError
 from mnflow.interrupt import held
@@ -33,9 +32,6 @@ from mnflow.store import answers, connect
 NOT_APPLICABLE = "n/a"
 """Value of a tag that has no meaning for a step."""
 
-_LARGEST_BATCH = 1000  # the tracking API takes at most so many metrics at once
-_LARGEST_PARAMS = 100
-
 
 @dataclass(frozen=True)
 class Run:
@@ -46,15 +42,13 @@ class Run:
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; those that `mlflow run` logged already (as it spelt them) are left alone."""
         known = connect().get_run(self.id).data.params
-        new = [Param(k, str(v)) for k, v in values.items() if k not in known]
-        for i in range(0, len(new), _LARGEST_PARAMS):
-            connect().log_batch(self.id, params=new[i : i + _LARGEST_PARAMS])
+        unsent.write(self.id, "batch", params=[{"key": k, "value": str(v)} for k, v in values.items() if k not in known])
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        connect().log_batch(self.id, tags=[RunTag(k, str(v)) for k, v in values.items()])
+        unsent.write(self.id, "batch", tags=[{"key": k, "value": str(v)} for k, v in values.items()])
 
     def rename(self, name: str) -> None:
-        connect().update_run(self.id, name=name)
+        unsent.write(self.id, "rename", name=name)
 
     def note(self, text: str) -> None:
         """The description that the UI shows above a run."""
@@ -62,17 +56,15 @@ class Run:
 
     def metrics(self, values: Mapping[str, float], model_id: str | None = None) -> None:
         """Log single numbers; with `model_id` they are linked to that logged model too."""
-        now = int(time.time() * 1000)
-        self._log([Metric(k, float(v), now, 0, model_id=model_id) for k, v in values.items()])
+        self._log([{"key": k, "value": float(v), "step": 0, "model_id": model_id} for k, v in values.items()])
 
     def curve(self, key: str, steps: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray) -> None:
         """Log a whole curve; steps are integers, as the tracking server demands."""
-        now = int(time.time() * 1000)
-        self._log([Metric(key, float(v), now, int(s)) for s, v in zip(steps, values, strict=True)])
+        self._log([{"key": key, "value": float(v), "step": int(s)} for s, v in zip(steps, values, strict=True)])
 
-    def _log(self, metrics: list[Metric]) -> None:
-        for i in range(0, len(metrics), _LARGEST_BATCH):
-            connect().log_batch(self.id, metrics=metrics[i : i + _LARGEST_BATCH])
+    def _log(self, metrics: list[dict[str, Any]]) -> None:
+        now = _now_ms()
+        unsent.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in metrics])
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a figure as figures/NAME.png, and the numbers that it draws as figures/NAME.csv."""
@@ -80,13 +72,19 @@ class Run:
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """Log a table as tables/NAME.csv."""
-        connect().log_text(self.id, table.to_csv(index=False), f"tables/{name}.csv")
+        self._text(table.to_csv(index=False), f"tables/{name}.csv")
 
     def json(self, value: Any, path: str) -> None:
-        connect().log_text(self.id, json.dumps(value, indent=1), path)
+        self._text(json.dumps(value, indent=1), path)
+
+    def _text(self, text: str, path: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / Path(path).name
+            file.write_text(text)
+            self.file(file, path.rpartition("/")[0] or None)
 
     def file(self, path: Path, folder: str | None = None) -> None:
-        connect().log_artifact(self.id, str(path), folder)
+        unsent.write(self.id, "file", path, folder=folder)
 
     def dataset(self, spectra: SpectrumSet, context: str) -> None:
         """Log what data the run saw: counts, digest and source, under the UI's Datasets."""
@@ -101,11 +99,15 @@ class Run:
             name=f"{spectra.edge.element} spectra",
             digest=spectra.digest(),
         )
-        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
-        connect().log_inputs(self.id, [DatasetInput(data._to_mlflow_entity(), tags)])
+        tags = {MLFLOW_DATASET_CONTEXT: context}
+        unsent.write(self.id, "dataset", dataset=dict(data._to_mlflow_entity()), tags=tags)
 
     def close(self, status: str) -> None:
-        connect().set_terminated(self.id, status)
+        unsent.write(self.id, "close", status=status, end_time=_now_ms())
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def log_figure(runs: Sequence[Run], figure: Figure, name: str) -> None:
@@ -114,7 +116,8 @@ def log_figure(runs: Sequence[Run], figure: Figure, name: str) -> None:
         figure.savefig(Path(folder) / f"{name}.png")
         figure_data(figure).to_csv(Path(folder) / f"{name}.csv", index=False)
         for run in runs:
-            connect().log_artifacts(run.id, folder, "figures")
+            for path in Path(folder).iterdir():
+                run.file(path, "figures")
 
 
 def _source(text: str) -> Any:
@@ -136,6 +139,8 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
 
     Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and SIGTERM as KILLED.
     """
+    connect()
+    unsent.send_left()
     _close_orphans()
 
     def begin() -> Run:
@@ -154,6 +159,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
             if note:
                 run.note(note)
             yield run
+        unsent.finish()
     except MlflowException as error:
         if error.error_code != "TEMPORARILY_UNAVAILABLE" and answers():
             raise
@@ -205,7 +211,7 @@ def _fail(run: Run, error: BaseException) -> None:
         return  # the run's process will be found gone
     with suppress(MlflowException, OSError):
         if not isinstance(error, InputError):
-            connect().log_text(run.id, traceback.format_exc(), "traceback.txt")
+            run._text(traceback.format_exc(), "traceback.txt")
     with suppress(MlflowException, OSError):
         run.tags({"mnflow.error": f"{error}"[:4900]})
         run.close("FAILED")

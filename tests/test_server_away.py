@@ -11,9 +11,10 @@ import pytest
 from made_up_spectra import COARSE, spectra
 from mlflow.exceptions import MlflowException
 from services import free_port, listens, process, wait_until
+from test_unsent import left_by_another
 
-from entrypoints import cv_train
-from mnflow import cv, identity, resume, store, tracking
+from entrypoints import cv_train, shift_eval
+from mnflow import cv, evaluate, identity, resume, store, tracking, unsent
 from mnflow.errors import InputError
 from mnflow.train import FoldModel
 
@@ -84,7 +85,8 @@ class Server:
             "--artifacts-destination",
             f"{self.folder}/kept",
         ]
-        self.services.enter_context(process(command, {"MLFLOW_DISABLE_TELEMETRY": "true"}, self.folder / "server.log"))
+        no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that nothing here needs
+        self.services.enter_context(process(command, no_jobs, self.folder / "server.log"))
         wait_until(lambda: listens(self.port) and store.answers(), 180, "the tracking server", self.folder / "server.log")
 
     def stop(self) -> None:
@@ -154,3 +156,38 @@ def test_a_real_server_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch
     assert record.data.metrics == undisturbed.data.metrics
     assert (len(waited), waiting()) == (2 if where == "between two folds" else 3, [])
     assert tracking.connect().get_run(left.info.run_id).info.status == "KILLED"
+
+
+@pytest.mark.services
+def test_a_real_server_goes_away_within_an_evaluation(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = spectra(90, noise=0.3, edge=COARSE).save(server.folder / "made_up.npz")
+    cv_run = cv_train.run(cv_train.Options(data=str(path), n_folds=3, epochs=2, workers=1, augmentation="1x", arch="dense"))
+    undisturbed = everything(shift_eval.run(shift_eval.Options(run=cv_run)))
+
+    # It comes back when all is worked out.
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "shift_accuracy", after_first(evaluate.shift_accuracy, server.stop))
+        finish = unsent.finish
+        patch.setattr(unsent, "finish", lambda: (server.start(), finish())[1])
+        assert everything(shift_eval.run(shift_eval.Options(run=cv_run))) == undisturbed
+
+    # It stays away; the next command, whatever it is, sends what waits.
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "shift_accuracy", after_first(evaluate.shift_accuracy, server.stop))
+        patch.setattr(store, "PATIENCE_SECONDS", 2.0)
+        with pytest.raises(InputError, match="What was to be logged waits in"):
+            shift_eval.run(shift_eval.Options(run=cv_run))
+    left_by_another()
+    server.start()
+    (left,) = tracking._runs("attributes.status = 'RUNNING'", {"mnflow.step": "shift_eval"})
+    with tracking.step(tracking.tags_of("another"), "another", {}):
+        assert everything(left.info.run_id) == undisturbed
+
+
+def everything(run_id: str) -> list[Any]:
+    """Metrics, status and files of a run."""
+    record = tracking.connect().get_run(run_id)
+    files = [
+        (f.path, f.file_size) for folder in ("figures", "tables") for f in tracking.connect().list_artifacts(run_id, folder)
+    ]
+    return [record.data.metrics, record.info.status, files]
