@@ -1,15 +1,18 @@
 """SIGTERM and Ctrl-C as one exception, which waits while something must not be cut in two."""
 
+import atexit
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 _depth = 0
 _waiting: list[str] = []
 
-
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _AGAIN_SECONDS = 0.02
 
 
@@ -19,8 +22,9 @@ def listen() -> None:
     Python drops an exception that is raised in a destructor or in a callback of the garbage collector, and JAX has one of
     these: what is dropped is raised again a moment later.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPS:
         signal.signal(number, lambda signum, frame: _stop(signal.Signals(signum).name))
+    atexit.register(_ignore)  # early, and so it is called late
     dropped = sys.unraisablehook
 
     def again(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -31,6 +35,23 @@ def listen() -> None:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
 
     sys.unraisablehook = again
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with this code, whatever signal comes on the way out, which takes a second with all that is imported.
+
+    A signal ends what is still waited for. At the very end Python gives signals their own meaning back: without `_ignore` a
+    command that has done all its work would end as one that was stopped.
+    """
+    sys.stdout.flush()
+    for number in _STOPS:
+        signal.signal(number, lambda signum, frame: os._exit(code))
+    sys.exit(code)
+
+
+def _ignore() -> None:
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(name: str) -> None:

@@ -84,4 +84,4 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
     except KeyboardInterrupt as stop:
         print(f"mnflow: stopped by {stop}; what was finished is kept.", file=sys.stderr)
         code = 130
-    sys.exit(code)  # outside of the handlers: what they hold of the run is let go first
+    interrupt.leave(code)  # outside of the handlers: what they hold of the run is let go first

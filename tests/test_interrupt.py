@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mnflow import interrupt
+from mnflow.environment import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +75,23 @@ def test_a_signal_in_a_destructor_is_not_lost() -> None:
         time.sleep(10)  # is not slept to its end
 
     assert _stopped_in(drop) == "SIGTERM"
+
+
+ON_THE_WAY_OUT = {
+    "before anything is taken apart": "atexit.register(os.kill, os.getpid(), {number})",
+    "when modules are taken apart": (
+        "class Late:\n    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, {number})\nlate = Late()"
+    ),
+}
+
+
+@pytest.mark.parametrize("when", ON_THE_WAY_OUT)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_on_the_way_out_does_not_change_how_a_command_ended(when: str, number: signal.Signals) -> None:
+    code = (
+        "import atexit, os\nfrom mnflow import interrupt\ninterrupt.listen()\n"
+        f"{ON_THE_WAY_OUT[when].format(number=int(number))}\nprint('done')\ninterrupt.leave(7)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "done\n", "")

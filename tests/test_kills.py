@@ -25,7 +25,7 @@ from mnflow.environment import ROOT
 pytestmark = pytest.mark.services
 
 KILLS = {
-    "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 6, "tsne": 6,
+    "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 4, "tsne": 6,
     "promote": 6, "predict": 6, "tune": 5, "main": 4,
 }  # fmt: skip
 COMPILED_ONCE = {

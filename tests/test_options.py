@@ -2,6 +2,9 @@
 
 import errno
 import re
+import signal
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -41,10 +44,22 @@ def test_a_wrong_word_is_a_sentence(argv: list[str], sentence: str) -> None:
         parse(Options, argv)
 
 
+@pytest.fixture
+def _own_handlers() -> Iterator[None]:
+    """What `execute` does to signals ends with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    hook = sys.unraisablehook
+    yield
+    sys.unraisablehook = hook
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def _fail(error: BaseException) -> None:
     raise error
 
 
+@pytest.mark.usefixtures("_own_handlers")
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -63,6 +78,7 @@ def test_execute_ends_with_a_sentence_and_a_code(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_own_handlers")
 def test_execute_does_not_hide_other_errors() -> None:
     with pytest.raises(FileNotFoundError):
         execute(Options, lambda options: _fail(FileNotFoundError(errno.ENOENT, "no such file", "a.npz")), [])
