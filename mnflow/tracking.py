@@ -63,7 +63,7 @@ class Run:
         self._log([{"key": key, "value": float(v), "step": int(s)} for s, v in zip(steps, values, strict=True)])
 
     def _log(self, metrics: list[dict[str, Any]]) -> None:
-        now = _now_ms()
+        now = time.time_ns() // 1_000_000
         unsent.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in metrics])
 
     def figure(self, figure: Figure, name: str) -> None:
@@ -99,15 +99,10 @@ class Run:
             name=f"{spectra.edge.element} spectra",
             digest=spectra.digest(),
         )
-        tags = {MLFLOW_DATASET_CONTEXT: context}
-        unsent.write(self.id, "dataset", dataset=dict(data._to_mlflow_entity()), tags=tags)
+        unsent.write(self.id, "dataset", dataset=dict(data._to_mlflow_entity()), tags={MLFLOW_DATASET_CONTEXT: context})
 
     def close(self, status: str) -> None:
-        unsent.write(self.id, "close", status=status, end_time=_now_ms())
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+        unsent.write(self.id, "close", status=status, end_time=time.time_ns() // 1_000_000)
 
 
 def log_figure(runs: Sequence[Run], figure: Figure, name: str) -> None:
@@ -116,7 +111,7 @@ def log_figure(runs: Sequence[Run], figure: Figure, name: str) -> None:
         figure.savefig(Path(folder) / f"{name}.png")
         figure_data(figure).to_csv(Path(folder) / f"{name}.csv", index=False)
         for run in runs:
-            for path in Path(folder).iterdir():
+            for path in sorted(Path(folder).iterdir()):
                 run.file(path, "figures")
 
 
