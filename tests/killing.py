@@ -28,7 +28,7 @@ def serve() -> None:
 
     for name in IMPORTED:
         importlib.import_module(name)
-    small = {"augmentations": ("10x",), "shown": 20, "tsne_iterations": 250, "size": "quick", "n_folds": 2}
+    small = {"shown": 20, "tsne_iterations": 250, "size": "quick", "n_folds": 2}
     main.PRESETS["quick"] = replace(main.PRESETS["quick"], **small)
     modules = {step: importlib.import_module(f"entrypoints.{step}") for step in STEPS}
     print("ready", flush=True)
