@@ -103,7 +103,14 @@ def shop(module_store: Path) -> Iterator[Shop]:
         "tsne": {"perplexity": 10, "iterations": 250},
         "promote": {**gate, "max_calibration_error": 1},
         "predict": {"file": "images/Mn2+/Mn2_01.hspy", "out": "maps"},
-        "tune": {**training, "trials": 3, "scored_folds": 1, "storage": "sqlite:///studies.db", "heartbeat": 1},
+        "tune": {
+            **training,
+            "trials": 3,
+            "scored_folds": 1,
+            "search": "dropout,learning_rate",
+            "storage": "sqlite:///studies.db",
+            "heartbeat": 1,
+        },
         "main": {},
     }
     commands = {step: [w for k, v in words.items() for w in (f"--{k}", str(v))] for step, words in options.items()}
