@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def _store(database: Path, folder: Path) -> Iterator[Path]:
         yield folder
         tracking.connect.cache_clear()
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store_in(_empty_database: Path) -> Callable[[Path], AbstractContextManager[Path]]:
+    """Makes a fresh tracking store in a folder, for the length of a with-block."""
+    return partial(_store, _empty_database)
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
-from conftest import _store
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
@@ -134,7 +133,7 @@ def test_two_mains_at_once_on_a_database_that_is_not_there_yet(database: Path) -
 
 
 @pytest.fixture
-def full_disk(_empty_database: Path, tmp_path: Path) -> Iterator[Path]:
+def full_disk(store_in: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path) -> Iterator[Path]:
     """A store on a disk of 12 MB, and a file that fills it: remove it to make room."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -142,7 +141,7 @@ def full_disk(_empty_database: Path, tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
-        with _store(_empty_database, disk):
+        with store_in(disk):
             yield disk / "filling"
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
