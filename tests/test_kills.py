@@ -3,7 +3,6 @@
 MNFLOW_KILLS scales how often (1: some 60 times in all), MNFLOW_KILL_SEED draws other moments.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -162,14 +161,19 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
     seconds = shop.end(step)  # with what the first has compiled, as those that are killed
     assert results(shop, step) == undisturbed
     again(shop, step)
-    for i in range(round(KILLS[step] * float(os.environ.get("MNFLOW_KILLS", "1")))):
-        how, after = HOW[i % len(HOW)], float(rng.uniform(0.05, 1.05)) * seconds
+    killed = 0
+    while killed < round(KILLS[step] * float(os.environ.get("MNFLOW_KILLS", "1"))):
+        how, after = HOW[killed % len(HOW)], float(rng.uniform(0.05, 1)) * seconds
         parts = shop.parts()
-        pid = shop.start(step)
-        time.sleep(after)
-        with contextlib.suppress(ProcessLookupError):  # it has come to its end already
+        began, pid = time.monotonic(), shop.start(step)
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < began + after:
+            time.sleep(0.02)
+        try:
             kill = os.kill if how == signal.SIGTERM else os.killpg  # Ctrl-C and a power cut reach all its processes
             kill(pid, how)
+            killed += 1
+        except ProcessLookupError:  # it was quicker than before, and is at its end
+            seconds = time.monotonic() - began
         code = shop.wait()
         shop.tried.append(f"{step}: {how.name} after {after:.2f} of {seconds:.2f} s, exit code {code}")
         assert code in ((0, -9) if how == signal.SIGKILL else (0, 130)), (shop.folder / f"{step}.log").read_text()[-3000:]
