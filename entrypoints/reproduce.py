@@ -21,7 +21,7 @@ def run(options: Options) -> str:
     from mnflow.report import summary
     from mnflow.report.page import write
     from mnflow.reproduction.document import FIGURE, write_document
-    from mnflow.reproduction.evidence import collect, newest_runs
+    from mnflow.reproduction.evidence import collect
 
     with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
         evidence = collect(options.data)
@@ -31,7 +31,7 @@ def run(options: Options) -> str:
         own.table(evidence.values, "evidence")
         if beside:
             own.table(beside.values, "evidence_beside")
-        for name, figure in summary.figures(newest_runs(options.data)).items():
+        for name, figure in summary.figures(evidence.runs).items():
             own.figure(figure, name)
             if name == FIGURE:
                 path.parent.joinpath("figures").mkdir(exist_ok=True)

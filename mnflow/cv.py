@@ -1,7 +1,6 @@
 """A cross-validation as the tracking store keeps it: written fold by fold while it runs, read again by the evaluations."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -171,18 +170,14 @@ class FoldLog:
 
     def finish(self) -> None:
         """Log what still waits; raises `InputError` if the server stays away."""
-        deadline = time.monotonic() + store.PATIENCE_SECONDS
-        while self.waiting and time.monotonic() < deadline:
-            self._send()
-            if self.waiting:
-                time.sleep(1)
-        if self.waiting:
+        if not store.patiently(self._send):
             raise InputError(
                 f"{store.away()} {len(self.waiting)} trained folds wait in {resume.UNSENT / self.signature}: start the same "
                 "command again when it answers, and it sends them."
             )
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
+        """Log what waits, as far as the server takes it; whether nothing waits any more."""
         while self.waiting and unsent.send():  # or a fold whose end waits would be taken for half a fold
             for half in tracking.children(self.run.id, status="RUNNING"):  # the server went away while it was logged
                 tracking.Run(half.info.run_id).close("KILLED")
@@ -191,8 +186,9 @@ class FoldLog:
             except MlflowException:
                 if store.answers():
                     raise
-                return
+                break
             resume.forget(self.signature, self.waiting.pop(0))
+        return not self.waiting
 
 
 def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:

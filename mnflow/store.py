@@ -1,6 +1,8 @@
 """The connection to the tracking store: opened once, within seconds or with a sentence."""
 
 import os
+import time
+from collections.abc import Callable
 from functools import cache
 from urllib.parse import urlparse
 
@@ -51,6 +53,14 @@ def answers() -> bool:
         return requests.get(uri.rstrip("/") + "/health", timeout=ANSWER_SECONDS).ok
     except requests.RequestException:
         return False
+
+
+def patiently(send: Callable[[], bool]) -> bool:
+    """Call `send` every second until it says that all is sent, for `PATIENCE_SECONDS` at most; whether it did."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (sent := send()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return sent
 
 
 def away() -> str:

@@ -62,10 +62,7 @@ def send() -> bool:
 
 def finish() -> None:
     """Send what still waits; raises `InputError` if the server stays away."""
-    deadline = time.monotonic() + store.PATIENCE_SECONDS
-    while _waiting and not send() and time.monotonic() < deadline:
-        time.sleep(1)
-    if _waiting:
+    if _waiting and not store.patiently(send):
         raise InputError(
             f"{store.away()} What was to be logged waits in {FOLDER}, {len(_waiting)} entries: the next command that is "
             "started in this folder sends them when it answers."

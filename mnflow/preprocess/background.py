@@ -122,12 +122,11 @@ def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
     return moments[1:] * _ORDERS[1 : len(moments)]
 
 
-def _series(moments: Any, exponent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum over channels of y exp(-r x), (N,), from the moments of y, (K, N) or K numbers, by Horner's rule."""
-    total = np.zeros(exponent.shape) + moments[-1]
-    for moment in moments[-2::-1]:
-        total *= -exponent
-        total += moment
+def _series(moments: Any, exponent: Any) -> Any:
+    """Sum over channels of y exp(-r x) for exponents r, (N,) or a number, from the K moments of y, by Horner's rule."""
+    total = 0.0
+    for moment in moments[::-1]:
+        total = moment - exponent * total
     return total
 
 
@@ -140,21 +139,13 @@ def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
     y1 = [k * moment for k, moment in enumerate(y)][1:]
     exponent = min(max(-y[1] / (2 * one[2]) / mean, -limit), limit)
     for _ in range(_ITERATIONS):
-        s0, s1, s2 = (_sum(m, 2 * exponent) for m in (one, one1, one2))
-        amplitude = _sum(y, exponent) / s0
+        s0, s1, s2 = (_series(m, 2 * exponent) for m in (one, one1, one2))
+        amplitude = _series(y, exponent) / s0
         if amplitude == 0:
             break
-        gradient = _sum(y1, exponent) - amplitude * s1
+        gradient = _series(y1, exponent) - amplitude * s1
         exponent = min(max(exponent - s0 * gradient / (s0 * s2 - s1 * s1) / amplitude, -limit), limit)
-    return _sum(y, exponent) / _sum(one, 2 * exponent), exponent
-
-
-def _sum(moments: list[float], exponent: float) -> float:
-    """`_series` of one spectrum."""
-    total = 0.0
-    for moment in reversed(moments):
-        total = moment - exponent * total
-    return total
+    return _series(y, exponent) / _series(one, 2 * exponent), exponent
 
 
 def subtract_background(

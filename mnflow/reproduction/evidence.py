@@ -1,6 +1,6 @@
 """What the finished runs say, as one number for every fold of every cross-validation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,8 @@ class Evidence:
         Of the dataset; runs on other data are left out.
     settings : str
         Name of the settings file that the dataset was simulated or preprocessed with.
+    runs : sequence of Run
+        The cross-validations and baselines that the numbers come from.
     """
 
     values: pd.DataFrame
@@ -76,6 +78,7 @@ class Evidence:
     simulated: bool
     digest: str = "unknown"
     settings: str = "unknown"
+    runs: Sequence[MlflowRun] = ()
 
     def pick(
         self, quantity: str, arch: str, augmentation: str = "none", noise: bool = False, folds: str = "stratified"
@@ -102,7 +105,7 @@ def collect(data: str = "newest") -> Evidence:
         newest: the dataset of the newest cross-validation. Else the id of a preprocess run.
     """
     rows, counts = [], {}
-    runs = newest_runs(data)
+    runs = _newest_runs(data)
     digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
     for run in runs:
         known = {k: run.data.tags.get(k, "") for k in _SETTING} | {"seed": int(run.data.params.get("seed", "0"))}
@@ -112,21 +115,20 @@ def collect(data: str = "newest") -> Evidence:
         if table is not None:
             counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
     columns = ["quantity", *_SETTING, "seed", "fold", "value"]
-    made = [_preprocess_params(run) for run in runs]
+    made = [_preprocess_params(uri) for uri in dict.fromkeys(run.data.tags.get("dataset_uri", "") for run in runs)]
     simulated = all("simulated" in params.get("source", "") for params in made)
     settings = made[0].get("settings", "unknown") if made else "unknown"
-    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated, digest, settings)
+    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated, digest, settings, runs)
 
 
-def _preprocess_params(run: MlflowRun) -> dict[str, str]:
-    """What the dataset of a run was preprocessed with; empty if that was not a run."""
-    uri = run.data.tags.get("dataset_uri", "")
+def _preprocess_params(uri: str) -> dict[str, str]:
+    """What the dataset at `uri` was preprocessed with; empty if that was not a run."""
     if not uri.startswith("runs:/"):
         return {}
     return dict(tracking.connect().get_run(uri.removeprefix("runs:/")).data.params)
 
 
-def newest_runs(data: str = "newest") -> list[MlflowRun]:
+def _newest_runs(data: str) -> list[MlflowRun]:
     """The newest finished run of every setting and seed on a dataset (see `collect`)."""
     runs = [run for step in ("cv_train", "baseline") for run in tracking.finished_runs(step)]
     if data != "newest":
