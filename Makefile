@@ -23,8 +23,9 @@ $(READY): requirements.txt requirements-dev.txt python_env.yaml pyproject.toml
 demo: $(READY)
 	.venv/bin/mlflow run .
 
+# Files of tests side by side: many wait for a process that they started.
 test: $(READY)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 # Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
 test-team test-docker: test-%: $(READY)

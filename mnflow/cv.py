@@ -161,6 +161,7 @@ class FoldLog:
     tags: dict[str, str]
     signature: str
     waiting: list[FoldModel] = field(default_factory=list)
+    broken: bool = False  # the server went away while a fold was logged
 
     def add(self, result: FoldModel) -> None:
         """Log a fold, after those that wait."""
@@ -179,13 +180,16 @@ class FoldLog:
     def _send(self) -> bool:
         """Log what waits, as far as the server takes it; whether nothing waits any more."""
         while self.waiting and unsent.send():  # or a fold whose end waits would be taken for half a fold
-            for half in tracking.children(self.run.id, status="RUNNING"):  # the server went away while it was logged
-                tracking.Run(half.info.run_id).close("KILLED")
+            if self.broken:
+                for half in tracking.children(self.run.id, status="RUNNING"):
+                    tracking.Run(half.info.run_id).close("KILLED")
+                self.broken = False
             try:
                 log_fold(self.run, self.waiting[0], self.tags)
             except MlflowException:
                 if store.answers():
                     raise
+                self.broken = True
                 break
             resume.forget(self.signature, self.waiting.pop(0))
         return not self.waiting
@@ -195,10 +199,9 @@ def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> N
     """Log one trained fold as a nested run: its curves, its accuracy, and its model linked to both."""
     with tracking.child(parent, {**tags, "mnflow.step": "fold", "fold": str(result.fold)}, f"fold {result.fold}") as run:
         resume.keep(run, result)
-        for key, values in result.curves.items():
-            run.curve(key, np.arange(1, len(values) + 1), values)
+        run.curves({key: (np.arange(1, len(values) + 1), values) for key, values in result.curves.items()})
         with mlflow.start_run(run_id=run.id):
-            net = models.from_bytes(result.model)
+            net = result.net or models.from_bytes(result.model)
             info = mlflow.keras.log_model(net, name="model", signature=_signature(net), pip_requirements=_REQUIREMENTS)
         run.metrics({"cv/accuracy": result.accuracy, "cv/seconds": result.seconds}, model_id=info.model_id)
 

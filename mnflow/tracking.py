@@ -32,6 +32,8 @@ from mnflow.store import answers, connect
 NOT_APPLICABLE = "n/a"
 """Value of a tag that has no meaning for a step."""
 
+_MOST_METRICS = 1000  # in one message to a tracking server
+
 
 @dataclass(frozen=True)
 class Run:
@@ -60,11 +62,18 @@ class Run:
 
     def curve(self, key: str, steps: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray) -> None:
         """Log a whole curve; steps are integers, as the tracking server demands."""
-        self._log([{"key": key, "value": float(v), "step": int(s)} for s, v in zip(steps, values, strict=True)])
+        self.curves({key: (steps, values)})
+
+    def curves(self, curves: Mapping[str, tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]]) -> None:
+        """Log whole curves, steps and values by their key, in one message."""
+        points = [(key, s, v) for key, (steps, values) in curves.items() for s, v in zip(steps, values, strict=True)]
+        self._log([{"key": key, "value": float(v), "step": int(s)} for key, s, v in points])
 
     def _log(self, metrics: list[dict[str, Any]]) -> None:
         now = time.time_ns() // 1_000_000
-        unsent.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in metrics])
+        for start in range(0, len(metrics), _MOST_METRICS):
+            batch = metrics[start : start + _MOST_METRICS]
+            unsent.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in batch])
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a figure as figures/NAME.png, and the numbers that it draws as figures/NAME.csv."""

@@ -104,6 +104,8 @@ class FoldModel:
         Loss and accuracy of training and test spectra; those of the test spectra are for the record only.
     seconds : float
         Wall time of this fold.
+    net : keras.Model, optional
+        The same model, where it was just trained: reading it from its file takes as long as half a second of training.
     """
 
     fold: int
@@ -112,6 +114,7 @@ class FoldModel:
     probabilities: NDArray[np.float32]
     curves: dict[str, NDArray[np.float32]] = field(repr=False)
     seconds: float = 0.0
+    net: Any = field(default=None, repr=False, compare=False)
 
 
 def parse_augmentation(word: str) -> int:
@@ -239,4 +242,4 @@ def _fold_model(spectra: SpectrumSet, fold: Fold, settings: TrainSettings, train
     net = models.build(settings.arch, len(edge.classes), edge.n_crop, settings.dropout, settings.filters, settings.kernels)
     accuracy = float((trained.probabilities.argmax(axis=1) == spectra.valence[fold.test]).mean())
     content = models.to_bytes(models.with_weights(net, trained.weights))
-    return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds)
+    return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds, net)

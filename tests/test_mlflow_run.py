@@ -52,7 +52,7 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
     ("words", "sentence"),
     [
         (["-e", "cv_train", "-P", "arch=resnet"], "Unknown net 'resnet': expected one of dense, conv_dense, fcn"),
-        (["-e", "main", "-P", "preset=fast"], "Option preset: expected one of quick, paper, got 'fast'"),
+        (["-e", "main", "-P", "preset=fast"], "Option preset: expected one of quick, paper, claims, got 'fast'"),
         (["-e", "preprocess", "-P", "source=/no/such/folder"], "No folder or file at /no/such/folder"),
         (["-e", "shift_eval", "-P", "run=0123"], "No run '0123' in sqlite:///"),
     ],

@@ -10,7 +10,19 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import baselines, cv_train, main, noise_eval, preprocess, promote, reference_test, shift_eval, tsne, verify
+from entrypoints import (
+    baselines,
+    cv_train,
+    main,
+    noise_eval,
+    preprocess,
+    promote,
+    reference_test,
+    shift_eval,
+    simulate,
+    tsne,
+    verify,
+)
 from mnflow import cv, gate, registry, tracking
 from mnflow.errors import InputError
 from mnflow.report.summary import figures
@@ -169,8 +181,6 @@ class TestAfterMain:
 
 
 def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from entrypoints import simulate
-
     monkeypatch.setattr(simulate.Options, "__init__", partialmethod(simulate.Options.__init__, size="quick"))
     with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
         spectra, uri = preprocess.find_or_make_dataset("newest", run)
@@ -186,3 +196,22 @@ def test_the_papers_grid_has_every_cell_once_and_shows_each_spectrum_equally_oft
         crops = 1 if cell.augmentation == "none" else int(cell.augmentation.removesuffix("x"))
         assert cell.epochs * crops == pytest.approx(100, rel=0.06)
     assert {c.augmentation for c in cells[:36]} == {"none", "1x", "10x"}
+    assert main.PRESETS["claims"].cells("data", 0, "local") == cells[:36]
+
+
+def test_main_simulates_what_its_settings_say(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def stop(options: object) -> str:
+        made.append(options)
+        raise InputError("far enough")
+
+    monkeypatch.setattr(simulate, "run", made.append)
+    monkeypatch.setattr(preprocess, "run", stop)
+    with pytest.raises(InputError, match="far enough"):
+        main.run(main.Options(preset="claims", settings="mn-oxides", seed=3))
+    folder = "data/simulated-mn-oxides-3"
+    assert made == [
+        simulate.Options(out=folder, seed=3, settings="mn-oxides"),
+        preprocess.Options(source=folder, settings="mn-oxides"),
+    ]
