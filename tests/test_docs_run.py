@@ -74,6 +74,8 @@ def _fill_in(value: str) -> str:
     if "RUN_ID" in value:
         newest = [run.info.run_id for run in tracking.finished_runs("cv_train", arch="fcn")]
         return ",".join(newest[:2]) if "," in value else newest[0]
+    if "DATA_RUN" in value:
+        return str(tracking.finished_run("preprocess").info.run_id)
     return {"FOLDER": "spectra"}.get(value, value)
 
 
