@@ -99,7 +99,8 @@ def main() -> None:
 def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, tuple[NDArray[np.float32], float]]) -> None:
     """Seconds of a ten-fold cross-validation to each target: the authors' recipe by `model.fit`, ours on all cores."""
     n_train = 9 * len(some)  # 0.9 of the spectra, 10 crops each
-    fit = in_own_process("benchmarks.as_users_write_it", "tensorflow", str(n_train), "2", KERAS_BACKEND="tensorflow")
+    arguments = ("tensorflow", str(n_train), "2", str(AUTHORS.batch_size))
+    fit = in_own_process("benchmarks.as_users_write_it", *arguments, KERAS_BACKEND="tensorflow")
     for target in TARGETS:
         theirs, enough = first_at(authors, target), [n for n, (a, _) in ours.items() if a[-1] >= target]
         row: dict[str, Any] = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}

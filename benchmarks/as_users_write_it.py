@@ -1,7 +1,7 @@
 """The same training as a user would write it: a tenfold copy of augmented spectra, and `model.fit` or a PyTorch loop.
 
-Run by benchmarks.training in a process of its own, with the framework's name; prints its speed as JSON. Augmenting
-is not timed, training is; the first epoch, which compiles, is left out.
+Run by benchmarks.training in a process of its own, with the framework's name, the number of spectra, of epochs, and the
+batch size; prints its speed as JSON. Augmenting is not timed, training is; the first epoch, which compiles, is left out.
 """
 
 import json
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-BATCH = 128
 N_CHANNELS = 300
 
 
@@ -35,7 +34,7 @@ def data(n: int) -> tuple[Any, Any]:
     return rng.standard_normal((n, N_CHANNELS), dtype=np.float32), rng.integers(0, 3, n)
 
 
-def keras_fit(n: int, epochs: int) -> Speed:
+def keras_fit(n: int, epochs: int, batch_size: int) -> Speed:
     """Speed of Keras's own `model.fit`, on the backend of KERAS_BACKEND."""
     import keras
 
@@ -45,7 +44,7 @@ def keras_fit(n: int, epochs: int) -> Speed:
     net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     stamps: list[Stamp] = []
     clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stamps.append(now()))
-    net.fit(*data(n), batch_size=BATCH, epochs=epochs + 1, verbose=0, callbacks=[clock])
+    net.fit(*data(n), batch_size=batch_size, epochs=epochs + 1, verbose=0, callbacks=[clock])
     return speed(epochs * n, stamps[0], stamps[-1])
 
 
@@ -61,7 +60,7 @@ def torch_net() -> Any:
     return nn.Sequential(*layers, nn.Dropout(0.8), nn.Conv1d(width, 3, 1), nn.AdaptiveAvgPool1d(1), nn.Flatten())
 
 
-def torch_loop(n: int, epochs: int) -> Speed:
+def torch_loop(n: int, epochs: int, batch_size: int) -> Speed:
     """Speed of a plain PyTorch loop over a permutation of tensors in memory."""
     import torch
 
@@ -75,7 +74,7 @@ def torch_loop(n: int, epochs: int) -> Speed:
     for epoch in range(epochs + 1):
         if epoch == 1:
             start = now()
-        for index in torch.randperm(n).split(BATCH):
+        for index in torch.randperm(n).split(batch_size):
             adam.zero_grad()
             loss(net(x[index]), y[index]).backward()
             adam.step()
@@ -83,5 +82,5 @@ def torch_loop(n: int, epochs: int) -> Speed:
 
 
 if __name__ == "__main__":
-    framework, n, epochs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    print(json.dumps(torch_loop(n, epochs) if framework == "torch" else keras_fit(n, epochs)))
+    framework, (n, epochs, batch_size) = sys.argv[1], map(int, sys.argv[2:])
+    print(json.dumps((torch_loop if framework == "torch" else keras_fit)(n, epochs, batch_size)))

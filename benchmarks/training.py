@@ -26,6 +26,8 @@ MULTIPLY_ADDS = 62_000
 N_SPECTRA = 2001
 """As many as the paper has."""
 
+BATCH = train.TrainSettings.batch_size
+
 
 def cv_seconds(some: SpectrumSet, n_folds: int, settings: train.TrainSettings, scheduler: str) -> float:
     """Wall time of a cross-validation on workers that are there already."""
@@ -89,17 +91,18 @@ def one_core(augmentation: int) -> dict[str, Any]:
 def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
     """The cross-validation against `model.fit` and a PyTorch loop, in turn; `cpu_speed` is ours a processor second."""
     some = spectra(N_SPECTRA)
-    others = {"tensorflow": (sys.executable, os.cpu_count())}
+    others = {"tensorflow": (sys.executable, os.cpu_count(), BATCH)}
     if not torch:
         emit("training/against_torch", not_measured="PyTorch is not installed: --torch names a Python that has it")
-    else:  # its threads get in each other's way on such a small net: the faster of both is the one to compare with
-        others |= {"torch": (torch, os.cpu_count()), "torch_one_thread": (torch, 1)}
+    else:  # its threads get in each other's way on such a small net: the fastest is the one to compare with
+        others |= {"torch": (torch, os.cpu_count(), BATCH), "torch_one_thread": (torch, 1, BATCH)}
+        others |= {"torch_batches_of_512": (torch, os.cpu_count(), 512)}  # learns less an epoch
     ours: list[float] = []
     theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(repeats):
         ours.append(cv_speed(some, workers=0))
-        for name, (python, threads) in others.items():
-            arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2")
+        for name, (python, threads, batch_size) in others.items():
+            arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2", str(batch_size))
             environment = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(threads)}  # `make` sets one thread for ours
             theirs[name].append(in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **environment))
     speed = statistics.median(ours)
