@@ -12,11 +12,14 @@ import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from typing import Any
 
-from benchmarks.measure import emit, in_own_process, machine, spectra
+import numpy as np
+
+from benchmarks.measure import ROOT, emit, in_own_process, machine, spectra
 from mnflow import cluster, folds, train
 from mnflow.spectra import SpectrumSet
 
@@ -62,6 +65,31 @@ def matrix_product_peak(size: int = 1024) -> float:
         product(x).block_until_ready()
         seconds.append(time.process_time() - start)
     return size**3 / statistics.median(seconds)
+
+
+def products_a_second(seconds: float) -> float:
+    """Matrix products of one thread in a second of wall time, over so many seconds."""
+    a = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        a @ a
+        done += 1
+    return done / (time.perf_counter() - start)
+
+
+def two_processes() -> float:
+    """How much faster than one process two at once multiply matrices: 2, unless they share a core, cache, memory or clock."""
+    command = [sys.executable, "-c", "from benchmarks.training import products_a_second as p; print(p(4))"]
+
+    def speed(n: int) -> float:
+        at_once = [
+            subprocess.Popen(command, cwd=ROOT, env=os.environ | cluster.ONE_THREAD, stdout=subprocess.PIPE, text=True)
+            for _ in range(n)
+        ]
+        return sum(float(process.communicate()[0]) for process in at_once)
+
+    alone = speed(1)
+    return speed(2) / alone
 
 
 def one_core(augmentation: int) -> dict[str, Any]:
@@ -126,8 +154,15 @@ def limits() -> float:
 def scaling(quick: bool) -> None:
     """Speed against workers, and seconds against spectra and folds."""
     some = spectra(N_SPECTRA)
-    one, two = (cv_speed(some, workers) for workers in (1, 2))
-    emit("scaling/workers", one=one, two=two, ratio=two / one)
+    speeds, limits = [], []
+    for _ in range(1 if quick else 3):  # in turn; what two processes of the machine can do at best, just before and after
+        limits.append(two_processes())
+        speeds.append([cv_speed(some, workers) for workers in (1, 2)])
+        limits.append(two_processes())
+    one, two = (statistics.median(s) for s in zip(*speeds, strict=True))
+    ratio = statistics.median(b / a for a, b in speeds)
+    emit("scaling/workers", one=one, two=two, ratio=ratio, runs=[round(b / a, 3) for a, b in speeds],
+         matrix_products_by_two_processes_against_one=statistics.median(limits))  # fmt: skip
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         made_up = spectra(n)
         job = (folds.split(made_up, n_folds=10)[0], train.TrainSettings(augmentation=1, epochs=1))
