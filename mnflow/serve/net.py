@@ -19,8 +19,8 @@ Floats = NDArray[np.float32]
 CHUNK = 64
 """Spectra that pass the net together: few enough that what lies between the layers stays in the processor's cache."""
 
-_GROUPS = (5, 4, 2, 1)
-"""How many neighbouring (pooled) outputs of a convolution one matrix product may give (see `_banded`), the best first."""
+_MAX_GROUP = 10
+"""How many neighbouring (pooled) outputs of a convolution one matrix product may give at most (see `_banded`)."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,24 @@ class Step:
 class _Layer:
     """A step made ready for inputs of one length.
 
-    `matrices` (taps, F, width, group * c_out) take `width` neighbouring inputs to a group of pooled outputs at once, one
-    matrix for each of the neighbours that pooling joins, so that the sum runs over whole arrays.
+    Spectra are innermost in memory, so that all neighbouring inputs of a group of pooled outputs are the rows of one matrix.
+    The bias is added when pooling has made the outputs fewer: relu(y + b) = max(y, -b) + b.
+
+    Attributes
+    ----------
+    matrices : ndarray, shape (F, taps * group * c_out, width * c_in)
+        From `width` neighbouring inputs to the outputs of a group, before pooling joins the taps.
+    floor : ndarray, shape (F, taps, group * c_out, 1)
+        What an output is at least, before its bias is added, if there is a ReLU.
+    bias : ndarray, shape (F, group * c_out, 1)
+        Of all taps together.
     """
 
     step: Step
     n_out: int
     group: int
     matrices: Floats
+    floor: Floats
     bias: Floats
 
 
@@ -103,18 +113,19 @@ class Net:
         InputError
             If the crops have another number of channels.
         """
-        return self._forward(crops, self.layers)[:, :, 0, :]
+        return self._forward(crops, len(self.layers))
 
     def features(self, crops: Any) -> Floats:
         """What enters the last layer, averaged over the energies: (F, N, c)."""
-        return self._forward(crops, self.layers[:-1]).mean(axis=2)
+        return self._forward(crops, len(self.layers) - 1)
 
-    def _forward(self, crops: Any, layers: Sequence[_Layer]) -> Floats:
+    def _forward(self, crops: Any, n_layers: int) -> Floats:
+        """Mean over the energies of what comes out of the first layers: (F, N, c)."""
         crops = np.asarray(crops, dtype=np.float32)
         if crops.ndim != 2 or crops.shape[1] != self.n_channels:
             raise InputError(f"The net takes crops (N, {self.n_channels}), got {crops.shape}: use mnflow.preprocess.")
         chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
-        return np.concatenate([_run(layers, chunk) for chunk in chunks], axis=1)
+        return np.concatenate([_run(self.layers[:n_layers], chunk) for chunk in chunks], axis=1)
 
 
 def softmax(logits: Any) -> Any:
@@ -126,56 +137,63 @@ def softmax(logits: Any) -> Any:
 def _ready(step: Step, length: int) -> _Layer:
     """Lay out a step for inputs of `length` positions; outputs that pooling would drop are not computed."""
     n_out = (length - step.weight.shape[1] + 1 - len(step.taps)) // step.stride + 1
-    group = next(g for g in _GROUPS if n_out % g == 0)
-    taps = np.array(step.taps, dtype=np.float32)
-    bias = np.multiply.outer(taps, np.tile(step.bias, group)[:, None, :])  # (taps, F, 1, group * c_out)
-    return _Layer(step, n_out, group, _banded(step, group), bias)
+    group = next(g for g in range(_MAX_GROUP, 0, -1) if n_out % g == 0)
+    bias = np.tile(step.bias, group)[:, None, :, None] * np.array(step.taps, dtype=np.float32)[:, None, None]
+    return _Layer(step, n_out, group, _banded(step, group), -bias, bias.sum(axis=1))
 
 
 def _banded(step: Step, group: int) -> Floats:
     """The matrices of a `_Layer`; a tap's weight may pass the ReLU that follows, since it is positive.
 
-    They hold zeros, but turn thousands of products with a handful of columns into one that a processor does quickly.
+    They hold zeros, but turn thousands of products with a handful of rows into one that a processor does quickly.
     """
     folds, kernel, c_in, c_out = step.weight.shape
     n_taps = len(step.taps)
     width = (group - 1) * step.stride + n_taps - 1 + kernel
-    matrices = np.zeros((n_taps, folds, width, c_in, group, c_out), dtype=np.float32)
+    matrices = np.zeros((folds, n_taps, group, c_out, width, c_in), dtype=np.float32)
     for tap, share in enumerate(step.taps):
         for i in range(group):
             start = i * step.stride + tap
-            matrices[tap, :, start : start + kernel, :, i] = share * step.weight
-    return matrices.reshape(n_taps, folds, width * c_in, group * c_out)
+            matrices[:, tap, i, :, start : start + kernel] = share * step.weight.transpose(0, 3, 1, 2)
+    return matrices.reshape(folds, n_taps * group * c_out, width * c_in)
 
 
 def _run(layers: Sequence[_Layer], crops: Floats) -> Floats:
-    x = crops[None, :, :, None]  # (1, B, L, 1): all folds see the same spectra
+    """Mean over positions (F, B, c) after these layers of crops (B, C)."""
+    x, channels = np.ascontiguousarray(crops.T)[None], 1  # (1, C, B): all folds see the same spectra
     for layer in layers:
-        if layer.step.before == "flatten":
-            x = x.reshape(len(x), x.shape[1], 1, x.shape[2] * x.shape[3])
-        elif layer.step.before == "mean":
-            x = x.mean(axis=2, keepdims=True)
-        x = _apply(layer, x)
-    return x
+        if layer.step.before == "mean":
+            x = _mean(x, channels)
+        x, channels = _apply(layer, x), layer.step.weight.shape[3]
+    return _mean(x, channels).swapaxes(1, 2)
+
+
+def _mean(x: Floats, channels: int) -> Floats:
+    """(F, L * c, B) -> (F, c, B)."""
+    return np.asarray(x.reshape(len(x), x.shape[1] // channels, channels, x.shape[2]).mean(axis=1))
 
 
 def _apply(layer: _Layer, x: Floats) -> Floats:
-    """(F or 1, B, L, c_in) -> (F, B, L', c_out)."""
-    _, folds, width, _ = layer.matrices.shape
-    n_batch, blocks = x.shape[1], layer.n_out // layer.group
-    x = np.ascontiguousarray(x)
-    # (F or 1, B, blocks, width): overlapping runs of neighbouring inputs, a view that numpy keeps inside x
-    shape = (len(x), n_batch, blocks, width)
-    strides = (x.strides[0], x.strides[1], layer.group * layer.step.stride * x.strides[2], x.itemsize)
-    runs = np.ndarray(shape, x.dtype, x, strides=strides).reshape(len(x), n_batch * blocks, width)
-    y = np.matmul(runs, layer.matrices)  # (taps, F, B * blocks, group * c_out)
-    y += layer.bias
+    """(F or 1, L * c_in, B) -> (F, L' * c_out, B)."""
+    folds, rows, width = layer.matrices.shape
+    n_batch, blocks, taps = x.shape[2], layer.n_out // layer.group, len(layer.step.taps)
+    # (F or 1, blocks, width, B): overlapping runs of neighbouring inputs, a view that numpy keeps inside x
+    row = n_batch * x.itemsize
+    next_block = layer.group * layer.step.stride * layer.step.weight.shape[2] * row
+    runs = np.ndarray((len(x), blocks, width, n_batch), x.dtype, x, strides=(x.shape[1] * row, next_block, row, x.itemsize))
+    if len(x) == folds:
+        y = np.matmul(layer.matrices[:, None], runs).reshape(folds, blocks, taps, rows // taps, n_batch)
+    else:  # the nets' matrices one below the other are one product
+        y = np.matmul(layer.matrices.reshape(-1, width), runs[0])
+        y = y.reshape(blocks, folds, taps, rows // taps, n_batch).swapaxes(0, 1)
     if layer.step.relu:
-        np.maximum(y, 0, out=y)
-    total = y[0]
-    for tap in y[1:]:
-        total += tap
-    return total.reshape(folds, n_batch, layer.n_out, layer.step.weight.shape[3])
+        np.maximum(y, layer.floor[:, None], out=y)
+    pooled = np.empty((folds, blocks, rows // taps, n_batch), dtype=np.float32)
+    np.add(y[:, :, 0], y[:, :, 1] if taps > 1 else 0, out=pooled)
+    for tap in range(2, taps):
+        pooled += y[:, :, tap]
+    pooled += layer.bias[:, None]
+    return pooled.reshape(folds, blocks * rows // taps, n_batch)
 
 
 def from_keras(models: Sequence[Any]) -> Net:
