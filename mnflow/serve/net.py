@@ -16,7 +16,7 @@ from mnflow.errors import InputError
 
 Floats = NDArray[np.float32]
 
-CHUNK = 64
+CHUNK = 128
 """Spectra that pass the net together: few enough that what lies between the layers stays in the processor's cache."""
 
 _MAX_GROUP = 10
