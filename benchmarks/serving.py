@@ -44,6 +44,8 @@ def main() -> None:
         for name, uri, keras in _models(options.model, Path(folder)):
             row = measure(name, uri, keras)
             print(f"{name:16s} " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+        print(f"cold starts      {cold_starts(Path(folder))}", flush=True)
+        print(f"by turns         {by_turns(str(Path(folder) / 'champion'), str(Path(folder) / 'empty'))}", flush=True)
         if options.load:
             with served(str(Path(folder) / "champion")) as server:
                 print(f"load             {load_test(server, options.load)}")
@@ -92,17 +94,37 @@ def measure(name: str, path: str, keras: bool) -> dict[str, float]:
     return row
 
 
+def cold_starts(folder: Path) -> str:
+    """Seconds until each server answers, the servers in turn, three times each."""
+    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
+    for _ in range(3):
+        for name in NAMES:
+            start = time.perf_counter()
+            with served(str(folder / name.split("-")[0]), name.partition("-")[2] or "jax"):
+                seconds[name].append(time.perf_counter() - start)
+    return ", ".join(f"{name} {np.median(s):.2f} s" for name, s in seconds.items())
+
+
+def by_turns(champion: str, empty: str) -> str:
+    """One spectrum to two servers that run at the same time, in turn: a machine that slows down slows down both."""
+    one = json.dumps({"inputs": [spectrum(False)]}).encode()
+    with served(champion), served(empty, port=PORT + 1):
+        times = np.array([[_timed(one, port=PORT + i) for i in (0, 1)] for _ in range(600)][100:])  # the first warm up
+    full, nothing = 1e3 * np.median(times, axis=0)
+    return f"champion p50 {full:.2f} ms, empty p50 {nothing:.2f} ms, ratio {full / nothing:.2f}"
+
+
 @contextmanager
-def served(path: str, keras_backend: str = "jax") -> Iterator[subprocess.Popen[bytes]]:
+def served(path: str, keras_backend: str = "jax", port: int = PORT) -> Iterator[subprocess.Popen[bytes]]:
     """A server of the model at `path`, for the length of a with-block; it is ready when the block begins."""
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", path, "-p", str(PORT), "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", path, "-p", str(port), "--env-manager", "local"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment["KERAS_BACKEND"] = keras_backend
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     quiet = subprocess.DEVNULL
     server = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment, start_new_session=True)
     try:
-        while not _answers():
+        while not _answers(port):
             if server.poll() is not None:
                 raise RuntimeError(f"The server of {path} ended with {server.returncode}.")
             time.sleep(0.05)
@@ -110,21 +132,21 @@ def served(path: str, keras_backend: str = "jax") -> Iterator[subprocess.Popen[b
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-        while _answers():  # the next server's port must be free
+        while _answers(port):  # the next server's port must be free
             time.sleep(0.05)
 
 
-def _answers() -> bool:
+def _answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", "/ping")
         return connection.getresponse().status == 200
     except OSError:
         return False
 
 
-def _timed(body: bytes, connection: http.client.HTTPConnection | None = None) -> float:
-    connection = connection or http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+def _timed(body: bytes, connection: http.client.HTTPConnection | None = None, port: int = PORT) -> float:
+    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     start = time.perf_counter()
     connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
     response = connection.getresponse()
