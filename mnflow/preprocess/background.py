@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.resample import median, moving_average
+from mnflow.preprocess.resample import FEW, few_rows, median, moving_average
 from mnflow.valence import Edge
 
 BACKGROUND_BINS = 50
@@ -49,10 +49,29 @@ class PowerLaw:
 
     def __call__(self, energy_ev: NDArray[np.float64]) -> NDArray[np.float32]:
         """Background (N, C) at the energies (C,) in eV."""
-        x = np.log(energy_ev / self.reference_ev).astype(np.float32)
-        out = np.multiply.outer(-self.exponent.astype(np.float32), x)  # (N, C), filled in place: memory is what costs time
-        np.exp(out, out=out)
-        out *= self.amplitude.astype(np.float32)[:, None]
+        return -self.subtracted(energy_ev, np.zeros((len(self.exponent), len(energy_ev)), dtype=np.float32))
+
+    def subtracted(self, energy_ev: NDArray[np.float64], counts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Counts (N, C) at the energies (C,) in eV without the background."""
+        x = np.log(energy_ev / self.reference_ev)
+        out = np.empty(counts.shape, dtype=np.float32)
+        # rounded, so that what is left does not show in which order a fit's sums were taken
+        amplitude, exponent = (a.astype(np.float32).astype(np.float64) for a in (self.amplitude, self.exponent))
+        if np.abs(x).max(initial=0) * np.abs(exponent).max(initial=0) > 1:
+            for rows in few_rows(len(out)):
+                out[rows] = amplitude[rows, None] * np.exp(np.multiply.outer(-exponent[rows], x))
+                np.subtract(counts[rows], out[rows], out=out[rows])
+            return out
+        # As in the fit, exp(-r x) is a short series, and the background of all spectra is one matrix product; in parts of one
+        # size, the last one filled up, so that a spectrum's last digits do not depend on how many there are.
+        powers = (x**_ORDERS / _FACTORIALS[:, None]).astype(np.float32)  # (K, C)
+        terms = np.zeros((FEW, len(powers)), dtype=np.float32)
+        part = np.empty((FEW, len(x)), dtype=np.float32)
+        for rows in few_rows(len(out)):
+            n = len(exponent[rows])
+            terms[:n] = (amplitude[rows] * (-exponent[rows]) ** _ORDERS).T
+            np.matmul(terms, powers, out=part)
+            np.subtract(counts[rows], part[:n], out=out[rows])
         return out
 
 
@@ -171,8 +190,7 @@ def subtract_background(
             f"got {stop - start}: the spectra must begin earlier, or come with the background removed."
         )
     background = fit_power_law(energy_ev[start:stop], counts[:, start:stop])
-    free = background(energy_ev)
-    return np.subtract(counts, free, out=free), background
+    return background.subtracted(energy_ev, counts), background
 
 
 @dataclass(frozen=True)

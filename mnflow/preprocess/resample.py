@@ -11,8 +11,16 @@ from mnflow.errors import InputError
 
 _MAX_TAPS = 12
 
+FEW = 64
+"""Rows of an array that stay in a core's own cache while several passes are made over them."""
+
 _KEPT_CHANNELS = 2000
 """Longer axes are not kept in memory: on the worst of these, weights are 6 MB."""
+
+
+def few_rows(n: int) -> list[slice]:
+    """An array's `n` rows in parts of `FEW`."""
+    return [slice(i, i + FEW) for i in range(0, n, FEW)]
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,15 @@ class Resampler:
         if taps > _MAX_TAPS:
             return self._average(intensity)
         consecutive = bool((np.diff(self.first) == 1).all())
-        out = np.zeros((intensity.shape[0], targets), dtype=np.float32)
-        part = np.empty_like(out)
-        for tap in range(taps):
-            start = int(self.first[0]) + tap
-            source = intensity[:, start : start + targets] if consecutive else intensity[:, self.first + tap]
-            out += np.multiply(source, self.weight[tap], out=part, casting="same_kind")
+        out = np.empty((intensity.shape[0], targets), dtype=np.float32)
+        for rows in few_rows(len(out)):
+            part = np.empty_like(out[rows])
+            for tap in range(taps):
+                start = int(self.first[0]) + tap
+                source = intensity[rows, start : start + targets] if consecutive else intensity[rows, self.first + tap]
+                np.multiply(source, self.weight[tap], out=part if tap else out[rows], casting="same_kind")
+                if tap:
+                    out[rows] += part
         return out
 
     def _average(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
