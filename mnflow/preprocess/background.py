@@ -53,25 +53,15 @@ class PowerLaw:
 
     def subtracted(self, energy_ev: NDArray[np.float64], counts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Counts (N, C) at the energies (C,) in eV without the background."""
-        x = np.log(energy_ev / self.reference_ev)
+        x = np.log(energy_ev / self.reference_ev).astype(np.float32)
+        exponent, amplitude = -self.exponent.astype(np.float32), self.amplitude.astype(np.float32)[:, None]
         out = np.empty(counts.shape, dtype=np.float32)
-        # rounded, so that what is left does not show in which order a fit's sums were taken
-        amplitude, exponent = (a.astype(np.float32).astype(np.float64) for a in (self.amplitude, self.exponent))
-        if np.abs(x).max(initial=0) * np.abs(exponent).max(initial=0) > 1:
-            for rows in few_rows(len(out)):
-                out[rows] = amplitude[rows, None] * np.exp(np.multiply.outer(-exponent[rows], x))
-                np.subtract(counts[rows], out[rows], out=out[rows])
-            return out
-        # As in the fit, exp(-r x) is a short series, and the background of all spectra is one matrix product; in parts of one
-        # size, the last one filled up, so that a spectrum's last digits do not depend on how many there are.
-        powers = (x**_ORDERS / _FACTORIALS[:, None]).astype(np.float32)  # (K, C)
-        terms = np.zeros((FEW, len(powers)), dtype=np.float32)
         part = np.empty((FEW, len(x)), dtype=np.float32)
         for rows in few_rows(len(out)):
-            n = len(exponent[rows])
-            terms[:n] = (amplitude[rows] * (-exponent[rows]) ** _ORDERS).T
-            np.matmul(terms, powers, out=part)
-            np.subtract(counts[rows], part[:n], out=out[rows])
+            background = np.multiply.outer(exponent[rows], x, out=part[: len(out[rows])])
+            np.exp(background, out=background)
+            background *= amplitude[rows]
+            np.subtract(counts[rows], background, out=out[rows])
         return out
 
 

@@ -49,14 +49,15 @@ class Resampler:
             return self._average(intensity)
         consecutive = bool((np.diff(self.first) == 1).all())
         out = np.empty((intensity.shape[0], targets), dtype=np.float32)
+        part = np.empty((FEW, targets), dtype=np.float32)
         for rows in few_rows(len(out)):
-            part = np.empty_like(out[rows])
+            weighted = part[: len(out[rows])]
             for tap in range(taps):
                 start = int(self.first[0]) + tap
                 source = intensity[rows, start : start + targets] if consecutive else intensity[rows, self.first + tap]
-                np.multiply(source, self.weight[tap], out=part if tap else out[rows], casting="same_kind")
+                np.multiply(source, self.weight[tap], out=weighted if tap else out[rows], casting="same_kind")
                 if tap:
-                    out[rows] += part
+                    out[rows] += weighted
         return out
 
     def _average(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
