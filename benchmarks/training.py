@@ -40,16 +40,10 @@ def cv_seconds(some: SpectrumSet, n_folds: int, settings: train.TrainSettings, s
     return time.perf_counter() - start
 
 
-def cv_speed(
-    some: SpectrumSet, workers: int, n_folds: int = 10, augmentation: int = 10, epochs: tuple[int, int] = (2, 12)
-) -> float:
-    """Augmented spectra a second of a whole cross-validation of the FCN."""
-    with cluster.local_cluster(workers) as scheduler:
-        short, long = (train.TrainSettings(augmentation=augmentation, epochs=n) for n in epochs)
-        cv_seconds(some, n_folds, short, scheduler)  # compiles for both
-        seconds = [cv_seconds(some, n_folds, settings, scheduler) for settings in (short, long)]
-    trained = (epochs[1] - epochs[0]) * n_folds * len(some) * (1 - 1 / n_folds) * max(augmentation, 1)
-    return trained / (seconds[1] - seconds[0])
+def cv_speed(some: SpectrumSet, scheduler: str, epochs: tuple[int, int] = (2, 12)) -> float:
+    """Augmented spectra a second of a whole ten-fold cross-validation of the FCN at 10x, by workers that have compiled it."""
+    short, long = (cv_seconds(some, 10, train.TrainSettings(epochs=n), scheduler) for n in epochs)
+    return (epochs[1] - epochs[0]) * 10 * 0.9 * len(some) * 10 / (long - short)
 
 
 def matrix_product_peak(size: int = 1024) -> float:
@@ -128,7 +122,9 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
     ours: list[float] = []
     theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(repeats):
-        ours.append(cv_speed(some, workers=0))
+        with cluster.local_cluster() as scheduler:
+            cv_seconds(some, 10, train.TrainSettings(epochs=1), scheduler)  # compiles
+            ours.append(cv_speed(some, scheduler))
         for name, (python, threads, batch_size) in others.items():
             arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2", str(batch_size))
             environment = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(threads)}  # `make` sets one thread for ours
@@ -155,14 +151,15 @@ def scaling(quick: bool) -> None:
     """Speed against workers, and seconds against spectra and folds."""
     some = spectra(N_SPECTRA)
     speeds, limits = [], []
-    for _ in range(1 if quick else 3):  # in turn; what two processes of the machine can do at best, just before and after
-        limits.append(two_processes())
-        speeds.append([cv_speed(some, workers) for workers in (1, 2)])
-        limits.append(two_processes())
+    with cluster.local_cluster(1) as one_worker, cluster.local_cluster(2) as two_workers:
+        for scheduler in (one_worker, two_workers):
+            cv_seconds(some, 10, train.TrainSettings(epochs=1), scheduler)  # compiles
+        for _ in range(2 if quick else 6):  # in turn, beside what two processes of the machine can do at best just then
+            limits.append(two_processes())
+            speeds.append([cv_speed(some, scheduler, (1, 4)) for scheduler in (one_worker, two_workers)])
     one, two = (statistics.median(s) for s in zip(*speeds, strict=True))
-    ratio = statistics.median(b / a for a, b in speeds)
-    emit("scaling/workers", one=one, two=two, ratio=ratio, runs=[round(b / a, 3) for a, b in speeds],
-         matrix_products_by_two_processes_against_one=statistics.median(limits))  # fmt: skip
+    emit("scaling/workers", one=one, two=two, ratio=two / one, runs=[[round(v) for v in pair] for pair in speeds],
+         two_processes_against_one=statistics.median(limits))  # fmt: skip
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         made_up = spectra(n)
         job = (folds.split(made_up, n_folds=10)[0], train.TrainSettings(augmentation=1, epochs=1))
