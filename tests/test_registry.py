@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -11,8 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import numpy as np
 import pytest
+from made_up_net import made_up_net
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
@@ -21,6 +24,8 @@ from mnflow import registry, tracking
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.gate import MEASURED_BEFORE
+from mnflow.serve.predictor import Predictor
+from mnflow.valence import MN
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -179,6 +184,42 @@ def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
     assert registry.requirements() == [
         f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
     ]
+
+
+def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
+    predictor = Predictor(made_up_net(), MN)
+    example = {"energy_ev": [620.0, 621.0], "intensity": [1.0, 2.0]}
+    with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
+        uri = registry.log_model(run, predictor, {"fold_0.keras": b"a net"}, example)
+    first = registry.register(uri, run.id, {"seed": 7}, "a card")
+    second = registry.register(uri, run.id, {}, "")
+    (model,) = tracking.connect().search_registered_models()
+    assert (model.name, [int(v.version) for v in (first, second)]) == ("mn-valence", [1, 2])
+    assert model.description == "Valence of an element from its L2,3 edge; see the versions' cards."
+    assert (first.tags, first.description, first.run_id) == ({"seed": "7"}, "a card", run.id)
+    assert first.source == uri
+    assert registry.load_predictor(uri).edge == MN
+
+    logged = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model")))
+    assert (logged / "artifacts" / "keras" / "fold_0.keras").read_bytes() == b"a net"
+    assert (logged / "artifacts" / "predictor.npz").is_file()
+    assert (logged / "code" / "mnflow" / "serve" / "net.py").is_file()
+    assert (logged / "requirements.txt").read_text().split() == registry.requirements()
+    assert json.loads((logged / "serving_input_example.json").read_text()) == {"inputs": [example]}
+    assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).name == "valence_model"
+    assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).source_run_id == run.id
+    (activate,) = (tmp_path / "environments").glob("mlflow-*/bin/activate")
+    assert "/.venv/bin/activate" in activate.read_text()
+
+
+def test_a_store_that_fails_is_not_taken_for_a_model_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MlflowException("the disk is full", INTERNAL_ERROR)
+
+    monkeypatch.setattr(type(tracking.connect()), "create_registered_model", fail)
+    with pytest.raises(MlflowException, match="the disk is full"):
+        registry.register("models:/m-0", "0", {}, "")
 
 
 def test_one_process_at_a_time_changes_the_registry() -> None:
