@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from mnflow.environment import ROOT
 from mnflow.errors import InputError
+from mnflow.processes import is_gone, this_process
 
 STORAGE_VARIABLE = "MNFLOW_STUDY_STORAGE"
 """Environment variable with the storage's address, for addresses that hold a password."""
@@ -36,6 +37,8 @@ RETRIES = 3
 Direction = Literal["maximize", "minimize"]
 
 _TERMS = "terms"
+_SEED = "seed"  # of a study that is one worker's alone
+_WORKER = "worker"
 _UNPRUNED = 8  # trials that run to their end before others are measured by them
 _FAILURES_IN_A_ROW = 3
 
@@ -126,9 +129,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue the parameters of a trial that did not end once more."""
-    with _quiet():
-        RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, trial)
+    """Queue the parameters of a trial that did not end once more.
+
+    What a worker alone had drawn itself it draws again (see `_steady_sampler`); only what was queued must be queued anew.
+    """
+    if _SEED not in study.user_attrs:
+        with _quiet():
+            RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, trial)
+    elif "fixed_params" in trial.system_attrs:
+        study.enqueue_trial(trial.system_attrs["fixed_params"])
 
 
 def open_study(
@@ -163,17 +172,39 @@ def open_study(
     """
     try:
         study = optuna.create_study(study_name=name, storage=storage, directions=list(directions))
-        study.enqueue_trial(dict(first))
-        study.set_user_attr(_TERMS, dict(terms))
+        new = True
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage)
         _check_terms(study, terms)
-    shared = not storage.url.startswith("sqlite")
-    entropy = np.random.SeedSequence([seed, len(study.trials), secrets.randbits(32) if shared else 0])
-    with _quiet():
-        study.sampler = optuna.samplers.TPESampler(seed=int(entropy.generate_state(1)[0]), multivariate=True)
+        new = False
+    alone = storage.url.startswith("sqlite")
+    if new or (alone and _TERMS not in study.user_attrs):  # stopped before it had its first trial
+        if not study.trials:
+            study.enqueue_trial(dict(first))
+        study.set_user_attr(_TERMS, dict(terms))
+    if alone:
+        study.set_user_attr(_SEED, seed)
+    else:
+        study.sampler = _sampler(seed, secrets.randbits(32))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED)
     return study
+
+
+def _sampler(*entropy: int) -> optuna.samplers.TPESampler:
+    with _quiet():
+        return optuna.samplers.TPESampler(seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]), multivariate=True)
+
+
+def _steady_sampler(study: optuna.Study) -> optuna.samplers.TPESampler:
+    """The sampler of a lone worker's next trial: seeded by how many trials have ended, so that a search that was stopped
+    draws what it would have drawn. A trial that stopped it more than `RETRIES` times is passed over."""
+    n_ended = n_lost = 0
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs:
+            n_ended, n_lost = n_ended + 1, 0
+        elif trial.state == TrialState.FAIL:
+            n_lost += 1
+    return _sampler(study.user_attrs[_SEED], n_ended, n_lost // (RETRIES + 1))
 
 
 def _check_terms(study: optuna.Study, terms: Mapping[str, Any]) -> None:
@@ -216,6 +247,8 @@ def run_trials(study: optuna.Study, objective: Callable[[Trial], Any], n_trials:
     failed = 0
     while wait_for_room(study, n_trials):
         errors: list[Exception] = []
+        if _SEED in study.user_attrs:
+            study.sampler = _steady_sampler(study)
         try:
             study.optimize(_noting(objective, study, errors), n_trials=1, catch=(Exception,))
         except (UpdateFinishedTrialError, ValueError, AssertionError) as error:  # how Optuna says that it has ended already
@@ -230,6 +263,7 @@ def _noting(objective: Callable[[Trial], Any], study: optuna.Study, errors: list
 
     def noted(trial: Trial) -> Any:
         try:
+            trial.set_user_attr(_WORKER, this_process())
             return objective(trial)
         except optuna.TrialPruned:
             raise
@@ -254,8 +288,19 @@ def wait_for_room(study: optuna.Study, n_trials: int, poll_seconds: float = 2.0,
     while (n_settled := len(settled(study))) < n_trials:
         with _quiet():
             optuna.storages.fail_stale_trials(study)
+        _fail_lost_trials(study)
         running = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
         if n_settled + running < n_trials or time.monotonic() > deadline:
             return True
         time.sleep(poll_seconds)
     return False
+
+
+def _fail_lost_trials(study: optuna.Study) -> None:
+    """Do at once what heartbeats take a minute for: fail the trials of this machine's workers that are gone."""
+    storage: Any = study._storage
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if is_gone(trial.user_attrs.get(_WORKER, "")):
+            with suppress(UpdateFinishedTrialError):  # another worker was quicker
+                storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+                storage.get_heartbeat_stale_trial_callback()(study, study.trials[trial.number])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -47,6 +48,46 @@ def test_one_worker_draws_the_same_trials_from_the_same_seed(tmp_path: Path) -> 
         study.run_trials(found, parabola, 4)
         drawn.append([t.params["x"] for t in found.trials])
     assert drawn[0] == drawn[1]
+
+
+def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
+    whole = opened(tmp_path, "whole")
+    study.run_trials(whole, parabola, 5)
+    wanted = [t.params for t in study.settled(whole)]
+
+    def dying(trial: Trial) -> float:
+        parabola(trial)
+        raise KeyboardInterrupt
+
+    for n_ended in (0, 1, 3):  # before its first trial, which was queued, and later ones, which were drawn
+        study.run_trials(opened(tmp_path, "stopped"), parabola, n_ended)
+        with pytest.raises(KeyboardInterrupt):
+            study.run_trials(opened(tmp_path, "stopped"), dying, 5)
+        # kill -9: its trial is left running
+        killed = optuna.load_study(study_name="stopped", storage=f"sqlite:///{tmp_path}/studies.db")
+        killed.sampler = study._steady_sampler(killed)
+        trial = killed.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("worker", f"{socket.gethostname()} 1 0")
+    found = opened(tmp_path, "stopped")
+    study.run_trials(found, parabola, 5)
+    assert [t.params for t in study.settled(found)] == wanted
+    assert not found.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
+
+
+def test_a_trial_that_stops_its_worker_again_and_again_is_passed_over(tmp_path: Path) -> None:
+    study.run_trials(opened(tmp_path), parabola, 2)
+    drawn = []
+
+    def deadly(trial: Trial) -> float:
+        drawn.append(trial.suggest_float("x", 0, 1))
+        raise KeyboardInterrupt
+
+    for _ in range(study.RETRIES + 2):
+        with pytest.raises(KeyboardInterrupt):
+            study.run_trials(opened(tmp_path), deadly, 3)
+    assert len(set(drawn[:-1])) == 1
+    assert drawn[-1] != drawn[0]
 
 
 def test_other_terms_are_refused(tmp_path: Path) -> None:
