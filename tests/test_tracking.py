@@ -166,3 +166,11 @@ def test_a_server_that_is_away_is_said_within_seconds(monkeypatch: pytest.Monkey
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"The tracking server http://127.0.0.1:9 does not answer"):
         tracking.connect()
+
+
+def test_a_curve_may_be_longer_than_what_one_message_takes(store: Path) -> None:
+    with tracking.step(tracking.tags_of("a"), "a", {}) as run:
+        run.curves({"long": (range(2100), np.linspace(0, 1, 2100)), "short": ([1], [0.5])})
+    client = tracking.connect()
+    assert [m.step for m in client.get_metric_history(run.id, "long")] == list(range(2100))
+    assert [m.value for m in client.get_metric_history(run.id, "short")] == [0.5]
