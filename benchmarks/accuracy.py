@@ -10,7 +10,6 @@ recipe reaches the paper's 99 %. For those: `--data FILE.npz`.
 
 import argparse
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import emit, in_own_process
+from benchmarks.training import cv_seconds
 from mnflow import cluster, folds, train
 from mnflow.spectra import SpectrumSet
 
@@ -46,14 +46,6 @@ def curves(some: SpectrumSet, inner: list[folds.Fold], settings: train.TrainSett
     """Validation accuracy after every epoch, mean over folds (epochs,)."""
     done = train.train_folds(some, inner, settings, scheduler=scheduler)
     return np.asarray(np.mean([r.curves["test/accuracy"] for r in done], axis=0))
-
-
-def cv_seconds(some: SpectrumSet, epochs: int) -> float:
-    """Wall time of a ten-fold cross-validation by workers that compile first; that they start is left out."""
-    with cluster.local_cluster() as scheduler:
-        start = time.perf_counter()
-        train.train_folds(some, folds.split(some), train.TrainSettings(epochs=epochs), scheduler=scheduler)
-        return time.perf_counter() - start
 
 
 def first_at(accuracy: NDArray[np.float32], target: float) -> int | None:
@@ -114,7 +106,8 @@ def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, NDA
         theirs, enough = first_at(authors, target), [n for n, a in ours.items() if a[-1] >= target]
         row: dict[str, Any] = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
         if enough and enough[0] not in seconds:
-            seconds[enough[0]] = cv_seconds(some, enough[0])
+            with cluster.local_cluster() as scheduler:  # that workers start is left out
+                seconds[enough[0]] = cv_seconds(some, 10, train.TrainSettings(epochs=enough[0]), scheduler)
         our_seconds = seconds[enough[0]] if enough else float("nan")
         if not enough:
             row["not_measured"] = f"ours did not reach {target} in {max(ours)} epochs"

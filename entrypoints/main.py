@@ -5,7 +5,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints import cv_train, noise_eval, preprocess, promote, reference_test, shift_eval, simulate, tsne
@@ -109,8 +108,7 @@ def run(options: Options) -> str:
     preset = PRESETS[options.preset]
     with tracking.step(tracking.tags_of("main", folds=",".join(preset.folds)), f"main {options.preset}", vars(options)) as own:
         terms = {} if preset.resume else _interrupted(own, options)
-        own_settings = "" if options.settings == simulate.Options.settings else f"-{Path(options.settings).stem}"
-        folder = f"data/simulated{own_settings}-{options.seed}"
+        folder = f"{simulate.folder_of(options.settings)}-{options.seed}"
         simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed, settings=options.settings))
         data = preprocess.run(preprocess.Options(source=folder, settings=options.settings))
         own.tags({"dataset_digest": tracking.finished_run("preprocess", data).data.tags["dataset_digest"]})

@@ -64,8 +64,7 @@ def _simulated_images(settings: str) -> Path:
         if found.data.params["settings"] == settings and (folder / "manifest.csv").is_file():
             return folder
     tracking.say(f"There are no simulated images of the settings {settings} yet: making them first.")
-    out = Path(simulate.Options.out)
-    out = out if settings == simulate.Options.settings else out.with_name(f"{out.name}-{Path(settings).stem}")
+    out = simulate.folder_of(settings)
     simulate.run(simulate.Options(out=str(out), settings=settings))
     return out
 

@@ -19,6 +19,12 @@ class Options:
     settings: str = option("mn", "a settings file with ion, symmetry and parameter ranges, or the name of a shipped one")
 
 
+def folder_of(settings: str) -> Path:
+    """Where images of these settings go unless something else is said: each settings file has a folder of its own."""
+    out = Path(Options.out)
+    return out if settings == Options.settings else out.with_name(f"{out.name}-{Path(settings).stem}")
+
+
 def run(options: Options) -> str:
     """Simulate, log where the images are, and return the run's id."""
     from mnflow import identity, tracking
