@@ -35,25 +35,33 @@ class Options:
 
     preset: str = option(
         "quick",
-        "quick: three nets at 10x, minutes; paper: the whole grid of nets and augmentations; claims: none, 1x, 10x of it",
+        "quick: three nets at 10x, minutes; paper: the whole grid of nets and augmentations; claims: what its claims name",
         ("quick", "paper", "claims"),
     )
     settings: str = option("mn", "as in simulate")
     seed: int = option(0, "seed of everything that is drawn")
+    seeds: int = option(1, "trainings of every net on the same data, with this seed and those that follow it")
     scheduler: str = option("local", "local, or the address of a Dask cluster (tcp://...)")
 
 
 @dataclass(frozen=True)
-class Preset:
-    """The cross-validations of a preset: every net at every augmentation, with and without noise, for each kind of folds.
+class Grid:
+    """Cross-validations of every net at every augmentation, with or without noise, for each kind of folds."""
 
-    Augmentations come in groups: the grid of the first is done before that of the second begins. `shown` is how often a
-    training shows each spectrum, its random crops counted; the number of epochs follows from it.
+    augmentations: tuple[str, ...]
+    noise_augmentations: tuple[bool, ...] = (False,)
+    folds: tuple[str, ...] = ("stratified",)
+    nets: tuple[str, ...] = ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of the paper is run: one grid after the other, so that one that is stopped early is of use.
+
+    `shown` is how often a training shows each spectrum, its random crops counted; the number of epochs follows from it.
     """
 
-    augmentations: tuple[tuple[str, ...], ...]
-    noise_augmentations: tuple[bool, ...]
-    folds: tuple[str, ...]
+    grids: tuple[Grid, ...]
     shown: int
     tsne_iterations: int
     degraded_copies: int
@@ -62,7 +70,7 @@ class Preset:
     resume: bool = False  # take a cross-validation of the same data and parameters that has finished before as it is
     promote: bool = True
 
-    def cells(self, data: str, seed: int, scheduler: str) -> list[cv_train.Options]:
+    def cells(self, data: str, seeds: Sequence[int], scheduler: str) -> list[cv_train.Options]:
         """Every cross-validation, in the order in which they are done."""
         from mnflow.train import parse_augmentation
 
@@ -79,25 +87,31 @@ class Preset:
                 data=data,
                 scheduler=scheduler,
             )
-            for group in self.augmentations
-            for folds, noise, augmentation, arch in product(self.folds, self.noise_augmentations, group, ARCHITECTURES)
+            for seed in seeds
+            for grid in self.grids
+            for folds, noise, augmentation, arch in product(grid.folds, grid.noise_augmentations, grid.augmentations, grid.nets)
         ]
 
 
 _CLAIMED = ("none", "1x", "10x")  # the augmentations that the paper's claims name
+_OTHERS = tuple(f"{k}x" for k in range(2, 10))
 _PAPER = Preset(
-    augmentations=(_CLAIMED, tuple(f"{k}x" for k in range(2, 10))),  # a grid that is stopped early is of use
-    noise_augmentations=(False, True),
-    folds=("stratified", "grouped"),
+    grids=tuple(Grid(augmentations, (False, True), ("stratified", "grouped")) for augmentations in (_CLAIMED, _OTHERS)),
     shown=100,  # on inner validation splits, 0.991 of the FCN's spectra right at 10x; twice as many gave 0.995
     tsne_iterations=10_000,
     degraded_copies=0,  # the paper's own augmentations and no other, or its claims could not be judged
     resume=True,
 )
+_CLAIMS = (
+    Grid(_CLAIMED),
+    Grid(("10x",), (True,), nets=("fcn",)),
+    Grid(("none",), folds=("grouped",)),
+    Grid(("none", "10x"), nets=("fcn_antialiased",)),
+)
 PRESETS = {
-    "quick": Preset((("10x",),), (True,), ("stratified",), shown=200, tsne_iterations=500, degraded_copies=1),
+    "quick": Preset((Grid(("10x",), (True,)),), shown=200, tsne_iterations=500, degraded_copies=1),
     "paper": _PAPER,
-    "claims": replace(_PAPER, augmentations=(_CLAIMED,), promote=False),
+    "claims": replace(_PAPER, grids=_CLAIMS, promote=False),
 }
 
 
@@ -106,15 +120,18 @@ def run(options: Options) -> str:
     from mnflow import tracking
 
     preset = PRESETS[options.preset]
-    with tracking.step(tracking.tags_of("main", folds=",".join(preset.folds)), f"main {options.preset}", vars(options)) as own:
+    folds = ",".join(dict.fromkeys(kind for grid in preset.grids for kind in grid.folds))
+    with tracking.step(tracking.tags_of("main", folds=folds), f"main {options.preset}", vars(options)) as own:
+        if options.seeds < 1:
+            raise InputError(f"Option seeds: expected at least 1, got {options.seeds}.")
         terms = {} if preset.resume else _interrupted(own, options)
         folder = f"{simulate.folder_of(options.settings)}-{options.seed}"
         simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed, settings=options.settings))
         data = preprocess.run(preprocess.Options(source=folder, settings=options.settings))
         own.tags({"dataset_digest": tracking.finished_run("preprocess", data).data.tags["dataset_digest"]})
         with _workers(options.scheduler) as scheduler:
-            cells = preset.cells(data, options.seed, scheduler)
-            cv_runs = _cross_validate(cells, terms)
+            cells = preset.cells(data, range(options.seed, options.seed + options.seeds), scheduler)
+            cv_runs = _cross_validate(cells, terms, options.seed)
         named = next(run_id for run_id, cell in zip(cv_runs, cells, strict=True) if (cell.arch, cell.augmentation) == FEATURES)
         tsne.run(tsne.Options(run=named, iterations=preset.tsne_iterations, seed=options.seed))
         refused = _promote(options.seed) if preset.promote else ""
@@ -141,10 +158,10 @@ def _interrupted(own: "Run", options: Options) -> dict[str, str] | None:
     return same if stopped else None
 
 
-def _cross_validate(cells: Sequence[cv_train.Options], terms: dict[str, str] | None) -> list[str]:
+def _cross_validate(cells: Sequence[cv_train.Options], terms: dict[str, str] | None, seed: int) -> list[str]:
     """Train and evaluate every cell, unless a run with the tags `terms` has; returns the ids of the CV runs.
 
-    While the workers train one cell, this process evaluates the one before.
+    While the workers train one cell, this process evaluates the one before, on the foreign spectra of `seed`.
     """
     from mnflow import tracking
 
@@ -157,7 +174,7 @@ def _cross_validate(cells: Sequence[cv_train.Options], terms: dict[str, str] | N
             run_ids.append(known or cv_train.run(cell))
             if pending:
                 pending.result()
-            pending = evaluating.submit(_evaluate, run_ids[-1], cell.seed)
+            pending = evaluating.submit(_evaluate, run_ids[-1], seed)
         if pending:
             pending.result()
     return run_ids

@@ -20,22 +20,24 @@ def run(options: Options) -> str:
     from mnflow import tracking
     from mnflow.report import summary
     from mnflow.report.page import write
-    from mnflow.reproduction.document import FIGURE, write_document
+    from mnflow.reproduction import swing
+    from mnflow.reproduction.document import SHOWN, write_document
     from mnflow.reproduction.evidence import collect
 
+    path = Path(options.out)
     with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
         evidence = collect(options.data)
         beside = None if options.beside == "none" else collect(options.beside)
-        path = write(write_document(evidence, beside), Path(options.out))
-        own.file(path)
+        figures = {**summary.figures(evidence.runs), **swing.figures(evidence.runs)}
+        path.parent.joinpath("figures").mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            own.figure(figure, name)
+            if name in SHOWN:
+                figure.savefig(path.parent / "figures" / f"{name}.png")
+        own.file(write(write_document(evidence, beside, shown=list(figures)), path))
         own.table(evidence.values, "evidence")
         if beside:
             own.table(beside.values, "evidence_beside")
-        for name, figure in summary.figures(evidence.runs).items():
-            own.figure(figure, name)
-            if name == FIGURE:
-                path.parent.joinpath("figures").mkdir(exist_ok=True)
-                figure.savefig(path.parent / "figures" / f"{FIGURE}.png")
         own.note(f"The paper's claims, judged by {len(evidence.values)} numbers of finished runs: see {path.name}.")
     tracking.say(f"Written: {tracking.relative(path.resolve())}")
     return own.id

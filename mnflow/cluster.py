@@ -92,7 +92,10 @@ def _attempt(
     """Yield what arrives; what is lost together with all copies of `shared` is left out."""
     from distributed import KilledWorker, as_completed
 
-    data = client.scatter(shared, broadcast=True, hash=False)
+    try:
+        data = client.scatter(shared, broadcast=True, hash=False)
+    except TimeoutError:  # no worker is there just now: a nanny may start new ones
+        return
     place = {client.submit(_call, function, data, items[i], pure=False): i for i in left}
     for future in as_completed(place):
         try:

@@ -84,6 +84,26 @@ def test_local_processes_work_and_what_fails_is_raised(tmp_path: Path) -> None:
     assert run_parallel(_work, str(tmp_path), []) == []
 
 
+@pytest.mark.parametrize("times", [1, 99])
+def test_workers_that_are_gone_when_work_is_sent_get_another_chance_and_then_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    answers = iter([True] * times)
+    scatter = Client.scatter
+
+    def gone(self: Client, *args: object, **kwargs: object) -> object:
+        if next(answers, False):
+            raise TimeoutError("No valid workers found")
+        return scatter(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "scatter", gone)
+    if times == 1:
+        assert [item for item, _ in run_parallel(_work, str(tmp_path), [3], workers=1)] == [3]
+        return
+    with pytest.raises(InputError, match="1 of 1 tasks were lost with their workers 5 times"):
+        run_parallel(_work, str(tmp_path), [3], workers=1)
+
+
 def test_no_cluster_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnflow.cluster.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match=r"No Dask cluster answers at tcp://127.0.0.1:9"):

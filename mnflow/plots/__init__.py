@@ -1,6 +1,6 @@
 """One function a figure; each takes arrays and returns a matplotlib Figure. Colours and sizes are in `style`."""
 
-from mnflow.plots.curves import learning_curves, noise_curves, noise_grid, shift_curves, shift_grid
+from mnflow.plots.curves import learning_curves, noise_curves, noise_grid, shift_curves, shift_grid, swing_spectrum
 from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
@@ -29,5 +29,6 @@ __all__ = [
     "shift_grid",
     "spectra_per_class",
     "study_history",
+    "swing_spectrum",
     "valence_maps",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.plots.panels import energy_axis, to_unit
@@ -73,6 +73,30 @@ def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
     panels[-1].margins(x=0.01)
     longest = max(panels, key=lambda axes: len(axes.get_lines()))
     figure.legend(*longest.get_legend_handles_labels(), loc="outside right center", title="augmentation")
+    return figure
+
+
+@styled
+def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
+    """Amplitude of the waves that make up accuracy against shift, by their period: what pooling leaves behind are peaks.
+
+    Parameters
+    ----------
+    curves : mapping of str to (period_channels (K,), amplitude (F, K))
+        By label, which begins with a net's name.
+    """
+    figure = new_figure(3.2)
+    axes = figure.subplots()
+    for (label, (period, amplitude)), (colour, dashes) in zip(curves.items(), series_styles(list(curves)), strict=True):
+        folds = np.atleast_2d(np.asarray(amplitude, dtype=np.float64))  # (F, K)
+        axes.plot(np.asarray(period), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("period / channels")
+    axes.set_ylabel("amplitude of accuracy")
+    axes.legend()
     return figure
 
 

@@ -7,8 +7,26 @@ import pandas as pd
 from mnflow.reproduction.claims import CLAIMS, NAMES, QUESTIONS, Claim, Finding
 from mnflow.reproduction.evidence import Evidence, interval
 
-FIGURE = "shift_stratified"
-"""Name of the figure that stands in the document: the paper's Fig. 3."""
+SHOWN = {
+    "shift_stratified": (
+        "Fig. 3: accuracy against energy shift",
+        "Mean over the folds; trained without noise augmentation, stratified folds.",
+    ),
+    "noise_stratified": (
+        "Fig. 4: accuracy against noise",
+        "Mean over the folds; trained without noise augmentation, stratified folds ...",
+    ),
+    "noise_stratified_noise": (
+        "Fig. 4, trained with noise augmentation",
+        "... and with it.",
+    ),
+    "swing": (
+        "How accuracy swings under shift",
+        "What the accuracy's curve under shift is made of: waves by their period, mean over the folds. Peaks at 16, 8, 4 and 2 "
+        "channels are what pooling by 2 leaves behind.",
+    ),
+}
+"""Figures that stand in the document, by name: heading, and what is to be said of them."""
 
 _HEAD = """\
 # The paper's claims, and what we measured
@@ -51,11 +69,21 @@ Every figure of the paper is logged by the step that computes it, as PNG and as 
 | Fig. 4, with example spectra | `noise_eval` | figures/noise.png |
 | Table 1 | `reference_test` | figures/references.png, figures/reference_spectra.png, tables/references.csv |
 | Fig. 5, t-SNE of inputs and features | `tsne` | figures/tsne.png |
+
+What does not hold was looked into: [findings.md](findings.md).
 """
 
 
-def write_document(evidence: Evidence, beside: Evidence | None = None) -> str:
-    """The whole document as Markdown; `beside` are the numbers on other data, whose verdicts stand in a column of their own."""
+def write_document(evidence: Evidence, beside: Evidence | None = None, shown: Sequence[str] = ()) -> str:
+    """The whole document as Markdown.
+
+    Parameters
+    ----------
+    beside : Evidence, optional
+        The numbers on other data, whose verdicts stand in a column of their own.
+    shown : sequence of str
+        Names of the figures that were drawn; those of `SHOWN` are shown.
+    """
     data = "All spectra are simulated." if evidence.simulated else "The training spectra were acquired, not simulated."
     seeds = sorted(set(evidence.values["seed"]))
     parts = [
@@ -71,8 +99,11 @@ def write_document(evidence: Evidence, beside: Evidence | None = None) -> str:
         _claims_table(CLAIMS, evidence, beside, "the paper says"),
         "## What a reader would ask\n",
         _claims_table(QUESTIONS, evidence, beside, "is it so that"),
-        f"## Fig. 3\n\n![Accuracy against energy shift](figures/{FIGURE}.png)\n",
-        "Mean over the folds; trained without noise augmentation, stratified folds.\n",
+        *(
+            f"## {title}\n\n![{title}](figures/{name}.png)\n\n{text}\n"
+            for name, (title, text) in SHOWN.items()
+            if name in shown
+        ),
         "## Table 1: spectra of other laboratories\n",
         _TABLE_1,
         _reference_table(evidence),
@@ -82,6 +113,11 @@ def write_document(evidence: Evidence, beside: Evidence | None = None) -> str:
         _settings_table(evidence),
     ]
     return "\n".join(parts)
+
+
+def _figure(name: str) -> str:
+    title, text = SHOWN[name]
+    return f"## {title}\n\n![{title}](figures/{name}.png)\n\n{text}\n"
 
 
 def verdict(finding: Finding | None, simulated: bool) -> str:

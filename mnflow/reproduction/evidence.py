@@ -12,9 +12,7 @@ from scipy import stats
 from mnflow import tracking
 from mnflow.report.gather import evaluations
 from mnflow.report.tables import read_table
-
-RIPPLE_BINS = 16
-"""Period, in channels, at which five poolings by 2 let the accuracy under shift swing (2 ** 4, before the last pooling)."""
+from mnflow.reproduction.swing import STRIDES, by_fold, swing
 
 FAR_EV = 3.0
 """From this shift on, in either direction, a spectrum counts as far shifted."""
@@ -188,23 +186,15 @@ def _evaluation(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
 
 
 def _shift_numbers(table: pd.DataFrame) -> Iterator[tuple[str, int, float]]:
-    """From accuracy by shift and fold: on average, far off, at the worst channel, and how much it ripples."""
+    """From accuracy by shift and fold: on average, far off, at the worst channel, and how much it swings."""
     far = table[table["shift_ev"].abs() >= FAR_EV]
     worst = table.groupby("shift_ev")["accuracy"].mean().idxmin()
     yield from _rows("shift/integrated", table.groupby("fold")["accuracy"].mean())
     yield from _rows("shift/far", far.groupby("fold")["accuracy"].mean())
     yield from _rows("shift/worst", table[table["shift_ev"] == worst].set_index("fold")["accuracy"])
-    for fold, curve in table.sort_values("shift_ev").groupby("fold")["accuracy"]:
-        yield "shift/ripple", int(str(fold)), ripple(curve.to_numpy())
-
-
-def ripple(accuracy: np.ndarray, period: int = RIPPLE_BINS) -> float:
-    """Amplitude of the swing of a curve (S,) with this period: the Fourier component over whole periods about its middle."""
-    length = len(accuracy) // period * period
-    start = (len(accuracy) - length) // 2
-    middle = accuracy[start : start + length]
-    slope = np.polyval(np.polyfit(np.arange(length), middle, 2), np.arange(length))  # what falls off towards the ends
-    return float(2 * np.abs(np.exp(-2j * np.pi * np.arange(length) / period) @ (middle - slope)) / length)
+    curves = by_fold(table)
+    for period in STRIDES:
+        yield from _rows(f"shift/swing_{period}", pd.Series(swing(curves.to_numpy(), period), curves.index))
 
 
 def _rows(quantity: str, by_fold: "pd.Series[Any]") -> Iterator[tuple[str, int, float]]:

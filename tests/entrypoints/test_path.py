@@ -26,10 +26,10 @@ from entrypoints import (
 from mnflow import cv, gate, registry, tracking
 from mnflow.errors import InputError
 from mnflow.report.summary import figures
+from mnflow.reproduction.claims import CLAIMS, QUESTIONS
+from mnflow.reproduction.evidence import Evidence
 
-SMALL = main.Preset(
-    (("10x",),), (False,), ("stratified",), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
-)
+SMALL = main.Preset((main.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ class TestAfterMain:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         record = newest("cv_train", arch="fcn")
-        (cell,) = [c for c in SMALL.cells(newest("preprocess").info.run_id, 0, "local") if c.arch == "fcn"]
+        (cell,) = [c for c in SMALL.cells(newest("preprocess").info.run_id, [0], "local") if c.arch == "fcn"]
         assert cell.epochs == 2
         assert main._trained_before(cell, {}) == record.info.run_id
         assert main._trained_before(cell, {"mnflow.code": "another"}) == ""
@@ -116,13 +116,13 @@ class TestAfterMain:
         asked = []
         for entry in (shift_eval, noise_eval, reference_test):
             monkeypatch.setattr(entry, "run", asked.append)
-        assert main._cross_validate([cell], terms={}) == [record.info.run_id]
+        assert main._cross_validate([cell], terms={}, seed=0) == [record.info.run_id]
         assert asked == []
 
         tags = {k: v for k, v in record.data.tags.items() if not k.startswith("mlflow.")}
         with tracking.step(tags, "a run that was stopped before its evaluations", record.data.params) as bare:
             pass
-        assert main._cross_validate([cell], terms={}) == [bare.id]
+        assert main._cross_validate([cell], terms={}, seed=0) == [bare.id]
         assert [options.run for options in asked] == [bare.id] * 3
         tracking.connect().delete_run(bare.id)
 
@@ -190,13 +190,45 @@ def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch:
 
 
 def test_the_papers_grid_has_every_cell_once_and_shows_each_spectrum_equally_often() -> None:
-    cells = main.PRESETS["paper"].cells("data", 0, "local")
+    cells = main.PRESETS["paper"].cells("data", [0], "local")
     assert len(cells) == len(set(cells)) == 3 * 11 * 2 * 2
     for cell in cells:
         crops = 1 if cell.augmentation == "none" else int(cell.augmentation.removesuffix("x"))
         assert cell.epochs * crops == pytest.approx(100, rel=0.06)
     assert {c.augmentation for c in cells[:36]} == {"none", "1x", "10x"}
-    assert main.PRESETS["claims"].cells("data", 0, "local") == cells[:36]
+
+
+def test_the_claims_cells_are_those_of_the_grid_and_the_anti_aliased_net_for_every_seed() -> None:
+    cells = main.PRESETS["claims"].cells("data", [0, 1], "local")
+    assert len(cells) == len(set(cells)) == 2 * 15
+    assert [replace(cell, seed=1) for cell in cells[:15]] == cells[15:]
+    more = {c for c in cells[:15] if c.arch == "fcn_antialiased"}
+    assert len(more) == 2
+    assert set(cells[:15]) - more < set(main.PRESETS["paper"].cells("data", [0], "local"))
+
+
+QUANTITIES = (
+    "accuracy", "best_epoch_gain", "seconds_per_100k", "shift/integrated", "shift/far", "shift/swing_16", "shift/swing_8",
+    "noise/5x", "reference/accuracy_fold", "reference/accuracy_vote", "activations/correlation_same",
+    "activations/correlation_other", "tsne/reference_agreement_input", "tsne/reference_agreement_features",
+)  # fmt: skip
+
+
+def test_every_claim_is_judged_by_the_claims_cells() -> None:
+    rows = []
+    for cell in main.PRESETS["claims"].cells("data", [0], "local"):
+        setting = (cell.arch, cell.augmentation, cell.noise_augmentation, cell.folds)
+        rows += [(quantity, *setting, 0, fold, 0.5) for quantity in QUANTITIES for fold in range(2)]
+    columns = ["quantity", "arch", "augmentation", "noise_augmentation", "folds", "seed", "fold", "value"]
+    evidence = Evidence(pd.DataFrame(rows, columns=columns), {"Mn2+": 2}, True)
+    assert all(claim.check(evidence) for claim in (*CLAIMS, *QUESTIONS))
+
+
+def test_seeds_have_to_be_positive(store: Path) -> None:
+    with pytest.raises(InputError, match="Option seeds: expected at least 1, got 0"):
+        main.run(main.Options(seeds=0))
+    (run,) = tracking.connect().search_runs([tracking._experiment_id()], "tags.`mnflow.step` = 'main'")
+    assert run.info.status == "FAILED"
 
 
 def test_main_simulates_what_its_settings_say(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
