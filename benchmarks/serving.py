@@ -83,9 +83,8 @@ def spectrum(keras: bool) -> Any:
 def measure(name: str, path: str, keras: bool) -> dict[str, float]:
     """Serve one model and time it."""
     one, many = (json.dumps({"inputs": [spectrum(keras)] * n}).encode() for n in (1, 1000))
-    start = time.perf_counter()
     with served(path, name.partition("-")[2] or "jax") as server:
-        row = {"cold_start_s": time.perf_counter() - start, "first_s": _timed(one)}
+        row = {"first_s": _timed(one)}
         singles = np.array([_timed(one) for _ in range(300)])
         batches = np.array([_timed(many) for _ in range(3)])
         row |= {"p50_ms": 1e3 * float(np.median(singles)), "p99_ms": 1e3 * float(np.quantile(singles, 0.99))}

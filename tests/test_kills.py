@@ -27,11 +27,6 @@ KILLS = {
     "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 4, "tsne": 6,
     "promote": 6, "predict": 6, "tune": 5, "main": 4,
 }  # fmt: skip
-COMPILED_ONCE = {
-    "JAX_COMPILATION_CACHE_DIR": "compiled", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}  # fmt: skip
-"""Two thirds of the time of an evaluation would be compiling, again after every kill."""
 
 NEEDS = {
     "preprocess": ["simulate"], "shift_eval": ["cv_train"], "noise_eval": ["cv_train"], "reference_test": ["cv_train"],
@@ -113,7 +108,7 @@ def shop(module_store: Path) -> Iterator[Shop]:
         "main": {},
     }
     commands = {step: [w for k, v in words.items() for w in (f"--{k}", str(v))] for step, words in options.items()}
-    environment = {**os.environ, **COMPILED_ONCE, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     server = subprocess.Popen(
         [sys.executable, "-m", "killing"], cwd=module_store, env=environment, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
