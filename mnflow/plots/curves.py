@@ -64,7 +64,9 @@ def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
     panels = figure.subplots(len(curves), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     augmentations = sorted({a for rows in curves.values() for a in rows}, key=lambda a: (a != "none", len(a), a))
     colours = dict(zip(augmentations, sequence_colours(len(augmentations)), strict=True))
-    for axes, (net, rows) in zip(panels, curves.items(), strict=True):
+    places = {net: place for place, net in enumerate(NET_TITLES)}
+    for axes, net in zip(panels, sorted(curves, key=lambda n: places.get(n, len(places))), strict=True):
+        rows = curves[net]
         ordered = {a: rows[a] for a in augmentations if a in rows}
         _draw(axes, ordered, [(colours[a], "-") for a in ordered], band=False)
         axes.set_title(NET_TITLES.get(net, net))
@@ -91,9 +93,9 @@ def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
         folds = np.atleast_2d(np.asarray(amplitude, dtype=np.float64))  # (F, K)
         axes.plot(np.asarray(period), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=2))
     axes.set_xlabel("period / channels")
     axes.set_ylabel("amplitude of accuracy")
     axes.legend()

@@ -45,6 +45,9 @@ def _figures() -> dict[str, mpl.figure.Figure]:
         "shift_curves": plots.shift_curves({"dense": shift_curve(1), "fcn": shift_curve(4)}),
         "shift_grid": plots.shift_grid({n: {a: shift_curve(2) for a in AUGMENTATIONS} for n in ("dense", "fcn")}),
         "noise_grid": plots.noise_grid({n: {a: (scale, rng.random(6)) for a in AUGMENTATIONS[::-1]} for n in ("dense", "fcn")}),
+        "swing_spectrum": plots.swing_spectrum(
+            {f"{n} 10x": (96 / np.arange(1, 49), rng.random((10, 48))) for n in ("fcn", "dense")}
+        ),
         "noise_curves": plots.noise_curves(
             {"fcn": (scale, rng.random((10, 6)))}, (energy_ev, {0: crop(some)[0], 5: crop(some)[1]})
         ),
@@ -91,6 +94,7 @@ def test_every_figure_is_written_and_gives_its_numbers() -> None:
         ("spectra_per_class", ["Mn2+\n12 spectra", "energy loss / eV"]),
         ("shift_curves", ["dense", "fcn", "energy shift / eV", "accuracy"]),
         ("shift_grid", ["dense net", "fully convolutional net", *AUGMENTATIONS]),
+        ("swing_spectrum", ["fcn 10x", "period / channels", "amplitude of accuracy"]),
         ("noise_curves", ["noise, times the measured", "0x", "5x"]),
         ("learning_curves", ["epoch", "cross-entropy", "train loss", "test accuracy"]),
         ("confusion", ["448\n100.0%", "predicted", "true"]),
