@@ -47,7 +47,8 @@ the claim holds there.
 
 _VERDICTS = """\
 A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or *does not hold*. The rule behind
-each was fixed before looking and stands in `mnflow/reproduction/claims.py`.
+each was fixed before looking and stands in `mnflow/reproduction/claims.py`, but for those of the swing under shift. What does
+not hold was looked into: [findings.md](findings.md), where that is told, too.
 """
 
 
@@ -69,8 +70,6 @@ Every figure of the paper is logged by the step that computes it, as PNG and as 
 | Fig. 4, with example spectra | `noise_eval` | figures/noise.png |
 | Table 1 | `reference_test` | figures/references.png, figures/reference_spectra.png, tables/references.csv |
 | Fig. 5, t-SNE of inputs and features | `tsne` | figures/tsne.png |
-
-What does not hold was looked into: [findings.md](findings.md).
 """
 
 

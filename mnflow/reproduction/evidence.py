@@ -39,7 +39,8 @@ class Interval:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%}, n = {self.n})"
+        within = f"{self.low:.1%} to {self.high:.1%}, " if self.n > 1 else ""
+        return f"{self.mean:.1%} ({within}n = {self.n})"
 
 
 def interval(values: "pd.Series[float]") -> Interval:
@@ -116,7 +117,9 @@ def collect(data: str = "newest") -> Evidence:
     made = [_preprocess_params(uri) for uri in dict.fromkeys(run.data.tags.get("dataset_uri", "") for run in runs)]
     simulated = all("simulated" in params.get("source", "") for params in made)
     settings = made[0].get("settings", "unknown") if made else "unknown"
-    return Evidence(pd.DataFrame(rows, columns=columns), counts, simulated, digest, settings, runs)
+    # What an evaluation found stands on its run and on the cross-validation's, there once for every time it was run.
+    values = pd.DataFrame(rows, columns=columns).drop_duplicates(columns[:-1], keep="last", ignore_index=True)
+    return Evidence(values, counts, simulated, digest, settings, runs)
 
 
 def _preprocess_params(uri: str) -> dict[str, str]:

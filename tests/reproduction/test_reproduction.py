@@ -78,7 +78,7 @@ def test_the_interval_is_students() -> None:
     found = interval(pd.Series([0.9, 1.0, 0.95]))
     assert found.mean == pytest.approx(0.95)
     assert found.high - found.mean == pytest.approx(4.3027 * 0.05 / np.sqrt(3), rel=1e-4)
-    assert interval(pd.Series([0.9])).low == 0.9
+    assert str(interval(pd.Series([0.9]))) == "90.0% (n = 1)"
 
 
 def test_swing_is_the_amplitude_of_its_period_and_of_no_other() -> None:
@@ -130,7 +130,12 @@ def test_evidence_is_read_from_runs(store: Path) -> None:
             "accuracy": np.tile(1 - np.abs(shift_ev) / 10, 2),
         }
         own.table(pd.DataFrame(rows), "shift")
+    for _ in range(2):
+        with tracking.step({**tags, "mnflow.step": "tsne", "cv_run": run.id}, "tsne", {}) as own:
+            for place in (own, run):
+                place.metrics({"tsne/reference_agreement_features": 0.9})
     evidence = collect()
+    assert evidence.pick("tsne/reference_agreement_features", "fcn", "10x").to_list() == [0.9]
     assert evidence.simulated
     assert evidence.counts == {"Mn2+": 4, "Mn3+": 4}
     assert evidence.pick("accuracy", "fcn", "10x").to_dict() == {(3, 0): 1.0, (3, 1): 0.75}
