@@ -1,10 +1,9 @@
-"""Every `mlflow run` command of the documents, run in their order in one small project, on few spectra and one epoch."""
+"""Every `mlflow run . -e` command of the documents, run in their order in one small project, on few spectra and one epoch."""
 
 import importlib
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,6 @@ SMALL = {
     "workers": 1,
 }
 """What makes a step short; nothing else of a command is changed."""
-
-SMALL_PRESET: dict[str, Any] = {
-    "grids": (main.Grid(("10x",), nets=("fcn",)),),
-    "shown": 10,
-    "tsne_iterations": 250,
-    "size": "quick",
-    "n_folds": 2,
-}
-"""The same for `main`: one cell for every seed."""
 
 _DONE: set[tuple[str, Any]] = set()
 
@@ -66,9 +56,6 @@ def project(module_store: Path) -> Iterator[Path]:
     """A folder with what the documents take for given: spectra of one's own, those of others, a settings file, an image."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "run_parallel", _inline)
-        patch.setattr(main, "_workers", lambda scheduler: nullcontext(scheduler))
-        for name, preset in main.PRESETS.items():
-            patch.setitem(main.PRESETS, name, replace(preset, **SMALL_PRESET))
         simulate.run(simulate.Options(out="spectra", size="quick"))
         simulate_references(module_store / "others", 0, Path("mn"))
         shutil.copy(ROOT / "mnflow" / "simulate" / "settings" / "mn.toml", "my-element.toml")
@@ -79,7 +66,7 @@ def project(module_store: Path) -> Iterator[Path]:
 def _runs() -> list[str]:
     """The commands once each, in the documents' order; those for another machine, container or operating system left out."""
     found = [command.partition(" #")[0].rstrip(" &") for _, command in commands()]
-    return list(dict.fromkeys(c for c in found if c.startswith("mlflow run .")))
+    return list(dict.fromkeys(c for c in found if c.startswith("mlflow run . -e ")))
 
 
 def _fill_in(value: str) -> str:
@@ -102,7 +89,7 @@ def _small(options: Any) -> Any:
 @pytest.mark.parametrize("command", _runs())
 def test_a_command_of_the_documents_runs(project: Path, command: str) -> None:
     words = shlex.split(command)
-    entry = importlib.import_module(f"entrypoints.{words[words.index('-e') + 1] if '-e' in words else 'main'}")
+    entry = importlib.import_module(f"entrypoints.{words[words.index('-e') + 1]}")
     given = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-P")
     if given.get("references") == "FOLDER":
         given["references"] = "others"
