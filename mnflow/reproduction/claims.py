@@ -58,9 +58,7 @@ def _better(evidence: Evidence, quantity: str, first: tuple[str, str], others: l
     if any(values.empty for values in parts.values()):
         return None
     found = {name: interval(values) for name, values in parts.items()}
-    text = f"{NAMES[first[0]]} {first[1]} less " + "; less ".join(
-        f"{name}: {i.mean:+.1%} ({i.low:+.1%} to {i.high:+.1%}, n = {i.n})" for name, i in found.items()
-    )
+    text = f"{NAMES[first[0]]} {first[1]} less " + "; less ".join(f"{name}: {i.signed()}" for name, i in found.items())
     return Finding(text, all(i.low > 0 for i in found.values()))
 
 
@@ -160,7 +158,7 @@ def _swings(period: int) -> Callable[[Evidence], Finding | None]:
         if not measured:
             return None
         found = {name: interval(values) for name, values in measured.items()}
-        text = "; ".join(f"{name} {i.mean:+.2%} ({i.low:+.2%} to {i.high:+.2%}, n = {i.n})" for name, i in found.items())
+        text = "; ".join(f"{name} {i.signed(2)}" for name, i in found.items())
         return Finding(text, all(i.mean < NO_SWING for i in found.values()))
 
     return check
@@ -172,10 +170,7 @@ def _antialiased(e: Evidence) -> Finding | None:
     if less.empty or accuracy.empty:
         return None
     swing, acc = interval(less), interval(accuracy)
-    text = (
-        f"at 10x, swing with 8 channels {swing.mean:+.2%} ({swing.low:+.2%} to {swing.high:+.2%}); "
-        f"accuracy {acc.mean:+.2%} ({acc.low:+.2%} to {acc.high:+.2%}, n = {acc.n})"
-    )
+    text = f"at 10x, swing with 8 channels {swing.mean:+.2%} ({swing.low:+.2%} to {swing.high:+.2%}); accuracy {acc.signed(2)}"
     return Finding(text, swing.high < 0 and acc.high >= 0)
 
 

@@ -98,11 +98,7 @@ def write_document(evidence: Evidence, beside: Evidence | None = None, shown: Se
         _claims_table(CLAIMS, evidence, beside, "the paper says"),
         "## What a reader would ask\n",
         _claims_table(QUESTIONS, evidence, beside, "is it so that"),
-        *(
-            f"## {title}\n\n![{title}](figures/{name}.png)\n\n{text}\n"
-            for name, (title, text) in SHOWN.items()
-            if name in shown
-        ),
+        *(_figure(name) for name in SHOWN if name in shown),
         "## Table 1: spectra of other laboratories\n",
         _TABLE_1,
         _reference_table(evidence),

@@ -42,6 +42,11 @@ class Interval:
         within = f"{self.low:.1%} to {self.high:.1%}, " if self.n > 1 else ""
         return f"{self.mean:.1%} ({within}n = {self.n})"
 
+    def signed(self, decimals: int = 1) -> str:
+        """The same of a difference, with signs."""
+        mean, low, high = (f"{value:+.{decimals}%}" for value in (self.mean, self.low, self.high))
+        return f"{mean} ({low} to {high}, n = {self.n})"
+
 
 def interval(values: "pd.Series[float]") -> Interval:
     """Mean and 95 % interval. The folds of one seed share training spectra, so that true intervals are somewhat wider."""
@@ -200,6 +205,6 @@ def _shift_numbers(table: pd.DataFrame) -> Iterator[tuple[str, int, float]]:
         yield from _rows(f"shift/swing_{period}", pd.Series(swing(curves.to_numpy(), period), curves.index))
 
 
-def _rows(quantity: str, by_fold: "pd.Series[Any]") -> Iterator[tuple[str, int, float]]:
-    for fold, value in by_fold.items():
+def _rows(quantity: str, values: "pd.Series[Any]") -> Iterator[tuple[str, int, float]]:
+    for fold, value in values.items():
         yield quantity, int(str(fold)), float(value)
