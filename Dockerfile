@@ -38,10 +38,10 @@ RUN ln -s /data data
 FROM packages AS cpu
 COPY . .
 # `mlflow run .` then finds this environment; nothing is built when a container starts.
-RUN python -m mnflow.environment register
+RUN python -m mnflow.doctor register
 ENV MNFLOW_IMAGE=cpu
 USER mnflow
-CMD ["python", "-m", "mnflow.environment", "doctor"]
+CMD ["python", "-m", "mnflow.doctor", "doctor"]
 
 # ---- the team's tracking server (compose.yaml): MLflow without the nets
 FROM base AS server-packages
@@ -71,7 +71,7 @@ FROM packages AS gpu
 COPY requirements-gpu.txt ./
 RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements-gpu.txt
 COPY . .
-RUN python -m mnflow.environment register
+RUN python -m mnflow.doctor register
 # Several workers share a GPU: nobody takes all of its memory.
 ENV MNFLOW_IMAGE=gpu \
     XLA_PYTHON_CLIENT_PREALLOCATE=false \
@@ -79,6 +79,6 @@ ENV MNFLOW_IMAGE=gpu \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER mnflow
-CMD ["python", "-m", "mnflow.environment", "doctor"]
+CMD ["python", "-m", "mnflow.doctor", "doctor"]
 
 FROM cpu

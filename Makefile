@@ -17,7 +17,7 @@ $(READY): requirements.txt requirements-dev.txt python_env.yaml pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	.venv/bin/python -m mnflow.environment setup
+	.venv/bin/python -m mnflow.doctor setup
 	@touch $@
 
 demo: $(READY)
@@ -59,7 +59,7 @@ ui: $(READY)
 
 doctor:
 	@test -x .venv/bin/python || { echo "There is no .venv yet: run make setup."; exit 1; }
-	@.venv/bin/python -m mnflow.environment doctor
+	@.venv/bin/python -m mnflow.doctor doctor
 
 # Resolves requirements*.in afresh (needs uv); hashes are recorded, addresses are not.
 lock:

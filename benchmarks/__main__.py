@@ -1,7 +1,8 @@
 """`make bench`: all benchmarks that need no served model, one after the other, as JSON lines.
 
-`python -m benchmarks [--quick] [--torch PYTHON]`. Ten to fifteen minutes on two idle cores; with `--quick` about a third of
-that. `--torch` names a Python with PyTorch to compare with, if this one has none (`make bench TORCH=PYTHON`).
+`python -m benchmarks [--quick] [--torch PYTHON]`. Ten to fifteen minutes on two idle cores; with `--quick`
+about a third of that. `--torch` names a Python with PyTorch to compare with, if this one has none (`make
+bench TORCH=PYTHON`).
 """
 
 import argparse

@@ -1,11 +1,12 @@
 """Accuracy against epochs: our schedule beside constant Adam, and what that makes of the time to an accuracy.
 
-Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--figure FILE.png]`. All accuracies are those of inner
-validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001 in batches of 512, trained by
+Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--figure FILE.png]`. All accuracies
+are those of inner validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001
+in batches of 512, trained by
 `model.fit` fold after fold. Prints JSON lines.
 
-The data are of one compound a class, as the paper's were (settings mn-oxides): on the default data, whose compounds differ, no
-recipe reaches the paper's 99 %. For those: `--data FILE.npz`.
+The data are of one compound a class, as the paper's were (settings mn-oxides): on the default data, whose
+compounds differ, no recipe reaches the paper's 99 %. For those: `--data FILE.npz`.
 """
 
 import argparse
@@ -19,13 +20,16 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import emit, in_own_process
 from benchmarks.training import cv_seconds
-from mnflow import cluster, folds, train
+from mnflow import folds
+from mnflow.runtime import parallel
 from mnflow.spectra import SpectrumSet
+from mnflow.train import cross_validate
+from mnflow.train.settings import TrainSettings
 
 TARGETS = (0.95, 0.97, 0.98, 0.99)
 """Accuracies to which the time is compared; a line says so where a recipe does not get there."""
 
-AUTHORS = train.TrainSettings(schedule="constant", learning_rate=0.001, batch_size=512, epochs=300)
+AUTHORS = TrainSettings(schedule="constant", learning_rate=0.001, batch_size=512, epochs=300)
 
 
 def dataset(path: str | None) -> SpectrumSet:
@@ -35,21 +39,25 @@ def dataset(path: str | None) -> SpectrumSet:
     from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
     from mnflow.read import read_source
     from mnflow.simulate import simulate_images
-    from mnflow.valence import MN
+    from mnflow.spectra import MN
 
     with tempfile.TemporaryDirectory() as folder:
         simulate_images(Path(folder), seed=0, settings=Path("mn-oxides"))
         return preprocess(read_source(Path(folder), MN), MN, PreprocessOptions(), "simulated").spectra
 
 
-def curves(some: SpectrumSet, inner: list[folds.Fold], settings: train.TrainSettings, scheduler: str) -> NDArray[np.float32]:
+def curves(
+    some: SpectrumSet, inner: list[folds.Fold], settings: TrainSettings, scheduler: str
+) -> NDArray[np.float32]:
     """Validation accuracy after every epoch, mean over folds (epochs,)."""
-    done = train.train_folds(some, inner, settings, scheduler=scheduler)
+    done = cross_validate.train_folds(some, inner, settings, scheduler=scheduler)
     return np.asarray(np.mean([r.curves["test/accuracy"] for r in done], axis=0))
 
 
 def first_at(accuracy: NDArray[np.float32], target: float) -> int | None:
-    """The first epoch (from 1) from which the accuracy stays at `target` for three epochs; None if it never does."""
+    """The first epoch (from 1) from which the accuracy stays at `target` for three epochs; None if it never
+    does.
+    """
     holds = np.convolve(accuracy >= target, np.ones(3), "valid") == 3
     return int(holds.argmax()) + 1 if holds.any() else None
 
@@ -62,7 +70,9 @@ def draw(path: Path, ours: dict[int, float], constant: dict[str, NDArray[np.floa
     axes = figure.subplots()
     for label, accuracy in constant.items():
         axes.plot(np.arange(1, len(accuracy) + 1), 100 * accuracy, lw=1, label=label)
-    axes.plot(list(ours), [100 * a for a in ours.values()], "ko-", ms=4, label="one cycle (ours), a training each")
+    axes.plot(
+        list(ours), [100 * a for a in ours.values()], "ko-", ms=4, label="one cycle (ours), a training each"
+    )
     axes.set(xscale="log", xlabel="epochs (of 10 crops a spectrum)", ylabel="inner validation accuracy (%)")
     figure.legend(loc="outside lower center", frameon=False)
     figure.savefig(path, dpi=150)
@@ -79,11 +89,11 @@ def main() -> None:
     inner = [folds.inner_validation(some, fold) for fold in parts]
     steps = (2, 5, 12) if options.quick else (2, 5, 12, 25, 40)
     authors = replace(AUTHORS, epochs=60) if options.quick else AUTHORS
-    with cluster.local_cluster() as scheduler:
+    with parallel.local_cluster() as scheduler:
         batches = (authors.batch_size, 128) if options.figure else (authors.batch_size,)
         recipes = {f"constant Adam 0.001, batch {n}": replace(authors, batch_size=n) for n in batches}
         constant = {label: curves(some, inner, recipe, scheduler) for label, recipe in recipes.items()}
-        ours = {n: curves(some, inner, train.TrainSettings(epochs=n), scheduler) for n in steps}
+        ours = {n: curves(some, inner, TrainSettings(epochs=n), scheduler) for n in steps}
     for label, accuracy in constant.items():
         shown = {str(n): float(accuracy[n - 1]) for n in (*steps, len(accuracy)) if n <= len(accuracy)}
         emit("accuracy/constant", recipe=label, by_epoch=shown, best=float(accuracy.max()))
@@ -94,7 +104,8 @@ def main() -> None:
 
 
 def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, NDArray[np.float32]]) -> None:
-    """Seconds of a ten-fold cross-validation to each target: the authors' recipe by `model.fit`, ours on all cores.
+    """Seconds of a ten-fold cross-validation to each target: the authors' recipe by `model.fit`, ours on all
+    cores.
 
     Theirs is extrapolated from the speed of an epoch, and does not compile; ours is measured, and does.
     """
@@ -104,19 +115,31 @@ def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, NDA
     seconds: dict[int, float] = {}
     for target in TARGETS:
         theirs, enough = first_at(authors, target), [n for n, a in ours.items() if a[-1] >= target]
-        row: dict[str, Any] = {"target": target, "their_epochs": theirs, "our_epochs": enough[0] if enough else None}
+        row: dict[str, Any] = {
+            "target": target,
+            "their_epochs": theirs,
+            "our_epochs": enough[0] if enough else None,
+        }
         if enough and enough[0] not in seconds:
-            with cluster.local_cluster() as scheduler:  # that workers start is left out
-                seconds[enough[0]] = cv_seconds(some, 10, train.TrainSettings(epochs=enough[0]), scheduler)
+            with parallel.local_cluster() as scheduler:  # that workers start is left out
+                seconds[enough[0]] = cv_seconds(some, 10, TrainSettings(epochs=enough[0]), scheduler)
         our_seconds = seconds[enough[0]] if enough else float("nan")
         if not enough:
             row["not_measured"] = f"ours did not reach {target} in {max(ours)} epochs"
         elif theirs:
             their_seconds = 10 * theirs * n_train / fit["spectra_per_second"]
-            row |= {"their_seconds": their_seconds, "our_seconds": our_seconds, "ratio": their_seconds / our_seconds}
+            row |= {
+                "their_seconds": their_seconds,
+                "our_seconds": our_seconds,
+                "ratio": their_seconds / our_seconds,
+            }
         else:  # it did not get there at all: what it had spent by then is a lower bound
             least = 10 * len(authors) * n_train / fit["spectra_per_second"]
-            row |= {"their_seconds_more_than": least, "our_seconds": our_seconds, "ratio_more_than": least / our_seconds}
+            row |= {
+                "their_seconds_more_than": least,
+                "our_seconds": our_seconds,
+                "ratio_more_than": least / our_seconds,
+            }
         emit("accuracy/time_to_target", **row)
 
 

@@ -1,7 +1,9 @@
-"""The same training as a user would write it: a tenfold copy of augmented spectra, and `model.fit` or a PyTorch loop.
+"""The same training as a user would write it: a tenfold copy of augmented spectra, and `model.fit` or a
+PyTorch loop.
 
-Run by benchmarks.training in a process of its own, with the framework's name, the number of spectra, of epochs, and the
-batch size; prints its speed as JSON. Augmenting is not timed, training is; the first epoch, which compiles, is left out.
+Run by benchmarks.training in a process of its own, with the framework's name, the number of spectra, of
+epochs, and the batch size; prints its speed as JSON. Augmenting is not timed, training is; the first epoch,
+which compiles, is left out.
 """
 
 import json
@@ -25,7 +27,10 @@ def now() -> Stamp:
 
 def speed(spectra: int, start: Stamp, stop: Stamp) -> Speed:
     """Spectra a second, and a processor second."""
-    return {"spectra_per_second": spectra / (stop[0] - start[0]), "spectra_per_cpu_second": spectra / (stop[1] - start[1])}
+    return {
+        "spectra_per_second": spectra / (stop[0] - start[0]),
+        "spectra_per_cpu_second": spectra / (stop[1] - start[1]),
+    }
 
 
 def data(n: int) -> tuple[Any, Any]:
@@ -38,9 +43,9 @@ def keras_fit(n: int, epochs: int, batch_size: int) -> Speed:
     """Speed of Keras's own `model.fit`, on the backend of KERAS_BACKEND."""
     import keras
 
-    from mnflow import models
+    from mnflow.models import keras_nets
 
-    net = models.build("fcn")
+    net = keras_nets.build("fcn")
     net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     stamps: list[Stamp] = []
     clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stamps.append(now()))
@@ -55,9 +60,16 @@ def torch_net() -> Any:
     layers: list[Any] = []
     width = 1
     for filters, kernel in zip((2, 2, 4, 8, 12), (9, 7, 7, 5, 3), strict=True):
-        layers += [nn.Conv1d(width, filters, kernel), nn.ReLU(), nn.BatchNorm1d(filters, eps=1e-3), nn.AvgPool1d(2)]
+        layers += [
+            nn.Conv1d(width, filters, kernel),
+            nn.ReLU(),
+            nn.BatchNorm1d(filters, eps=1e-3),
+            nn.AvgPool1d(2),
+        ]
         width = filters
-    return nn.Sequential(*layers, nn.Dropout(0.8), nn.Conv1d(width, 3, 1), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    return nn.Sequential(
+        *layers, nn.Dropout(0.8), nn.Conv1d(width, 3, 1), nn.AdaptiveAvgPool1d(1), nn.Flatten()
+    )
 
 
 def torch_loop(n: int, epochs: int, batch_size: int) -> Speed:

@@ -1,6 +1,7 @@
 """The shift test of ten models beside 101 calls of `model.predict` for each; prints JSON lines.
 
-Ratios are given of wall times and of processor seconds: the latter change little with other work on the machine.
+Ratios are given of wall times and of processor seconds: the latter change little with other work on the
+machine.
 
 Run it with `python -m benchmarks.evaluation [--quick]`.
 """
@@ -8,17 +9,21 @@ Run it with `python -m benchmarks.evaluation [--quick]`.
 import argparse
 
 from benchmarks.measure import emit, machine, median_seconds, spectra
-from mnflow import evaluate, folds, models
+from mnflow import folds
+from mnflow.evaluate.accuracy import shift_accuracy
+from mnflow.models import keras_nets
 from mnflow.preprocess import crop
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one model by `predict` instead of ten, times ten")
+    parser.add_argument(
+        "--quick", action="store_true", help="one model by `predict` instead of ten, times ten"
+    )
     options = parser.parse_args()
     some = spectra(2001)
     parts = folds.split(some)
-    nets = [models.build("fcn") for _ in parts]
+    nets = [keras_nets.build("fcn") for _ in parts]
 
     def by_predict(n_models: int) -> None:
         for net, fold in list(zip(nets, parts, strict=True))[:n_models]:
@@ -27,7 +32,7 @@ def main() -> None:
                 net.predict(crop(tested, shift), verbose=0)
 
     def ours() -> None:
-        evaluate.shift_accuracy(nets, some, parts)
+        shift_accuracy(nets, some, parts)
 
     emit("machine", **machine())
     first = median_seconds(ours, 1)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from benchmarks.sim_to_real import THICK, simulated
+from mnflow.augment.degrade import degrade
 from mnflow.plots.panels import energy_axis, to_unit
 from mnflow.plots.style import UNKNOWN_COLOUR, legend_beside, new_figure, styled, valence_colours
 from mnflow.preprocess import crop
-from mnflow.read import read_file, read_references
-from mnflow.simulate.edge import degrade
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.read import read_file
+from mnflow.references import read_references
+from mnflow.spectra import MN, SpectrumSet
 
 PRE_EDGE = slice(60, 190)  # 621 ... 634 eV
 EXAMPLES = 6
@@ -31,12 +31,16 @@ LEVELS = (0.2, 0.5, 1, 2, 5)
 
 @styled
 def edges(spectra: SpectrumSet, measured: dict[str, list[NDArray[Any]]]) -> Figure:
-    """Simulated spectra of every class, thin and made thick, under the measured ones of that class (crops, in grey)."""
+    """Simulated spectra of every class, thin and made thick, under the measured ones of that class (crops, in
+    grey).
+    """
     figure = new_figure(5.6)
     rng = np.random.default_rng(0)
     for axes, i in zip(figure.subplots(1, 3, sharey=True), range(3), strict=True):
         mine = spectra.select(rng.choice(np.flatnonzero(spectra.valence == i), EXAMPLES))
-        thick = SpectrumSet(mine.energy_ev, degrade(mine.intensity, 0.1, rng, THICK), mine.valence, mine.group)
+        thick = SpectrumSet(
+            mine.energy_ev, degrade(mine.intensity, 0.1, rng, THICK), mine.valence, mine.group
+        )
         lines = [(c, UNKNOWN_COLOUR, "measured") for c in measured[MN.classes[i]]]
         lines += [(c, valence_colours(MN.classes)[i], "simulated") for c in crop(mine)]
         lines += [(c, valence_colours(MN.classes)[i], "simulated, thick") for c in crop(thick)[:2]]
@@ -61,11 +65,22 @@ def noise(real: NDArray[np.float32], made: NDArray[np.float32]) -> Figure:
     """Level and correlation of the pre-edge noise of MnO spectra (N, C), measured and simulated."""
     figure = new_figure(2.8)
     left, right = figure.subplots(1, 2)
-    for name, intensity, colour in (("measured", real, UNKNOWN_COLOUR), ("simulated", made, valence_colours(MN.classes)[0])):
+    for name, intensity, colour in (
+        ("measured", real, UNKNOWN_COLOUR),
+        ("simulated", made, valence_colours(MN.classes)[0]),
+    ):
         level, lags = noise_level(intensity), noise_lags(intensity)
-        left.plot(100 * np.sort(level), np.linspace(0, 1, len(level)), color=colour, label=f"{name} ({len(level)})")
+        left.plot(
+            100 * np.sort(level), np.linspace(0, 1, len(level)), color=colour, label=f"{name} ({len(level)})"
+        )
         right.plot(range(len(lags)), lags, "o-", ms=3, color=colour, label=name)
-    left.set(xscale="log", xticks=LEVELS, xticklabels=LEVELS, xlabel="noise / % of the L3 maximum", ylabel="share of spectra")
+    left.set(
+        xscale="log",
+        xticks=LEVELS,
+        xticklabels=LEVELS,
+        xlabel="noise / % of the L3 maximum",
+        ylabel="share of spectra",
+    )
     left.minorticks_off()
     right.set(xlabel="lag / channels", ylabel="correlation")
     legend_beside(right)
@@ -76,16 +91,22 @@ def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
     """Spectra (N, C) before their edge without a parabola, (N, 130)."""
     pre = np.asarray(intensity[:, PRE_EDGE], dtype=np.float64)
     channel = np.linspace(-1, 1, pre.shape[1])
-    return pre - np.polynomial.polynomial.polyval(channel, np.polynomial.polynomial.polyfit(channel, pre.T, 2))
+    return pre - np.polynomial.polynomial.polyval(
+        channel, np.polynomial.polynomial.polyfit(channel, pre.T, 2)
+    )
 
 
 def noise_level(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Noise before the edge of wide spectra (N, C), as a share of their maximum: by the differences of neighbours, (N,)."""
+    """Noise before the edge of wide spectra (N, C), as a share of their maximum: by the differences of
+    neighbours, (N,).
+    """
     return np.diff(pre_edge_noise(intensity), axis=1).std(axis=1) / np.sqrt(2) / intensity.max(axis=1)
 
 
 def noise_lags(intensity: NDArray[np.float32], n: int = 7) -> list[float]:
-    """Correlation of the noise before the edge with itself 0 ... n - 1 channels later, median over the spectra (N, C)."""
+    """Correlation of the noise before the edge with itself 0 ... n - 1 channels later, median over the
+    spectra (N, C).
+    """
     rest = pre_edge_noise(intensity)
     power, length = (rest**2).mean(axis=1), rest.shape[1]
     return [float(np.median((rest[:, k:] * rest[:, : length - k]).mean(axis=1) / power)) for k in range(n)]
@@ -97,7 +118,9 @@ def calm(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def shapes(crops: NDArray[Any], smooth_bins: float) -> dict[str, list[float]]:
-    """Quantiles 0.1, 0.5, 0.9 of what a spectroscopist reads from crops (N, n_crop); heights relative to L3, energies in eV."""
+    """Quantiles 0.1, 0.5, 0.9 of what a spectroscopist reads from crops (N, n_crop); heights relative to L3,
+    energies in eV.
+    """
     step, rows = MN.dispersion_ev, []
     for s in gaussian_filter1d(crops, smooth_bins, axis=1):
         l3 = int(s[: MN.n_crop * 2 // 3].argmax())
@@ -121,7 +144,11 @@ def main() -> None:
     for i, name in enumerate(MN.classes):
         mine = calm(spectra.intensity[spectra.valence == i])[:, MN.crop_start : MN.crop_start + MN.n_crop]
         print(json.dumps({"simulated": name, "spectra": len(mine), **shapes(mine, 2)}))
-        print(json.dumps({"measured": name, "spectra": len(measured[name]), **shapes(np.array(measured[name]), 1)}))
+        print(
+            json.dumps(
+                {"measured": name, "spectra": len(measured[name]), **shapes(np.array(measured[name]), 1)}
+            )
+        )
     measured["Mn2+"] = measured["Mn2+"][::150][:2]
     edges(spectra, measured).savefig(out / "simulated_edges.png")
     noise(mno, spectra.intensity[spectra.valence == 0]).savefig(out / "simulated_noise.png")

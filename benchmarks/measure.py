@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN, Edge
+from mnflow.spectra import MN, Edge, SpectrumSet
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def emit(name: str, **values: Any) -> dict[str, Any]:
     """Print a result as one JSON line, numbers to four digits, and return it."""
-    row = {"benchmark": name, **{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()}}
+    row = {
+        "benchmark": name,
+        **{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()},
+    }
     print(json.dumps(row), flush=True)
     return row
 
@@ -74,8 +76,12 @@ def spectra(n: int, edge: Edge = MN, seed: int = 0) -> SpectrumSet:
     return SpectrumSet(energy_ev, intensity, valence, np.full(n, "made up"), edge, "made up")
 
 
-def in_own_process(module: str, *arguments: str, python: str = sys.executable, **environment: str) -> dict[str, Any]:
-    """Run `python -m module ...`, whose last line is JSON, and return that; other frameworks do not get in the way so."""
+def in_own_process(
+    module: str, *arguments: str, python: str = sys.executable, **environment: str
+) -> dict[str, Any]:
+    """Run `python -m module ...`, whose last line is JSON, and return that; other frameworks do not get in
+    the way so.
+    """
     done = subprocess.run(
         [python, "-m", module, *arguments],
         cwd=ROOT,

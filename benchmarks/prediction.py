@@ -1,6 +1,8 @@
-"""A million raw spectra to valence maps beside `model.predict` of the same ten nets on ready crops; prints JSON lines.
+"""A million raw spectra to valence maps beside `model.predict` of the same ten nets on ready crops; prints
+JSON lines.
 
-Run it with `python -m benchmarks.prediction [--quick]`. Memory is that of the whole process, which starts Keras afterwards.
+Run it with `python -m benchmarks.prediction [--quick]`. Memory is that of the whole process, which starts
+Keras afterwards.
 """
 
 import argparse
@@ -10,16 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import emit, machine, median_seconds
-from mnflow import models
-from mnflow.known import PLANES
+from mnflow.fit.novelty import PLANES
+from mnflow.fit.unmix import shipped
 from mnflow.maps import read_valences
-from mnflow.mixtures import shipped
-from mnflow.preprocess import axis_ev
-from mnflow.read.raw import RawSpectra
-from mnflow.serve.net import from_keras
+from mnflow.models import keras_nets
 from mnflow.serve.novelty import Novelty
+from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
-from mnflow.valence import MN
+from mnflow.spectra import MN, RawSpectra
+from mnflow.spectra.axis import axis_ev
 
 ENERGY_EV = axis_ev(610.0, 800, 0.1)
 CHUNK = 10_000
@@ -31,12 +32,14 @@ BATCHES = (32, 1024)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="50,000 spectra instead of a million, one net by `predict`, times ten"
+        "--quick",
+        action="store_true",
+        help="50,000 spectra instead of a million, one net by `predict`, times ten",
     )
     options = parser.parse_args()
     emit("machine", **machine())
     n = 50_000 if options.quick else 1_000_000
-    nets = [models.build("fcn") for _ in range(FOLDS)]
+    nets = [keras_nets.build("fcn") for _ in range(FOLDS)]
     predictor = _predictor(from_keras(nets))
     raw = raw_spectra(n)
     read_valences(raw_spectra(CHUNK), predictor)
@@ -48,9 +51,16 @@ def main() -> None:
     for batch in BATCHES:
         for net in nets[:n_models]:
             net.predict(crops[:batch], batch_size=batch, verbose=0)  # compiles
-        theirs = median_seconds(lambda size=batch: [m.predict(crops, size, 0) for m in nets[:n_models]], 1).wall  # type: ignore[misc]
+        theirs = median_seconds(
+            lambda size=batch: [m.predict(crops, size, 0) for m in nets[:n_models]], 1
+        ).wall  # type: ignore[misc]
         per_million = theirs / len(crops) * 1e6 * FOLDS / n_models
-        emit("prediction/keras", batch=batch, per_million_s=per_million, ratio=per_million / (seconds / n * 1e6))
+        emit(
+            "prediction/keras",
+            batch=batch,
+            per_million_s=per_million,
+            ratio=per_million / (seconds / n * 1e6),
+        )
 
 
 def _predictor(net: object) -> Predictor:
@@ -62,14 +72,23 @@ def _predictor(net: object) -> Predictor:
 
 
 def raw_spectra(n: int) -> RawSpectra:
-    """A lazy file of `n` spectra of 800 channels with their background, whose chunks are made when they are asked for."""
+    """A lazy file of `n` spectra of 800 channels with their background, whose chunks are made when they are
+    asked for.
+    """
     import dask.array as da
 
-    edge = np.exp(-((ENERGY_EV - 642) ** 2)) + 0.4 * np.exp(-((ENERGY_EV - 653) ** 2)) + 0.1 * (ENERGY_EV > 642)
-    tile = 1000 * (edge + 5 * (ENERGY_EV / 640) ** -3.0) + np.random.default_rng(0).normal(0, 30, (CHUNK, len(ENERGY_EV)))
+    edge = (
+        np.exp(-((ENERGY_EV - 642) ** 2)) + 0.4 * np.exp(-((ENERGY_EV - 653) ** 2)) + 0.1 * (ENERGY_EV > 642)
+    )
+    tile = 1000 * (edge + 5 * (ENERGY_EV / 640) ** -3.0) + np.random.default_rng(0).normal(
+        0, 30, (CHUNK, len(ENERGY_EV))
+    )
     tile = tile.astype(np.float32)
     counts = da.map_blocks(
-        lambda: tile, chunks=((CHUNK,) * (n // CHUNK), (len(ENERGY_EV),)), dtype=np.float32, meta=np.empty((0, 0), np.float32)
+        lambda: tile,
+        chunks=((CHUNK,) * (n // CHUNK), (len(ENERGY_EV),)),
+        dtype=np.float32,
+        meta=np.empty((0, 0), np.float32),
     )
     return RawSpectra(ENERGY_EV, counts, (n,), None, "made up", Path("made up"))
 

@@ -1,12 +1,13 @@
 """Preprocessing of a 256 x 256 spectrum image beside the HyperSpy calls that do the same.
 
-Run it with `OMP_NUM_THREADS=1 python -m benchmarks.preprocessing [--side 256] [--repeats 3] [--gigabytes 4]`; it prints JSON
-lines. Times are processor seconds of this process, medians of the repeats, so that other work on the machine counts little.
-With `--gigabytes`, a spectrum image of that size is written to a temporary file and preprocessed, for the peak of memory.
+Run it with `OMP_NUM_THREADS=1 python -m benchmarks.preprocessing [--side 256] [--repeats 3] [--gigabytes 4]`;
+it prints JSON lines. Times are processor seconds of this process, medians of the repeats, so that other work
+on the machine counts little. With `--gigabytes`, a spectrum image of that size is written to a temporary file
+and preprocessed, for the peak of memory.
 
 Ours: find the edge, resample in eV, fit and subtract the background by least squares. HyperSpy's: crop,
-remove_background, interpolate_on_axis; once with its estimate (fast=True), which is no least-squares fit, and once with
-its least squares (fast=False), timed on one row.
+remove_background, interpolate_on_axis; once with its estimate (fast=True), which is no least-squares fit, and
+once with its least squares (fast=False), timed on one row.
 """
 
 import argparse
@@ -20,26 +21,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import emit, machine, median_seconds
-from mnflow.preprocess import axis_ev
 from mnflow.preprocess.pipeline import preprocess
 from mnflow.preprocess.scan import Processor, scan
-from mnflow.read import RawSpectra, read_file
-from mnflow.simulate.files import write_hspy
-from mnflow.valence import MN
+from mnflow.read import read_file
+from mnflow.simulate.write import write_hspy
+from mnflow.spectra import MN, RawSpectra
+from mnflow.spectra.axis import axis_ev
 
 ENERGY_EV = axis_ev(500.03, 2048, 0.1)
 
 
 def image(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Counts (side, side, C): background, white lines, noise."""
-    lines = np.exp(-0.5 * ((ENERGY_EV - 643) / 0.8) ** 2) + 0.5 * np.exp(-0.5 * ((ENERGY_EV - 654) / 1.0) ** 2)
-    mean = (5000 * (ENERGY_EV / 640) ** -3.0 + 2000 * lines + 200 / (1 + np.exp(645 - ENERGY_EV))).astype(np.float32)
+    lines = np.exp(-0.5 * ((ENERGY_EV - 643) / 0.8) ** 2) + 0.5 * np.exp(
+        -0.5 * ((ENERGY_EV - 654) / 1.0) ** 2
+    )
+    mean = (5000 * (ENERGY_EV / 640) ** -3.0 + 2000 * lines + 200 / (1 + np.exp(645 - ENERGY_EV))).astype(
+        np.float32
+    )
     noise = rng.standard_normal((side, side, len(mean)), dtype=np.float32)
     return np.asarray(mean + np.sqrt(mean) * noise, dtype=np.float32)
 
 
 def _raw(counts: NDArray[np.float32]) -> RawSpectra:
-    return RawSpectra(ENERGY_EV, counts.reshape(-1, counts.shape[-1]), counts.shape[:-1], "Mn2+", "image", Path("image"))
+    return RawSpectra(
+        ENERGY_EV, counts.reshape(-1, counts.shape[-1]), counts.shape[:-1], "Mn2+", "image", Path("image")
+    )
 
 
 def ours(counts: NDArray[np.float32]) -> None:
@@ -66,7 +73,9 @@ def hyperspy(counts: NDArray[np.float32], fast: bool) -> None:
     axis.offset, axis.scale, axis.units = ENERGY_EV[0], 0.1, "eV"
     signal = signal.isig[614.0:686.0]
     free = signal.remove_background(signal_range=(632.0, 637.0), fast=fast, show_progressbar=False)
-    free.interpolate_on_axis(UniformDataAxis(size=MN.n_wide, scale=0.1, offset=MN.wide_ev[0]), axis=-1, inplace=False)
+    free.interpolate_on_axis(
+        UniformDataAxis(size=MN.n_wide, scale=0.1, offset=MN.wide_ev[0]), axis=-1, inplace=False
+    )
 
 
 def measure(side: int, repeats: int) -> None:
@@ -84,21 +93,31 @@ def measure(side: int, repeats: int) -> None:
         logging.disable(logging.NOTSET)
     emit("preprocessing/image", side=side, cpu_seconds=own, whole_pass_cpu_seconds=whole)
     emit("preprocessing/against_hyperspy_estimate", cpu_seconds=estimate, ratio_of_cpu_seconds=estimate / own)
-    emit("preprocessing/against_hyperspy_least_squares", cpu_seconds_extrapolated=squares, ratio_of_cpu_seconds=squares / own)
+    emit(
+        "preprocessing/against_hyperspy_least_squares",
+        cpu_seconds_extrapolated=squares,
+        ratio_of_cpu_seconds=squares / own,
+    )
 
 
 def big_file(gigabytes: float) -> None:
     """Peak of memory in preprocessing a file that is (much) bigger than what a pass keeps."""
     import h5py
 
-    part = image(32, np.random.default_rng(0)).reshape(4, 256, -1)  # a small one, since its making counts for the peak, too
+    part = image(32, np.random.default_rng(0)).reshape(
+        4, 256, -1
+    )  # a small one, since its making counts for the peak, too
     rows = len(part) * max(1, round(gigabytes * 1e9 / part.nbytes))
     with tempfile.TemporaryDirectory() as folder:
         path = write_hspy(Path(folder) / "big.hspy", part, ENERGY_EV, "big", 200.0, 0.1)
-        with h5py.File(path, "r+") as file:  # the same lines again and again, uncompressed: writing must not take long
+        with h5py.File(
+            path, "r+"
+        ) as file:  # the same lines again and again, uncompressed: writing must not take long
             group = file["Experiments/big"]
             del group["data"]
-            counts = group.create_dataset("data", (rows, *part.shape[1:]), part.dtype, chunks=(1, *part.shape[1:]))
+            counts = group.create_dataset(
+                "data", (rows, *part.shape[1:]), part.dtype, chunks=(1, *part.shape[1:])
+            )
             for first in range(0, rows, len(part)):
                 counts[first : first + len(part)] = part
             group["axis-0"].attrs["size"] = rows

@@ -1,7 +1,10 @@
-"""Cold start, memory and latency of the served champion beside the stock Keras flavor of its net, and an empty model.
+"""Cold start, memory and latency of the served champion beside the stock Keras flavor of its net, and an
+empty model.
 
-Run it with `python -m benchmarks.serving [--model models:/mn-valence@champion] [--load SECONDS]`. Every model is served by
-`mlflow models serve` on this machine, one after the other, in this environment; a table is printed at the end.
+Run it with `python -m benchmarks.serving [--model models:/mn-valence@champion] [--load SECONDS]`. Every model
+is served by
+`mlflow models serve` on this machine, one after the other, in this environment; a table is printed at the
+end.
 """
 
 import argparse
@@ -38,14 +41,19 @@ mlflow.models.set_model(Empty())
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="models:/mn-valence@champion")
-    parser.add_argument("--load", type=float, default=60.0, help="seconds of load by 16 clients on the champion; 0 for none")
+    parser.add_argument(
+        "--load", type=float, default=60.0, help="seconds of load by 16 clients on the champion; 0 for none"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name, uri, keras in _models(options.model, Path(folder)):
             row = measure(name, uri, keras)
             print(f"{name:16s} " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
         print(f"cold starts      {cold_starts(Path(folder))}", flush=True)
-        print(f"by turns         {by_turns(str(Path(folder) / 'champion'), str(Path(folder) / 'empty'))}", flush=True)
+        print(
+            f"by turns         {by_turns(str(Path(folder) / 'champion'), str(Path(folder) / 'empty'))}",
+            flush=True,
+        )
         if options.load:
             with served(str(Path(folder) / "champion")) as server:
                 print(f"load             {load_test(server, options.load)}")
@@ -58,23 +66,32 @@ def _models(uri: str, folder: Path) -> Iterator[tuple[str, str, bool]]:
     """
     import mlflow
 
-    from mnflow import models, tracking
+    from mnflow.models import keras_nets
+    from mnflow.track import tracking
 
     tracking.connect()
     champion = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder / "download")))
     champion.rename(folder / "champion")
-    net = models.load(next((folder / "champion" / "artifacts" / "keras").glob("*.keras")))
+    net = keras_nets.load(next((folder / "champion" / "artifacts" / "keras").glob("*.keras")))
     signature = mlflow.models.infer_signature(np.zeros((1, 300), np.float32), np.zeros((1, 3), np.float32))
     mlflow.keras.save_model(net, str(folder / "keras"), pip_requirements=["keras"], signature=signature)
     (folder / "empty.py").write_text(EMPTY)
-    mlflow.pyfunc.save_model(str(folder / "empty"), python_model=str(folder / "empty.py"), pip_requirements=["mlflow"])
+    mlflow.pyfunc.save_model(
+        str(folder / "empty"), python_model=str(folder / "empty.py"), pip_requirements=["mlflow"]
+    )
     yield from ((name, str(folder / name.split("-")[0]), name.startswith("keras")) for name in NAMES)
 
 
 def spectrum(keras: bool) -> Any:
-    """One spectrum as the model wants it: raw on an axis of its own, or (Keras) already cut and normalised."""
+    """One spectrum as the model wants it: raw on an axis of its own, or (Keras) already cut and
+    normalised.
+    """
     energy_ev = 610 + 0.15 * np.arange(500)
-    counts = 100 * (energy_ev / 640) ** -3.0 + 10 * np.exp(-((energy_ev - 642) ** 2)) + 3 * np.exp(-((energy_ev - 653) ** 2))
+    counts = (
+        100 * (energy_ev / 640) ** -3.0
+        + 10 * np.exp(-((energy_ev - 642) ** 2))
+        + 3 * np.exp(-((energy_ev - 653) ** 2))
+    )
     if keras:
         return np.linspace(-0.5, 0.5, 300).tolist()
     return {"energy_ev": energy_ev.round(3).tolist(), "intensity": counts.round(4).tolist()}
@@ -88,7 +105,10 @@ def measure(name: str, path: str, keras: bool) -> dict[str, float]:
         singles = np.array([_timed(one) for _ in range(300)])
         batches = np.array([_timed(many) for _ in range(3)])
         row |= {"p50_ms": 1e3 * float(np.median(singles)), "p99_ms": 1e3 * float(np.quantile(singles, 0.99))}
-        row |= {"batch_1000_s": float(batches.min()), "batch_gain": 1000 * float(np.median(singles)) / float(batches.min())}
+        row |= {
+            "batch_1000_s": float(batches.min()),
+            "batch_gain": 1000 * float(np.median(singles)) / float(batches.min()),
+        }
         row["memory_mb"] = _resident_mb(server)
     return row
 
@@ -105,10 +125,14 @@ def cold_starts(folder: Path) -> str:
 
 
 def by_turns(champion: str, empty: str) -> str:
-    """One spectrum to two servers that run at the same time, in turn: a machine that slows down slows down both."""
+    """One spectrum to two servers that run at the same time, in turn: a machine that slows down slows down
+    both.
+    """
     one = json.dumps({"inputs": [spectrum(False)]}).encode()
     with served(champion), served(empty, port=PORT + 1):
-        times = np.array([[_timed(one, port=PORT + i) for i in (0, 1)] for _ in range(600)][100:])  # the first warm up
+        times = np.array(
+            [[_timed(one, port=PORT + i) for i in (0, 1)] for _ in range(600)][100:]
+        )  # the first warm up
     full, nothing = 1e3 * np.median(times, axis=0)
     return f"champion p50 {full:.2f} ms, empty p50 {nothing:.2f} ms, ratio {full / nothing:.2f}"
 
@@ -116,7 +140,19 @@ def by_turns(champion: str, empty: str) -> str:
 @contextmanager
 def served(path: str, keras_backend: str = "jax", port: int = PORT) -> Iterator[subprocess.Popen[bytes]]:
     """A server of the model at `path`, for the length of a with-block; it is ready when the block begins."""
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", path, "-p", str(port), "--env-manager", "local"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        path,
+        "-p",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment["KERAS_BACKEND"] = keras_backend
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
@@ -192,7 +228,8 @@ def load_test(server: subprocess.Popen[bytes], seconds: float) -> str:
         thread.join()
     p50, p99 = (1e3 * float(np.quantile(times, q)) for q in (0.5, 0.99))
     return (
-        f"{CLIENTS} clients, {seconds:.0f} s: {len(times)} answers ({len(times) / seconds:.0f}/s), {len(errors)} errors, "
+        f"{CLIENTS} clients, {seconds:.0f} s: {len(times)} answers ({len(times) / seconds:.0f}/s), "
+        f"{len(errors)} errors, "
         f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, memory {before:.0f} -> {_resident_mb(server):.0f} MB"
     )
 

@@ -1,10 +1,11 @@
-"""Why nets without augmentation lose accuracy under shift: the crop's own offset and scale, or the place of the edge?
+"""Why nets without augmentation lose accuracy under shift: the crop's own offset and scale, or the place of
+the edge?
 
-Run it with `python -m benchmarks.shift_loss RUN_ID ...` on cross-validations of the tracking store. A shifted crop holds more
-or less of the flat part before the edge, so that its mean, which is subtracted, changes with the shift. Here every crop is
-judged twice: normalised by itself, as everywhere else, and by minimum, span and mean of its unshifted crop, so that nothing
-but the place of the edge changes. Prints JSON lines: accuracy over shifts, at shifts of 3 eV and more to lower and to higher
-energies.
+Run it with `python -m benchmarks.shift_loss RUN_ID ...` on cross-validations of the tracking store. A shifted
+crop holds more or less of the flat part before the edge, so that its mean, which is subtracted, changes with
+the shift. Here every crop is judged twice: normalised by itself, as everywhere else, and by minimum, span and
+mean of its unshifted crop, so that nothing but the place of the edge changes. Prints JSON lines: accuracy
+over shifts, at shifts of 3 eV and more to lower and to higher energies.
 """
 
 import argparse
@@ -14,21 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import emit
-from mnflow import compiled, cv, evaluate, tracking
+from mnflow.evaluate.accuracy import shift_accuracy
+from mnflow.models import jax_predict
 from mnflow.reproduction.evidence import FAR_EV
 from mnflow.spectra import SpectrumSet
+from mnflow.track import cross_validation, tracking
 
 
-def accuracy_unshifted_norm(trained: cv.FinishedCv, shift_bins: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Accuracy (folds, shifts) of every fold's net on its test spectra, normalised by their unshifted crops."""
+def accuracy_unshifted_norm(
+    trained: cross_validation.FinishedCv, shift_bins: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Accuracy (folds, shifts) of every fold's net on its test spectra, normalised by their unshifted
+    crops.
+    """
     accuracy = np.empty((len(trained.folds), len(shift_bins)))
     for row, fold, model in zip(accuracy, trained.folds, trained.models, strict=True):
-        net, test = compiled.from_keras(model), trained.spectra.select(fold.test)
+        net, test = jax_predict.from_keras(model), trained.spectra.select(fold.test)
         unshifted = window(test, 0)
         low, high, mean = (of(unshifted, axis=1, keepdims=True) for of in (np.min, np.max, np.mean))
         for i, shift in enumerate(shift_bins):
             crops = np.asarray((window(test, int(shift)) - mean) / (high - low), dtype=np.float32)
-            row[i] = (compiled.probabilities(net, crops).argmax(axis=1) == test.valence).mean()
+            row[i] = (jax_predict.probabilities(net, crops).argmax(axis=1) == test.valence).mean()
     return accuracy
 
 
@@ -40,12 +47,15 @@ def window(spectra: SpectrumSet, shift: int) -> NDArray[np.float32]:
 
 def judge(run_id: str) -> dict[str, Any]:
     """Both accuracies of a cross-validation's nets, over all shifts and far off."""
-    trained = cv.load_cv(tracking.connect().get_run(run_id))
-    shift_bins, own = evaluate.shift_accuracy(trained.models, trained.spectra, trained.folds)
+    trained = cross_validation.load_cv(tracking.connect().get_run(run_id))
+    shift_bins, own = shift_accuracy(trained.models, trained.spectra, trained.folds)
     far = round(FAR_EV / trained.spectra.edge.dispersion_ev)
     parts = {"all": np.full(len(shift_bins), True), "lower": shift_bins <= -far, "higher": shift_bins >= far}
     found: dict[str, Any] = {"run": trained.label}
-    for name, accuracy in (("own_norm", own), ("unshifted_norm", accuracy_unshifted_norm(trained, shift_bins))):
+    for name, accuracy in (
+        ("own_norm", own),
+        ("unshifted_norm", accuracy_unshifted_norm(trained, shift_bins)),
+    ):
         mean = accuracy.mean(axis=0)  # (folds, shifts) -> (shifts,)
         found |= {f"{name}_{part}": float(mean[chosen].mean()) for part, chosen in parts.items()}
     return found

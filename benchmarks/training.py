@@ -1,8 +1,10 @@
-"""How fast folds train: against others, against the machine's own limit, and with more workers, spectra and folds.
+"""How fast folds train: against others, against the machine's own limit, and with more workers, spectra and
+folds.
 
-Run it with `python -m benchmarks.training [--quick] [--torch PYTHON]`; it prints JSON lines. Every ratio is measured in one
-run, the sides in turn, medians of the repeats. Spectra a second are augmented spectra forward and backward, from the
-difference between a longer and a shorter training: starting processes and compiling is reported beside, not inside.
+Run it with `python -m benchmarks.training [--quick] [--torch PYTHON]`; it prints JSON lines. Every ratio is
+measured in one run, the sides in turn, medians of the repeats. Spectra a second are augmented spectra forward
+and backward, from the difference between a longer and a shorter training: starting processes and compiling is
+reported beside, not inside.
 `--torch` names a Python with PyTorch, if this one has none; without either, a line says so.
 """
 
@@ -20,8 +22,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import ROOT, emit, in_own_process, machine, spectra
-from mnflow import cluster, folds, train
+from mnflow import folds
+from mnflow.runtime import parallel
 from mnflow.spectra import SpectrumSet
+from mnflow.train import cross_validate
+from mnflow.train.settings import TrainSettings
 
 MULTIPLY_ADDS = 62_000
 """Of one spectrum through the FCN, forward and backward."""
@@ -29,25 +34,29 @@ MULTIPLY_ADDS = 62_000
 N_SPECTRA = 2001
 """As many as the paper has."""
 
-BATCH = train.TrainSettings.batch_size
+BATCH = TrainSettings.batch_size
 
 
-def cv_seconds(some: SpectrumSet, n_folds: int, settings: train.TrainSettings, scheduler: str) -> float:
+def cv_seconds(some: SpectrumSet, n_folds: int, settings: TrainSettings, scheduler: str) -> float:
     """Wall time of a cross-validation on workers that are there already."""
     parts = folds.split(some, n_folds=n_folds)
     start = time.perf_counter()
-    train.train_folds(some, parts, settings, scheduler=scheduler)
+    cross_validate.train_folds(some, parts, settings, scheduler=scheduler)
     return time.perf_counter() - start
 
 
 def cv_speed(some: SpectrumSet, scheduler: str, epochs: tuple[int, int] = (2, 12)) -> float:
-    """Augmented spectra a second of a whole ten-fold cross-validation of the FCN at 10x, by workers that have compiled it."""
-    short, long = (cv_seconds(some, 10, train.TrainSettings(epochs=n), scheduler) for n in epochs)
+    """Augmented spectra a second of a whole ten-fold cross-validation of the FCN at 10x, by workers that have
+    compiled it.
+    """
+    short, long = (cv_seconds(some, 10, TrainSettings(epochs=n), scheduler) for n in epochs)
     return (epochs[1] - epochs[0]) * 10 * 0.9 * len(some) * 10 / (long - short)
 
 
 def matrix_product_peak(size: int = 1024) -> float:
-    """Multiply-adds a processor second of one thread's matrix product in XLA: what one core can do at best."""
+    """Multiply-adds a processor second of one thread's matrix product in XLA: what one core can do at
+    best.
+    """
     import jax
 
     x = jax.random.normal(jax.random.key(0), (size, size))
@@ -72,12 +81,16 @@ def products_a_second(seconds: float) -> float:
 
 
 def two_processes() -> float:
-    """How much faster than one process two at once multiply matrices: 2, unless they share a core, cache, memory or clock."""
+    """How much faster than one process two at once multiply matrices: 2, unless they share a core, cache,
+    memory or clock.
+    """
     command = [sys.executable, "-c", "from benchmarks.training import products_a_second as p; print(p(4))"]
 
     def speed(n: int) -> float:
         at_once = [
-            subprocess.Popen(command, cwd=ROOT, env=os.environ | cluster.ONE_THREAD, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | parallel.ONE_THREAD, stdout=subprocess.PIPE, text=True
+            )
             for _ in range(n)
         ]
         return sum(float(process.communicate()[0]) for process in at_once)
@@ -96,7 +109,7 @@ def one_core(augmentation: int) -> dict[str, Any]:
 
     def cpu_seconds(epochs: int) -> float:
         start = time.process_time()
-        train.train_fold(some, (fold, train.TrainSettings(augmentation=augmentation, epochs=epochs)))
+        cross_validate.train_fold(some, (fold, TrainSettings(augmentation=augmentation, epochs=epochs)))
         return time.process_time() - start
 
     compiling = cpu_seconds(12)
@@ -111,35 +124,51 @@ def one_core(augmentation: int) -> dict[str, Any]:
 
 
 def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
-    """The cross-validation against `model.fit` and a PyTorch loop, in turn; `cpu_speed` is ours a processor second."""
+    """The cross-validation against `model.fit` and a PyTorch loop, in turn; `cpu_speed` is ours a processor
+    second.
+    """
     some = spectra(N_SPECTRA)
     others = {"tensorflow": (sys.executable, os.cpu_count(), BATCH)}
     if not torch:
-        emit("training/against_torch", not_measured="PyTorch is not installed: --torch names a Python that has it")
+        emit(
+            "training/against_torch",
+            not_measured="PyTorch is not installed: --torch names a Python that has it",
+        )
     else:  # its threads get in each other's way on such a small net: the fastest is the one to compare with
         others |= {"torch": (torch, os.cpu_count(), BATCH), "torch_one_thread": (torch, 1, BATCH)}
         others |= {"torch_batches_of_512": (torch, os.cpu_count(), 512)}  # learns less an epoch
     ours: list[float] = []
     theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(repeats):
-        with cluster.local_cluster() as scheduler:
-            cv_seconds(some, 10, train.TrainSettings(epochs=1), scheduler)  # compiles
+        with parallel.local_cluster() as scheduler:
+            cv_seconds(some, 10, TrainSettings(epochs=1), scheduler)  # compiles
             ours.append(cv_speed(some, scheduler))
         for name, (python, threads, batch_size) in others.items():
             arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2", str(batch_size))
-            environment = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(threads)}  # `make` sets one thread for ours
-            theirs[name].append(in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **environment))
+            environment = {
+                "KERAS_BACKEND": "tensorflow",
+                "OMP_NUM_THREADS": str(threads),
+            }  # `make` sets one thread for ours
+            theirs[name].append(
+                in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **environment)
+            )
     speed = statistics.median(ours)
     emit("training/cv", spectra_per_second=speed, runs=[round(v) for v in ours])
     for name, runs in theirs.items():
-        wall, cpu = (statistics.median(r[k] for r in runs) for k in ("spectra_per_second", "spectra_per_cpu_second"))
+        wall, cpu = (
+            statistics.median(r[k] for r in runs) for k in ("spectra_per_second", "spectra_per_cpu_second")
+        )
         emit(f"training/against_{name}", spectra_per_second=wall, ratio=speed / wall, spectra_per_cpu_second=cpu,
              ratio_of_cpu_seconds=cpu_speed / cpu, runs=[round(r["spectra_per_second"]) for r in runs])  # fmt: skip
 
 
 def limits() -> float:
-    """One core: distance to the matrix product's peak; memory at 10x against 1x. Returns the speed a processor second."""
-    ten, one = (in_own_process("benchmarks.training", "--one-core", k, **cluster.ONE_THREAD) for k in ("10", "1"))
+    """One core: distance to the matrix product's peak; memory at 10x against 1x. Returns the speed a
+    processor second.
+    """
+    ten, one = (
+        in_own_process("benchmarks.training", "--one-core", k, **parallel.ONE_THREAD) for k in ("10", "1")
+    )
     share = ten["spectra_per_cpu_second"] * MULTIPLY_ADDS / ten["peak_multiply_adds"]
     emit("training/one_core", **ten, share_of_peak=share)
     ratio = ten["peak_memory_mb"] / one["peak_memory_mb"]
@@ -151,10 +180,12 @@ def scaling(quick: bool) -> None:
     """Speed against workers, and seconds against spectra and folds."""
     some = spectra(N_SPECTRA)
     speeds, limits = [], []
-    with cluster.local_cluster(1) as one_worker, cluster.local_cluster(2) as two_workers:
+    with parallel.local_cluster(1) as one_worker, parallel.local_cluster(2) as two_workers:
         for scheduler in (one_worker, two_workers):
-            cv_seconds(some, 10, train.TrainSettings(epochs=1), scheduler)  # compiles
-        for _ in range(2 if quick else 6):  # in turn, beside what two processes of the machine can do at best just then
+            cv_seconds(some, 10, TrainSettings(epochs=1), scheduler)  # compiles
+        for _ in range(
+            2 if quick else 6
+        ):  # in turn, beside what two processes of the machine can do at best just then
             limits.append(two_processes())
             speeds.append([cv_speed(some, scheduler, (1, 4)) for scheduler in (one_worker, two_workers)])
     one, two = (statistics.median(s) for s in zip(*speeds, strict=True))
@@ -162,13 +193,18 @@ def scaling(quick: bool) -> None:
          two_processes_against_one=statistics.median(limits))  # fmt: skip
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         made_up = spectra(n)
-        job = (folds.split(made_up, n_folds=10)[0], train.TrainSettings(augmentation=1, epochs=1))
-        train.train_fold(made_up, job)  # compiles
+        job = (folds.split(made_up, n_folds=10)[0], TrainSettings(augmentation=1, epochs=1))
+        cross_validate.train_fold(made_up, job)  # compiles
         start = time.process_time()
-        seconds = train.train_fold(made_up, job)[1]
-        emit("scaling/spectra", spectra=n, seconds_an_epoch_of_a_fold=seconds, cpu_seconds=time.process_time() - start)
-    with cluster.local_cluster() as scheduler:
-        settings = train.TrainSettings(augmentation=10, epochs=5)
+        seconds = cross_validate.train_fold(made_up, job)[1]
+        emit(
+            "scaling/spectra",
+            spectra=n,
+            seconds_an_epoch_of_a_fold=seconds,
+            cpu_seconds=time.process_time() - start,
+        )
+    with parallel.local_cluster() as scheduler:
+        settings = TrainSettings(augmentation=10, epochs=5)
         for n_folds in (2, 5, 10, 20):
             cv_seconds(some, n_folds, settings, scheduler)
             emit("scaling/folds", folds=n_folds, seconds=cv_seconds(some, n_folds, settings, scheduler))

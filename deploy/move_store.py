@@ -1,8 +1,9 @@
-"""Move a SQLite tracking store with its artifacts to the team's server: `python -m deploy.move_store mlflow.db`.
+"""Move a SQLite tracking store with its artifacts to the team's server: `python -m deploy.move_store
+mlflow.db`.
 
-Run it with PGHOST, PGUSER and PGPASSWORD of the server's database and MLFLOW_TRACKING_URI, _USERNAME and _PASSWORD of the
-server (docs/team.md). Both stores must be of the MLflow version that is installed here. The old store is only read; the new
-one must be empty, and gets either all rows or none.
+Run it with PGHOST, PGUSER and PGPASSWORD of the server's database and MLFLOW_TRACKING_URI, _USERNAME and
+_PASSWORD of the server (docs/team.md). Both stores must be of the MLflow version that is installed here. The
+old store is only read; the new one must be empty, and gets either all rows or none.
 """
 
 import sys
@@ -41,7 +42,9 @@ def move(source: Path, target: str = TARGET) -> dict[str, int]:
     old, new = (create_engine(uri, poolclass=NullPool) for uri in (f"sqlite:///{source}", target))
     check(old, new)
     with old.connect() as reading:
-        experiments = reading.execute(select(_TABLES["experiments"].c["experiment_id", "artifact_location"])).all()
+        experiments = reading.execute(
+            select(_TABLES["experiments"].c["experiment_id", "artifact_location"])
+        ).all()
         places = {location: f"mlflow-artifacts:/{number}" for number, location in experiments}
         upload(places)
         with new.begin() as writing:
@@ -53,7 +56,10 @@ def check(old: Engine, new: Engine) -> None:
     with old.connect() as a, new.connect() as b:
         versions = [c.execute(text("SELECT version_num FROM alembic_version")).scalar_one() for c in (a, b)]
         if versions[0] != versions[1]:
-            raise InputError(f"The stores are of different versions ({versions}): run `mlflow db upgrade` on the older one.")
+            raise InputError(
+                f"The stores are of different versions ({versions}): run `mlflow db upgrade` on the older "
+                f"one."
+            )
         if b.execute(select(func.count()).select_from(_TABLES["runs"])).scalar_one():
             raise InputError("The target holds runs already: move into a new, empty stack.")
 

@@ -1,4 +1,6 @@
-"""Make the bucket of the artifacts and the user that workers log in as; what is there already is left alone."""
+"""Make the bucket of the artifacts and the user that workers log in as; what is there already is left
+alone.
+"""
 
 import os
 

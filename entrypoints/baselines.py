@@ -1,16 +1,18 @@
-"""What a spectroscopist would use instead of a net, through the same folds and evaluations: a nested run for each method."""
+"""What a spectroscopist would use instead of a net, through the same folds and evaluations: a nested run for
+each method.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 if TYPE_CHECKING:
     from mnflow.folds import Fold
-    from mnflow.read import References
+    from mnflow.references import References
     from mnflow.spectra import SpectrumSet
-    from mnflow.tracking import Run
+    from mnflow.track.tracking import Run
 
 STEP = "baseline"
 
@@ -19,7 +21,7 @@ STEP = "baseline"
 class Options:
     """Which methods, on what."""
 
-    methods: str = option("all", "all, or names of mnflow.baselines.METHODS, separated by commas")
+    methods: str = option("all", "all, or names of mnflow.models.baselines.METHODS, separated by commas")
     align: str = option("both", "whether the L3 maximum is first moved to one place", ("both", "yes", "no"))
     augmentation: str = option("none", "as in cv_train")
     folds: str = option("stratified", "as in cv_train")
@@ -34,9 +36,11 @@ def run(options: Options) -> str:
     import pandas as pd
 
     from entrypoints.preprocess import find_or_make_dataset
-    from entrypoints.reference_test import load_references
-    from mnflow import baselines, tracking
     from mnflow.folds import split
+    from mnflow.models import baselines
+    from mnflow.references import load_references
+    from mnflow.runtime.cli import say
+    from mnflow.track import tracking
 
     tags = tracking.tags_of("baselines", augmentation=options.augmentation, folds=options.folds)
     with tracking.step(tags, f"baselines {options.augmentation} {options.folds}", vars(options)) as own:
@@ -56,12 +60,26 @@ def run(options: Options) -> str:
                     "dataset_uri": uri,
                     "dataset_digest": spectra.digest(),
                 }
-                with tracking.child(own, {**known, "noise_augmentation": "false"}, f"{name} {options.augmentation}") as child:
+                with tracking.child(
+                    own, {**known, "noise_augmentation": "false"}, f"{name} {options.augmentation}"
+                ) as child:
                     child.params(vars(options) | {"methods": method, "align": align})
-                    rows.append({"method": name, **_evaluate(child, options, method, align, spectra, folds, references)})
-                    tracking.say(", ".join(f"{k} {v if isinstance(v, str) else f'{v:.4f}'}" for k, v in rows[-1].items()))
+                    rows.append(
+                        {
+                            "method": name,
+                            **_evaluate(child, options, method, align, spectra, folds, references),
+                        }
+                    )
+                    say(
+                        ", ".join(
+                            f"{k} {v if isinstance(v, str) else f'{v:.4f}'}" for k, v in rows[-1].items()
+                        )
+                    )
         own.table(pd.DataFrame(rows), "summary")
-        own.note(f"{len(rows)} methods without a net on {len(spectra)} spectra: see tables/summary.csv and the nested runs.")
+        own.note(
+            f"{len(rows)} methods without a net on {len(spectra)} spectra: see tables/summary.csv and the "
+            f"nested runs."
+        )
     return own.id
 
 
@@ -77,23 +95,25 @@ def _evaluate(
     """Train on every fold, log everything that a net's runs log, and return the numbers."""
     import numpy as np
 
-    from mnflow import baselines, cv
-    from mnflow.evaluations import log_noise, log_references, log_shift
+    from mnflow.models import baselines
     from mnflow.preprocess import crop
-    from mnflow.train import FoldModel, parse_augmentation
+    from mnflow.track import cross_validation
+    from mnflow.track.evaluations import log_noise, log_references, log_shift
+    from mnflow.train.cross_validate import FoldModel
+    from mnflow.train.settings import parse_augmentation
 
     n_crops = parse_augmentation(options.augmentation)
-    models = [baselines.train_fold(spectra, fold, method, align, n_crops, options.seed) for fold in folds]
+    models = [baselines.fit_fold(spectra, fold, method, align, n_crops, options.seed) for fold in folds]
     results = []
     for fold, model in zip(folds, models, strict=True):
         p = model.predict(crop(spectra.select(fold.test)))
         right = p.argmax(axis=1) == spectra.valence[fold.test]
         results.append(FoldModel(fold.number, b"", float(right.mean()), p, {}))
-    child.table(cv.prediction_table(results, folds, spectra), "predictions")
+    child.table(cross_validation.prediction_table(results, folds, spectra), "predictions")
     accuracy = np.array([r.accuracy for r in results])
     found = {"cv/accuracy_mean": float(accuracy.mean()), "cv/accuracy_std": float(accuracy.std(ddof=1))}
     child.metrics(found)
-    trained = cv.Trained(f"{method}{' aligned' if align else ''}", spectra, folds, models)
+    trained = cross_validation.Evaluated(f"{method}{' aligned' if align else ''}", spectra, folds, models)
     return {
         **found,
         **log_shift([child], trained),

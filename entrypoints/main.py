@@ -1,4 +1,6 @@
-"""The whole path: simulate, preprocess, train three nets, evaluate them, and promote the best fully convolutional one."""
+"""The whole path: simulate, preprocess, train three nets, evaluate them, and promote the best fully
+convolutional one.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from entrypoints import cv_train, noise_eval, preprocess, promote, reference_test, shift_eval, simulate, tsne
 from mnflow.errors import InputError
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 if TYPE_CHECKING:
-    from mnflow.tracking import Run
+    from mnflow.track.tracking import Run
 
 ARCHITECTURES = ("dense", "conv_dense", "fcn")
 FEATURES = ("fcn", "10x")
@@ -35,7 +37,8 @@ class Options:
 
     preset: str = option(
         "quick",
-        "quick: three nets at 10x, minutes; paper: the whole grid of nets and augmentations; claims: what its claims name",
+        "quick: three nets at 10x, minutes; paper: the whole grid of nets and augmentations; claims: what "
+        "its claims name",
         ("quick", "paper", "claims"),
     )
     settings: str = option("mn", "as in simulate")
@@ -58,7 +61,8 @@ class Grid:
 class Preset:
     """How much of the paper is run: one grid after the other, so that one that is stopped early is of use.
 
-    `shown` is how often a training shows each spectrum, its random crops counted; the number of epochs follows from it.
+    `shown` is how often a training shows each spectrum, its random crops counted; the number of epochs
+    follows from it.
     """
 
     grids: tuple[Grid, ...]
@@ -67,12 +71,14 @@ class Preset:
     degraded_copies: int
     size: str = simulate.Options.size
     n_folds: int = cv_train.Options.n_folds
-    resume: bool = False  # take a cross-validation of the same data and parameters that has finished before as it is
+    resume: bool = (
+        False  # take a cross-validation of the same data and parameters that has finished before as it is
+    )
     promote: bool = True
 
     def cells(self, data: str, seeds: Sequence[int], scheduler: str) -> list[cv_train.Options]:
         """Every cross-validation, in the order in which they are done."""
-        from mnflow.train import parse_augmentation
+        from mnflow.train.settings import parse_augmentation
 
         return [
             cv_train.Options(
@@ -89,15 +95,20 @@ class Preset:
             )
             for seed in seeds
             for grid in self.grids
-            for folds, noise, augmentation, arch in product(grid.folds, grid.noise_augmentations, grid.augmentations, grid.nets)
+            for folds, noise, augmentation, arch in product(
+                grid.folds, grid.noise_augmentations, grid.augmentations, grid.nets
+            )
         ]
 
 
 _CLAIMED = ("none", "1x", "10x")  # the augmentations that the paper's claims name
 _OTHERS = tuple(f"{k}x" for k in range(2, 10))
 _PAPER = Preset(
-    grids=tuple(Grid(augmentations, (False, True), ("stratified", "grouped")) for augmentations in (_CLAIMED, _OTHERS)),
-    shown=100,  # on inner validation splits, 0.991 of the FCN's spectra right at 10x; twice as many gave 0.995
+    grids=tuple(
+        Grid(augmentations, (False, True), ("stratified", "grouped")) for augmentations in (_CLAIMED, _OTHERS)
+    ),
+    # on inner validation splits, 0.991 of the FCN's spectra right at 10x; twice as many gave 0.995
+    shown=100,
     tsne_iterations=10_000,
     degraded_copies=0,  # the paper's own augmentations and no other, or its claims could not be judged
     resume=True,
@@ -116,8 +127,11 @@ PRESETS = {
 
 
 def run(options: Options) -> str:
-    """Run every step as a run of its own, show what came out, and return the id of the run that sums it up."""
-    from mnflow import tracking
+    """Run every step as a run of its own, show what came out, and return the id of the run that sums it
+    up.
+    """
+    from mnflow.track import tracking
+    from mnflow.track.query import finished_run
 
     preset = PRESETS[options.preset]
     folds = ",".join(dict.fromkeys(kind for grid in preset.grids for kind in grid.folds))
@@ -126,13 +140,19 @@ def run(options: Options) -> str:
             raise InputError(f"Option seeds: expected at least 1, got {options.seeds}.")
         terms = {} if preset.resume else _interrupted(own, options)
         folder = f"{simulate.folder_of(options.settings)}-{options.seed}"
-        simulate.run(simulate.Options(out=folder, size=preset.size, seed=options.seed, settings=options.settings))
+        simulate.run(
+            simulate.Options(out=folder, size=preset.size, seed=options.seed, settings=options.settings)
+        )
         data = preprocess.run(preprocess.Options(source=folder, settings=options.settings))
-        own.tags({"dataset_digest": tracking.finished_run("preprocess", data).data.tags["dataset_digest"]})
+        own.tags({"dataset_digest": finished_run("preprocess", data).data.tags["dataset_digest"]})
         with _workers(options.scheduler) as scheduler:
             cells = preset.cells(data, range(options.seed, options.seed + options.seeds), scheduler)
             cv_runs = _cross_validate(cells, terms, options.seed)
-        named = next(run_id for run_id, cell in zip(cv_runs, cells, strict=True) if (cell.arch, cell.augmentation) == FEATURES)
+        named = next(
+            run_id
+            for run_id, cell in zip(cv_runs, cells, strict=True)
+            if (cell.arch, cell.augmentation) == FEATURES
+        )
         tsne.run(tsne.Options(run=named, iterations=preset.tsne_iterations, seed=options.seed))
         refused = _promote(options.seed) if preset.promote else ""
         _sum_up(own, cv_runs, refused)
@@ -141,18 +161,24 @@ def run(options: Options) -> str:
 
 def _workers(scheduler: str) -> AbstractContextManager[str]:
     """The address of the workers that all cross-validations share: they import and compile once."""
-    from mnflow.cluster import local_cluster
+    from mnflow.runtime.parallel import local_cluster
 
     return local_cluster() if scheduler == "local" else nullcontext(scheduler)
 
 
 def _interrupted(own: "Run", options: Options) -> dict[str, str] | None:
-    """Tags by which the cells of an interrupted start of this command, same in code and packages, are known; it is marked."""
-    from mnflow import identity, resume
+    """Tags by which the cells of an interrupted start of this command, same in code and packages, are known;
+    it is marked.
+    """
+    from mnflow.track import provenance, resume
 
-    same = {k: v for k, v in identity.tags().items() if k != identity.PROCESS}
+    same = {k: v for k, v in provenance.tags().items() if k != provenance.PROCESS}
     params = {k: str(v) for k, v in vars(options).items()}
-    stopped = [r for r in resume.stopped_runs({"mnflow.step": "main", **same}) if r.data.params.items() >= params.items()]
+    stopped = [
+        r
+        for r in resume.stopped_runs({"mnflow.step": "main", **same})
+        if r.data.params.items() >= params.items()
+    ]
     for orphan in stopped:
         resume.take_up(orphan, own)
     return same if stopped else None
@@ -163,13 +189,13 @@ def _cross_validate(cells: Sequence[cv_train.Options], terms: dict[str, str] | N
 
     While the workers train one cell, this process evaluates the one before, on the foreign spectra of `seed`.
     """
-    from mnflow import tracking
+    from mnflow.runtime.cli import say
 
     run_ids: list[str] = []
     with ThreadPoolExecutor(1) as evaluating:
         pending: Future[None] | None = None
         for number, cell in enumerate(cells, start=1):
-            tracking.say(f"Cross-validation {number} of {len(cells)}: {cv_train.run_name(cell)}")
+            say(f"Cross-validation {number} of {len(cells)}: {cv_train.run_name(cell)}")
             known = "" if terms is None else _trained_before(cell, terms)
             run_ids.append(known or cv_train.run(cell))
             if pending:
@@ -182,7 +208,7 @@ def _cross_validate(cells: Sequence[cv_train.Options], terms: dict[str, str] | N
 
 def _evaluate(run_id: str, seed: int) -> None:
     """Every evaluation of a CV run that it does not carry the numbers of yet."""
-    from mnflow import tracking
+    from mnflow.track import tracking
 
     known = set(tracking.connect().get_run(run_id).data.metrics)
     if "shift/integrated_accuracy" not in known:
@@ -204,15 +230,22 @@ def _promote(seed: int) -> str:
 
 def _trained_before(cell: cv_train.Options, terms: dict[str, str]) -> str:
     """The id of a finished CV run of this cell on the same data, with these tags, or an empty string."""
-    from mnflow import cv, tracking
+    from mnflow.runtime.cli import say
+    from mnflow.track import cross_validation
+    from mnflow.track.query import finished_run, finished_runs
 
-    digest = tracking.finished_run("preprocess", cell.data).data.tags["dataset_digest"]
+    digest = finished_run("preprocess", cell.data).data.tags["dataset_digest"]
     noise = str(cell.noise_augmentation).lower()
-    tags = {"arch": cell.arch, "augmentation": cell.augmentation, "folds": cell.folds, "noise_augmentation": noise}
+    tags = {
+        "arch": cell.arch,
+        "augmentation": cell.augmentation,
+        "folds": cell.folds,
+        "noise_augmentation": noise,
+    }
     same = {k: str(getattr(cell, k)) for k in ("epochs", "seed", "n_folds", "degraded_copies", "study")}
-    for record in tracking.finished_runs(cv.STEP, dataset_digest=digest, **tags, **terms):
+    for record in finished_runs(cross_validation.STEP, dataset_digest=digest, **tags, **terms):
         if record.data.params.items() >= same.items():
-            tracking.say(f"{record.info.run_name}: trained before, taken as it is")
+            say(f"{record.info.run_name}: trained before, taken as it is")
             return str(record.info.run_id)
     return ""
 
@@ -223,11 +256,15 @@ def _sum_up(own: "Run", cv_runs: list[str], refused: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mnflow import registry, tracking
+    from mnflow.promote import registry
     from mnflow.report import summary
+    from mnflow.track import tracking
 
     records = [tracking.connect().get_run(run_id) for run_id in cv_runs]
-    rows = [{"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in SHOWN.items()}} for r in records]
+    rows = [
+        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in SHOWN.items()}}
+        for r in records
+    ]
     own.table(pd.DataFrame(rows), "summary")
     for name, figure in summary.figures(records).items():
         own.figure(figure, name)
@@ -241,11 +278,17 @@ def _sum_up(own: "Run", cv_runs: list[str], refused: str) -> None:
     console = Console(width=110)
     console.print(table)
     version = registry.aliased(registry.CHAMPION)
-    console.print(f"Alias champion of {registry.MODEL}: " + (f"version {version.version}" if version else "not set"))
+    console.print(
+        f"Alias champion of {registry.MODEL}: " + (f"version {version.version}" if version else "not set")
+    )
     if refused:
         console.print(refused)
-    console.print("Next:  make ui                                                   the runs, curves and figures")
-    console.print(f"       .venv/bin/mlflow models serve -m models:/{registry.MODEL}@champion     the served model")
+    console.print(
+        "Next:  make ui                                                   the runs, curves and figures"
+    )
+    console.print(
+        f"       .venv/bin/mlflow models serve -m models:/{registry.MODEL}@champion     the served model"
+    )
 
 
 if __name__ == "__main__":

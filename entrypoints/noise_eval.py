@@ -1,8 +1,10 @@
-"""Accuracy of a finished cross-validation against added noise, 0 to 5 times what was measured (the paper's Fig. 4)."""
+"""Accuracy of a finished cross-validation against added noise, 0 to 5 times what was measured (the paper's
+Fig. 4).
+"""
 
 from dataclasses import dataclass
 
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
@@ -11,19 +13,22 @@ class Options:
 
     run: str = option("newest", "id of a cv_train run, or newest")
     arch: str = option("any", "with run=newest: the newest of this net")
-    kept_components: int = option(10, "principal components that count as signal; the others are the noise that is scaled")
+    kept_components: int = option(
+        10, "principal components that count as signal; the others are the noise that is scaled"
+    )
 
 
 def run(options: Options) -> str:
     """Scale the noise of every fold's test spectra; log the curve here and on the CV run."""
-    from mnflow import cv
-    from mnflow.evaluations import log_noise
+    from mnflow.track import cross_validation
+    from mnflow.track.evaluations import log_noise
 
-    with cv.evaluation("noise_eval", options.run, arch=options.arch) as (own, finished):
+    with cross_validation.evaluation("noise_eval", options.run, arch=options.arch) as (own, finished):
         own.params({"kept_components": options.kept_components})
         found = log_noise((own, finished.run), finished, options.kept_components)
         own.note(
-            f"{finished.label}: {found['noise/accuracy_at_5x']:.4f} of all spectra right with five times the noise, "
+            f"{finished.label}: {found['noise/accuracy_at_5x']:.4f} of all spectra right with five times the "
+            f"noise, "
             f"{found['noise/accuracy_at_1x']:.4f} with the noise as measured."
         )
     return own.id

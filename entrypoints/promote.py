@@ -1,32 +1,50 @@
-"""Register the best fully convolutional net that was cross-validated; if it passes the gate, it becomes the champion."""
+"""Register the best fully convolutional net that was cross-validated; if it passes the gate, it becomes the
+champion.
+"""
 
 from dataclasses import dataclass, fields
 
-from mnflow.gate import Gate
-from mnflow.options import execute, option
+from mnflow.promote.gate import Gate
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
 class Options:
     """Which cross-validation to promote, and what it must show; or go back to the champion before."""
 
-    run: str = option("best", "id of a cv_train run, or best: the best evaluated fully convolutional net on the newest data")
+    run: str = option(
+        "best", "id of a cv_train run, or best: the best evaluated fully convolutional net on the newest data"
+    )
     strategy: str = option(
-        "ensemble", "ensemble: the fold models together; refit: one net, trained anew on all spectra", ("ensemble", "refit")
+        "ensemble",
+        "ensemble: the fold models together; refit: one net, trained anew on all spectra",
+        ("ensemble", "refit"),
     )
     rollback: bool = option(False, "true: make the previous champion the champion again, and do nothing else")
     seed: int = option(0, "seed of the shifts and the noise of the held-out spectra")
-    min_cv_accuracy: float = option(Gate.min_cv_accuracy, "gate: accuracy of the folds on spectra as they are")
-    min_shift_accuracy: float = option(Gate.min_shift_accuracy, "gate: accuracy averaged over shifts of -5 to +5 eV")
-    min_worst_shift_accuracy: float = option(Gate.min_worst_shift_accuracy, "gate: accuracy at the worst of these shifts")
+    min_cv_accuracy: float = option(
+        Gate.min_cv_accuracy, "gate: accuracy of the folds on spectra as they are"
+    )
+    min_shift_accuracy: float = option(
+        Gate.min_shift_accuracy, "gate: accuracy averaged over shifts of -5 to +5 eV"
+    )
+    min_worst_shift_accuracy: float = option(
+        Gate.min_worst_shift_accuracy, "gate: accuracy at the worst of these shifts"
+    )
     min_noise_accuracy: float = option(Gate.min_noise_accuracy, "gate: accuracy with five times the noise")
-    min_reference_vote: float = option(Gate.min_reference_vote, "gate: share of reference spectra that the vote gets right")
-    max_calibration_error: float = option(Gate.max_calibration_error, "gate: expected calibration error on held-out spectra")
+    min_reference_vote: float = option(
+        Gate.min_reference_vote, "gate: share of reference spectra that the vote gets right"
+    )
+    max_calibration_error: float = option(
+        Gate.max_calibration_error, "gate: expected calibration error on held-out spectra"
+    )
 
 
 def run(options: Options) -> str:
     """Promote or roll back, and return the run's id."""
-    from mnflow import promotion, registry, tracking
+    from mnflow.promote import promotion, registry
+    from mnflow.runtime.cli import say
+    from mnflow.track import tracking
 
     gate = Gate(**{f.name: getattr(options, f.name) for f in fields(Gate)})
     name = "roll back" if options.rollback else "promote"
@@ -35,9 +53,11 @@ def run(options: Options) -> str:
             champion, previous = registry.roll_back()
             note = f"Version {champion} of {registry.MODEL} is the champion again, version {previous} the previous one."
         else:
-            note = promotion.promote(run, registry.candidate(options.run), gate, options.seed, options.strategy)
+            note = promotion.promote(
+                run, registry.candidate(options.run), gate, options.seed, options.strategy
+            )
         run.note(note)
-        tracking.say(note)
+        say(note)
     return run.id
 
 

@@ -1,15 +1,15 @@
-"""Spectra of other instruments, read by every fold's model of a finished cross-validation (the paper's Table 1)."""
+"""Spectra of other instruments, read by every fold's model of a finished cross-validation (the paper's Table
+1).
+"""
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mnflow.options import execute, option
+from mnflow.references import load_references
+from mnflow.runtime.cli import execute, option
 
 if TYPE_CHECKING:
-    from mnflow.read import References
-    from mnflow.valence import Edge
+    pass
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,21 @@ class Options:
     run: str = option("newest", "id of a cv_train run, or newest")
     arch: str = option("fcn", "with run=newest: the newest of this net, or any")
     references: str = option(
-        "simulated", "simulated (a laboratory of other physics), a folder with manifest.csv, or a file of spectra"
+        "simulated",
+        "simulated (a laboratory of other physics), a folder with manifest.csv, or a file of spectra",
     )
     seed: int = option(0, "seed of the simulated references")
 
 
 def run(options: Options) -> str:
-    """Test; log table, accuracies and figures here, and the accuracies of the default references on the CV run too."""
-    from mnflow import cv, tracking
-    from mnflow.evaluations import log_activations, log_references
+    """Test; log table, accuracies and figures here, and the accuracies of the default references on the CV
+    run too.
+    """
+    from mnflow.runtime.cli import say
+    from mnflow.track import cross_validation
+    from mnflow.track.evaluations import log_activations, log_references
 
-    with cv.evaluation("reference_test", options.run, arch=options.arch) as (own, finished):
+    with cross_validation.evaluation("reference_test", options.run, arch=options.arch) as (own, finished):
         own.params({"references": options.references, "seed": options.seed})
         references = load_references(options.references, options.seed, finished.spectra.edge)
         runs = (own, finished.run) if options.references == "simulated" else (own,)
@@ -41,20 +45,8 @@ def run(options: Options) -> str:
             mean, vote = found["reference/accuracy_mean"], found["reference/accuracy_vote"]
             note += f": {mean:.4f} right on average over the folds' nets, {vote:.4f} by their vote"
         own.note(note + ".")
-        tracking.say(note + ".")
+        say(note + ".")
     return own.id
-
-
-def load_references(source: str, seed: int, edge: "Edge") -> "References":
-    """References from a folder or file, or simulated: an instrument and materials that training has not seen."""
-    from mnflow.read import read_references
-    from mnflow.simulate import simulate_references
-
-    if source != "simulated":
-        return read_references(Path(source), edge)
-    with TemporaryDirectory() as folder:
-        simulate_references(Path(folder), seed, Path(edge.element.lower()))
-        return read_references(Path(folder), edge)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,40 @@
-"""One HTML page, without network, that compares any set of runs: curves, Table 1, t-SNE, and the parameters that differ."""
+"""One HTML page, without network, that compares any set of runs: curves, Table 1, t-SNE, and the parameters
+that differ.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
 class Options:
     """Which runs to compare, and where to write the page."""
 
-    runs: str = option("newest", "ids of finished runs, separated by commas; newest: the newest cv_train run of every setting")
+    runs: str = option(
+        "newest",
+        "ids of finished runs, separated by commas; newest: the newest cv_train run of every setting",
+    )
     out: str = option("report.html", "the file to write; it is logged to MLflow, too")
     title: str = option("Oxidation states from EELS", "title of the page")
 
 
 def run(options: Options) -> str:
     """Gather the runs, write and log the page, and return the id of the report's own run."""
-    from mnflow import tracking
     from mnflow.report.gather import find_runs, gather
     from mnflow.report.page import render, write
+    from mnflow.runtime.cli import relative, say
+    from mnflow.track import tracking
 
     with tracking.step(tracking.tags_of("report"), "report", vars(options)) as own:
         data = gather(find_runs(options.runs))
         path = write(render(data, options.title), Path(options.out))
         own.file(path)
-        own.note(f"Open the artifact {path.name}. It compares {', '.join(run['label'] for run in data['runs'])}.")
-    tracking.say(f"Report of {len(data['runs'])} runs: {tracking.relative(path.resolve())} (open it in a browser)")
+        own.note(
+            f"Open the artifact {path.name}. It compares {', '.join(run['label'] for run in data['runs'])}."
+        )
+    say(f"Report of {len(data['runs'])} runs: {relative(path.resolve())} (open it in a browser)")
     return own.id
 
 

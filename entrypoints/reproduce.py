@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
@@ -11,18 +11,23 @@ class Options:
     """Which runs to judge by, and where to write the document."""
 
     out: str = option("docs/reproduction.md", "the Markdown file to write; it is logged to MLflow, too")
-    data: str = option("newest", "newest: runs on the data of the newest cross-validation; or the id of a preprocess run")
-    beside: str = option("none", "none, or the id of a preprocess run: the claims by the runs on its data in a column beside")
+    data: str = option(
+        "newest", "newest: runs on the data of the newest cross-validation; or the id of a preprocess run"
+    )
+    beside: str = option(
+        "none", "none, or the id of a preprocess run: the claims by the runs on its data in a column beside"
+    )
 
 
 def run(options: Options) -> str:
     """Read all finished runs, write and log the document, and return the id of this step's run."""
-    from mnflow import tracking
     from mnflow.report import summary
     from mnflow.report.page import write
     from mnflow.reproduction import swing
     from mnflow.reproduction.document import SHOWN, write_document
     from mnflow.reproduction.evidence import collect
+    from mnflow.runtime.cli import relative, say
+    from mnflow.track import tracking
 
     path = Path(options.out)
     with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
@@ -38,8 +43,10 @@ def run(options: Options) -> str:
         own.table(evidence.values, "evidence")
         if beside:
             own.table(beside.values, "evidence_beside")
-        own.note(f"The paper's claims, judged by {len(evidence.values)} numbers of finished runs: see {path.name}.")
-    tracking.say(f"Written: {tracking.relative(path.resolve())}")
+        own.note(
+            f"The paper's claims, judged by {len(evidence.values)} numbers of finished runs: see {path.name}."
+        )
+    say(f"Written: {relative(path.resolve())}")
     return own.id
 
 

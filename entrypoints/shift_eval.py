@@ -1,8 +1,10 @@
-"""Accuracy of a finished cross-validation against the energy shift, at every channel from -5 to +5 eV (the paper's Fig. 3)."""
+"""Accuracy of a finished cross-validation against the energy shift, at every channel from -5 to +5 eV (the
+paper's Fig. 3).
+"""
 
 from dataclasses import dataclass
 
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,14 @@ class Options:
 
 def run(options: Options) -> str:
     """Shift every fold's test spectra past its model; log the curve here and on the CV run."""
-    from mnflow import cv
-    from mnflow.evaluations import log_shift
+    from mnflow.track import cross_validation
+    from mnflow.track.evaluations import log_shift
 
-    with cv.evaluation("shift_eval", options.run, arch=options.arch) as (own, finished):
+    with cross_validation.evaluation("shift_eval", options.run, arch=options.arch) as (own, finished):
         found = log_shift((own, finished.run), finished)
         own.note(
-            f"{finished.label}: {found['shift/integrated_accuracy']:.4f} of all spectra right on average over shifts of -5 to "
+            f"{finished.label}: {found['shift/integrated_accuracy']:.4f} of all spectra right on average "
+            f"over shifts of -5 to "
             f"+5 eV, {found['shift/worst_accuracy']:.4f} at the worst channel."
         )
     return own.id

@@ -1,8 +1,10 @@
-"""Acquired and reference spectra in two dimensions, as inputs and as a net's features, and a number (the paper's Fig. 5)."""
+"""Acquired and reference spectra in two dimensions, as inputs and as a net's features, and a number (the
+paper's Fig. 5).
+"""
 
 from dataclasses import dataclass
 
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
@@ -18,40 +20,49 @@ class Options:
 
 
 def run(options: Options) -> str:
-    """Embed both spaces; log figure, points, and the share of references whose nearest acquired neighbours have their valence.
+    """Embed both spaces; log figure, points, and the share of references whose nearest acquired neighbours
+    have their valence.
 
-    The features are those of the first fold's net, and the acquired spectra are the ones it was trained on and tested on.
+    The features are those of the first fold's net, and the acquired spectra are the ones it was trained on
+    and tested on.
     """
     import numpy as np
     import pandas as pd
 
-    from entrypoints.reference_test import load_references
-    from mnflow import cv, evaluate, plots, tracking
+    from mnflow import plots
+    from mnflow.evaluate.embedding import embedding, neighbour_agreement, tsne
     from mnflow.preprocess import crop, normalise
+    from mnflow.references import load_references
+    from mnflow.runtime.cli import say
+    from mnflow.track import cross_validation
 
-    with cv.evaluation("tsne", options.run, arch=options.arch) as (own, finished):
+    with cross_validation.evaluation("tsne", options.run, arch=options.arch) as (own, finished):
         own.params({k: v for k, v in vars(options).items() if k not in ("run", "arch")})
         spectra, classes = finished.spectra, finished.spectra.edge.classes
         references = load_references(options.references, options.seed, spectra.edge).spectra
         inputs = np.concatenate([crop(spectra), normalise(references.intensity)])  # (N + M, n_crop)
-        spaces = {"input": inputs, "features": evaluate.embedding(finished.models[0], inputs)}
+        spaces = {"input": inputs, "features": embedding(finished.models[0], inputs)}
         n, points, metrics = len(spectra), {}, {}
         for name, space in spaces.items():
-            tracking.say(f"t-SNE of {len(space)} spectra, {name}: {space.shape[1]} dimensions")
-            points[name] = evaluate.tsne(space, options.perplexity, options.iterations, options.seed)
-            metrics[f"tsne/reference_agreement_{name}"] = evaluate.neighbour_agreement(
+            say(f"t-SNE of {len(space)} spectra, {name}: {space.shape[1]} dimensions")
+            points[name] = tsne(space, options.perplexity, options.iterations, options.seed)
+            metrics[f"tsne/reference_agreement_{name}"] = neighbour_agreement(
                 space[:n], spectra.valence, space[n:], references.valence
             )
         table = pd.DataFrame(
             {
                 "name": np.concatenate([spectra.name, references.name]),
                 "set": np.repeat(["acquired", "reference"], [n, len(references)]),
-                "valence": np.array([*classes, "mixed"])[np.concatenate([spectra.valence, references.valence])],
+                "valence": np.array([*classes, "mixed"])[
+                    np.concatenate([spectra.valence, references.valence])
+                ],
                 **{f"{name}_{axis}": xy[:, i] for name, xy in points.items() for i, axis in enumerate("xy")},
             }
         )
         own.table(table, "tsne")
-        acquired, foreign = ({name: xy[part] for name, xy in points.items()} for part in (slice(n), slice(n, None)))
+        acquired, foreign = (
+            {name: xy[part] for name, xy in points.items()} for part in (slice(n), slice(n, None))
+        )
         titles = {
             name: f"{space.shape[1]} {name}: {metrics[f'tsne/reference_agreement_{name}']:.0%} of references fit"
             for name, space in spaces.items()
@@ -60,8 +71,12 @@ def run(options: Options) -> str:
         for target in (own, finished.run):
             target.metrics(metrics)
             target.figure(figure, "tsne")
-        agreement = " against ".join(f"{metrics[f'tsne/reference_agreement_{s}']:.3f} ({s})" for s in ("features", "input"))
-        own.note(f"{finished.label}: share of references among acquired spectra of their own valence: {agreement}.")
+        agreement = " against ".join(
+            f"{metrics[f'tsne/reference_agreement_{s}']:.3f} ({s})" for s in ("features", "input")
+        )
+        own.note(
+            f"{finished.label}: share of references among acquired spectra of their own valence: {agreement}."
+        )
     return own.id
 
 

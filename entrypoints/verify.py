@@ -1,22 +1,30 @@
-"""Whether a registered version still gives the numbers that it was registered with, recomputed from its own artifacts."""
+"""Whether a registered version still gives the numbers that it was registered with, recomputed from its own
+artifacts.
+"""
 
 from dataclasses import dataclass
 
 from mnflow.errors import InputError
-from mnflow.options import execute, option
+from mnflow.runtime.cli import execute, option
 
 
 @dataclass(frozen=True)
 class Options:
     """Which version to verify."""
 
-    version: str = option("champion", "number of a version of the registered model, or an alias: champion, previous")
+    version: str = option(
+        "champion", "number of a version of the registered model, or an alias: champion, previous"
+    )
 
 
 def run(options: Options) -> str:
-    """Recompute, compare, log the table, and return the run's id; a number that does not hold is an `InputError`."""
-    from entrypoints.reference_test import load_references
-    from mnflow import identity, tracking, verification
+    """Recompute, compare, log the table, and return the run's id; a number that does not hold is an
+    `InputError`.
+    """
+    from mnflow.promote import verification
+    from mnflow.references import load_references
+    from mnflow.runtime.cli import say
+    from mnflow.track import provenance, tracking
 
     with tracking.step(tracking.tags_of("verify"), f"verify {options.version}", vars(options)) as run:
         version = verification.find_version(options.version)
@@ -24,22 +32,30 @@ def run(options: Options) -> str:
         seed = int(promoted.data.params["seed"])
         finished, _ = verification.own_artifacts(version)
         run.tags(
-            {k: finished.tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")} | {"version": version.version}
+            {k: finished.tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")}
+            | {"version": version.version}
         )
         drawn = verification.param_of("reference_test", finished, "seed", references="simulated")
         references = load_references("simulated", drawn, finished.spectra.edge)
         checks = verification.compare(
-            version.tags, verification.recompute(run, finished, references, seed, promoted.data.params["strategy"])
+            version.tags,
+            verification.recompute(run, finished, references, seed, promoted.data.params["strategy"]),
         )
         run.table(verification.table(checks), "verification")
         failed = [f"{c.name} was {c.registered:.6g} and is {c.found:.6g}" for c in checks if not c.holds]
-        changed = [k for k in (identity.CODE, identity.ENVIRONMENT) if promoted.data.tags.get(k) != identity.tags()[k]]
-        since = f" ({' and '.join(k.removeprefix('mnflow.') for k in changed)} changed since)" if changed else ""
+        changed = [
+            k
+            for k in (provenance.CODE, provenance.ENVIRONMENT)
+            if promoted.data.tags.get(k) != provenance.tags()[k]
+        ]
+        since = (
+            f" ({' and '.join(k.removeprefix('mnflow.') for k in changed)} changed since)" if changed else ""
+        )
         if failed:
             raise InputError(f"Version {version.version} does not hold{since}: {'; '.join(failed)}.")
         note = f"Version {version.version} holds: all {len(checks)} numbers were found again{since}."
         run.note(note)
-        tracking.say(note)
+        say(note)
     return run.id
 
 

@@ -1,4 +1,6 @@
-"""Which spectra train and which test: stratified or grouped folds, and the inner validation inside a training fold."""
+"""Which spectra train and which test: stratified or grouped folds, and the inner validation inside a training
+fold.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,8 +55,11 @@ def split(spectra: SpectrumSet, kind: str = "stratified", n_folds: int = 10, see
     return folds
 
 
-def inner_validation(spectra: SpectrumSet, fold: Fold, kind: str = "stratified", share: int = 9, seed: int = 0) -> Fold:
-    """Set aside one part in `share` of a fold's training spectra, for choosing epochs, schedules and parameters.
+def inner_validation(
+    spectra: SpectrumSet, fold: Fold, kind: str = "stratified", share: int = 9, seed: int = 0
+) -> Fold:
+    """Set aside one part in `share` of a fold's training spectra, for choosing epochs, schedules and
+    parameters.
 
     The test spectra of `fold` are on neither side: nothing chosen with this can have seen them.
 
@@ -70,7 +75,9 @@ def inner_validation(spectra: SpectrumSet, fold: Fold, kind: str = "stratified",
 def _stratified(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]:
     """The fold in which every spectrum is tested; classes have the same shares in all."""
     fold_of = np.empty(len(spectra), dtype=np.int64)
-    parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(spectra.intensity, spectra.valence)
+    parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(
+        spectra.intensity, spectra.valence
+    )
     for i, (_, test) in enumerate(parts):
         fold_of[test] = i
     return fold_of
@@ -79,8 +86,9 @@ def _stratified(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int
 def _grouped(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]:
     """The fold in which every spectrum is tested; a group is in one fold only.
 
-    Class by class, the largest group first, each goes to the fold with the fewest spectra of that class: then every fold
-    gets a group of every class, which scikit-learn's StratifiedGroupKFold does not promise when groups are scarce.
+    Class by class, the largest group first, each goes to the fold with the fewest spectra of that class: then
+    every fold gets a group of every class, which scikit-learn's StratifiedGroupKFold does not promise when
+    groups are scarce.
     """
     rng = np.random.default_rng(seed)
     names, group_of = np.unique(spectra.group, return_inverse=True)
@@ -107,7 +115,8 @@ def _check(spectra: SpectrumSet, kind: str, n_folds: int) -> None:
     present = [name for name, n in counts.items() if n]
     if len(present) < len(counts):
         raise InputError(
-            f"Training needs spectra of all of {', '.join(counts)}; there are only {', '.join(present) or 'none'}."
+            f"Training needs spectra of all of {', '.join(counts)}; there are only "
+            f"{', '.join(present) or 'none'}."
         )
     count: Callable[[str], int] = counts.__getitem__
     what = "spectra"
@@ -116,7 +125,10 @@ def _check(spectra: SpectrumSet, kind: str, n_folds: int) -> None:
         count = lambda name: len(set(spectra.group[spectra.valence == spectra.edge.label(name)]))  # noqa: E731
     for name in counts:
         if count(name) < n_folds:
-            raise InputError(f"{n_folds} folds need as many {what} of every class; {name} has {count(name)}. Use fewer folds.")
+            raise InputError(
+                f"{n_folds} folds need as many {what} of every class; {name} has {count(name)}. Use fewer "
+                f"folds."
+            )
 
 
 def _check_fold(spectra: SpectrumSet, fold: Fold) -> None:
@@ -126,5 +138,6 @@ def _check_fold(spectra: SpectrumSet, fold: Fold) -> None:
         if missing:
             names = ", ".join(spectra.edge.classes[i] for i in sorted(missing))
             raise InputError(
-                f"Fold {fold.number} has no {side} spectra of {names}: use fewer folds, another seed, or more groups."
+                f"Fold {fold.number} has no {side} spectra of {names}: use fewer folds, another seed, or "
+                f"more groups."
             )

@@ -1,4 +1,6 @@
-"""Valence maps of spectrum images: a HyperSpy signal in, a signal out; lazily, in bounded memory, without Keras."""
+"""Valence maps of spectrum images: a HyperSpy signal in, a signal out; lazily, in bounded memory, without
+Keras.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.attention import saliency
 from mnflow.errors import InputError
-from mnflow.files import whole_file
-from mnflow.preprocess.resample import ordered
+from mnflow.evaluate.saliency import saliency
 from mnflow.preprocess.scan import bad_pixels
 from mnflow.preprocess.window import Placement, normalise, placement
-from mnflow.read.raw import RawSpectra, ev_per_unit
+from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import MIN_AGREEMENT, MIN_PROBABILITY
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Predictor
+from mnflow.spectra import RawSpectra
+from mnflow.spectra.axis import ev_per_unit, ordered
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -37,13 +39,16 @@ _BLOCK_BYTES = 64_000_000
 _SAMPLED_BLOCKS = 8
 
 
-def predict(signal: "BaseSignal", model: "str | Path | Predictor" = CHAMPION, progress: bool = False) -> "BaseSignal":
+def predict(
+    signal: "BaseSignal", model: "str | Path | Predictor" = CHAMPION, progress: bool = False
+) -> "BaseSignal":
     """Read the valence in every pixel of an EELS signal.
 
     Parameters
     ----------
     signal : hyperspy signal
-        Any navigation dimensions, one signal axis in eV, keV or meV; lazy ones stay lazy. Background on or removed.
+        Any navigation dimensions, one signal axis in eV, keV or meV; lazy ones stay lazy. Background on or
+        removed.
     model : str, Path or Predictor
         A model URI (default: the champion of the registry), a model's folder, or a predictor.
     progress : bool
@@ -53,10 +58,12 @@ def predict(signal: "BaseSignal", model: "str | Path | Predictor" = CHAMPION, pr
     -------
     hyperspy signal
         The same navigation axes and metadata; along the signal axis the quantities that
-        `signal.metadata.Valence.quantities` names: `class` (index into `metadata.Valence.classes`), `mean_valence`,
-        `confidence` (probability of that class), `disagreement` (share of fold models that voted otherwise; NaN for a single
-        net), `flags` (sum of the bits in `metadata.Valence.flags`), every class's probability, and every class's share of the
-        atoms (NaN where no fractions were fitted for the element). Pixels that cannot be read are NaN.
+        `signal.metadata.Valence.quantities` names: `class` (index into `metadata.Valence.classes`),
+        `mean_valence`,
+        `confidence` (probability of that class), `disagreement` (share of fold models that voted otherwise;
+        NaN for a single net), `flags` (sum of the bits in `metadata.Valence.flags`), every class's
+        probability, and every class's share of the atoms (NaN where no fractions were fitted for the
+        element). Pixels that cannot be read are NaN.
 
     Raises
     ------
@@ -75,9 +82,11 @@ def predict(signal: "BaseSignal", model: "str | Path | Predictor" = CHAMPION, pr
 
 
 def load_predictor(model: str | Path) -> Predictor:
-    """The predictor of a registered model (a `models:/` URI), or of a model's folder; nothing is unpickled."""
+    """The predictor of a registered model (a `models:/` URI), or of a model's folder; nothing is
+    unpickled.
+    """
     if "://" in str(model) or str(model).startswith("models:/"):
-        from mnflow import registry
+        from mnflow.promote import registry
 
         return registry.load_predictor(str(model))
     return Predictor.load(Path(model) / "artifacts" / "predictor.npz" if Path(model).is_dir() else model)
@@ -97,17 +106,23 @@ def raw_of_signal(signal: "BaseSignal") -> RawSpectra:
 
 
 def read_valences(raw: RawSpectra, predictor: Predictor, progress: bool = False) -> NDArray[np.float32]:
-    """The quantities of every spectrum of a file: (N, 5 + 2 K), see `QUANTITIES`; blocks are read one after the other."""
+    """The quantities of every spectrum of a file: (N, 5 + 2 K), see `QUANTITIES`; blocks are read one after
+    the other.
+    """
     where = place_image(raw, predictor)
     values = np.empty((len(raw), len(QUANTITIES) + 2 * len(predictor.edge.classes)), dtype=np.float32)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for rows, counts in _shown(raw.blocks(_BLOCK_BYTES), len(raw), progress):
             pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
-            values[rows] = np.concatenate(list(pool.map(lambda piece: _read_piece(piece, where, predictor), pieces)))
+            values[rows] = np.concatenate(
+                list(pool.map(lambda piece: _read_piece(piece, where, predictor), pieces))
+            )
     return values
 
 
-def _shown(blocks: Iterator[tuple[slice, NDArray[Any]]], n: int, progress: bool) -> Iterator[tuple[slice, NDArray[Any]]]:
+def _shown(
+    blocks: Iterator[tuple[slice, NDArray[Any]]], n: int, progress: bool
+) -> Iterator[tuple[slice, NDArray[Any]]]:
     from tqdm import tqdm
 
     with tqdm(total=n, unit="spectra", desc="valence", disable=not progress) as bar:
@@ -117,7 +132,9 @@ def _shown(blocks: Iterator[tuple[slice, NDArray[Any]]], n: int, progress: bool)
 
 
 def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
-    """Where the crop window goes, judged by the mean of the good pixels of some blocks spread over the file."""
+    """Where the crop window goes, judged by the mean of the good pixels of some blocks spread over the
+    file.
+    """
     slices = raw.block_slices(_BLOCK_BYTES // _SAMPLED_BLOCKS)
     total, n = np.zeros(len(raw.energy_ev)), 0
     for rows in slices[:: max(1, len(slices) // _SAMPLED_BLOCKS)]:
@@ -125,7 +142,9 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
         good = counts[bad_pixels(counts) == 0]
         total, n = total + good.sum(axis=0, dtype=np.float64), n + len(good)
     if n == 0:
-        raise InputError(f"{raw.path}: expected spectra, got none that is finite, not empty and not saturated.")
+        raise InputError(
+            f"{raw.path}: expected spectra, got none that is finite, not empty and not saturated."
+        )
     return placement(raw.energy_ev, total / n, predictor.edge, str(raw.path))
 
 
@@ -151,7 +170,9 @@ def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor) ->
 def where_the_nets_looked(
     raw: RawSpectra, predictor: Predictor
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64], list[str]]:
-    """What `plots.saliency` draws of one spectrum: energies (n_crop,) in eV, its crop and saliency (1, n_crop), its class."""
+    """What `plots.saliency` draws of one spectrum: energies (n_crop,) in eV, its crop and saliency (1,
+    n_crop), its class.
+    """
     where = place_image(raw, predictor)
     crops = np.asarray(normalise(where(np.asarray(raw.counts))), dtype=np.float32)
     energy_ev = predictor.edge.crop_axis_ev + where.moved_bins * predictor.edge.dispersion_ev
@@ -163,15 +184,26 @@ def maps_signal(values: NDArray[np.float32], signal: "BaseSignal", predictor: Pr
     """The quantities (N, Q) as a signal with the navigation axes and the metadata of `signal`."""
     import hyperspy.api as hs
 
-    nav_axes = [axis.get_axis_dictionary() for axis in signal.axes_manager.navigation_axes[::-1]]  # in the order of the data
+    nav_axes = [
+        axis.get_axis_dictionary() for axis in signal.axes_manager.navigation_axes[::-1]
+    ]  # in the order of the data
     nav_shape = tuple(int(axis["size"]) for axis in nav_axes)
-    quantity = {"name": "Quantity", "units": "", "scale": 1.0, "offset": 0.0, "size": values.shape[1], "navigate": False}
+    quantity = {
+        "name": "Quantity",
+        "units": "",
+        "scale": 1.0,
+        "offset": 0.0,
+        "size": values.shape[1],
+        "navigate": False,
+    }
     maps = hs.signals.BaseSignal(values.reshape(*nav_shape, -1), axes=[*nav_axes, quantity]).as_signal1D(-1)
     for node in ("General", "Acquisition_instrument", "Sample"):
         if signal.metadata.has_item(node):
             maps.metadata.set_item(node, signal.metadata.get_item(node).deepcopy())
     classes = list(predictor.edge.classes)
-    maps.metadata.set_item("Valence.quantities", [*QUANTITIES, *(f"{x}({name})" for x in "px" for name in classes)])
+    maps.metadata.set_item(
+        "Valence.quantities", [*QUANTITIES, *(f"{x}({name})" for x in "px" for name in classes)]
+    )
     maps.metadata.set_item("Valence.classes", classes)
     maps.metadata.set_item("Valence.flags", list(FLAGS))
     maps.metadata.set_item("Valence.model", dict(predictor.facts))
@@ -179,14 +211,18 @@ def maps_signal(values: NDArray[np.float32], signal: "BaseSignal", predictor: Pr
 
 
 def signal_of(raw: RawSpectra) -> "BaseSignal":
-    """A signal with the navigation axes and the metadata of the file that `raw` was read from, as far as HyperSpy reads it."""
+    """A signal with the navigation axes and the metadata of the file that `raw` was read from, as far as
+    HyperSpy reads it.
+    """
     import hyperspy.api as hs
 
     found: list[Any] = []
     if raw.path.suffix.lower() in (".hspy", ".dm3", ".dm4", ".emd", ".msa"):
         loaded = hs.load(str(raw.path), lazy=raw.path.suffix.lower() != ".msa")
         found = [
-            s for s in (loaded if isinstance(loaded, list) else [loaded]) if s.axes_manager.navigation_size in (0, len(raw))
+            s
+            for s in (loaded if isinstance(loaded, list) else [loaded])
+            if s.axes_manager.navigation_size in (0, len(raw))
         ]
         found = [s for s in found if s.axes_manager.signal_shape == (len(raw.energy_ev),)]
     if found:
@@ -197,7 +233,9 @@ def signal_of(raw: RawSpectra) -> "BaseSignal":
 
 
 def as_images(maps: "BaseSignal") -> dict[str, NDArray[np.float32]]:
-    """Quantities by name as images (Y, X), to be drawn; a line scan has Y = 1, further axes are put one below the other."""
+    """Quantities by name as images (Y, X), to be drawn; a line scan has Y = 1, further axes are put one below
+    the other.
+    """
     columns = maps.data.shape[-2] if maps.data.ndim > 1 else 1
     images = maps.data.reshape(-1, columns, maps.data.shape[-1])
     return {name: images[..., i] for i, name in enumerate(maps.metadata.Valence.quantities)}
@@ -212,7 +250,9 @@ def pixel_size(maps: "BaseSignal") -> tuple[float, str]:
 
 
 def summary(values: NDArray[np.float32], predictor: Predictor) -> tuple[dict[str, float], str]:
-    """Numbers for the log, and a sentence: how many spectra of each class, their mean valence, how many are flagged."""
+    """Numbers for the log, and a sentence: how many spectra of each class, their mean valence, how many are
+    flagged.
+    """
     readable = values[~np.isnan(values[:, 0])]
     counts = np.bincount(readable[:, 0].astype(int), minlength=len(predictor.edge.classes))
     flagged = float((values[:, QUANTITIES.index("flags")] > 0).mean())

@@ -1,4 +1,6 @@
-"""A headless Chromium for tests that look at pages, steered through a pipe; tests skip where none is installed."""
+"""A headless Chromium for tests that look at pages, steered through a pipe; tests skip where none is
+installed.
+"""
 
 import base64
 import json
@@ -43,7 +45,13 @@ class Page:
         self.resize(*size)
 
     def resize(self, width: int, height: int) -> None:
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)

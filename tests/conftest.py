@@ -20,7 +20,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
     os.environ.pop(variable, None)
 
-# What one test has compiled, another process need not compile again: half of the suite's time would go into that.
+# What one test has compiled, another process need not compile again: half of the suite's time would go into
+# that.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mnflow-tests-compiled-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
@@ -34,7 +35,7 @@ settings.load_profile("mnflow")
 @pytest.fixture(scope="session")
 def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared store; made once, since creating the tables takes seconds."""
-    from mnflow.environment import prepare_store
+    from mnflow.track.database import prepare_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     prepare_store(f"sqlite:///{path}")
@@ -45,17 +46,19 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _store(database: Path, folder: Path) -> Iterator[Path]:
     import mlflow
 
-    from mnflow import environment, tracking
+    from mnflow.runtime.project import EXPERIMENT_TAGS
+    from mnflow.track import tracking
 
     shutil.copy(database, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        # The copied database names the first one's artifact folder: an experiment of its own keeps artifacts in `folder`.
+        # The copied database names the first one's artifact folder: an experiment of its own keeps artifacts
+        # in `folder`.
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
         tracking.connect.cache_clear()
         place = (folder / "artifacts").as_uri()
-        tracking.connect().create_experiment("test", artifact_location=place, tags=environment.EXPERIMENT_TAGS)
+        tracking.connect().create_experiment("test", artifact_location=place, tags=EXPERIMENT_TAGS)
         yield folder
         tracking.connect.cache_clear()
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
@@ -86,5 +89,8 @@ def real_data() -> Path:
     """The folder of real spectra, which is not part of the project."""
     folder = os.environ.get("MNFLOW_REAL_DATA")
     if not folder or not Path(folder).is_dir():
-        pytest.skip("needs real spectra: set MNFLOW_REAL_DATA to the folder that holds digitized/, published/ and vendor/")
+        pytest.skip(
+            "needs real spectra: set MNFLOW_REAL_DATA to the folder that holds digitized/, published/ and "
+            "vendor/"
+        )
     return Path(folder)

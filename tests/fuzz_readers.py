@@ -1,9 +1,10 @@
-"""A fuzzer over everything that reads a file: whatever the bytes are, a reader gives spectra or an `InputError`.
+"""A fuzzer over everything that reads a file: whatever the bytes are, a reader gives spectra or an
+`InputError`.
 
     python -m tests.fuzz_readers --seconds 600 --seed 0 --keep FOLDER
 
-takes small whole files, damages them at random and reads them. What ends in anything else, takes longer than `SLOW_SECONDS`
-or more than `MAX_MEMORY` is kept in FOLDER and printed. `--only csv,pickle` chooses readers.
+takes small whole files, damages them at random and reads them. What ends in anything else, takes longer than
+`SLOW_SECONDS` or more than `MAX_MEMORY` is kept in FOLDER and printed. `--only csv,pickle` chooses readers.
 """
 
 import argparse
@@ -26,8 +27,7 @@ from mnflow.read import read_file
 from mnflow.read.tables import read_manifest
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.settings import SETTINGS, load
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
 from tests.made_up_net import made_up_net
 from tests.made_up_spectra import spectra
 from tests.read.files import counts_image, write, write_dm3
@@ -86,7 +86,9 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to eight changes: bits, bytes, numbers, runs left out, doubled or moved, tokens put in, or the end cut off."""
+    """One to eight changes: bits, bytes, numbers, runs left out, doubled or moved, tokens put in, or the end
+    cut off.
+    """
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 9))):
         at = int(rng.integers(0, len(data) + 1))
@@ -166,7 +168,9 @@ def main() -> None:
                 counts[kind, outcome if outcome in ("read", "refused") else "FOUND"] += 1
                 if outcome not in ("read", "refused"):
                     line = outcome.strip().splitlines()[-1][:200]
-                    where = [text.strip() for text in outcome.splitlines() if text.strip().startswith("File")][-1]
+                    where = [
+                        text.strip() for text in outcome.splitlines() if text.strip().startswith("File")
+                    ][-1]
                     if (kind + where) not in seen:
                         seen.add(kind + where)
                         options.keep.mkdir(parents=True, exist_ok=True)

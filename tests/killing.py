@@ -1,6 +1,8 @@
-"""Runs entry points as processes of their own that start at once: this one has imported everything, and forks.
+"""Runs entry points as processes of their own that start at once: this one has imported everything, and
+forks.
 
-Each line of its input is a JSON list, the entry point and its command line. It answers with the process id, then the exit code.
+Each line of its input is a JSON list, the entry point and its command line. It answers with the process id,
+then the exit code.
 """
 
 import importlib
@@ -16,15 +18,15 @@ STEPS = (
 
 
 IMPORTED = (
-    "hyperspy.api", "mlflow.keras", "optuna", "sklearn.manifold", "mnflow.cv", "mnflow.evaluations", "mnflow.maps",
-    "mnflow.promotion", "mnflow.read", "mnflow.simulate", "mnflow.tune",
+    "hyperspy.api", "mlflow.keras", "optuna", "sklearn.manifold", "mnflow.track.cross_validation", "mnflow.track.evaluations", "mnflow.maps",
+    "mnflow.promote.promotion", "mnflow.read", "mnflow.simulate", "mnflow.tune.search",
 )  # fmt: skip
 """What the entry points import when they run; none of it starts a thread or touches JAX."""
 
 
 def serve() -> None:
     from entrypoints import main
-    from mnflow.options import execute
+    from mnflow.runtime.cli import execute
 
     for name in IMPORTED:
         importlib.import_module(name)

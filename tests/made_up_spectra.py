@@ -1,17 +1,20 @@
-"""Simple spectra for tests that do not need physics: two lines and a step, at places that depend on the class."""
+"""Simple spectra for tests that do not need physics: two lines and a step, at places that depend on the
+class.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.preprocess.resample import axis_ev
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN, Edge
+from mnflow.spectra import MN, Edge, SpectrumSet
+from mnflow.spectra.axis import axis_ev
 
 
 def edge_shape(energy_ev: NDArray[np.float64], valence: Any = 0, l3_ev: float = 642.0) -> NDArray[np.float64]:
-    """An edge without background: L3 and L2 over their steps; a higher valence has its lines closer and L2 stronger."""
+    """An edge without background: L3 and L2 over their steps; a higher valence has its lines closer and L2
+    stronger.
+    """
     label = np.asarray(valence)[..., None]
     l3 = np.exp(-(((energy_ev - l3_ev) / (0.9 + 0.3 * label)) ** 2))
     l2 = (0.3 + 0.2 * label) * np.exp(-(((energy_ev - l3_ev - 11 + 0.7 * label) / 1.5) ** 2))
@@ -23,10 +26,16 @@ COARSE = Edge("Mn", MN.classes, MN.charges, wide_ev=(630.0, 670.0), crop_ev=(638
 """The same edge in 200 and 110 channels: what is tested with it costs less."""
 
 
-def spectra(n: int = 60, noise: float = 0.01, seed: int = 0, edge: Edge = MN, n_groups: int = 6) -> SpectrumSet:
-    """`n` spectra of all classes in turn, in groups in turn (each of one class, if there are 3, 6, 9 ... groups)."""
+def spectra(
+    n: int = 60, noise: float = 0.01, seed: int = 0, edge: Edge = MN, n_groups: int = 6
+) -> SpectrumSet:
+    """`n` spectra of all classes in turn, in groups in turn (each of one class, if there are 3, 6, 9 ...
+    groups).
+    """
     rng = np.random.default_rng(seed)
     energy_ev = axis_ev(edge.wide_ev[0], edge.n_wide, edge.dispersion_ev)
     valence = np.arange(n) % len(edge.classes)
     intensity = edge_shape(energy_ev, valence) + noise * rng.normal(size=(n, edge.n_wide))
-    return SpectrumSet(energy_ev, intensity, valence, np.array([f"image {i % n_groups}" for i in range(n)]), edge, "made up")
+    return SpectrumSet(
+        energy_ev, intensity, valence, np.array([f"image {i % n_groups}" for i in range(n)]), edge, "made up"
+    )

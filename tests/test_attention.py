@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mnflow.attention import WIDTH, saliency
+from mnflow.evaluate.saliency import WIDTH, saliency
 from mnflow.preprocess import crop
-from mnflow.serve.net import Net, Step
+from mnflow.serve.numpy_nets import NumpyNet, Step
 from tests.made_up_net import made_up_net
 from tests.made_up_spectra import spectra
 
@@ -19,7 +19,7 @@ def test_every_channel_gets_a_share() -> None:
 def test_a_net_that_looks_at_one_place_is_found_out() -> None:
     weight = np.zeros((1, 1, 300, 2), np.float32)
     weight[0, 0, 100:110, 1] = 5.0
-    net = Net((Step(weight, np.zeros((1, 2), np.float32), before="flatten"),), 300)
+    net = NumpyNet((Step(weight, np.zeros((1, 2), np.float32), before="flatten"),), 300)
     crops = np.random.default_rng(0).normal(size=(4, 300)).astype(np.float32) / 10
     found = saliency(net, crops).mean(axis=0)
     assert 100 - WIDTH < found.argmax() < 110 + WIDTH

@@ -1,15 +1,16 @@
-"""Baselines: each learns what it should, alignment undoes a shift, and the least squares agree with scipy's."""
+"""Baselines: each learns what it should, alignment undoes a shift, and the least squares agree with
+scipy's.
+"""
 
 import numpy as np
 import pytest
 from scipy.optimize import nnls
 from sklearn.base import clone
 
-from mnflow import baselines
 from mnflow.errors import InputError
+from mnflow.models import baselines
 from mnflow.preprocess import crop
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
 
 WIDTH_EV, L2_STRENGTH = np.array([1.0, 1.4, 1.0]), np.array([0.25, 0.45, 0.55])
 
@@ -23,7 +24,9 @@ def _edges(n_per_class: int = 25, seed: int = 0) -> SpectrumSet:
     l2 = l3 + 11
     width, strength = WIDTH_EV[valence][:, None], L2_STRENGTH[valence][:, None]
     lines = np.exp(-(((energy_ev - l3) / width) ** 2)) + strength * np.exp(-(((energy_ev - l2) / 1.2) ** 2))
-    steps = 0.1 * (0.5 + (2 * np.arctan(2 * (energy_ev - l3)) + np.arctan(2 * (energy_ev - l2))) / (3 * np.pi))
+    steps = 0.1 * (
+        0.5 + (2 * np.arctan(2 * (energy_ev - l3)) + np.arctan(2 * (energy_ev - l2))) / (3 * np.pi)
+    )
     intensity = lines + steps + rng.normal(0, 0.005, lines.shape)
     return SpectrumSet(energy_ev, intensity, valence, np.full(len(valence), "SI"), source="synthetic")
 
@@ -67,7 +70,9 @@ def test_least_squares_agree_with_scipy() -> None:
 def test_least_squares_find_the_shares_of_a_mixture() -> None:
     pure = crop(_edges(n_per_class=1))
     model = baselines.ReferenceLeastSquares().fit(pure, [0, 1, 2])
-    np.testing.assert_allclose(model.predict_proba(0.3 * pure[:1] + 0.7 * pure[1:2]), [[0.3, 0.7, 0]], atol=1e-5)
+    np.testing.assert_allclose(
+        model.predict_proba(0.3 * pure[:1] + 0.7 * pure[1:2]), [[0.3, 0.7, 0]], atol=1e-5
+    )
 
 
 def test_the_white_line_ratio_is_the_ratio_of_the_lines_areas() -> None:

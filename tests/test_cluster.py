@@ -1,4 +1,6 @@
-"""Work runs on local processes or a Dask cluster, and a killed worker costs a retry of its unfinished items only."""
+"""Work runs on local processes or a Dask cluster, and a killed worker costs a retry of its unfinished items
+only.
+"""
 
 import json
 import os
@@ -12,8 +14,8 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from mnflow.cluster import run_parallel
 from mnflow.errors import InputError
+from mnflow.runtime.parallel import run_parallel
 
 
 def _work(folder: str, item: int) -> tuple[int, int]:
@@ -30,7 +32,9 @@ def _work(folder: str, item: int) -> tuple[int, int]:
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
     """A scheduler and two workers, each started by itself as on several machines."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    }
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     dask = [sys.executable, "-m", "dask"]
     file = tmp_path / "scheduler.json"
@@ -40,7 +44,9 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         assert processes[0].poll() is None, "the scheduler did not start"
         time.sleep(0.1)
     for _ in range(2):  # without a nanny: a killed worker stays dead
-        processes.append(subprocess.Popen([*dask, "worker", "--no-nanny", "--nthreads", "1", *common], **quiet))
+        processes.append(
+            subprocess.Popen([*dask, "worker", "--no-nanny", "--nthreads", "1", *common], **quiet)
+        )
     address = json.loads(file.read_text())["address"]
     with Client(address) as client:
         client.wait_for_workers(2, timeout=60)
@@ -105,6 +111,6 @@ def test_workers_that_are_gone_when_work_is_sent_get_another_chance_and_then_a_s
 
 
 def test_no_cluster_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnflow.cluster.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("mnflow.runtime.parallel.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match=r"No Dask cluster answers at tcp://127.0.0.1:9"):
         run_parallel(_work, "", [1], scheduler="tcp://127.0.0.1:9")

@@ -1,7 +1,7 @@
 """The CPU image: it builds, and cv_train and tune run in it by the same MLproject, onto a mounted folder.
 
-Needs a Docker engine (DOCKER_HOST says which). Where that engine has no bridge network, as in some CI, the tests use the
-host's; where its base image is another, MNFLOW_BASE_IMAGE names it.
+Needs a Docker engine (DOCKER_HOST says which). Where that engine has no bridge network, as in some CI, the
+tests use the host's; where its base image is another, MNFLOW_BASE_IMAGE names it.
 """
 
 import sqlite3
@@ -80,10 +80,16 @@ def test_a_folder_that_cannot_be_written_is_said_in_words(image: str, tmp_path: 
 
 def test_runs_models_and_study_came_back_in_the_mounted_folder(mounted: Path) -> None:
     runs = query(
-        mounted / "mlflow.db", "SELECT t.value, r.status FROM runs r JOIN tags t USING (run_uuid) WHERE t.key = 'mnflow.step'"
+        mounted / "mlflow.db",
+        "SELECT t.value, r.status FROM runs r JOIN tags t USING (run_uuid) WHERE t.key = 'mnflow.step'",
     )
     assert sorted(runs) == sorted(
-        [("cv_train", "FINISHED"), *3 * [("fold", "FINISHED")], ("tune", "FINISHED"), *2 * [("trial", "FINISHED")]]
+        [
+            ("cv_train", "FINISHED"),
+            *3 * [("fold", "FINISHED")],
+            ("tune", "FINISHED"),
+            *2 * [("trial", "FINISHED")],
+        ]
     )
     assert len(list(mounted.glob("mlruns/**/model.keras"))) == 3
     assert list(mounted.glob("mlruns/**/figures/front.png"))

@@ -16,10 +16,11 @@ import mlflow
 import numpy as np
 import pytest
 
-from mnflow import registry, tracking
+from mnflow.promote import registry
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
-from mnflow.valence import MN
+from mnflow.spectra import MN
+from mnflow.track import tracking
 from tests.made_up_net import made_up_net
 from tests.made_up_spectra import edge_shape
 from tests.services import docker, docker_image, free_port, wait_until
@@ -44,8 +45,31 @@ def server(predictor: Predictor, module_store: Path) -> Iterator[tuple[str, str]
     model = mlflow.artifacts.download_artifacts(uri, dst_path=str(module_store / "model"))
     module_store.chmod(0o755)
     port, name = free_port(), f"mnflow-serve-{time.time_ns()}"
-    command = ["mlflow", "models", "serve", "-m", "/model", "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
-    docker("run", "--detach", "--name", name, "--network", "host", "--volume", f"{model}:/model:ro", image, *command)
+    command = [
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        "/model",
+        "--env-manager",
+        "local",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
+    docker(
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "--network",
+        "host",
+        "--volume",
+        f"{model}:/model:ro",
+        image,
+        *command,
+    )
     try:
         address = f"http://127.0.0.1:{port}"
         wait_until(lambda: _status(f"{address}/ping") == 200, 120, "the container's server")

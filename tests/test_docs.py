@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mnflow.environment import ROOT
-from mnflow.options import parse
+from mnflow.runtime.cli import parse
+from mnflow.runtime.project import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
@@ -21,7 +21,11 @@ def commands() -> list[tuple[str, str]]:
     for document in DOCUMENTS:
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):
             lines = block.replace("\\\n", " ").splitlines()
-            found += [(document.name, line.strip()) for line in lines if line.strip() and not line.strip().startswith("#")]
+            found += [
+                (document.name, line.strip())
+                for line in lines
+                if line.strip() and not line.strip().startswith("#")
+            ]
     return found
 
 

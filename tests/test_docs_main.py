@@ -1,4 +1,6 @@
-"""Every `mlflow run .` of the documents that is the whole path, run with one small cross-validation for every seed."""
+"""Every `mlflow run .` of the documents that is the whole path, run with one small cross-validation for every
+seed.
+"""
 
 import shlex
 from collections.abc import Iterator
@@ -11,8 +13,10 @@ from test_docs import commands
 from test_docs_run import _inline
 
 from entrypoints import main
-from mnflow import cluster, tracking
-from mnflow.options import parse
+from mnflow.runtime import parallel
+from mnflow.runtime.cli import parse
+from mnflow.track import tracking
+from mnflow.track.query import finished_runs
 
 WHOLE_PATH = list(dict.fromkeys(c for _, c in commands() if c.startswith("mlflow run .") and " -e " not in c))
 
@@ -21,10 +25,12 @@ WHOLE_PATH = list(dict.fromkeys(c for _, c in commands() if c.startswith("mlflow
 def _small(module_store: Path) -> Iterator[None]:
     small = {"shown": 10, "tsne_iterations": 250, "size": "quick", "n_folds": 2, "promote": False}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster, "run_parallel", _inline)
+        patch.setattr(parallel, "run_parallel", _inline)
         patch.setattr(main, "_workers", nullcontext)
         for name, preset in main.PRESETS.items():
-            patch.setitem(main.PRESETS, name, replace(preset, grids=(main.Grid(("10x",), nets=("fcn",)),), **small))
+            patch.setitem(
+                main.PRESETS, name, replace(preset, grids=(main.Grid(("10x",), nets=("fcn",)),), **small)
+            )
         yield
 
 
@@ -36,5 +42,5 @@ def test_the_whole_path_runs_as_the_documents_say(command: str) -> None:
     options = parse(main.Options, [part for key, value in given for part in (f"--{key}", value)])
     run = tracking.connect().get_run(main.run(options))
     assert run.info.status == "FINISHED"
-    cells = tracking.finished_runs("cv_train", dataset_digest=run.data.tags["dataset_digest"])
+    cells = finished_runs("cv_train", dataset_digest=run.data.tags["dataset_digest"])
     assert sorted(int(cell.data.params["seed"]) for cell in cells)[-1] == options.seeds - 1

@@ -1,4 +1,6 @@
-"""Every `mlflow run . -e` command of the documents, run in their order in one small project, on few spectra and one epoch."""
+"""Every `mlflow run . -e` command of the documents, run in their order in one small project, on few spectra
+and one epoch.
+"""
 
 import importlib
 import shlex
@@ -12,10 +14,12 @@ import pytest
 from test_docs import commands
 
 from entrypoints import main, simulate
-from mnflow import cluster, tracking
-from mnflow.environment import ROOT
-from mnflow.options import parse
+from mnflow.runtime import parallel
+from mnflow.runtime.cli import parse
+from mnflow.runtime.project import ROOT
 from mnflow.simulate import simulate_references
+from mnflow.track import tracking
+from mnflow.track.query import finished_run, finished_runs
 
 SMALL = {
     "size": "quick",
@@ -53,9 +57,11 @@ def _inline(
 
 @pytest.fixture(scope="module")
 def project(module_store: Path) -> Iterator[Path]:
-    """A folder with what the documents take for given: spectra of one's own, those of others, a settings file, an image."""
+    """A folder with what the documents take for given: spectra of one's own, those of others, a settings
+    file, an image.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster, "run_parallel", _inline)
+        patch.setattr(parallel, "run_parallel", _inline)
         simulate.run(simulate.Options(out="spectra", size="quick"))
         simulate_references(module_store / "others", 0, Path("mn"))
         shutil.copy(ROOT / "mnflow" / "simulate" / "settings" / "mn.toml", "my-element.toml")
@@ -64,7 +70,9 @@ def project(module_store: Path) -> Iterator[Path]:
 
 
 def _runs() -> list[str]:
-    """The commands once each, in the documents' order; those for another machine, container or operating system left out."""
+    """The commands once each, in the documents' order; those for another machine, container or operating
+    system left out.
+    """
     found = [command.partition(" #")[0].rstrip(" &") for _, command in commands()]
     return list(dict.fromkeys(c for c in found if c.startswith("mlflow run . -e ")))
 
@@ -72,16 +80,20 @@ def _runs() -> list[str]:
 def _fill_in(value: str) -> str:
     """A user's own values in place of the documents' placeholders."""
     if "RUN_ID" in value:
-        newest = [run.info.run_id for run in tracking.finished_runs("cv_train", arch="fcn")]
+        newest = [run.info.run_id for run in finished_runs("cv_train", arch="fcn")]
         return ",".join(newest[:2]) if "," in value else newest[0]
     if "DATA_RUN" in value:
-        return str(tracking.finished_run("preprocess").info.run_id)
+        return str(finished_run("preprocess").info.run_id)
     return {"FOLDER": "spectra"}.get(value, value)
 
 
 def _small(options: Any) -> Any:
     names = {f.name for f in fields(options)}
-    changed = {k: v for k, v in (SMALL | OPEN_GATE | {n: 0.0 for n in names if n.startswith("min_")}).items() if k in names}
+    changed = {
+        k: v
+        for k, v in (SMALL | OPEN_GATE | {n: 0.0 for n in names if n.startswith("min_")}).items()
+        if k in names
+    }
     return replace(options, **changed)
 
 
@@ -106,4 +118,4 @@ def test_a_command_of_the_documents_runs(project: Path, command: str) -> None:
 
 def _evaluate_newest() -> None:
     """`promote` takes a net that has been through every evaluation, as after `main`."""
-    main._evaluate(tracking.finished_run("cv_train", arch="fcn").info.run_id, 0)
+    main._evaluate(finished_run("cv_train", arch="fcn").info.run_id, 0)

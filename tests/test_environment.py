@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mnflow import environment
-from mnflow.environment import ROOT
+from mnflow.doctor import doctor
+from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
+from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri
+from mnflow.track.database import prepare_store
 
 
 def pins(name: str) -> dict[str, str]:
-    lines = [line.split(" ")[0].split("==") for line in (ROOT / name).read_text().splitlines() if "==" in line]
+    lines = [
+        line.split(" ")[0].split("==") for line in (ROOT / name).read_text().splitlines() if "==" in line
+    ]
     return {line[0].lower().replace("_", "-"): line[1] for line in lines}
 
 
@@ -33,7 +37,7 @@ def test_the_lock_holds_every_direct_pin_with_hashes_and_no_address() -> None:
 
 
 def test_set_up_points_mlflow_at_the_project_environment(tmp_path: Path) -> None:
-    environment.register_environment(tmp_path / "mlflow-x", venv=tmp_path / "venv")
+    register_environment(tmp_path / "mlflow-x", venv=tmp_path / "venv")
     text = (tmp_path / "mlflow-x" / "bin" / "activate").read_text()
     assert f'. "{tmp_path}/venv/bin/activate"' in text
     assert ". .venv/bin/activate" in text
@@ -41,7 +45,7 @@ def test_set_up_points_mlflow_at_the_project_environment(tmp_path: Path) -> None
 
 def test_an_environment_that_mlflow_built_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "pyvenv.cfg").write_text("")
-    environment.register_environment(tmp_path)
+    register_environment(tmp_path)
     assert not (tmp_path / "bin").exists()
 
 
@@ -50,10 +54,10 @@ def test_the_store_is_prepared_once_and_a_bare_mlflow_run_lands_in_our_experimen
 
     uri = f"sqlite:///{tmp_path}/store.db"
     for _ in range(2):
-        environment.prepare_store(uri)
+        prepare_store(uri)
     client = MlflowClient(uri)
-    assert [e.name for e in client.search_experiments()] == [environment.EXPERIMENT]
-    assert client.get_experiment("0").name == environment.EXPERIMENT
+    assert [e.name for e in client.search_experiments()] == [EXPERIMENT]
+    assert client.get_experiment("0").name == EXPERIMENT
 
 
 def test_doctor_says_what_is_wrong_in_words(
@@ -61,7 +65,7 @@ def test_doctor_says_what_is_wrong_in_words(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path))
-    assert environment.doctor() == 2
+    assert doctor() == 2
     said = capsys.readouterr().out
     assert "no tracking database" in said
     assert "does not know the project's environment yet: run `make setup`" in said
@@ -73,19 +77,21 @@ def test_doctor_is_content_after_set_up(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "envs"))
-    environment.prepare_store(environment.default_tracking_uri())
-    environment.register_environment(environment.mlflow_environment())
-    assert environment.doctor() == 0, capsys.readouterr().out
+    prepare_store(default_tracking_uri())
+    register_environment(mlflow_environment())
+    assert doctor() == 0, capsys.readouterr().out
 
 
-def test_a_worker_that_comes_second_takes_the_experiment_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_comes_second_takes_the_experiment_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{tmp_path}/store.db"
-    environment.prepare_store(uri)
-    found = MlflowClient(uri).get_experiment_by_name(environment.EXPERIMENT)
+    prepare_store(uri)
+    found = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
     answers = iter([None, found])  # not there when it looked, there when it tried to make it
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda client, name: next(answers))
     monkeypatch.setattr(MlflowClient, "get_experiment", lambda client, number: found)
-    environment.prepare_store(uri)
+    prepare_store(uri)
     assert next(answers, None) is None

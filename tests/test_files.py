@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnflow import files
-from mnflow.environment import ROOT
 from mnflow.errors import InputError
-from mnflow.files import read_arrays, whole_file
+from mnflow.runtime import files
+from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.runtime.project import ROOT
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import SpectrumSet
 
@@ -35,13 +35,18 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib, mnflow.files as f\n"
-        "with f.whole_file(pathlib.Path('a.b.npz')) as part, f.whole_file(pathlib.Path('other.npz')) as another:\n"
+        "import os, pathlib, mnflow.runtime.files as f\n"
+        "with f.whole_file(pathlib.Path('a.b.npz')) as part, f.whole_file(pathlib.Path('other.npz')) as "
+        "another:\n"
         "    part.touch(), another.touch(), os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+    )
     assert len(list(tmp_path.iterdir())) == 2
-    elsewhere = tmp_path / ".a.b.another-machine~1~1~01234567.npz"  # nobody here can tell whether that process lives
+    elsewhere = (
+        tmp_path / ".a.b.another-machine~1~1~01234567.npz"
+    )  # nobody here can tell whether that process lives
     elsewhere.touch()
     with whole_file(tmp_path / "a.b.npz") as first:
         first.touch()
@@ -89,7 +94,9 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_header_that_promises_100_gb_gets_no_memory(tmp_path: Path) -> None:
     content = io.BytesIO()
-    np.lib.format.write_array_header_1_0(content, {"descr": "<f8", "fortran_order": False, "shape": (12_500_000_000,)})
+    np.lib.format.write_array_header_1_0(
+        content, {"descr": "<f8", "fortran_order": False, "shape": (12_500_000_000,)}
+    )
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("header.npy", content.getvalue() + struct.pack("<d", 1.0))

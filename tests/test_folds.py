@@ -1,4 +1,6 @@
-"""Folds are disjoint and complete, keep classes' shares or whole groups, and the inner split never sees a test spectrum."""
+"""Folds are disjoint and complete, keep classes' shares or whole groups, and the inner split never sees a
+test spectrum.
+"""
 
 import numpy as np
 import pytest
@@ -62,7 +64,8 @@ def test_folds_follow_from_the_seed() -> None:
     inner = [inner_validation(spectra, first[0], seed=seed).test.tolist() for seed in (1, 1, 2)]
     assert inner[0] == inner[1] != inner[2]
     assert (
-        inner_validation(spectra, first[0]).test.tolist() == inner_validation(spectra, first[0], share=9, seed=0).test.tolist()
+        inner_validation(spectra, first[0]).test.tolist()
+        == inner_validation(spectra, first[0], share=9, seed=0).test.tolist()
     )
 
 
@@ -89,17 +92,32 @@ def test_what_cannot_be_divided_is_refused_in_words() -> None:
         split(spectra, n_folds=21)
     with pytest.raises(InputError, match=r"of all of Mn2\+, Mn3\+, Mn4\+; there are only Mn2\+, Mn4\+\.$"):
         split(spectra.select(spectra.valence != 1))
-    unlabelled = SpectrumSet(spectra.energy_ev, spectra.intensity, np.full(60, -1), spectra.group, spectra.edge)
+    unlabelled = SpectrumSet(
+        spectra.energy_ev, spectra.intensity, np.full(60, -1), spectra.group, spectra.edge
+    )
     with pytest.raises(InputError, match=r"^Some spectra have no valence: .*before training\.$"):
         split(unlabelled)
 
 
 def test_groups_of_mixed_classes_may_leave_a_fold_without_a_class() -> None:
-    sizes = {"a": (9, 0, 0), "b": (6, 1, 0), "c": (2, 1, 0), "d": (0, 0, 3), "e": (0, 0, 3)}  # spectra by class
+    sizes = {
+        "a": (9, 0, 0),
+        "b": (6, 1, 0),
+        "c": (2, 1, 0),
+        "d": (0, 0, 3),
+        "e": (0, 0, 3),
+    }  # spectra by class
     valence = np.concatenate([np.repeat(np.arange(3), n) for n in sizes.values()])
     group = np.repeat(list(sizes), [sum(n) for n in sizes.values()])
-    spectra = SpectrumSet(COARSE.wide_axis_ev, made_up(len(valence), edge=COARSE).intensity, valence, group, COARSE)
+    spectra = SpectrumSet(
+        COARSE.wide_axis_ev, made_up(len(valence), edge=COARSE).intensity, valence, group, COARSE
+    )
     with pytest.raises(InputError, match=r"^Fold 0 has no test spectra of Mn3\+: use fewer folds"):
         split(spectra, "grouped", 2)
-    apart = SpectrumSet(COARSE.wide_axis_ev, spectra.intensity, valence, np.where(group == "a", "c", group), COARSE)
-    assert {tuple(sorted(set(apart.group[fold.test]))) for fold in split(apart, "grouped", 2)} == {("b", "d"), ("c", "e")}
+    apart = SpectrumSet(
+        COARSE.wide_axis_ev, spectra.intensity, valence, np.where(group == "a", "c", group), COARSE
+    )
+    assert {tuple(sorted(set(apart.group[fold.test]))) for fold in split(apart, "grouped", 2)} == {
+        ("b", "d"),
+        ("c", "e"),
+    }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnflow.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Gate, compare
+from mnflow.promote.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Gate, compare
 
 GOOD = {**dict.fromkeys(MEASURED_BEFORE, 0.99), CALIBRATION_ERROR: 0.01}
 
@@ -17,7 +17,11 @@ def test_good_numbers_pass() -> None:
     [
         ("cv/accuracy_mean", 0.5, r"cv/accuracy_mean is 0.5, at least 0.9 is asked \(min_cv_accuracy\)"),
         ("shift/worst_accuracy", 0.1, "shift/worst_accuracy is 0.1, at least"),
-        (CALIBRATION_ERROR, 0.2, r"calibration/error is 0.2, at most 0.05 is allowed \(max_calibration_error\)"),
+        (
+            CALIBRATION_ERROR,
+            0.2,
+            r"calibration/error is 0.2, at most 0.05 is allowed \(max_calibration_error\)",
+        ),
         ("noise/accuracy_at_5x", float("nan"), r"noise/accuracy_at_5x is missing \(noise_eval measures it\)"),
     ],
 )

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mnflow import interrupt
-from mnflow.environment import ROOT
+from mnflow.runtime import signals
+from mnflow.runtime.project import ROOT
 
 
 @pytest.fixture(autouse=True)
 def _own_handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
     hook = sys.unraisablehook
-    interrupt.listen()
+    signals.listen()
     yield
     sys.unraisablehook = hook
     for number, handler in before.items():
@@ -41,8 +41,8 @@ def test_signals_wait_for_the_end_of_the_outermost_block_and_come_once() -> None
     reached = []
 
     def nested() -> None:
-        with interrupt.held():
-            with interrupt.held():
+        with signals.held():
+            with signals.held():
                 os.kill(os.getpid(), signal.SIGTERM)
                 os.kill(os.getpid(), signal.SIGINT)
                 reached.append("inner")
@@ -50,14 +50,14 @@ def test_signals_wait_for_the_end_of_the_outermost_block_and_come_once() -> None
 
     assert _stopped_in(nested) == "SIGTERM"
     assert reached == ["inner", "outer"]
-    with interrupt.held():
+    with signals.held():
         reached.append("again")
     assert reached[-1] == "again"
 
 
 def test_a_signal_is_not_lost_when_the_block_fails() -> None:
     def failing() -> None:
-        with interrupt.held():
+        with signals.held():
             os.kill(os.getpid(), signal.SIGTERM)
             raise ValueError
 
@@ -80,18 +80,23 @@ def test_a_signal_in_a_destructor_is_not_lost() -> None:
 ON_THE_WAY_OUT = {
     "before anything is taken apart": "atexit.register(os.kill, os.getpid(), {number})",
     "when modules are taken apart": (
-        "class Late:\n    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, {number})\nlate = Late()"
+        "class Late:\n    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, {number})\nlate = "
+        "Late()"
     ),
 }
 
 
 @pytest.mark.parametrize("when", ON_THE_WAY_OUT)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_on_the_way_out_does_not_change_how_a_command_ended(when: str, number: signal.Signals) -> None:
+def test_a_signal_on_the_way_out_does_not_change_how_a_command_ended(
+    when: str, number: signal.Signals
+) -> None:
     code = (
         "import atexit, os\nfrom mnflow import interrupt\ninterrupt.listen()\n"
         f"{ON_THE_WAY_OUT[when].format(number=int(number))}\nprint('done')\ninterrupt.leave(7)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (7, "done\n", "")

@@ -1,4 +1,5 @@
-"""Every entry point is killed at random moments; then the same command ends with the numbers of an undisturbed run.
+"""Every entry point is killed at random moments; then the same command ends with the numbers of an
+undisturbed run.
 
 MNFLOW_KILLS scales how often (1: some 60 times in all), MNFLOW_KILL_SEED draws other moments.
 """
@@ -18,8 +19,10 @@ import numpy as np
 import pytest
 from made_up_spectra import spectra
 
-from mnflow import identity, registry, tracking
-from mnflow.environment import ROOT
+from mnflow.promote import registry
+from mnflow.runtime.project import ROOT
+from mnflow.track import provenance
+from mnflow.track.query import _runs, artifact, finished_run
 
 pytestmark = pytest.mark.services
 
@@ -85,7 +88,8 @@ def shop(module_store: Path) -> Iterator[Shop]:
     data = spectra(90, noise=0.3, n_groups=9).save(module_store / "made_up.npz")
     training = {"data": data, "n_folds": 3, "epochs": 2}
     gate = {
-        f"min_{k}": 0 for k in ("cv_accuracy", "shift_accuracy", "worst_shift_accuracy", "noise_accuracy", "reference_vote")
+        f"min_{k}": 0
+        for k in ("cv_accuracy", "shift_accuracy", "worst_shift_accuracy", "noise_accuracy", "reference_vote")
     }
     options: dict[str, dict[str, object]] = {
         "simulate": {"out": "images", "size": "quick"},
@@ -107,7 +111,9 @@ def shop(module_store: Path) -> Iterator[Shop]:
         },
         "main": {},
     }
-    commands = {step: [w for k, v in words.items() for w in (f"--{k}", str(v))] for step, words in options.items()}
+    commands = {
+        step: [w for k, v in words.items() for w in (f"--{k}", str(v))] for step, words in options.items()
+    }
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     server = subprocess.Popen(
         [sys.executable, "-m", "killing"], cwd=module_store, env=environment, text=True, stdin=subprocess.PIPE,
@@ -123,22 +129,24 @@ def shop(module_store: Path) -> Iterator[Shop]:
 
 def results(shop: Shop, step: str) -> dict[str, object]:
     """What the newest finished run of a step has come to: its metrics, and what else is a result."""
-    record = tracking.finished_run(step)
+    record = finished_run(step)
     found: dict[str, object] = {k: v for k, v in record.data.metrics.items() if k not in TIMES}
     if step == "simulate":
-        found |= {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (shop.folder / "images").rglob("*.*")}
+        found |= {
+            p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (shop.folder / "images").rglob("*.*")
+        }
     if "dataset_digest" in record.data.tags:
         found["data"] = record.data.tags["dataset_digest"]
     if step == "main":
-        with tracking.artifact(record.info.run_id, "tables/summary.csv") as path:
+        with artifact(record.info.run_id, "tables/summary.csv") as path:
             found["summary"] = path.read_text()
     return found
 
 
 def left_running(pid: int) -> list[str]:
     """Runs of a process that are not ended."""
-    running = tracking._runs("attributes.status = 'RUNNING'", {})
-    return [str(r.info.run_name) for r in running if r.data.tags[identity.PROCESS].split()[1] == str(pid)]
+    running = _runs("attributes.status = 'RUNNING'", {})
+    return [str(r.info.run_name) for r in running if r.data.tags[provenance.PROCESS].split()[1] == str(pid)]
 
 
 def again(shop: Shop, step: str) -> None:
@@ -164,14 +172,18 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         while Path(f"/proc/{pid}").exists() and time.monotonic() < began + after:
             time.sleep(0.02)
         try:
-            kill = os.kill if how == signal.SIGTERM else os.killpg  # Ctrl-C and a power cut reach all its processes
+            kill = (
+                os.kill if how == signal.SIGTERM else os.killpg
+            )  # Ctrl-C and a power cut reach all its processes
             kill(pid, how)
             killed += 1
         except ProcessLookupError:  # it was quicker than before, and is at its end
             seconds = time.monotonic() - began
         code = shop.wait()
         shop.tried.append(f"{step}: {how.name} after {after:.2f} of {seconds:.2f} s, exit code {code}")
-        assert code in ((0, -9) if how == signal.SIGKILL else (0, 130)), (shop.folder / f"{step}.log").read_text()[-3000:]
+        assert code in ((0, -9) if how == signal.SIGKILL else (0, 130)), (
+            shop.folder / f"{step}.log"
+        ).read_text()[-3000:]
         if code == 0:
             again(shop, step)
         if how != signal.SIGKILL:
@@ -180,5 +192,5 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         assert step != "predict" or registry.load_predictor("models:/mn-valence@champion")
     shop.end(step)
     assert not shop.parts()
-    assert not tracking._runs("attributes.status = 'RUNNING'", {})
+    assert not _runs("attributes.status = 'RUNNING'", {})
     assert results(shop, step) == undisturbed

@@ -7,7 +7,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from mnflow.environment import ROOT
+from mnflow.runtime.project import ROOT
 
 FOLDER = ROOT / "deploy/kubernetes"
 VERSIONS = ("1.31", "1.33")
@@ -18,7 +18,11 @@ def filled() -> dict[str, Any]:
     job: dict[str, Any] = yaml.safe_load((FOLDER / "job.yaml").read_text())
     job["metadata"]["name"] = "mnflow-2026-01-31-12-00-00-000000"
     container = job["spec"]["template"]["spec"]["containers"][0]
-    container |= {"name": "mnflow", "image": "registry.example.org/mnflow@sha256:" + 64 * "0", "command": ["python", "-m", "x"]}
+    container |= {
+        "name": "mnflow",
+        "image": "registry.example.org/mnflow@sha256:" + 64 * "0",
+        "command": ["python", "-m", "x"],
+    }
     container["env"] = [*container["env"], {"name": "MLFLOW_RUN_ID", "value": "1"}]
     return job
 
@@ -44,4 +48,7 @@ def test_a_worker_gets_a_gpu_and_holds_no_secret() -> None:
 def test_its_entry_point_is_the_projects() -> None:
     ours, projects = (yaml.safe_load((folder / "MLproject").read_text()) for folder in (FOLDER, ROOT))
     assert ours["entry_points"] == {"tune": projects["entry_points"]["tune"]}
-    assert json.loads((FOLDER / "backend.json").read_text())["kube-job-template-path"] == "deploy/kubernetes/job.yaml"
+    assert (
+        json.loads((FOLDER / "backend.json").read_text())["kube-job-template-path"]
+        == "deploy/kubernetes/job.yaml"
+    )

@@ -8,12 +8,12 @@ import pytest
 
 import mnflow
 from mnflow import maps, plots
-from mnflow.environment import ROOT
 from mnflow.errors import InputError
-from mnflow.plots.valence import round_length
+from mnflow.plots.prediction import round_length
+from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
-from mnflow.valence import MN
+from mnflow.spectra import MN
 from tests.made_up_net import made_up_net
 from tests.made_up_spectra import edge_shape
 
@@ -28,7 +28,9 @@ def predictor() -> Predictor:
 
 
 def image(rows: int = 3, columns: int = 4) -> np.ndarray:
-    """Counts (rows, columns, 400) on a background, with Poisson noise; the valence changes with the column."""
+    """Counts (rows, columns, 400) on a background, with Poisson noise; the valence changes with the
+    column.
+    """
     valence = np.broadcast_to(np.arange(columns) % 3, (rows, columns))
     counts = 1e4 * (edge_shape(ENERGY_EV, valence) + 20 * (ENERGY_EV / 640) ** -3.0)
     return np.random.default_rng(0).poisson(counts).astype(np.float32)
@@ -129,7 +131,7 @@ def test_summary_counts_what_was_read(predictor: Predictor) -> None:
 
 def test_the_entry_point_writes_and_logs_maps(predictor: Predictor, store: Path) -> None:
     from entrypoints.predict import Options, run
-    from mnflow import tracking
+    from mnflow.track import tracking
 
     model = predictor.save(store / "p.npz")
     signal(image()).save(store / "si.hspy")
@@ -157,7 +159,9 @@ def test_one_spectrum_shows_where_the_nets_looked(predictor: Predictor) -> None:
     assert figure.axes[0].get_title(loc="left") in MN.classes
 
 
-def test_the_example_runs_cell_by_cell(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_runs_cell_by_cell(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "data" / "simulated" / "Mn2+").mkdir(parents=True)
     signal(image()).save(tmp_path / "data" / "simulated" / "Mn2+" / "Mn2_01.hspy")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,6 @@
-"""`mlflow run .` word for word, in a shell without conda, Docker or network: what it starts, resumes and marks."""
+"""`mlflow run .` word for word, in a shell without conda, Docker or network: what it starts, resumes and
+marks.
+"""
 
 import os
 import subprocess
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from mnflow import environment, identity
+from mnflow.runtime.project import EXPERIMENT, ROOT
+from mnflow.track import provenance
 
 BIN = Path(sys.executable).parent
 
@@ -17,20 +20,24 @@ BIN = Path(sys.executable).parent
 def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a shell after set-up, with a store and an environment folder of its own."""
     folder = tmp_path_factory.mktemp("shell")
-    variables = {k: v for k, v in os.environ.items() if k in ("HOME", "LANG", "OMP_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL")}
+    variables = {
+        k: v
+        for k, v in os.environ.items()
+        if k in ("HOME", "LANG", "OMP_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL")
+    }
     variables |= {
         "PATH": f"{BIN}:/usr/bin:/bin",
         "MLFLOW_ENV_ROOT": str(folder / "envs"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    subprocess.run([sys.executable, "-m", "mnflow.environment", "setup"], env=variables, cwd=environment.ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "mnflow.doctor", "setup"], env=variables, cwd=ROOT, check=True)
     return variables
 
 
 def mlflow_run(shell: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     command = ["mlflow", "run", ".", *words]
-    return subprocess.run(command, env=shell, cwd=environment.ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=shell, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str], tmp_path: Path) -> None:
@@ -39,25 +46,33 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
     assert (tmp_path / "images" / "manifest.csv").is_file()
     client = MlflowClient(shell["MLFLOW_TRACKING_URI"])
     (experiment,) = client.search_experiments()
-    assert experiment.name == environment.EXPERIMENT
+    assert experiment.name == EXPERIMENT
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.tags["mnflow.step"] == "simulate"
     assert run.data.params["size"] == "quick"
     images = (tmp_path / "images").rglob("*.hspy")
-    assert run.data.tags["images_digest"] == identity.files_digest(images, tmp_path / "images")
+    assert run.data.tags["images_digest"] == provenance.files_digest(images, tmp_path / "images")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["-e", "cv_train", "-P", "arch=resnet"], "Unknown net 'resnet': expected one of dense, conv_dense, fcn"),
-        (["-e", "main", "-P", "preset=fast"], "Option preset: expected one of quick, paper, claims, got 'fast'"),
+        (
+            ["-e", "cv_train", "-P", "arch=resnet"],
+            "Unknown net 'resnet': expected one of dense, conv_dense, fcn",
+        ),
+        (
+            ["-e", "main", "-P", "preset=fast"],
+            "Option preset: expected one of quick, paper, claims, got 'fast'",
+        ),
         (["-e", "preprocess", "-P", "source=/no/such/folder"], "No folder or file at /no/such/folder"),
         (["-e", "shift_eval", "-P", "run=0123"], "No run '0123' in sqlite:///"),
     ],
 )
-def test_bad_input_is_a_sentence_exit_1_and_a_failed_run(shell: dict[str, str], words: list[str], sentence: str) -> None:
+def test_bad_input_is_a_sentence_exit_1_and_a_failed_run(
+    shell: dict[str, str], words: list[str], sentence: str
+) -> None:
     done = mlflow_run(shell, *words)
     assert done.returncode == 1
     assert f"mnflow: {sentence}" in done.stderr

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from mnflow.environment import ROOT
+from mnflow.runtime.project import ROOT
 
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 SCRIPTS = sorted(p.stem for p in (ROOT / "entrypoints").glob("[a-z]*.py"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.options import execute, option, parse
+from mnflow.runtime.cli import execute, option, parse
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,16 @@ def _fail(error: BaseException) -> None:
     ("error", "code", "said"),
     [
         (InputError("No such folder."), 1, "mnflow: No such folder."),
-        (OSError(errno.ENOSPC, "h5py says it in its own words", "a.hspy"), 1, "No space left on device (a.hspy): make room"),
-        (PermissionError(errno.EACCES, "no", "/data"), 1, "Permission denied (/data): check its permissions, or name another"),
+        (
+            OSError(errno.ENOSPC, "h5py says it in its own words", "a.hspy"),
+            1,
+            "No space left on device (a.hspy): make room",
+        ),
+        (
+            PermissionError(errno.EACCES, "no", "/data"),
+            1,
+            "Permission denied (/data): check its permissions, or name another",
+        ),
         (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM"),
     ],
 )

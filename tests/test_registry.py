@@ -20,12 +20,13 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
-from mnflow import registry, tracking
 from mnflow.errors import InputError
 from mnflow.folds import Fold
-from mnflow.gate import MEASURED_BEFORE
+from mnflow.promote import registry
+from mnflow.promote.gate import MEASURED_BEFORE
 from mnflow.serve.predictor import Predictor
-from mnflow.valence import MN
+from mnflow.spectra import MN
+from mnflow.track import tracking
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -56,10 +57,15 @@ def test_promotion_keeps_the_previous_one_and_its_history() -> None:
     assert registry.promote(first) == second
     when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     for version, expected in (
-        (first, f"promoted {when}; replaced {when} by version {second}; promoted {when}, after version {second}"),
+        (
+            first,
+            f"promoted {when}; replaced {when} by version {second}; promoted {when}, after version {second}",
+        ),
         (second, f"promoted {when}, after version {first}; replaced {when} by version {first}"),
     ):
-        assert re.fullmatch(expected, tracking.connect().get_model_version(registry.MODEL, version).tags["history"])
+        assert re.fullmatch(
+            expected, tracking.connect().get_model_version(registry.MODEL, version).tags["history"]
+        )
 
 
 def test_promoting_the_champion_again_changes_nothing() -> None:
@@ -82,7 +88,9 @@ def test_roll_back_and_forth() -> None:
 
 def cv_run(metrics: dict[str, float], **tags: str) -> str:
     known = {"dataset_digest": "d"} | tags
-    with tracking.step({**tracking.tags_of("cv_train", "fcn", "10x", "stratified"), **known}, "cv", {}) as run:
+    with tracking.step(
+        {**tracking.tags_of("cv_train", "fcn", "10x", "stratified"), **known}, "cv", {}
+    ) as run:
         run.metrics(metrics)
     return run.id
 
@@ -108,7 +116,8 @@ def test_a_run_without_evaluations_says_what_to_run() -> None:
     run = cv_run({"cv/accuracy_mean": 1.0, "shift/integrated_accuracy": 1.0, "shift/worst_accuracy": 1.0})
     for asked in (run, "best"):
         with pytest.raises(
-            InputError, match=f"first `mlflow run . -e noise_eval -P run={run}` and `mlflow run . -e reference_test"
+            InputError,
+            match=f"first `mlflow run . -e noise_eval -P run={run}` and `mlflow run . -e reference_test",
         ):
             registry.candidate(asked)
 
@@ -117,7 +126,9 @@ def test_nothing_to_promote() -> None:
     with pytest.raises(InputError, match="No finished cv_train run was found"):
         registry.candidate("best")
     cv_run(COMPLETE, arch="dense")
-    with pytest.raises(InputError, match="No finished cv_train run of a fully convolutional net on the newest data"):
+    with pytest.raises(
+        InputError, match="No finished cv_train run of a fully convolutional net on the newest data"
+    ):
         registry.candidate("best")
     with pytest.raises(InputError, match="No run 'abc'"):
         registry.candidate("abc")
@@ -131,7 +142,9 @@ def test_code_version_names_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     git = ("git", "-c", "user.name=x", "-c", "user.email=x@y", "-C", str(tmp_path))
     for words in (("init", "-q"), ("add", "code"), ("commit", "-q", "-m", "first")):
         subprocess.run([*git, *words], check=True)
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     (tmp_path / "notes").touch()  # no part of the code
     assert registry.code_version() == commit
     (tmp_path / "code").write_text("2")
@@ -160,7 +173,9 @@ def test_accuracies_are_compared_on_the_same_data_and_folds_only() -> None:
 
 
 def test_no_model_to_load_and_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"^No model at models:/mn-valence@champion \(.*\): `mlflow run \. -e promote` makes"):
+    with pytest.raises(
+        InputError, match=r"^No model at models:/mn-valence@champion \(.*\): `mlflow run \. -e promote` makes"
+    ):
         registry.load_predictor("models:/mn-valence@champion")
 
     def fails(*_: str) -> None:
@@ -178,7 +193,9 @@ def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
     found = sorted(p.relative_to(served).as_posix() for p in served.rglob("*") if p.is_file())
     assert {"valence.py", "preprocess/window.py", "serve/model.py"} <= set(found)
     assert not [
-        name for name in found if name.endswith(("clusters.py", ".pyc")) or name.startswith(("read/", "train", "registry"))
+        name
+        for name in found
+        if name.endswith(("clusters.py", ".pyc")) or name.startswith(("read/", "train", "registry"))
     ]
     assert all((served / name).read_bytes() == (package / name).read_bytes() for name in found)
     assert registry.requirements() == [
@@ -224,7 +241,10 @@ def test_a_store_that_fails_is_not_taken_for_a_model_that_exists(monkeypatch: py
 
 def test_one_process_at_a_time_changes_the_registry() -> None:
     uri = os.environ["MLFLOW_TRACKING_URI"]
-    lock = Path(tempfile.gettempdir()) / f"mnflow-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
+    lock = (
+        Path(tempfile.gettempdir())
+        / f"mnflow-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
+    )
     with registry.locked(), lock.open("w") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with lock.open("w") as file:

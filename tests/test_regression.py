@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnflow.regression import _gradient, fit_layers
+from mnflow.fit.regression import _gradient, fit_layers
 
 
 def value(weights: list[np.ndarray], biases: list[np.ndarray], x: np.ndarray) -> np.ndarray:
@@ -27,7 +27,10 @@ def test_a_bent_surface_is_learnt() -> None:
 
 def test_the_gradient_is_that_of_the_mean_square_error() -> None:
     rng = np.random.default_rng(0)
-    weights, biases = [rng.standard_normal(s) for s in ((3, 5), (5, 4), (4, 2))], [rng.standard_normal(n) for n in (5, 4, 2)]
+    weights, biases = (
+        [rng.standard_normal(s) for s in ((3, 5), (5, 4), (4, 2))],
+        [rng.standard_normal(n) for n in (5, 4, 2)],
+    )
     x, y = rng.standard_normal((7, 3)), rng.standard_normal((7, 2))
     found = _gradient(weights, biases, x, y)
     parameters = [*weights, *biases]

@@ -1,4 +1,6 @@
-"""A cross-validation that was interrupted is taken up where it stopped, and ends as an undisturbed one does."""
+"""A cross-validation that was interrupted is taken up where it stopped, and ends as an undisturbed one
+does.
+"""
 
 import os
 import signal
@@ -13,12 +15,16 @@ import pytest
 from made_up_spectra import spectra
 
 from entrypoints import cv_train
-from mnflow import identity, resume, tracking
-from mnflow.environment import ROOT
 from mnflow.folds import split
-from mnflow.train import FoldModel, TrainSettings
+from mnflow.runtime.project import ROOT
+from mnflow.track import provenance, resume, tracking
+from mnflow.track.query import _runs, children
+from mnflow.train.cross_validate import FoldModel
+from mnflow.train.settings import TrainSettings
 
-RESULT = FoldModel(3, b"\x00model", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.arange(4, dtype=np.float32)}, 1.5)
+RESULT = FoldModel(
+    3, b"\x00model", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.arange(4, dtype=np.float32)}, 1.5
+)
 
 
 @pytest.mark.usefixtures("store")
@@ -58,7 +64,7 @@ def test_the_signature_depends_on_all_that_decides_a_result(monkeypatch: pytest.
         resume.signature(data.digest(), settings, split(data, n_folds=3, seed=1)),
     ]
     for made_by in ("code_digest", "environment_digest"):
-        monkeypatch.setattr(identity, made_by, lambda: "changed")
+        monkeypatch.setattr(provenance, made_by, lambda: "changed")
         others.append(resume.signature(data.digest(), settings, split(data, n_folds=3)))
     assert known not in others
     assert len(set(others)) == 5
@@ -72,7 +78,7 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(st
     for how, status in ((signal.SIGKILL, "RUNNING"), (signal.SIGTERM, "KILLED")):
         first = _start_and_stop(options, how, store)
         assert tracking.connect().get_run(first).info.status == status
-        finished_before = len(tracking.children(first, status="FINISHED"))
+        finished_before = len(children(first, status="FINISHED"))
         resumed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
         note = resumed.data.tags["mlflow.note.content"]
         assert any(f"{n} folds were taken up" in note for n in range(finished_before, 4)), note
@@ -84,10 +90,14 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(st
 
 
 def _start_and_stop(options: dict[str, Any], how: int, folder: Path) -> str:
-    """Start cv_train as a process of its own, stop it after its first fold, and return the id of the run it began."""
+    """Start cv_train as a process of its own, stop it after its first fold, and return the id of the run it
+    began.
+    """
     words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
     command = [sys.executable, "-m", "entrypoints.cv_train", *words]
-    started = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
+    started = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
+    )
     run_id = _wait_for_a_fold()
     if how == signal.SIGKILL:
         os.killpg(started.pid, how)  # and its workers, as when the machine goes down
@@ -100,8 +110,8 @@ def _start_and_stop(options: dict[str, Any], how: int, folder: Path) -> str:
 def _wait_for_a_fold() -> str:
     """The id of the CV run that another process has begun, once it has finished its first fold."""
     for _ in range(1200):
-        for run in tracking._runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"}):
-            if tracking.children(run.info.run_id, status="FINISHED"):
+        for run in _runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"}):
+            if children(run.info.run_id, status="FINISHED"):
                 return str(run.info.run_id)
         time.sleep(0.1)
     raise AssertionError("no fold was finished within two minutes")

@@ -1,4 +1,5 @@
-"""The served model under abuse: every good request is answered, every bad one refused, and the memory stays flat.
+"""The served model under abuse: every good request is answered, every bad one refused, and the memory stays
+flat.
 
 MNFLOW_ABUSE scales the 10,000 good and 10,000 bad requests.
 """
@@ -23,9 +24,10 @@ from made_up_net import made_up_net
 from made_up_spectra import edge_shape
 from services import free_port, process, wait_until
 
-from mnflow import registry, tracking
+from mnflow.promote import registry
 from mnflow.serve.predictor import Predictor
-from mnflow.valence import MN
+from mnflow.spectra import MN
+from mnflow.track import tracking
 
 pytestmark = pytest.mark.services
 
@@ -51,7 +53,9 @@ class Served:
     group: int
 
     def ask(self, body: bytes, kind: str = "application/json") -> requests.Response:
-        return requests.post(f"{self.url}/invocations", data=body, headers={"Content-Type": kind}, timeout=120)
+        return requests.post(
+            f"{self.url}/invocations", data=body, headers={"Content-Type": kind}, timeout=120
+        )
 
     def is_right(self) -> bool:
         (said,) = self.ask(json.dumps({"inputs": [GOOD]}).encode()).json()["predictions"]
@@ -74,7 +78,19 @@ def served(module_store: Path) -> Iterator[Served]:
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
         uri = registry.log_model(run, Predictor(made_up_net(), MN), {}, GOOD)
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "-p", str(port), "--env-manager", "local"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        uri,
+        "-p",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
     log = module_store / "serve.log"
     with process(command, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}, log) as server:
         url = f"http://127.0.0.1:{port}"
@@ -91,7 +107,9 @@ def _is_up(url: str) -> bool:
 
 def test_it_listens_on_loopback_only(served: Served) -> None:
     listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
-    addresses = {line.split()[3] for line in listening.splitlines() if line.split()[3].endswith(f":{served.port}")}
+    addresses = {
+        line.split()[3] for line in listening.splitlines() if line.split()[3].endswith(f":{served.port}")
+    }
     assert addresses == {f"127.0.0.1:{served.port}"}
 
 
@@ -106,7 +124,9 @@ def test_a_bad_body_is_refused_without_a_traceback(served: Served, body: bytes) 
     assert served.is_right()
 
 
-@pytest.mark.parametrize("kind", ["text/csv", "application/x-parquet", "text/plain", "", "application/json; charset=nonsense"])
+@pytest.mark.parametrize(
+    "kind", ["text/csv", "application/x-parquet", "text/plain", "", "application/json; charset=nonsense"]
+)
 def test_a_bad_content_type_is_refused(served: Served, kind: str) -> None:
     answer = served.ask(b"a,b\n1,2\n", kind)
     assert 400 <= answer.status_code < 500, answer.text[:500]
@@ -133,7 +153,8 @@ def test_slow_clients_keep_nobody_waiting(served: Served) -> None:
     slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(200)]
     for connection in slow:
         connection.sendall(
-            b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+            b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+            b"100\r\n\r\n{"
         )
     assert served.is_right()
     for connection in slow:
@@ -150,9 +171,14 @@ def test_ten_thousand_good_ones_among_ten_thousand_bad_ones(served: Served) -> N
         for is_good in rng.permutation(np.repeat([True, False], n // 8)):
             body = good if is_good else BAD[int(rng.integers(len(BAD)))]
             answer = session.post(
-                f"{served.url}/invocations", data=body, headers={"Content-Type": "application/json"}, timeout=120
+                f"{served.url}/invocations",
+                data=body,
+                headers={"Content-Type": "application/json"},
+                timeout=120,
             )
-            right = answer.status_code == 200 and all(a["error"] is None for a in answer.json()["predictions"])
+            right = answer.status_code == 200 and all(
+                a["error"] is None for a in answer.json()["predictions"]
+            )
             said[f"{'good' if is_good else 'bad'} {'answered' if right else 'refused'}"] += 1
         return said
 

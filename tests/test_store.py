@@ -1,4 +1,6 @@
-"""A tracking store that cannot be used is a sentence at once; processes that make it together wait for each other."""
+"""A tracking store that cannot be used is a sentence at once; processes that make it together wait for each
+other.
+"""
 
 import contextlib
 import errno
@@ -16,45 +18,49 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
-from mnflow import environment, store, tracking
-from mnflow.environment import ROOT
 from mnflow.errors import InputError
-from mnflow.files import whole_file
+from mnflow.runtime.files import whole_file
+from mnflow.runtime.project import ROOT
+from mnflow.track import connection, tracking
+from mnflow.track import database as tracking_database
+from mnflow.track.query import _runs, artifact, finished_runs
 
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(environment, "LOCK_SECONDS", 0.1)
-    store.connect.cache_clear()
+    monkeypatch.setattr(tracking_database, "LOCK_SECONDS", 0.1)
+    connection.connect.cache_clear()
     yield tmp_path / "mlflow.db"
-    store.connect.cache_clear()
+    connection.connect.cache_clear()
 
 
 def test_a_locked_database(database: Path) -> None:
     with closing(sqlite3.connect(database)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(InputError, match=r"cannot be written \(database is locked\): close what holds it"):
-            store.connect()
+        with pytest.raises(
+            InputError, match=r"cannot be written \(database is locked\): close what holds it"
+        ):
+            connection.connect()
 
 
 def test_a_file_that_is_no_database(database: Path) -> None:
     database.write_text("something else " * 100)
     with pytest.raises(InputError, match="file is not a database"):
-        store.connect()
+        connection.connect()
 
 
 AS_ANOTHER = """
 import os, sys
-from mnflow import store
+from mnflow.track import connection
 from mnflow.errors import InputError
 for uri in ["http://127.0.0.1:9", *sys.argv[1:]]:  # the first makes it import what it needs
     os.environ["MLFLOW_TRACKING_URI"] = uri
     try:
-        store.connect()
+        connection.connect()
     except InputError as error:
         print(error)
-    store.connect.cache_clear()
+    connection.connect.cache_clear()
     os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534))  # root may write everywhere
 """
 
@@ -71,9 +77,16 @@ def test_a_folder_or_a_database_that_cannot_be_written() -> None:
                     own.execute("CREATE TABLE a (b)")
                 (folder / "mlflow.db").chmod(file_mode)
             folder.chmod(mode)
-        command = [sys.executable, "-c", AS_ANOTHER, *(f"sqlite:///{name}/{case}/mlflow.db" for case in cases)]
+        command = [
+            sys.executable,
+            "-c",
+            AS_ANOTHER,
+            *(f"sqlite:///{name}/{case}/mlflow.db" for case in cases),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        said = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            command, cwd="/", env=environment, capture_output=True, text=True, check=True
+        ).stdout
         for case in cases:
             (Path(name) / case).chmod(0o755)
     sentences = [line.partition("cannot be used: ")[2] for line in said.replace(name, "").splitlines()[1:]]
@@ -88,12 +101,16 @@ def test_a_folder_or_a_database_that_cannot_be_written() -> None:
 def test_a_store_that_fails_within_a_step_is_a_sentence() -> None:
     with (
         pytest.raises(
-            InputError, match=r"does not take what is logged \(database or disk is full\).*start the same command again"
+            InputError,
+            match=r"does not take what is logged \(database or disk is full\).*start the same command again",
         ),
         tracking.step(tracking.tags_of("cv_train"), "a", {}),
     ):
         raise MlflowException("database or disk is full\nand more", error_code=TEMPORARILY_UNAVAILABLE)
-    with pytest.raises(MlflowException, match="our own mistake"), tracking.step(tracking.tags_of("cv_train"), "b", {}):
+    with (
+        pytest.raises(MlflowException, match="our own mistake"),
+        tracking.step(tracking.tags_of("cv_train"), "b", {}),
+    ):
         raise MlflowException.invalid_parameter_value("our own mistake")
 
 
@@ -123,16 +140,16 @@ def test_two_mains_at_once_on_a_database_that_is_not_there_yet(database: Path) -
         process.stdin.flush()
     said = [process.communicate()[0].splitlines()[-1] for process in both]
     assert said == ["0", "0"], (database.parent / "main.log").read_text()[-3000:]
-    first, second = tracking.finished_runs("main")
+    first, second = finished_runs("main")
     tables = []
     for record in (first, second):
-        with tracking.artifact(record.info.run_id, "tables/summary.csv") as path:
+        with artifact(record.info.run_id, "tables/summary.csv") as path:
             tables.append(path.read_text())
     assert tables[0] == tables[1]
-    refused = tracking._runs("attributes.status != 'FINISHED'", {})  # such small nets do not pass the gate
-    assert [(r.data.tags["mnflow.step"], "does not pass the gate" in r.data.tags["mnflow.error"]) for r in refused] == [
-        ("promote", True)
-    ] * 2
+    refused = _runs("attributes.status != 'FINISHED'", {})  # such small nets do not pass the gate
+    assert [
+        (r.data.tags["mnflow.step"], "does not pass the gate" in r.data.tags["mnflow.error"]) for r in refused
+    ] == [("promote", True)] * 2
 
 
 @pytest.fixture
@@ -140,7 +157,9 @@ def full_disk(store_in: Callable[[Path], AbstractContextManager[Path]], tmp_path
     """A store on a disk of 12 MB, and a file that fills it: remove it to make room."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(disk)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(disk)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
@@ -164,9 +183,14 @@ def log_until_it_is_full(filling: Path) -> None:
 
 
 def test_a_disk_that_is_full_within_a_step(full_disk: Path) -> None:
-    with pytest.raises(InputError, match=r"does not take what is logged \(.*disk is full.*start the same command again"):
+    with pytest.raises(
+        InputError, match=r"does not take what is logged \(.*disk is full.*start the same command again"
+    ):
         log_until_it_is_full(full_disk)
-    with pytest.raises(OSError, match="No space left") as full, whole_file(full_disk.with_name("a.bin")) as part:
+    with (
+        pytest.raises(OSError, match="No space left") as full,
+        whole_file(full_disk.with_name("a.bin")) as part,
+    ):
         part.write_bytes(b"x" * 1_000_000)
     assert full.value.errno == errno.ENOSPC
     full_disk.unlink()
@@ -177,14 +201,19 @@ def test_a_disk_that_is_full_within_a_step(full_disk: Path) -> None:
 
 
 def log_while_it_is_locked(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as other, tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
+    with (
+        closing(sqlite3.connect(database)) as other,
+        tracking.step(tracking.tags_of("cv_train"), "a", {}) as run,
+    ):
         other.execute("BEGIN EXCLUSIVE")
         run.metrics({"a": 1.0})
 
 
 @pytest.mark.services
 def test_a_database_that_another_process_locks_within_a_step(store: Path) -> None:
-    with pytest.raises(InputError, match=r"does not take what is logged \(.*database is locked.*start the same command again"):
+    with pytest.raises(
+        InputError, match=r"does not take what is logged \(.*database is locked.*start the same command again"
+    ):
         log_while_it_is_locked(store / "mlflow.db")
     with tracking.step(tracking.tags_of("cv_train"), "b", {}) as run:
         run.metrics({"a": 1.0})

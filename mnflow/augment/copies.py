@@ -1,21 +1,28 @@
-"""Degraded copies of training spectra: how a net that is trained on thin specimens learns to read thick ones."""
+"""Degraded copies of training spectra: how a net that is trained on thin specimens learns to read thick
+ones.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from mnflow.augment.degrade import Degradation, degrade
 from mnflow.folds import Fold
-from mnflow.simulate.edge import Degradation, degrade
 from mnflow.spectra import SpectrumSet
 
 
 def with_copies(
-    spectra: SpectrumSet, folds: Sequence[Fold], copies: int, rng: np.random.Generator, by: Degradation | None = None
+    spectra: SpectrumSet,
+    folds: Sequence[Fold],
+    copies: int,
+    rng: np.random.Generator,
+    by: Degradation | None = None,
 ) -> tuple[SpectrumSet, list[Fold]]:
-    """Add `copies` degraded copies of every spectrum to a dataset, and those of training spectra to the folds' training side.
+    """Add `copies` degraded copies of every spectrum to a dataset, and those of training spectra to the
+    folds' training side.
 
-    No copy is tested, and none trains in a fold that tests its original. With k copies, a k + 1 times smaller number of
-    random crops costs as much as before.
+    No copy is tested, and none trains in a fold that tests its original. With k copies, a k + 1 times smaller
+    number of random crops costs as much as before.
 
     Parameters
     ----------
@@ -41,4 +48,6 @@ def with_copies(
         spectra.energy_ev, np.concatenate([spectra.intensity, *worse]), np.tile(spectra.valence, parts),
         np.tile(spectra.group, parts), spectra.edge, spectra.source, np.tile(spectra.name, parts),
     )  # fmt: skip
-    return more, [Fold(f.number, np.concatenate([f.train + i * n for i in range(parts)]), f.test) for f in folds]
+    return more, [
+        Fold(f.number, np.concatenate([f.train + i * n for i in range(parts)]), f.test) for f in folds
+    ]

@@ -1,19 +1,20 @@
-"""What training adds to spectra: energy shifts, and PCA noise. Every function that draws takes a generator."""
+"""What training adds to spectra: energy shifts, and PCA noise. Every function that draws takes a
+generator.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.augment.energy_shift import crops, draw_shifts
 from mnflow.errors import InputError
-from mnflow.preprocess import normalise
-from mnflow.valence import Edge
-
-MAX_SHIFT_EV = 5.0
-"""Largest energy shift that training draws and the shift test covers, in eV."""
+from mnflow.spectra import Edge
 
 MAX_NOISE_SCALE = 5.0
-"""Largest factor on the noise that training draws and the noise test covers; 1 is the noise that was measured."""
+"""Largest factor on the noise that training draws and the noise test covers; 1 is the noise that was
+measured.
+"""
 
 KEPT_COMPONENTS = 10
 """Principal components taken for signal; what the others hold is taken for noise."""
@@ -21,7 +22,8 @@ KEPT_COMPONENTS = 10
 
 @dataclass(frozen=True)
 class PcaNoise:
-    """Principal components of a fold's training spectra, by which any spectrum is split into signal and noise.
+    """Principal components of a fold's training spectra, by which any spectrum is split into signal and
+    noise.
 
     Attributes
     ----------
@@ -33,7 +35,9 @@ class PcaNoise:
     components: NDArray[np.float32]
 
     def split(self, intensity: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Split spectra (N, C) into cleaned ones and the residual noise, each (N, C); their sum is the spectra."""
+        """Split spectra (N, C) into cleaned ones and the residual noise, each (N, C); their sum is the
+        spectra.
+        """
         scores = (intensity - self.mean) @ self.components.T
         cleaned = np.asarray(self.mean + scores @ self.components, dtype=np.float32)
         return cleaned, np.asarray(intensity - cleaned, dtype=np.float32)
@@ -48,7 +52,10 @@ def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPON
         If there are not more spectra and channels than components to keep.
     """
     if not 0 < kept_components < min(intensity.shape):
-        raise InputError(f"Cannot keep {kept_components} components of {intensity.shape[0]} spectra; expected 1 ... one fewer.")
+        raise InputError(
+            f"Cannot keep {kept_components} components of {intensity.shape[0]} spectra; expected 1 ... one "
+            f"fewer."
+        )
     mean = intensity.mean(axis=0, dtype=np.float64)
     centred = intensity - mean
     # The covariance (C, C) is smaller than the spectra; eigh sorts by increasing variance.
@@ -58,46 +65,22 @@ def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPON
 
 
 def to_unit_range(intensity: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
-    """Scale wide spectra (N, C) so that each spans [0, 1] in the unshifted crop: thick pixels must not rule the components."""
+    """Scale wide spectra (N, C) so that each spans [0, 1] in the unshifted crop: thick pixels must not rule
+    the components.
+    """
     window = intensity[:, edge.crop_start : edge.crop_start + edge.n_crop]
     low = window.min(axis=1, keepdims=True)
     span = window.max(axis=1, keepdims=True) - low
     return (intensity - low) / (span + (span == 0))
 
 
-def max_shift_bins(edge: Edge, max_shift_ev: float = MAX_SHIFT_EV) -> int:
-    """`max_shift_ev` in channels (50 for Mn).
-
-    Raises
-    ------
-    InputError
-        If it is negative or leads out of the wide window.
-    """
-    bins = round(max_shift_ev / edge.dispersion_ev)
-    room = min(edge.crop_start, edge.n_wide - edge.n_crop - edge.crop_start)
-    if not 0 <= bins <= room:
-        raise InputError(f"Shifts of up to {max_shift_ev} eV do not fit: expected 0 ... {room * edge.dispersion_ev:g} eV.")
-    return bins
-
-
-def draw_shifts(rng: np.random.Generator, n: int, max_shift: int) -> NDArray[np.int64]:
-    """Draw `n` shifts in channels, every one of -max_shift ... max_shift as likely."""
-    return rng.integers(-max_shift, max_shift + 1, n)
-
-
 def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_SCALE) -> NDArray[np.float32]:
     """Draw `n` factors on the noise in [0, max_scale), their square roots uniform.
 
-    Half of them lie below a quarter of `max_scale`: drawn uniformly, most training spectra would be noisier than any that
-    were measured, and accuracy on spectra as they are would pay for it (docs/scaling.md).
+    Half of them lie below a quarter of `max_scale`: drawn uniformly, most training spectra would be noisier
+    than any that were measured, and accuracy on spectra as they are would pay for it (docs/scaling.md).
     """
     return (max_scale * rng.uniform(0, 1, n) ** 2).astype(np.float32)
-
-
-def crops(wide: NDArray[np.float32], shift_bins: NDArray[np.int64], edge: Edge) -> NDArray[np.float32]:
-    """Crop every wide spectrum (N, C) at its own shift and normalise: (N, n_crop)."""
-    windows = np.lib.stride_tricks.sliding_window_view(wide, edge.n_crop, axis=1)  # (N, starts, n_crop), a view
-    return normalise(windows[np.arange(len(wide)), edge.crop_start - shift_bins])
 
 
 def augment(

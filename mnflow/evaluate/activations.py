@@ -1,4 +1,6 @@
-"""What the blocks of a net with convolutions make of spectra, on average over a valence (the paper's Fig. 1b-d)."""
+"""What the blocks of a net with convolutions make of spectra, on average over a valence (the paper's Fig.
+1b-d).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +20,7 @@ def mean_activations(
     Parameters
     ----------
     model : keras.Model
-        One that `mnflow.models.build` made.
+        One that `mnflow.models.keras_nets.build` made.
     crops : ndarray, shape (N, C)
         Normalised crops.
     valence : ndarray of int, shape (N,)
@@ -32,23 +34,31 @@ def mean_activations(
     pools = [layer.output for layer in model.layers if layer.name.startswith("pool")]
     if not pools:
         return {}
-    blocks: list[Any] = keras.Model(model.inputs, pools).predict(np.asarray(crops, dtype=np.float32), verbose=0)
+    blocks: list[Any] = keras.Model(model.inputs, pools).predict(
+        np.asarray(crops, dtype=np.float32), verbose=0
+    )
     layers = [np.asarray(crops)[:, :, None], *blocks]  # each (N, positions, filters)
     present = [(i, name) for i, name in enumerate(classes) if (valence == i).any()]
     return {name: [layer[valence == i].mean(axis=0) for layer in layers] for i, name in present}
 
 
-def last_block_agreement(acquired: dict[str, list[Floats]], foreign: dict[str, list[Floats]]) -> dict[str, float]:
+def last_block_agreement(
+    acquired: dict[str, list[Floats]], foreign: dict[str, list[Floats]]
+) -> dict[str, float]:
     """How alike the last block's mean activations of foreign and acquired spectra are.
 
     Returns
     -------
     dict of str to float
-        Mean correlation with the same valence (`same`), and the highest with another one (`other`), over valences.
+        Mean correlation with the same valence (`same`), and the highest with another one (`other`), over
+        valences.
     """
     rows = []
     for name in foreign:
-        known = {other: np.corrcoef(foreign[name][-1].ravel(), acquired[other][-1].ravel())[0, 1] for other in acquired}
+        known = {
+            other: np.corrcoef(foreign[name][-1].ravel(), acquired[other][-1].ravel())[0, 1]
+            for other in acquired
+        }
         rows.append((known.pop(name), max(known.values())))
     same, other = np.mean(rows, axis=0)
     return {"same": float(same), "other": float(other)}

@@ -4,17 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.window import normalise
-from mnflow.serve.net import Net, softmax
+from mnflow.serve.numpy_nets import NumpyNet, softmax
 
 WIDTH, STEP = 15, 5
 """Channels that are taken away together, and from one place to the next: 1.5 and 0.5 eV for Mn."""
 
 
-def saliency(net: Net, crops: NDArray[np.float32]) -> NDArray[np.float64]:
+def saliency(net: NumpyNet, crops: NDArray[np.float32]) -> NDArray[np.float64]:
     """How much the probability of each crop's class hangs on each energy.
 
-    A stretch of `WIDTH` channels is replaced by the straight line between its ends, so that what is left is still a spectrum;
-    a channel's value is the mean change over the stretches that it lies in. Zeiler & Fergus, doi:10.1007/978-3-319-10590-1_53.
+    A stretch of `WIDTH` channels is replaced by the straight line between its ends, so that what is left is
+    still a spectrum; a channel's value is the mean change over the stretches that it lies in. Zeiler &
+    Fergus, doi:10.1007/978-3-319-10590-1_53.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""How far a probability can be believed: held-out spectra as instruments would give them, temperature, calibration error."""
+"""How far a probability can be believed: held-out spectra as instruments would give them, temperature,
+calibration error.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.augment import augment, fit_noise, max_shift_bins, to_unit_range
+from mnflow.augment.energy_shift import max_shift_bins
+from mnflow.augment.pca_noise import augment, fit_noise, to_unit_range
 from mnflow.folds import Fold
-from mnflow.serve.net import Net, softmax
+from mnflow.serve.numpy_nets import NumpyNet, softmax
 from mnflow.spectra import SpectrumSet
 
 DRAWS = 2
@@ -23,7 +26,8 @@ TEMPERATURES = (0.05, 20.0)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What fold models say of spectra that they were not trained on, shifted by up to 5 eV and with up to 5 times the noise.
+    """What fold models say of spectra that they were not trained on, shifted by up to 5 eV and with up to 5
+    times the noise.
 
     Attributes
     ----------
@@ -49,12 +53,16 @@ class HeldOut:
         return np.array([right[self.fold == k].mean() for k in np.unique(self.fold)])
 
 
-def held_out(net: Net, spectra: SpectrumSet, folds: Sequence[Fold], seed: int) -> HeldOut:
+def held_out(net: NumpyNet, spectra: SpectrumSet, folds: Sequence[Fold], seed: int) -> HeldOut:
     """Draw shifted and noisy crops of every fold's test spectra, and let its own model read them.
 
-    The same spectra, folds and seed give the same crops whatever the net, so that two nets can be compared in pairs.
+    The same spectra, folds and seed give the same crops whatever the net, so that two nets can be compared in
+    pairs.
     """
-    parts = [_one_fold(net.only(i), spectra, fold, np.random.default_rng([seed, fold.number])) for i, fold in enumerate(folds)]
+    parts = [
+        _one_fold(net.only(i), spectra, fold, np.random.default_rng([seed, fold.number]))
+        for i, fold in enumerate(folds)
+    ]
     logits, crops = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     order = np.concatenate([np.tile(f.test, DRAWS) for f in folds])
     number = np.concatenate([np.full(DRAWS * len(f.test), f.number) for f in folds])
@@ -62,9 +70,11 @@ def held_out(net: Net, spectra: SpectrumSet, folds: Sequence[Fold], seed: int) -
 
 
 def _one_fold(
-    net: Net, spectra: SpectrumSet, fold: Fold, rng: np.random.Generator
+    net: NumpyNet, spectra: SpectrumSet, fold: Fold, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (M, K) and crops (M, n_crop) of a fold's test spectra; what is noise is learnt from its training spectra."""
+    """Logits (M, K) and crops (M, n_crop) of a fold's test spectra; what is noise is learnt from its training
+    spectra.
+    """
     edge = spectra.edge
     noise = fit_noise(to_unit_range(spectra.intensity[fold.train], edge))
     cleaned, residual = noise.split(to_unit_range(spectra.intensity[fold.test], edge))
@@ -98,8 +108,9 @@ def _surprise(logits: NDArray[np.float64], truth: NDArray[np.int64], temperature
 
 
 def cross_calibrated(held: HeldOut) -> NDArray[np.float64]:
-    """Probabilities (M, K) of held-out spectra, each fold's with the temperature of the other folds: nothing is fitted
-    on what it is then judged by."""
+    """Probabilities (M, K) of held-out spectra, each fold's with the temperature of the other folds: nothing
+    is fitted on what it is then judged by.
+    """
     probabilities = np.empty_like(held.logits)
     for k in np.unique(held.fold):
         mine = held.fold == k
@@ -118,13 +129,17 @@ class Reliability:
     error: float
 
 
-def reliability(probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int = BINS) -> Reliability:
+def reliability(
+    probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int = BINS
+) -> Reliability:
     """Bin predictions (M, K) by the probability of their favourite class; empty bins are left out."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     filled = count > 0
-    mean = [np.bincount(place, weights=w, minlength=bins)[filled] / count[filled] for w in (confidence, right)]
+    mean = [
+        np.bincount(place, weights=w, minlength=bins)[filled] / count[filled] for w in (confidence, right)
+    ]
     error = float((count[filled] * np.abs(mean[0] - mean[1])).sum() / count.sum())
     return Reliability(mean[0], mean[1], count[filled], error)

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.mixtures import is_shipped, library_of, settings_of
+from mnflow.fit.mixtures import Materials, parted
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
-from mnflow.simulate.mixture import Materials, parted
-from mnflow.valence import Edge
+from mnflow.simulate.library import library_of
+from mnflow.simulate.settings import is_shipped, settings_of
+from mnflow.spectra import Edge
 
 DRAWN = 100
 """Spectra of each kind that are asked about."""
@@ -25,11 +26,15 @@ _BACKGROUND = 5.0  # height of the background where the edge is, in peaks
 
 
 def flagged(predictor: Predictor, seed: int) -> dict[str, float]:
-    """Share of each kind of strangers that is flagged `out_of_distribution` or refused: `novelty/flagged_KIND`."""
+    """Share of each kind of strangers that is flagged `out_of_distribution` or refused:
+    `novelty/flagged_KIND`.
+    """
     energy_ev = predictor.edge.wide_axis_ev.tolist()
     found = {}
     for kind, intensity in draw(predictor.edge, np.random.default_rng([seed, 2])).items():
-        answers = answer(predictor, [{"energy_ev": energy_ev, "intensity": row.tolist()} for row in intensity])
+        answers = answer(
+            predictor, [{"energy_ev": energy_ev, "intensity": row.tolist()} for row in intensity]
+        )
         said = [a["error"] is not None or "out_of_distribution" in a["flags"] for a in answers]
         found[f"novelty/flagged_{kind}"] = float(np.mean(said))
     return found
@@ -38,9 +43,9 @@ def flagged(predictor: Predictor, seed: int) -> dict[str, float]:
 def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Raw spectra (`DRAWN`, n_wide) of every kind on the edge's wide window.
 
-    `noise`; a `flat` line; a `background` without an edge; `carbon`, the two peaks and the slow decay of its K edge;
-    another element's L2,3 edge (`iron`, or manganese for other elements); and ours, if there are shipped settings for it,
-    cut off at 30 to 70 % of its height (`saturated`).
+    `noise`; a `flat` line; a `background` without an edge; `carbon`, the two peaks and the slow decay of its
+    K edge; another element's L2,3 edge (`iron`, or manganese for other elements); and ours, if there are
+    shipped settings for it, cut off at 30 to 70 % of its height (`saturated`).
     """
     x = edge.wide_axis_ev
     onset = edge.crop_ev[0] + rng.uniform(3, 10, (DRAWN, 1))
@@ -57,26 +62,38 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]
     noisy = {kind: clean + _NOISE * rng.standard_normal((DRAWN, len(x))) for kind, clean in kinds.items()}
     noisy["flat"] = np.ones((DRAWN, len(x)))
     if is_shipped(edge.element):
-        noisy["saturated"] = np.minimum(_white_lines(edge.element, x, onset, rng), rng.uniform(0.3, 0.7, (DRAWN, 1)))
+        noisy["saturated"] = np.minimum(
+            _white_lines(edge.element, x, onset, rng), rng.uniform(0.3, 0.7, (DRAWN, 1))
+        )
     return noisy
 
 
 def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.float32]]:
-    """Crops (`LEARNT`, n_crop) of the shipped elements but the edge's own, for `mnflow.known.fit_novelty`.
+    """Crops (`LEARNT`, n_crop) of the shipped elements but the edge's own, for
+    `mnflow.fit.novelty.fit_novelty`.
 
-    They are of other materials than those of `draw`. An edge that is looked at in another way than the shipped ones gets none.
+    They are of other materials than those of `draw`. An edge that is looked at in another way than the
+    shipped ones gets none.
     """
     shipped = [settings_of(name) for name in ELEMENTS if name != edge.element]
-    others = [s for s in shipped if (s.edge.n_crop, s.edge.dispersion_ev) == (edge.n_crop, edge.dispersion_ev)]
-    return [Materials.draw(s, parted(library_of(s))[0], LEARNT // 8, rng).mix(LEARNT, rng).crops for s in others]
+    others = [
+        s for s in shipped if (s.edge.n_crop, s.edge.dispersion_ev) == (edge.n_crop, edge.dispersion_ev)
+    ]
+    return [
+        Materials.draw(s, parted(library_of(s))[0], LEARNT // 8, rng).mix(LEARNT, rng).crops for s in others
+    ]
 
 
-def _white_lines(name: str, energy_ev: NDArray[np.float64], onset_ev: NDArray[Any], rng: np.random.Generator) -> Any:
+def _white_lines(
+    name: str, energy_ev: NDArray[np.float64], onset_ev: NDArray[Any], rng: np.random.Generator
+) -> Any:
     """Pure L2,3 edges (`DRAWN`, C) of a shipped element with L3 a little above `onset_ev`, maximum 1."""
     settings = settings_of(name)
     pure = Materials.draw(settings, parted(library_of(settings))[1], DRAWN // 4, rng).mix(DRAWN, rng).pure
     rows = pure[np.arange(DRAWN), rng.integers(0, pure.shape[1], DRAWN)]  # (DRAWN, n_crop)
     step = settings.edge.dispersion_ev
     place = (energy_ev - onset_ev) / step + rows.argmax(axis=1)[:, None] - 2 / step
-    spectra = np.array([np.interp(p, np.arange(len(r)), r - r.min()) for p, r in zip(place, rows, strict=True)])
+    spectra = np.array(
+        [np.interp(p, np.arange(len(r)), r - r.min()) for p, r in zip(place, rows, strict=True)]
+    )
     return spectra / spectra.max(axis=1, keepdims=True)

@@ -1,4 +1,6 @@
-"""Mixtures of valences as one instrument sees them: what becomes of them is known, so a fraction can be judged."""
+"""Mixtures of valences as one instrument sees them: what becomes of them is known, so a fraction can be
+judged.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.augment import MAX_SHIFT_EV
+from mnflow.augment.energy_shift import MAX_SHIFT_EV
 from mnflow.preprocess.window import normalise
-from mnflow.simulate import edge as physics
 from mnflow.simulate.image import phase_edge, point_spread
 from mnflow.simulate.library import Library
+from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings
 
 NOISE = {0.0: 0.003, 0.05: 0.004, 0.5: 0.0083, 0.95: 0.036, 1.0: 0.05}
@@ -47,14 +49,18 @@ class Mixtures:
 
 @dataclass(frozen=True)
 class Materials:
-    """Edges (K, M, C) of M materials of every class, before the spectrometer, of equal area in the crop window."""
+    """Edges (K, M, C) of M materials of every class, before the spectrometer, of equal area in the crop
+    window.
+    """
 
     settings: Settings
     energy_ev: NDArray[np.float64]
     edges: NDArray[np.float32]
 
     @classmethod
-    def draw(cls, settings: Settings, library: Library, n: int, rng: np.random.Generator, foreign: bool = False) -> "Materials":
+    def draw(
+        cls, settings: Settings, library: Library, n: int, rng: np.random.Generator, foreign: bool = False
+    ) -> "Materials":
         """`n` materials of every class, each of two of the library's sticks."""
         low, high = settings.edge.crop_ev
         energy_ev = np.arange(low - _MARGIN_EV, high + _MARGIN_EV, settings.edge.dispersion_ev)
@@ -69,24 +75,33 @@ class Materials:
         return cls(settings, energy_ev, edges.astype(np.float32))
 
     def mix(self, n: int, rng: np.random.Generator, noise: Mapping[float, float] = NOISE) -> Mixtures:
-        """Draw `n` mixtures, each with its own materials, instrument, thickness, shift and noise (by its quantiles)."""
+        """Draw `n` mixtures, each with its own materials, instrument, thickness, shift and noise (by its
+        quantiles).
+        """
         parts = [self.mixed(self.pure(min(CHUNK, n - i), rng), rng, noise) for i in range(0, n, CHUNK)]
-        return Mixtures(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("crops", "fractions", "pure")))
+        return Mixtures(
+            *(np.concatenate([getattr(p, k) for p in parts]) for k in ("crops", "fractions", "pure"))
+        )
 
     def pure(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """What `n` instruments show of a material of every class: (n, K, n_crop), without noise. No more than `CHUNK` share
-        the specimen's scattering and the instrument's tail."""
+        """What `n` instruments show of a material of every class: (n, K, n_crop), without noise. No more than
+        `CHUNK` share the specimen's scattering and the instrument's tail.
+        """
         n_classes, n_materials = self.edges.shape[:2]
         chosen = np.stack([self.edges[k, rng.integers(0, n_materials, n)] for k in range(n_classes)], axis=1)
         return self._placed(self._seen(chosen, rng), rng)
 
-    def mixed(self, pure: NDArray[Any], rng: np.random.Generator, noise: Mapping[float, float] = NOISE) -> Mixtures:
+    def mixed(
+        self, pure: NDArray[Any], rng: np.random.Generator, noise: Mapping[float, float] = NOISE
+    ) -> Mixtures:
         """Mixtures of these materials (n, K, n_crop), in fractions and with noise that are drawn anew."""
         n, n_classes, n_crop = pure.shape
         fractions = draw_fractions(n, n_classes, rng)
         crops = np.einsum("nk,nkc->nc", fractions.astype(np.float32), pure)
         level = np.exp(np.interp(rng.random(n), list(noise), np.log(list(noise.values()))))
-        counted = point_spread(rng.standard_normal((n, n_crop)), rng.uniform(*self.settings.instrument.spread))
+        counted = point_spread(
+            rng.standard_normal((n, n_crop)), rng.uniform(*self.settings.instrument.spread)
+        )
         counted *= (level * np.ptp(crops, axis=1))[:, None] / counted.std(axis=1, keepdims=True)
         return Mixtures(np.asarray(normalise(crops + counted), dtype=np.float32), fractions, pure)
 
@@ -95,12 +110,15 @@ class Materials:
         s, step, (n, _, channels) = self.settings, self.settings.edge.dispersion_ev, edges.shape
         thin, thick = max(v.thickness[0] for v in s.valence), min(v.thickness[1] for v in s.valence)
         thickness: NDArray[np.float64] = np.asarray(rng.uniform(thin, thick, n))
-        blur = np.hypot(rng.uniform(*s.instrument.resolution_ev, n), rng.uniform(*s.instrument.thick_blur_ev, n) * thickness)
+        blur = np.hypot(
+            rng.uniform(*s.instrument.resolution_ev, n),
+            rng.uniform(*s.instrument.thick_blur_ev, n) * thickness,
+        )
         tail = rng.uniform(*s.instrument.tail_share), rng.uniform(*s.instrument.tail_ev)
         n_fft = 2 * channels
-        factor: Any = physics.response_factor(step, n_fft, blur, *tail)
-        factor = factor * physics.plural_factor(s.scattering.draw(channels, step, rng), thickness, n_fft)
-        return physics.convolve(edges, factor.astype(np.complex64)[:, None], n_fft)
+        factor: Any = response_factor(step, n_fft, blur, *tail)
+        factor = factor * plural_factor(s.scattering.draw(channels, step, rng), thickness, n_fft)
+        return convolve(edges, factor.astype(np.complex64)[:, None], n_fft)
 
     def _placed(self, edges: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
         """Crops (n, K, n_crop) of edges (n, K, C) on an axis of a wrong offset and dispersion."""
@@ -127,10 +145,17 @@ def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[
 
 
 def parted(library: Library, share: int = 4) -> tuple[Library, Library]:
-    """A library without every `share`-th stick spectrum, and with these alone: materials to fit on, and to test on."""
+    """A library without every `share`-th stick spectrum, and with these alone: materials to fit on, and to
+    test on.
+    """
     test = np.arange(len(library.valence)) % share == 0
 
     def part(rows: NDArray[np.bool_]) -> Library:
-        return replace(library, strength=library.strength[rows], valence=library.valence[rows], foreign=library.foreign[rows])
+        return replace(
+            library,
+            strength=library.strength[rows],
+            valence=library.valence[rows],
+            foreign=library.foreign[rows],
+        )
 
     return part(~test), part(test)

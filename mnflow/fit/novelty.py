@@ -1,4 +1,6 @@
-"""What known spectra look like, and how often `mnflow.serve.novelty` is wrong about spectrum images it has not seen."""
+"""What known spectra look like, and how often `mnflow.serve.novelty` is wrong about spectrum images it has
+not seen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +15,15 @@ COMPONENTS = 8
 """Principal components of known spectra."""
 
 STRETCHES = (0.78, 0.81, 0.84, 0.88, 1.15, 1.19, 1.23, 1.28)
-"""What makes an unknown element's edge of ours, roughly: its L3 and L2 are closer together or further apart."""
+"""What makes an unknown element's edge of ours, roughly: its L3 and L2 are closer together or further apart.
+"""
 
 PLANES, RIDGE = 256, 0.01
-"""Planes whose sum tells other elements' edges from ours, drawn at random, and the penalty on their coefficients."""
+"""Planes whose sum tells other elements' edges from ours, drawn at random, and the penalty on their
+coefficients.
+"""
 
-LEARNT = 10_000
+MAX_CROPS = 10_000
 """No more crops than these are looked at for it."""
 
 FALSE_ALARMS = 0.02
@@ -34,7 +39,8 @@ def fit_novelty(
     rng: np.random.Generator,
     others: Sequence[NDArray[np.float32]] = (),
 ) -> Novelty:
-    """Learn what known crops (M, n_crop) look like; no group (spectrum image) makes the limits that it is judged by.
+    """Learn what known crops (M, n_crop) look like; no group (spectrum image) makes the limits that it is
+    judged by.
 
     Parameters
     ----------
@@ -45,7 +51,8 @@ def fit_novelty(
     rng : Generator
         Parts the groups.
     others : sequence of ndarray, shapes (m, n_crop)
-        Crops of other elements' edges, each element's in one array; what cannot be simulated is made by stretching ours.
+        Crops of other elements' edges, each element's in one array; what cannot be simulated is made by
+        stretching ours.
 
     Raises
     ------
@@ -54,11 +61,14 @@ def fit_novelty(
     """
     names = rng.permutation(np.unique(group))
     if len(names) < 2:
-        raise InputError(f"Expected spectra of two spectrum images or more, to see what is common to them; got {len(names)}.")
+        raise InputError(
+            f"Expected spectra of two spectrum images or more, to see what is common to them; got "
+            f"{len(names)}."
+        )
     parts = [np.isin(group, names[i::PARTS]) for i in range(min(PARTS, len(names)))]
     foreign = [aligned(locate(one))[0] for one in others]
     held_out = _held_out_scores(crops, parts, foreign)
-    alarms = [_beyond(held_out, _limits([s[~part] for s in held_out]))[part] for part in parts]
+    alarms = [exceeds(held_out, _limits([s[~part] for s in held_out]))[part] for part in parts]
     known = _learnt(crops, foreign)
     return replace(known, limits=_limits(held_out), false_alarm_rate=float(np.concatenate(alarms).mean()))
 
@@ -83,7 +93,7 @@ def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) 
     centred = spectra - mean
     _, vectors = np.linalg.eigh(centred.T @ centred)
     components = np.ascontiguousarray(vectors[:, : -COMPONENTS - 1 : -1].T)
-    some = locate(crops[:: -(-len(crops) // LEARNT)])
+    some = locate(crops[:: -(-len(crops) // MAX_CROPS)])
     stretched = aligned(some, STRETCHES).reshape(-1, spectra.shape[1])
     known = Novelty(mean, components, *_planes(aligned(some)[0], [*foreign, stretched]))
     return replace(known, noise_slope=_noise_slope(known.scores(located)))
@@ -92,18 +102,22 @@ def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) 
 def _planes(
     known: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Planes (P, H), offsets (H,), and the coefficients (H,) of a regression that asks 0 of known and 1 of foreign spectra.
+    """Planes (P, H), offsets (H,), and the coefficients (H,) of a regression that asks 0 of known and 1 of
+    foreign spectra.
 
-    The planes are drawn at random, as in extreme learning machines (https://doi.org/10.1016/j.neucom.2005.12.126): what is
-    left is a linear problem, whose answer does not depend on an order or on the machine's rounding. Every kind of foreign
-    spectra counts alike, and all together as much as the known ones.
+    The planes are drawn at random, as in extreme learning machines
+    (https://doi.org/10.1016/j.neucom.2005.12.126): what is left is a linear problem, whose answer does not
+    depend on an order or on the machine's rounding. Every kind of foreign spectra counts alike, and all
+    together as much as the known ones.
     """
     rng = np.random.default_rng(0)
     mean, scale = known.mean(axis=0), known.std(axis=0)
     planes = rng.standard_normal((len(mean), PLANES)) / np.sqrt(len(mean)) / np.maximum(scale, 1e-6)[:, None]
     offsets = 0.5 * rng.standard_normal(PLANES) - mean @ planes
     planes, offsets = planes.astype(np.float32), offsets.astype(np.float32)
-    (ours, our_squares), *others = (_moments(beyond(x, planes, offsets).astype(np.float64)) for x in (known, *foreign))
+    (ours, our_squares), *others = (
+        _moments(beyond(x, planes, offsets).astype(np.float64)) for x in (known, *foreign)
+    )
     theirs, their_squares = (sum(moments) / len(others) for moments in zip(*others, strict=True))
     middle = (ours + theirs) / 2
     covariance = (our_squares + their_squares) / 2 - np.outer(middle, middle)
@@ -117,7 +131,9 @@ def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _noise_slope(scores: Scores) -> float:
-    """Slope of the line through the upper ends of the residual in bins of noise: the residual that noise explains."""
+    """Slope of the line through the upper ends of the residual in bins of noise: the residual that noise
+    explains.
+    """
     order = np.argsort(scores.noise)
     bins = np.array_split(order, 12)
     noise = [float(np.median(scores.noise[b])) for b in bins]
@@ -130,5 +146,5 @@ def _limits(scores: Sequence[NDArray[np.float32]]) -> tuple[float, float, float]
     return noise, residual, other_element
 
 
-def _beyond(scores: Scores, limits: tuple[float, float, float]) -> NDArray[np.bool_]:
+def exceeds(scores: Scores, limits: tuple[float, float, float]) -> NDArray[np.bool_]:
     return np.asarray((np.stack(scores, axis=1) > np.array(limits)).any(axis=1))

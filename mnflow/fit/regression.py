@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
 Floats = NDArray[np.float32]
 
@@ -42,7 +42,11 @@ def fit_layers(
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     b1, b2 = ADAM_BETAS
     for step, (x, y) in enumerate(batches, start=1):
-        rate = learning_rate("one_cycle", PEAK_LEARNING_RATE, step / n_batches) * np.sqrt(1 - b2**step) / (1 - b1**step)
+        rate = (
+            learning_rate("one_cycle", PEAK_LEARNING_RATE, step / n_batches)
+            * np.sqrt(1 - b2**step)
+            / (1 - b1**step)
+        )
         for p, m, v, g in zip(parameters, first, second, _gradient(weights, biases, x, y), strict=True):
             m += (1 - b1) * (g - m)
             v += (1 - b2) * (g * g - v)

@@ -1,33 +1,35 @@
-"""Fractions of valences in a mixture: fitted to simulated mixtures once an element, measured on materials it never saw.
+"""Fractions of valences in a mixture: fitted to simulated mixtures once an element, measured on materials it
+never saw.
 
-`python -m mnflow.mixtures mn` fits the shipped regression of an element anew (ten minutes); `promote` measures it again.
+`python -m mnflow.fit.unmix mn` fits the shipped regression of an element anew (ten minutes); `promote`
+measures it again.
 """
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from mnflow.files import read_arrays, whole_file
-from mnflow.regression import fit_layers
-from mnflow.serve.net import Net, softmax
+from mnflow.fit.mixtures import CHUNK, NOISE, Materials, Mixtures, parted
+from mnflow.fit.regression import fit_layers
+from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.serve.novelty import locate
+from mnflow.serve.numpy_nets import NumpyNet, softmax
 from mnflow.serve.unmix import Unmixer, shapes
-from mnflow.simulate.library import Library, library_for
-from mnflow.simulate.mixture import CHUNK, NOISE, Materials, Mixtures, parted
-from mnflow.simulate.settings import SETTINGS, Settings, load
-from mnflow.valence import Edge
+from mnflow.simulate.library import library_of
+from mnflow.simulate.settings import Settings, is_shipped, settings_of
+from mnflow.spectra import Edge
 
 SHIPPED = Path(__file__).with_name("unmixers")
 
 FITTED, MATERIALS, EPOCHS = 240_000, 6000, 30
-"""Sets of one material of each class behind one instrument, materials of a class that they are made of, and how often
-each set is mixed anew."""
+"""Sets of one material of each class behind one instrument, materials of a class that they are made of, and
+how often each set is mixed anew.
+"""
 
 HIDDEN, BATCH = (256, 128), 500
 """Hidden units of the regression, and mixtures of a step of its fit."""
@@ -38,15 +40,21 @@ MEASURED = 3000
 _MEDIAN_NOISE = {0.0: NOISE[0.5], 1.0: NOISE[0.5]}
 
 
-def fit(settings: Settings, seed: int, n: int = FITTED, materials: int = MATERIALS, epochs: int = EPOCHS) -> Unmixer:
-    """Fit a regression to mixtures of three quarters of the library's materials; it learns the mean of what may be.
+def fit(
+    settings: Settings, seed: int, n: int = FITTED, materials: int = MATERIALS, epochs: int = EPOCHS
+) -> Unmixer:
+    """Fit a regression to mixtures of three quarters of the library's materials; it learns the mean of what
+    may be.
 
-    `n` sets of materials are mixed anew in every epoch, in other fractions and with other noise: a mixture costs little once
-    an instrument has seen its parts, and a regression that never meets one twice learns none by heart.
+    `n` sets of materials are mixed anew in every epoch, in other fractions and with other noise: a mixture
+    costs little once an instrument has seen its parts, and a regression that never meets one twice learns
+    none by heart.
     """
     rng = np.random.default_rng([seed, 0])
     known = Materials.draw(settings, parted(library_of(settings))[0], materials, rng)
-    pure = np.concatenate([_small(known.pure(min(CHUNK, n - i), rng)) for i in range(0, n, CHUNK)])  # (n, K, n_crop)
+    pure = np.concatenate(
+        [_small(known.pure(min(CHUNK, n - i), rng)) for i in range(0, n, CHUNK)]
+    )  # (n, K, n_crop)
     x, _ = _mixed_anew(known, pure[: 10 * CHUNK], rng)
     mean, scale = x.mean(axis=0), x.std(axis=0)
     batches = (((x - mean) / scale, y) for x, y in _batches(known, pure, epochs, rng))
@@ -81,7 +89,9 @@ def _mixed_anew(
 
 
 def shipped(edge: Edge) -> Unmixer | None:
-    """The regression that ships for an edge: none for another element than those, or for other classes or windows."""
+    """The regression that ships for an edge: none for another element than those, or for other classes or
+    windows.
+    """
     path = SHIPPED / f"{edge.element.lower()}.npz"
     if not (path.exists() and is_shipped(edge.element)) or settings_of(edge.element).edge != edge:
         return None
@@ -95,16 +105,18 @@ def save(unmixer: Unmixer, path: Path) -> Path:
     return path
 
 
-def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: int) -> dict[str, float]:
-    """Root mean square errors on simulated mixtures whose materials neither the regression nor the nets were fitted to.
+def measure(unmixer: Unmixer, net: NumpyNet, temperature: float, edge: Edge, seed: int) -> dict[str, float]:
+    """Root mean square errors on simulated mixtures whose materials neither the regression nor the nets were
+    fitted to.
 
     Returns
     -------
     dict
-        Of the mean valence: `mixture/rmse`, at the median noise of acquired spectra `mixture/rmse_median_noise`, and of a
-        foreign laboratory's materials `mixture/rmse_foreign`; beside them,
-        charges weighted by the nets' probabilities (`_probabilities`), and non-negative least squares with the mean of every
-        class (`_least_squares`) and with the very materials that were mixed (`_known_references`). Of the fractions:
+        Of the mean valence: `mixture/rmse`, at the median noise of acquired spectra
+        `mixture/rmse_median_noise`, and of a foreign laboratory's materials `mixture/rmse_foreign`; beside
+        them, charges weighted by the nets' probabilities (`_probabilities`), and non-negative least squares
+        with the mean of every class (`_least_squares`) and with the very materials that were mixed
+        (`_known_references`). Of the fractions:
         `mixture/fraction_rmse`.
     """
     settings, charges = settings_of(edge.element), np.array(edge.charges)
@@ -135,30 +147,18 @@ def measure(unmixer: Unmixer, net: Net, temperature: float, edge: Edge, seed: in
 
 
 def least_squares(mixed: NDArray[Any], references: NDArray[Any]) -> NDArray[np.float64]:
-    """Fractions (N, K) by non-negative least squares of spectra (N, C) with references (N or 1, K, C) and a constant."""
+    """Fractions (N, K) by non-negative least squares of spectra (N, C) with references (N or 1, K, C) and a
+    constant.
+    """
     n_classes, channels = references.shape[1:]
     constant = np.ones((1, channels))
     found = []
-    for spectrum, pure in zip(mixed, np.broadcast_to(references, (len(mixed), n_classes, channels)), strict=True):
+    for spectrum, pure in zip(
+        mixed, np.broadcast_to(references, (len(mixed), n_classes, channels)), strict=True
+    ):
         columns = np.concatenate([pure, constant, -constant]).T.astype(np.float64)
         found.append(nnls(columns, spectrum.astype(np.float64))[0][:n_classes] + 1e-9)
     return np.asarray(found) / np.sum(found, axis=1, keepdims=True)
-
-
-def is_shipped(element: str) -> bool:
-    """Whether there are shipped settings to simulate an element by."""
-    return (SETTINGS / f"{element.lower()}.toml").exists()
-
-
-def settings_of(element: str) -> Settings:
-    """The shipped settings of an element."""
-    return load(SETTINGS / f"{element.lower()}.toml")
-
-
-def library_of(settings: Settings) -> Library:
-    """The shipped stick spectra of these settings; computed if there are none."""
-    with TemporaryDirectory() as folder:
-        return library_for(settings, Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What a spectroscopist would reach for instead of a net: scikit-learn classifiers of normalised crops.
 
-Every one takes crops (N, n_crop) and valences (N,), and gives probabilities, or what stands for them, (N, K). With
-`align=True` the L3 maximum is first moved to where the training spectra have it, which is how calibration errors are
-usually met.
+Every one takes crops (N, n_crop) and valences (N,), and gives probabilities, or what stands for them, (N, K).
+With
+`align=True` the L3 maximum is first moved to where the training spectra have it, which is how calibration
+errors are usually met.
 """
 
 from itertools import combinations
@@ -20,12 +21,11 @@ from sklearn.preprocessing import Normalizer
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mnflow import augment
+from mnflow.augment.energy_shift import crops, draw_shifts, max_shift_bins
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.preprocess import normalise
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN, Edge
+from mnflow.spectra import MN, Edge, SpectrumSet
 
 Floats = NDArray[np.float64]
 
@@ -42,9 +42,9 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
     Parameters
     ----------
     method : str
-        `least_squares`: non-negative least squares with the mean training spectrum of every class. `cosine_svm`: linear
-        support vectors on spectra of unit length. `random_forest`. `nearest_neighbours`: 5, by angle. `white_lines`: the
-        L3/L2 intensity ratio above a fitted continuum.
+        `least_squares`: non-negative least squares with the mean training spectrum of every class.
+        `cosine_svm`: linear support vectors on spectra of unit length. `random_forest`. `nearest_neighbours`:
+        5, by angle. `white_lines`: the L3/L2 intensity ratio above a fitted continuum.
     align : bool
         Move the L3 maximum to its place in the training spectra first.
     edge : Edge
@@ -80,8 +80,11 @@ class Fitted:
         return np.asarray(self.pipeline.predict_proba(inputs), dtype=np.float32)
 
 
-def train_fold(spectra: SpectrumSet, fold: Fold, method: str, align: bool = False, n_crops: int = 0, seed: int = 0) -> Fitted:
-    """Train a baseline on a fold's training spectra, as they are or as `n_crops` randomly shifted crops of each.
+def fit_fold(
+    spectra: SpectrumSet, fold: Fold, method: str, align: bool = False, n_crops: int = 0, seed: int = 0
+) -> Fitted:
+    """Train a baseline on a fold's training spectra, as they are or as `n_crops` randomly shifted crops of
+    each.
 
     Raises
     ------
@@ -90,17 +93,17 @@ def train_fold(spectra: SpectrumSet, fold: Fold, method: str, align: bool = Fals
     """
     edge, rng = spectra.edge, np.random.default_rng((seed, fold.number))
     wide, labels = spectra.intensity[fold.train], spectra.valence[fold.train]
-    limit = augment.max_shift_bins(edge) if n_crops else 0
-    shifts = [augment.draw_shifts(rng, len(wide), limit) for _ in range(max(n_crops, 1))]
-    inputs = np.concatenate([augment.crops(wide, shift, edge) for shift in shifts])
+    limit = max_shift_bins(edge) if n_crops else 0
+    shifts = [draw_shifts(rng, len(wide), limit) for _ in range(max(n_crops, 1))]
+    inputs = np.concatenate([crops(wide, shift, edge) for shift in shifts])
     return Fitted(build(method, align, edge, seed).fit(inputs, np.tile(labels, len(shifts))))
 
 
 class AlignEdge(TransformerMixin, BaseEstimator):
     """Move every crop until its maximum, L3, is where the training spectra's is in the median.
 
-    The maximum is that of a parabola through the channels around it, so that noise and the channels' width matter little.
-    What would be cut off at one end is lost, the other end is continued with its end value.
+    The maximum is that of a parabola through the channels around it, so that noise and the channels' width
+    matter little. What would be cut off at one end is lost, the other end is continued with its end value.
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "AlignEdge":
@@ -122,8 +125,8 @@ class AlignEdge(TransformerMixin, BaseEstimator):
 class ReferenceLeastSquares(ClassifierMixin, BaseEstimator):
     """Fit spectra by non-negative sums of one reference a class; the shares stand for probabilities.
 
-    The references are the mean training spectra. The constant that normalisation subtracts is among the fitted terms, as it
-    is zero by construction for both sides.
+    The references are the mean training spectra. The constant that normalisation subtracts is among the
+    fitted terms, as it is zero by construction for both sides.
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "ReferenceLeastSquares":
@@ -136,7 +139,9 @@ class ReferenceLeastSquares(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Shares of the references, (N, K), each row summing to 1."""
         check_is_fitted(self)
-        weights = non_negative_weights(validate_data(self, X, dtype=np.float64, reset=False), self.references_)
+        weights = non_negative_weights(
+            validate_data(self, X, dtype=np.float64, reset=False), self.references_
+        )
         total = weights.sum(axis=1, keepdims=True)
         return np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / len(self.classes_))
 
@@ -148,8 +153,8 @@ class ReferenceLeastSquares(ClassifierMixin, BaseEstimator):
 def non_negative_weights(spectra: Floats, references: Floats) -> Floats:
     """Non-negative least squares of spectra (N, C) on references (K, C): weights (N, K), exact.
 
-    With few references, trying every subset of them is exact (the solution is the ordinary one on its own support) and,
-    done for all spectra at once, much faster than an active-set search for each.
+    With few references, trying every subset of them is exact (the solution is the ordinary one on its own
+    support) and, done for all spectra at once, much faster than an active-set search for each.
     """
     best = np.zeros((len(spectra), len(references)))
     least = np.zeros(len(spectra))  # squared residual, less the squared spectrum
@@ -166,7 +171,9 @@ def non_negative_weights(spectra: Floats, references: Floats) -> Floats:
 
 
 class LinearSvm(ClassifierMixin, BaseEstimator):
-    """Linear support vectors, one class against the rest; softmax of the margins stands for probabilities (uncalibrated)."""
+    """Linear support vectors, one class against the rest; softmax of the margins stands for probabilities
+    (uncalibrated).
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -182,7 +189,9 @@ class LinearSvm(ClassifierMixin, BaseEstimator):
         """Softmax of the margins, (N, K)."""
         check_is_fitted(self)
         margin = self.svm_.decision_function(validate_data(self, X, dtype=np.float64, reset=False))
-        return np.asarray(softmax(np.stack([-margin, margin], axis=1) if margin.ndim == 1 else margin, axis=1))
+        return np.asarray(
+            softmax(np.stack([-margin, margin], axis=1) if margin.ndim == 1 else margin, axis=1)
+        )
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """The class with the largest margin, (N,)."""
@@ -192,9 +201,10 @@ class LinearSvm(ClassifierMixin, BaseEstimator):
 class WhiteLineRatio(TransformerMixin, BaseEstimator):
     """The logarithm of the L3/L2 intensity ratio above a continuum of two arctangent steps: (N, C) -> (N, 1).
 
-    The steps stand at the two maxima, 2 : 1 in height; their height and the zero level are fitted to the channels before L3
-    and behind L2. After van Aken & Liebscher (2002), https://doi.org/10.1007/s00269-001-0222-6; the ratio as a measure of
-    the valence of Mn: Schmid & Mader (2006), https://doi.org/10.1016/j.micron.2005.12.004.
+    The steps stand at the two maxima, 2 : 1 in height; their height and the zero level are fitted to the
+    channels before L3 and behind L2. After van Aken & Liebscher (2002),
+    https://doi.org/10.1007/s00269-001-0222-6; the ratio as a measure of the valence of Mn: Schmid & Mader
+    (2006), https://doi.org/10.1016/j.micron.2005.12.004.
 
     Parameters
     ----------
@@ -263,9 +273,13 @@ def _maximum(crops: Floats) -> NDArray[np.int64]:
 
 
 def _vertex(crops: Floats) -> Floats:
-    """Position of the maximum of every crop in channels, (N,): the vertex of a parabola through the channels around it."""
+    """Position of the maximum of every crop in channels, (N,): the vertex of a parabola through the channels
+    around it.
+    """
     d = np.arange(-_REACH, _REACH + 1)
     centre = _maximum(crops)
-    around = np.take_along_axis(crops, np.clip(centre[:, None] + d, 0, crops.shape[1] - 1), axis=1)  # (N, 2 reach + 1)
+    around = np.take_along_axis(
+        crops, np.clip(centre[:, None] + d, 0, crops.shape[1] - 1), axis=1
+    )  # (N, 2 reach + 1)
     a, b, _ = np.polyfit(d, around.T, 2)
     return centre + np.clip(np.where(a < 0, -b / np.where(a < 0, 2 * a, 1), 0), -_REACH, _REACH)

@@ -1,13 +1,19 @@
-"""The nets of `mnflow.models` as plain functions that JAX can compile; a test holds both forward passes equal.
+"""The nets of `mnflow.models.keras_nets` as plain functions that JAX can compile; a test holds both forward
+passes equal.
 
 What makes them fast on a CPU:
 
-- The batch is innermost in memory: arrays are (energies L, channels C, batch B), and every loop runs over whole vectors.
-- To train, a convolution is a matrix product for every segment of K - 1 energies: it gives all outputs that begin there from
-  the inputs of that segment and the next, which are one piece of memory. So inputs are copied twice and not K times.
-- Batch normalisation is linear once its moments are known, and so is average pooling: they are swapped, and the former goes
+- The batch is innermost in memory: arrays are (energies L, channels C, batch B), and every loop runs over
+whole vectors.
+- To train, a convolution is a matrix product for every segment of K - 1 energies: it gives all outputs that
+begin there from
+  the inputs of that segment and the next, which are one piece of memory. So inputs are copied twice and not K
+  times.
+- Batch normalisation is linear once its moments are known, and so is average pooling: they are swapped, and
+the former goes
   into the next convolution's weights. Only ReLU, two sums and the pooling touch every value.
-- To predict, a block is one loop over memory, since no moments are asked for: nothing lies between its convolution and pooling.
+- To predict, a block is one loop over memory, since no moments are asked for: nothing lies between its
+convolution and pooling.
 """
 
 from typing import Any, NamedTuple
@@ -17,13 +23,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mnflow.plan import FULLY_CONVOLUTIONAL, POOL, NetPlan, Weights
+from mnflow.models.architectures import FULLY_CONVOLUTIONAL, POOL, NetPlan, Weights
 
 EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
 
 MAX_TAPS = 32
-"""Most taps times channels of a convolution that the compiler joins into one loop; the paper's nets have 24 at most."""
+"""Most taps times channels of a convolution that the compiler joins into one loop; the paper's nets have 24
+at most.
+"""
 
 Array = Any
 Params = dict[str, list[Array]]
@@ -71,18 +79,26 @@ def convolve(x: Array, kernel: Array, bias: Array) -> Array:
     n_segments = -(-length // step)
     x = jnp.pad(x, ((0, (n_segments + 1) * step - len(x)), (0, 0), (0, 0)))
     segments = x.reshape(n_segments + 1, step * n_in, -1)
-    inputs = jnp.concatenate([segments[:-1], segments[1:, : (n_taps - 1) * n_in]], axis=1)  # (W, (S + K - 1) * C, B)
-    shifted = jnp.stack([jnp.pad(kernel, ((s, step - 1 - s), (0, 0), (0, 0))) for s in range(step)])  # (S, S + K - 1, C, F)
+    inputs = jnp.concatenate(
+        [segments[:-1], segments[1:, : (n_taps - 1) * n_in]], axis=1
+    )  # (W, (S + K - 1) * C, B)
+    shifted = jnp.stack(
+        [jnp.pad(kernel, ((s, step - 1 - s), (0, 0), (0, 0))) for s in range(step)]
+    )  # (S, S + K - 1, C, F)
     matrix = shifted.transpose(0, 3, 1, 2).reshape(step * n_out, -1)
-    matrices = jnp.broadcast_to(matrix, (n_segments, *matrix.shape))  # all the same, but so the batch stays innermost
+    matrices = jnp.broadcast_to(
+        matrix, (n_segments, *matrix.shape)
+    )  # all the same, but so the batch stays innermost
     y = jnp.einsum("wij,wjb->wib", matrices, inputs)  # (W, S * F, B)
     return y.reshape(n_segments * step, n_out, -1)[:length] + bias[:, None]
 
 
 def convolve_and_pool(x: Array, kernel: Array, bias: Array, smoothing: int) -> Array:
-    """`convolve`, ReLU and `average_pool` in sums of slices only, which the compiler joins into one loop: (L', F, B).
+    """`convolve`, ReLU and `average_pool` in sums of slices only, which the compiler joins into one loop:
+    (L', F, B).
 
-    That is several times faster to predict. To train it is slower: moments and gradients would do the sums again.
+    That is several times faster to predict. To train it is slower: moments and gradients would do the sums
+    again.
     """
     n_taps, n_in, _ = kernel.shape
     length = len(x) - n_taps + 1
@@ -106,7 +122,9 @@ def average_pool(x: Array, smoothing: int = 0) -> Array:
 
 
 def _moments(x: Array, name: str, fixed: Moments | None, found: Moments) -> tuple[Array, Array]:
-    """Mean and variance (C,) of x (..., C, B): those of the batch, which `found` takes note of, or the fixed ones."""
+    """Mean and variance (C,) of x (..., C, B): those of the batch, which `found` takes note of, or the fixed
+    ones.
+    """
     if fixed is not None:
         return fixed.mean[name], fixed.variance[name]
     axes = (0, 2) if x.ndim == 3 else (1,)
@@ -116,7 +134,9 @@ def _moments(x: Array, name: str, fixed: Moments | None, found: Moments) -> tupl
     return mean, variance
 
 
-def _scale_and_offset(x: Array, name: str, params: Params, fixed: Moments | None, found: Moments) -> tuple[Array, Array]:
+def _scale_and_offset(
+    x: Array, name: str, params: Params, fixed: Moments | None, found: Moments
+) -> tuple[Array, Array]:
     """Batch normalisation of `x` as one factor and one offset for every channel (C,)."""
     mean, variance = _moments(x, name, fixed, found)
     gamma, beta = params[name]
@@ -129,7 +149,9 @@ def _extract(params: Params, x: Array, plan: NetPlan, fixed: Moments | None, fou
     scale, offset = jnp.ones(1), jnp.zeros(1)
     for i in range(1, len(plan.filters) + 1):
         kernel, bias = params[f"conv{i}"]
-        bias = bias + jnp.einsum("kcf,c->f", kernel, offset)  # the block before's normalisation, taken into the weights
+        bias = bias + jnp.einsum(
+            "kcf,c->f", kernel, offset
+        )  # the block before's normalisation, taken into the weights
         kernel = kernel * scale[:, None]
         if fixed is not None and kernel.shape[0] * kernel.shape[1] <= MAX_TAPS:
             active = x = convolve_and_pool(x, kernel, bias, plan.smoothing)
@@ -169,7 +191,9 @@ def drop_out(x: Array, rate: float, key: Array | None, layer: int) -> Array:
     """Inverted dropout, while training."""
     if key is None or rate == 0:
         return x
-    return jnp.where(jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, x.shape), x / (1 - rate), 0)
+    return jnp.where(
+        jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, x.shape), x / (1 - rate), 0
+    )
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:

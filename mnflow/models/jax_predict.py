@@ -1,9 +1,10 @@
-"""Keras nets of `mnflow.models` as compiled functions for evaluation: all fold models of a net share one compilation.
+"""Keras nets of `mnflow.models.keras_nets` as compiled functions for evaluation: all fold models of a net
+share one compilation.
 
-A shifted crop is normalised by its own minimum, maximum and mean before the first ReLU, so that the crops of one spectrum
-share no more than the products of the first layer, a quarter of the work. What makes the shift test quick is that nothing
-else is done twice: weights are arguments of the compiled function, crops are made inside it, and the spectra come with the
-batch innermost in memory already, as the nets want them.
+A shifted crop is normalised by its own minimum, maximum and mean before the first ReLU, so that the crops of
+one spectrum share no more than the products of the first layer, a quarter of the work. What makes the shift
+test quick is that nothing else is done twice: weights are arguments of the compiled function, crops are made
+inside it, and the spectra come with the batch innermost in memory already, as the nets want them.
 """
 
 from functools import partial
@@ -15,16 +16,18 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from mnflow import models
-from mnflow.engine_nets import Array, Moments, Params, forward
-from mnflow.plan import ARCHITECTURES, NetPlan
+from mnflow.models import keras_nets
+from mnflow.models.architectures import ARCHITECTURES, NetPlan
+from mnflow.models.jax_nets import Array, Moments, Params, forward
 from mnflow.preprocess import normalise
 
 BATCH = 256
-"""Spectra that pass a net together: few enough that what lies between the layers stays in the processor's cache."""
+"""Spectra that pass a net together: few enough that what lies between the layers stays in the processor's
+cache.
+"""
 
 
-class Net(NamedTuple):
+class JaxNet(NamedTuple):
     """A Keras net's weights, and what the compiled code must know about it."""
 
     params: Params
@@ -32,9 +35,9 @@ class Net(NamedTuple):
     plan: NetPlan
 
 
-def from_keras(model: keras.Model) -> Net:
-    """The net in a model that `mnflow.models.build` made."""
-    weights = models.get_weights(model)
+def from_keras(model: keras.Model) -> JaxNet:
+    """The net in a model that `mnflow.models.keras_nets.build` made."""
+    weights = keras_nets.get_weights(model)
     norms = {name: arrays for name, arrays in weights.items() if "norm" in name}
     moving = Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
     kernels = [arrays[0].shape for name, arrays in weights.items() if name.startswith("conv")]
@@ -48,10 +51,10 @@ def from_keras(model: keras.Model) -> Net:
         n_classes=model.output_shape[-1],
         n_channels=model.input_shape[-1],
     )
-    return Net({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)
+    return JaxNet({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)
 
 
-def probabilities(net: Net, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+def probabilities(net: JaxNet, crops: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (N, K) of normalised crops (N, n_crop)."""
     padded = np.resize(crops, (-(-len(crops) // BATCH), BATCH, crops.shape[1])) if len(crops) else crops[None]
     batches = np.ascontiguousarray(padded.transpose(0, 2, 1))  # (n, L, B)
@@ -64,15 +67,19 @@ def _probabilities(params: Params, moving: Moments, batches: Array, plan: NetPla
     return jax.nn.softmax(logits.reshape(-1, plan.n_classes))
 
 
-def shifted_classes(net: Net, wide: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+def shifted_classes(net: JaxNet, wide: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
-    return np.asarray(_shifted_classes(net.params, net.moving, np.ascontiguousarray(wide.T), starts, net.plan))
+    return np.asarray(
+        _shifted_classes(net.params, net.moving, np.ascontiguousarray(wide.T), starts, net.plan)
+    )
 
 
 @partial(jax.jit, static_argnames="plan")
 def _shifted_classes(params: Params, moving: Moments, wide: Array, starts: Array, plan: NetPlan) -> Array:
     def classes(start: Array) -> Array:
-        crops = normalise(lax.dynamic_slice_in_dim(wide, start, plan.n_channels).T)  # (C, N) -> (N, n_channels)
+        crops = normalise(
+            lax.dynamic_slice_in_dim(wide, start, plan.n_channels).T
+        )  # (C, N) -> (N, n_channels)
         return forward(params, crops, plan, fixed=moving)[0].argmax(axis=0)
 
     return lax.map(classes, starts)

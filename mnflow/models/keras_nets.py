@@ -1,7 +1,8 @@
 """The paper's three nets in plain Keras: dense, conv_dense, and the fully convolutional fcn.
 
-Shapes are those of Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019), https://doi.org/10.1038/s41598-019-38482-1. Every net
-takes normalised crops (B, n_channels) and gives probabilities (B, n_classes).
+Shapes are those of Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019),
+https://doi.org/10.1038/s41598-019-38482-1. Every net takes normalised crops (B, n_channels) and gives
+probabilities (B, n_classes).
 """
 
 import os
@@ -16,7 +17,15 @@ from keras import layers
 from keras.src.utils import module_utils
 
 from mnflow.errors import InputError
-from mnflow.plan import ARCHITECTURES, FULLY_CONVOLUTIONAL, POOL, Shape, Weights, block_lengths, resolve
+from mnflow.models.architectures import (
+    ARCHITECTURES,
+    FULLY_CONVOLUTIONAL,
+    POOL,
+    Shape,
+    Weights,
+    block_lengths,
+    resolve,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -32,7 +41,8 @@ __all__ = [
 
 
 if keras.backend.backend() != "tensorflow":
-    # To save a model Keras imports TensorFlow (480 MB, 3 s) under any backend, only to see that nothing of it is in there.
+    # To save a model Keras imports TensorFlow (480 MB, 3 s) under any backend, only to see that nothing of it
+    # is in there.
     module_utils.tensorflow._available = False
 
 
@@ -71,7 +81,11 @@ def build(
     block_lengths(shape, n_channels)
     spectrum = keras.Input((n_channels,), name="spectrum")
     x = _extractor(spectrum, shape, n_channels) if shape.filters else spectrum
-    x = _fully_convolutional_head(x, shape, n_classes) if arch in FULLY_CONVOLUTIONAL else _dense_head(x, shape, n_classes)
+    x = (
+        _fully_convolutional_head(x, shape, n_classes)
+        if arch in FULLY_CONVOLUTIONAL
+        else _dense_head(x, shape, n_classes)
+    )
     return keras.Model(spectrum, x, name=arch)
 
 
@@ -135,7 +149,9 @@ def with_weights(model: keras.Model, weights: Weights) -> keras.Model:
 def get_weights(model: keras.Model) -> Weights:
     """The arrays of every layer with weights (random generators of dropout left out)."""
     return {
-        layer.name: layer.get_weights() for layer in model.layers if layer.weights and not isinstance(layer, layers.Dropout)
+        layer.name: layer.get_weights()
+        for layer in model.layers
+        if layer.weights and not isinstance(layer, layers.Dropout)
     }
 
 
@@ -166,4 +182,6 @@ def load(path: str | os.PathLike[str]) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a model that can be read ({error}): expected a .keras file of cv_train.") from error
+        raise InputError(
+            f"{path} is not a model that can be read ({error}): expected a .keras file of cv_train."
+        ) from error

@@ -1,12 +1,21 @@
-"""One function a figure; each takes arrays and returns a matplotlib Figure. Colours and sizes are in `style`."""
+"""One function a figure; each takes arrays and returns a matplotlib Figure. Colours and sizes are in
+`style`.
+"""
 
-from mnflow.plots.curves import learning_curves, noise_curves, noise_grid, shift_curves, shift_grid, swing_spectrum
+from mnflow.plots.curves import (
+    learning_curves,
+    noise_curves,
+    noise_grid,
+    shift_curves,
+    shift_grid,
+    swing_spectrum,
+)
 from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
 from mnflow.plots.panels import cluster_rounds, reference_spectra, spectra_per_class
-from mnflow.plots.study import parameter_importance, parameter_slices, pareto_front, study_history
-from mnflow.plots.valence import reliability_diagram, saliency, valence_maps
+from mnflow.plots.prediction import reliability_diagram, saliency, valence_maps
+from mnflow.plots.tuning import parameter_importance, parameter_slices, pareto_front, study_history
 
 __all__ = [
     "activations",

@@ -1,4 +1,6 @@
-"""Curves: accuracy against energy shift (Fig. 3) and against noise (Fig. 4), and what training looked like."""
+"""Curves: accuracy against energy shift (Fig. 3) and against noise (Fig. 4), and what training looked
+like.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,7 +27,8 @@ Curve = tuple[ArrayLike, ArrayLike]
 
 @styled
 def shift_curves(curves: Mapping[str, Curve]) -> Figure:
-    """Accuracy against the energy shift of the test spectra: mean over folds, and the band from the lowest to the highest.
+    """Accuracy against the energy shift of the test spectra: mean over folds, and the band from the lowest to
+    the highest.
 
     Parameters
     ----------
@@ -54,7 +57,9 @@ def shift_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
 
 @styled
 def noise_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """The same against noise, as in the paper's Fig. 4: (scale (S,), accuracy (F, S)) by net and augmentation."""
+    """The same against noise, as in the paper's Fig. 4: (scale (S,), accuracy (F, S)) by net and
+    augmentation.
+    """
     return _grid(curves, "noise, times the measured")
 
 
@@ -62,7 +67,9 @@ def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
     """A panel a net, a curve an augmentation, in the order of their numbers of crops."""
     figure = new_figure(2.2 * len(curves) + 0.5)
     panels = figure.subplots(len(curves), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    augmentations = sorted({a for rows in curves.values() for a in rows}, key=lambda a: (a != "none", len(a), a))
+    augmentations = sorted(
+        {a for rows in curves.values() for a in rows}, key=lambda a: (a != "none", len(a), a)
+    )
     colours = dict(zip(augmentations, sequence_colours(len(augmentations)), strict=True))
     places = {net: place for place, net in enumerate(NET_TITLES)}
     for axes, net in zip(panels, sorted(curves, key=lambda n: places.get(n, len(places))), strict=True):
@@ -80,7 +87,8 @@ def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
 
 @styled
 def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
-    """Amplitude of the waves that make up accuracy against shift, by their period: what pooling leaves behind are peaks.
+    """Amplitude of the waves that make up accuracy against shift, by their period: what pooling leaves behind
+    are peaks.
 
     Parameters
     ----------
@@ -89,7 +97,9 @@ def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
     """
     figure = new_figure(3.2)
     axes = figure.subplots()
-    for (label, (period, amplitude)), (colour, dashes) in zip(curves.items(), series_styles(list(curves)), strict=True):
+    for (label, (period, amplitude)), (colour, dashes) in zip(
+        curves.items(), series_styles(list(curves)), strict=True
+    ):
         folds = np.atleast_2d(np.asarray(amplitude, dtype=np.float64))  # (F, K)
         axes.plot(np.asarray(period), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
     axes.set_xscale("log", base=2)
@@ -103,7 +113,9 @@ def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
 
 
 @styled
-def noise_curves(curves: Mapping[str, Curve], examples: tuple[ArrayLike, Mapping[float, ArrayLike]] | None = None) -> Figure:
+def noise_curves(
+    curves: Mapping[str, Curve], examples: tuple[ArrayLike, Mapping[float, ArrayLike]] | None = None
+) -> Figure:
     """Accuracy against the factor on the noise (the paper's Fig. 4), with example spectra beside.
 
     Parameters
@@ -137,9 +149,18 @@ def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
     figure = new_figure(2.9)
     left, right = figure.subplots(1, 2)
     names = list(dict.fromkeys(name for fold in per_fold for name in fold))
-    for axes, chosen in ((left, [n for n in names if "loss" in n]), (right, [n for n in names if "loss" not in n])):
+    for axes, chosen in (
+        (left, [n for n in names if "loss" in n]),
+        (right, [n for n in names if "loss" not in n]),
+    ):
         for name, (colour, dashes) in zip(chosen, _learning_styles(len(chosen)), strict=True):
-            _draw_folds(axes, name.replace("_", " "), [np.asarray(f[name]) for f in per_fold if name in f], colour, dashes)
+            _draw_folds(
+                axes,
+                name.replace("_", " "),
+                [np.asarray(f[name]) for f in per_fold if name in f],
+                colour,
+                dashes,
+            )
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if chosen:
@@ -154,7 +175,9 @@ def _learning_styles(n: int) -> list[tuple[str, str]]:
     return [(colours[i % 4], dashes[i % 4]) for i in range(n)]
 
 
-def _draw_folds(axes: Axes, label: str, lines: Sequence[NDArray[np.float64]], colour: str, dashes: str) -> None:
+def _draw_folds(
+    axes: Axes, label: str, lines: Sequence[NDArray[np.float64]], colour: str, dashes: str
+) -> None:
     for line in lines:
         axes.plot(np.arange(1, len(line) + 1), line, color=colour, lw=0.5, alpha=0.35)
     shortest = min(map(len, lines))  # early stopping ends folds at different epochs
@@ -162,13 +185,17 @@ def _draw_folds(axes: Axes, label: str, lines: Sequence[NDArray[np.float64]], co
     axes.plot(np.arange(1, shortest + 1), mean, dashes, color=colour, label=label)
 
 
-def _draw(axes: Axes, curves: Mapping[str, Curve], styles: Sequence[tuple[str, str]], band: bool = True) -> None:
+def _draw(
+    axes: Axes, curves: Mapping[str, Curve], styles: Sequence[tuple[str, str]], band: bool = True
+) -> None:
     lowest = []
     for (label, (x, accuracy)), (colour, dashes) in zip(curves.items(), styles, strict=True):
         folds = np.atleast_2d(np.asarray(accuracy, dtype=np.float64))  # (F, S)
         axes.plot(np.asarray(x), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
         if band and len(folds) > 1:
-            axes.fill_between(np.asarray(x), folds.min(axis=0), folds.max(axis=0), color=colour, alpha=0.15, lw=0)
+            axes.fill_between(
+                np.asarray(x), folds.min(axis=0), folds.max(axis=0), color=colour, alpha=0.15, lw=0
+            )
         lowest.append(float(folds.min()))
     accuracy_axis(axes, lowest)
 
@@ -178,5 +205,7 @@ def _stack_examples(axes: Axes, energy_ev: NDArray[np.float64], by_scale: Mappin
     for i, ((scale, intensity), colour) in enumerate(zip(by_scale.items(), colours, strict=True)):
         y = to_unit(intensity) - i
         axes.plot(energy_ev, y, color=colour, lw=0.9)
-        axes.annotate(f"{scale:g}x", (energy_ev[-1], float(y[-20:].mean())), xytext=(3, 0), textcoords="offset points")
+        axes.annotate(
+            f"{scale:g}x", (energy_ev[-1], float(y[-20:].mean())), xytext=(3, 0), textcoords="offset points"
+        )
     energy_axis(axes)

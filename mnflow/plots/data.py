@@ -17,8 +17,8 @@ def figure_data(figure: Figure) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `panel` (its title, or its number), `kind` (line, points, image), `series` (label), `x`, `y`, `value` (images).
-        Bands are left out: they follow from the data that a step logs as a table.
+        Columns `panel` (its title, or its number), `kind` (line, points, image), `series` (label), `x`, `y`,
+        `value` (images). Bands are left out: they follow from the data that a step logs as a table.
     """
     parts = [part for i, axes in enumerate(figure.axes) if axes.get_visible() for part in _panel(axes, i)]
     columns = ["panel", "kind", "series", "x", "y", "value"]
@@ -28,7 +28,8 @@ def figure_data(figure: Figure) -> pd.DataFrame:
 def _panel(axes: Axes, number: int) -> list[pd.DataFrame]:
     name = axes.get_title(loc="left") or axes.get_title() or f"panel {number + 1}"
     parts = [
-        _table(name, "line", _label(line.get_label()), *np.asarray(line.get_data(), dtype=float)) for line in axes.get_lines()
+        _table(name, "line", _label(line.get_label()), *np.asarray(line.get_data(), dtype=float))
+        for line in axes.get_lines()
     ]
     for dots in axes.collections:
         offsets = np.asarray(np.ma.filled(dots.get_offsets(), np.nan), dtype=float)

@@ -37,14 +37,18 @@ def embeddings(
         _scatter(axes, np.asarray(dots), np.asarray(labels), classes, marker="o", s=6, alpha=0.5, lw=0)
         if space in reference_points:
             triangles = {"marker": "^", "s": 42, "edgecolors": "black", "lw": 0.8, "zorder": 3}
-            _scatter(axes, np.asarray(reference_points[space]), np.asarray(reference_labels), classes, **triangles)
+            _scatter(
+                axes, np.asarray(reference_points[space]), np.asarray(reference_labels), classes, **triangles
+            )
         axes.set_title((titles or {}).get(space, space))
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel("t-SNE 1")
         axes.set_ylabel("t-SNE 2")
     figure.legend(
-        handles=_key(classes, reference_labels if reference_points else []), loc="outside lower center", ncols=len(classes) + 2
+        handles=_key(classes, reference_labels if reference_points else []),
+        loc="outside lower center",
+        ncols=len(classes) + 2,
     )
     return figure
 
@@ -58,10 +62,15 @@ def _scatter(axes: Axes, xy: np.ndarray, labels: np.ndarray, classes: Sequence[s
 
 
 def _key(classes: Sequence[str], reference_labels: ArrayLike) -> list[Line2D]:
-    key = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in zip(classes, valence_colours(classes), strict=True)]
+    key = [
+        Line2D([], [], ls="", marker="o", color=c, label=n)
+        for n, c in zip(classes, valence_colours(classes), strict=True)
+    ]
     labels = np.asarray(reference_labels)
     if len(labels):
         key.append(Line2D([], [], ls="", marker="^", mfc="white", mec="black", label="reference"))
     if (labels == UNLABELLED).any():
-        key.append(Line2D([], [], ls="", marker="^", mfc=UNKNOWN_COLOUR, mec="black", label="mixed reference"))
+        key.append(
+            Line2D([], [], ls="", marker="^", mfc=UNKNOWN_COLOUR, mec="black", label="mixed reference")
+        )
     return key

@@ -1,4 +1,6 @@
-"""What is best seen as a grid: confusion, Table 1, activations of every block (Fig. 1), image maps of kept pixels."""
+"""What is best seen as a grid: confusion, Table 1, activations of every block (Fig. 1), image maps of kept
+pixels.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,8 +41,11 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
 
 
 @styled
-def reference_matrix(probabilities: ArrayLike, names: Sequence[str], truth: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Probabilities of every reference spectrum, sorted by its valence; its true class is framed, a wrong answer in orange.
+def reference_matrix(
+    probabilities: ArrayLike, names: Sequence[str], truth: ArrayLike, classes: Sequence[str]
+) -> Figure:
+    """Probabilities of every reference spectrum, sorted by its valence; its true class is framed, a wrong
+    answer in orange.
 
     Parameters
     ----------
@@ -75,7 +80,8 @@ def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float,
     Parameters
     ----------
     mean : mapping of class to sequence of array (L, F)
-        For every block, positions by filters; an array (L, 1), such as the spectrum itself, is drawn as a line.
+        For every block, positions by filters; an array (L, 1), such as the spectrum itself, is drawn as a
+        line.
     window_ev : tuple of float
         Start and end of the crop in eV.
     """
@@ -93,7 +99,9 @@ def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float,
     figure = Figure(figsize=(WIDTH_IN, height_in))
     with mpl.rc_context({"axes.grid": False}):
         panels = figure.subplots(depth, len(mean), squeeze=False, sharex=True, gridspec_kw=margins)
-    for column, ((name, blocks), colour) in enumerate(zip(mean.items(), valence_colours(list(mean)), strict=True)):
+    for column, ((name, blocks), colour) in enumerate(
+        zip(mean.items(), valence_colours(list(mean)), strict=True)
+    ):
         for row, block in enumerate(blocks):
             axes = panels[row, column]
             _activation(axes, np.asarray(block), _scale(mean, row), window_ev, colour)
@@ -105,7 +113,11 @@ def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float,
 
 
 def _activation(
-    axes: Axes, block: NDArray[np.float64], scale: tuple[float, float], window_ev: tuple[float, float], colour: str
+    axes: Axes,
+    block: NDArray[np.float64],
+    scale: tuple[float, float],
+    window_ev: tuple[float, float],
+    colour: str,
 ) -> None:
     axes.set_yticks([])
     if block.shape[1] == 1:
@@ -120,7 +132,9 @@ def _activation(
 
 def _scale(mean: Mapping[str, Sequence[ArrayLike]], row: int) -> tuple[float, float]:
     """One scale for a block in all valences, so that they can be compared."""
-    values = np.concatenate([np.asarray(blocks[row]).ravel() for blocks in mean.values() if row < len(blocks)])
+    values = np.concatenate(
+        [np.asarray(blocks[row]).ravel() for blocks in mean.values() if row < len(blocks)]
+    )
     return float(values.min()), float(max(values.max(), values.min() + 1e-9))
 
 
@@ -142,7 +156,13 @@ def kept_maps(maps: Mapping[str, ArrayLike], categories: Sequence[str]) -> Figur
     colours = _category_colours(categories)
     for axes, (name, codes) in zip(panels, maps.items(), strict=False):
         shades = mpl.colors.ListedColormap(colours)
-        axes.imshow(np.atleast_2d(np.asarray(codes)), cmap=shades, vmin=-0.5, vmax=len(colours) - 0.5, interpolation="nearest")
+        axes.imshow(
+            np.atleast_2d(np.asarray(codes)),
+            cmap=shades,
+            vmin=-0.5,
+            vmax=len(colours) - 0.5,
+            interpolation="nearest",
+        )
         axes.set_title(name, fontsize=6.5)
     for axes in panels:
         axes.axis("off")

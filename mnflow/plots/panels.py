@@ -105,4 +105,12 @@ def energy_axis(axes: Axes) -> None:
 
 def _name_line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], text: str, colour: str) -> None:
     place = (float(x[-1]), float(y[-20:].mean()))
-    axes.annotate(text, place, xytext=(5, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False)
+    axes.annotate(
+        text,
+        place,
+        xytext=(5, 0),
+        textcoords="offset points",
+        color=colour,
+        va="center",
+        annotation_clip=False,
+    )

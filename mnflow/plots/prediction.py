@@ -1,4 +1,6 @@
-"""What a champion says: how far its probabilities hold, where it looked, and valence maps with a scale bar."""
+"""What a champion says: how far its probabilities hold, where it looked, and valence maps with a scale
+bar.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +19,9 @@ _BAR_SHARE = 0.3  # largest share of a map's width that its scale bar may take
 
 @styled
 def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, count: ArrayLike, error: float) -> Figure:
-    """Accuracy against confidence in bins (B,), with the number of spectra in each below; on the line is honest."""
+    """Accuracy against confidence in bins (B,), with the number of spectra in each below; on the line is
+    honest.
+    """
     x, n = np.asarray(confidence), np.asarray(count)
     figure = new_figure(3.8, 4.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -35,14 +39,18 @@ def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, count: Array
 
 @styled
 def saliency(energy_ev: ArrayLike, spectra: ArrayLike, weights: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Mean spectrum of every class (K, C), coloured by how much the net's answer hangs on each energy (K, C)."""
+    """Mean spectrum of every class (K, C), coloured by how much the net's answer hangs on each energy (K,
+    C).
+    """
     x = np.asarray(energy_ev)
     figure = new_figure(1.5 * len(classes) + 0.6)
     panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name, colour, spectrum, weight in zip(
         panels, classes, valence_colours(classes), np.asarray(spectra), np.asarray(weights), strict=True
     ):
-        axes.fill_between(x, weight / weight.max(), color=colour, alpha=0.3, lw=0, label="where the net looked")
+        axes.fill_between(
+            x, weight / weight.max(), color=colour, alpha=0.3, lw=0, label="where the net looked"
+        )
         axes.plot(x, weight / weight.max(), color=colour, lw=0.6)
         axes.plot(x, to_unit(spectrum), color="black", lw=1.2, label="mean spectrum")
         axes.set_title(name)
@@ -55,14 +63,19 @@ def saliency(energy_ev: ArrayLike, spectra: ArrayLike, weights: ArrayLike, class
 
 @styled
 def valence_maps(
-    maps: Mapping[str, NDArray[np.float32]], classes: Sequence[str], charges: Sequence[float], pixel: float, units: str
+    maps: Mapping[str, NDArray[np.float32]],
+    classes: Sequence[str],
+    charges: Sequence[float],
+    pixel: float,
+    units: str,
 ) -> Figure:
     """Mean valence, class, confidence and flagged pixels of a spectrum image, with a scale bar.
 
     Parameters
     ----------
     maps : mapping of str to array (Y, X)
-        `mean_valence`, `class`, `confidence` and `flags`; NaN where a pixel could not be read. A line scan has Y = 1.
+        `mean_valence`, `class`, `confidence` and `flags`; NaN where a pixel could not be read. A line scan
+        has Y = 1.
     classes, charges : sequence of K
     pixel : float
         Width of a pixel in `units`; 0 or no units for no scale bar.
@@ -100,10 +113,19 @@ def _scale_bar(axes: Axes, pixel: float, columns: int, units: str) -> None:
     length = round_length(_BAR_SHARE * columns * pixel)
     left, bottom = 0.05, 0.06
     right = left + length / (columns * pixel)
-    axes.plot([left, right], [bottom] * 2, transform=axes.transAxes, color="white", lw=5, solid_capstyle="butt")
-    axes.plot([left, right], [bottom] * 2, transform=axes.transAxes, color="black", lw=3, solid_capstyle="butt")
+    axes.plot(
+        [left, right], [bottom] * 2, transform=axes.transAxes, color="white", lw=5, solid_capstyle="butt"
+    )
+    axes.plot(
+        [left, right], [bottom] * 2, transform=axes.transAxes, color="black", lw=3, solid_capstyle="butt"
+    )
     text = axes.text(
-        (left + right) / 2, bottom + 0.03, f"{length:g} {units}", transform=axes.transAxes, ha="center", va="bottom"
+        (left + right) / 2,
+        bottom + 0.03,
+        f"{length:g} {units}",
+        transform=axes.transAxes,
+        ha="center",
+        va="bottom",
     )
     text.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "lw": 0})
 

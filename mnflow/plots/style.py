@@ -1,4 +1,6 @@
-"""How every figure looks: sizes, fonts, and the one place for the colours of valences, nets and augmentations."""
+"""How every figure looks: sizes, fonts, and the one place for the colours of valences, nets and
+augmentations.
+"""
 
 import re
 import threading
@@ -19,7 +21,8 @@ WIDTH_IN = 7.2
 
 _DPI = 150
 
-# Okabe & Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision. Valences take the strong ones, ...
+# Okabe & Ito, https://jfly.uni-koeln.de/color/: told apart with any colour vision. Valences take the strong
+# ones, ...
 _VALENCE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 UNKNOWN_COLOUR = "#777777"
 """For a spectrum without a single valence."""
@@ -85,14 +88,17 @@ def valence_colours(classes: Sequence[str]) -> list[str]:
 def series_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
     """Colour and line style for every curve.
 
-    A label that begins with a net's name gets that net's, as long as each net is there once; augmentations (none, 1x ...
-    10x) get colours from light to dark in their order; anything else differs in line style, too.
+    A label that begins with a net's name gets that net's, as long as each net is there once; augmentations
+    (none, 1x ... 10x) get colours from light to dark in their order; anything else differs in line style,
+    too.
     """
     nets = [label.split()[0] if label.split() else "" for label in labels]
     if all(net in NET_STYLES for net in nets) and len(set(nets)) == len(nets):
         return [NET_STYLES[net] for net in nets]
     ordered = len({re.sub(r"\b(none|\d+x)\b", "", label) for label in labels}) == 1
-    return [(colour, "-" if ordered else _DASHES[i % 4]) for i, colour in enumerate(sequence_colours(len(labels)))]
+    return [
+        (colour, "-" if ordered else _DASHES[i % 4]) for i, colour in enumerate(sequence_colours(len(labels)))
+    ]
 
 
 def sequence_colours(n: int) -> list[str]:

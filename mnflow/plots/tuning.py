@@ -1,4 +1,6 @@
-"""A search for parameters: how it went, what mattered, where trials lay, and score against number of weights."""
+"""A search for parameters: how it went, what mattered, where trials lay, and score against number of
+weights.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +32,14 @@ def study_history(number: ArrayLike, score: ArrayLike, pruned: ArrayLike) -> Fig
     axes = figure.subplots()
     axes.scatter(x[hollow], y[hollow], s=16, facecolors="none", edgecolors=UNKNOWN_COLOUR, label="pruned")
     axes.scatter(x[~hollow], y[~hollow], s=16, color=_TRIAL, label="complete")
-    axes.step(x[~hollow], np.maximum.accumulate(y[~hollow]), where="post", color=_CHOSEN, lw=1.2, label="best so far")
+    axes.step(
+        x[~hollow],
+        np.maximum.accumulate(y[~hollow]),
+        where="post",
+        color=_CHOSEN,
+        lw=1.2,
+        label="best so far",
+    )
     axes.set_xlabel("trial")
     axes.set_ylabel("score of the inner validation")
     axes.legend(loc="lower right")
@@ -48,7 +57,13 @@ def parameter_importance(importance: Mapping[str, float]) -> Figure:
     axes.plot(share, range(len(names)), "o", color=_TRIAL)
     axes.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     for i, name in enumerate(names):
-        axes.annotate(f"{importance[name]:.2f}", (importance[name], i), xytext=(6, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{importance[name]:.2f}",
+            (importance[name], i),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_xlabel("share of the score's variance")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
@@ -56,7 +71,9 @@ def parameter_importance(importance: Mapping[str, float]) -> Figure:
 
 
 @styled
-def parameter_slices(parameters: Mapping[str, ArrayLike], score: ArrayLike, logarithmic: Sequence[str] = ()) -> Figure:
+def parameter_slices(
+    parameters: Mapping[str, ArrayLike], score: ArrayLike, logarithmic: Sequence[str] = ()
+) -> Figure:
     """Score against every parameter, a panel each; later trials are darker.
 
     Parameters
@@ -88,9 +105,14 @@ def parameter_slices(parameters: Mapping[str, ArrayLike], score: ArrayLike, loga
 
 @styled
 def pareto_front(
-    weights: ArrayLike, score: ArrayLike, front: Sequence[int], knee: int | None, marks: Mapping[str, tuple[float, float]]
+    weights: ArrayLike,
+    score: ArrayLike,
+    front: Sequence[int],
+    knee: int | None,
+    marks: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """Score against the number of weights: all trials, the front of those that none beats in both, and its knee.
+    """Score against the number of weights: all trials, the front of those that none beats in both, and its
+    knee.
 
     Parameters
     ----------
@@ -108,9 +130,13 @@ def pareto_front(
     axes.scatter(x, y, s=14, color=UNKNOWN_COLOUR, alpha=0.6, label="trials")
     axes.plot(x[list(front)], y[list(front)], "o-", color=_TRIAL, ms=4, drawstyle="steps-post", label="front")
     if knee is not None:
-        axes.plot(x[knee], y[knee], "D", color=_CHOSEN, ms=8, label=f"knee: {x[knee]:.0f} weights, {y[knee]:.4f}")
+        axes.plot(
+            x[knee], y[knee], "D", color=_CHOSEN, ms=8, label=f"knee: {x[knee]:.0f} weights, {y[knee]:.4f}"
+        )
     for name, point in marks.items():
-        axes.plot(*point, "*", color="#D55E00", ms=12, label=f"{name}: {point[0]:.0f} weights, {point[1]:.4f}")
+        axes.plot(
+            *point, "*", color="#D55E00", ms=12, label=f"{name}: {point[0]:.0f} weights, {point[1]:.4f}"
+        )
     _weights_axis(axes)
     return figure
 

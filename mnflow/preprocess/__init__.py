@@ -1,11 +1,19 @@
 """From raw spectra to what a net is trained on: background, resampling in eV, rejection, crop, normalisation.
 
-A server needs what is exported here, and starts the sooner for not reading `pipeline` and `clusters`, which files go through.
+A server needs what is exported here, and starts the sooner for not reading `pipeline` and `clusters`, which
+files go through.
 """
 
-from mnflow.preprocess.background import BACKGROUND_BINS, EdgePosition, fit_power_law, locate_edge, subtract_background
-from mnflow.preprocess.resample import axis_ev, resampler
+from mnflow.preprocess.background import (
+    BACKGROUND_BINS,
+    EdgePosition,
+    fit_power_law,
+    locate_edge,
+    subtract_background,
+)
+from mnflow.preprocess.resample import resampler
 from mnflow.preprocess.window import Placed, Placement, crop, crop_start, normalise, place_window, placement
+from mnflow.spectra.axis import axis_ev
 
 __all__ = [
     "BACKGROUND_BINS",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.resample import FEW, few_rows, median, moving_average
-from mnflow.valence import Edge
+from mnflow.spectra import Edge
 
 BACKGROUND_BINS = 50
 """Channels (of the edge's dispersion) before the onset that the background is fitted to, as in the paper."""
@@ -68,10 +68,11 @@ class PowerLaw:
 def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> PowerLaw:
     """Fit A E^-r by least squares to all spectra at once.
 
-    With x = ln(E / reference), the model is A exp(-r x). For a given r the best A is known, so that Gauss-Newton runs on r
-    alone; and since r x is small, every sum over channels is a short series in r of the moments of x, which are taken
-    once. The start is the straight line through each spectrum: no logarithm of counts, which may be negative.
-    A spectrum without a positive mean gets a constant background, its mean. Egerton, doi:10.1007/978-1-4419-9583-4.
+    With x = ln(E / reference), the model is A exp(-r x). For a given r the best A is known, so that
+    Gauss-Newton runs on r alone; and since r x is small, every sum over channels is a short series in r of
+    the moments of x, which are taken once. The start is the straight line through each spectrum: no logarithm
+    of counts, which may be negative. A spectrum without a positive mean gets a constant background, its mean.
+    Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
     ----------
@@ -106,7 +107,9 @@ def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> Power
 
 
 class _Channels(NamedTuple):
-    """What a fit takes from the energies alone: powers (K, M) x^k / k!, and the moments (K,), (K - 1,), ... of 1, x, x^2."""
+    """What a fit takes from the energies alone: powers (K, M) x^k / k!, and the moments (K,), (K - 1,), ...
+    of 1, x, x^2.
+    """
 
     reference_ev: float
     limit: float
@@ -116,7 +119,9 @@ class _Channels(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _channels(energies: bytes) -> _Channels:
-    """See `_Channels`; kept, since whatever a spectrum's own axis is, it is fitted on its edge's: few energies come again."""
+    """See `_Channels`; kept, since whatever a spectrum's own axis is, it is fitted on its edge's: few
+    energies come again.
+    """
     energy_ev = np.frombuffer(energies)
     reference = float(np.exp(np.log(energy_ev).mean()))
     x = np.log(energy_ev / reference)  # (M,), zero mean
@@ -132,7 +137,9 @@ def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _series(moments: Any, exponent: Any) -> Any:
-    """Sum over channels of y exp(-r x) for exponents r, (N,) or a number, from the K moments of y, by Horner's rule."""
+    """Sum over channels of y exp(-r x) for exponents r, (N,) or a number, from the K moments of y, by
+    Horner's rule.
+    """
     total = 0.0
     for moment in moments[::-1]:
         total = moment - exponent * total
@@ -140,7 +147,9 @@ def _series(moments: Any, exponent: Any) -> Any:
 
 
 def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
-    """Amplitude and exponent of a single spectrum, from its moments: some hundred calls of numpy would cost more than it."""
+    """Amplitude and exponent of a single spectrum, from its moments: some hundred calls of numpy would cost
+    more than it.
+    """
     limit, (one, one1, one2) = channels.limit, channels.one
     mean = y[0] / one[0]
     if not mean > 0:
@@ -158,7 +167,11 @@ def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
 
 
 def subtract_background(
-    energy_ev: NDArray[np.float64], counts: NDArray[np.float32], onset_ev: float, edge: Edge, bins: int = BACKGROUND_BINS
+    energy_ev: NDArray[np.float64],
+    counts: NDArray[np.float32],
+    onset_ev: float,
+    edge: Edge,
+    bins: int = BACKGROUND_BINS,
 ) -> tuple[NDArray[np.float32], PowerLaw]:
     """Fit the power law to the `bins` channels before the onset of all spectra (N, C), and subtract it.
 
@@ -176,7 +189,8 @@ def subtract_background(
     start = max(0, stop - bins)
     if stop - start < MIN_BINS:
         raise InputError(
-            f"Expected {bins} channels before the {edge.element} edge's onset ({onset_ev:.1f} eV) to fit the background to, "
+            f"Expected {bins} channels before the {edge.element} edge's onset ({onset_ev:.1f} eV) to fit the "
+            f"background to, "
             f"got {stop - start}: the spectra must begin earlier, or come with the background removed."
         )
     background = fit_power_law(energy_ev[start:stop], counts[:, start:stop])
@@ -196,8 +210,8 @@ class EdgePosition:
     background_removed : bool
         Whether the intensity before the edge is next to nothing beside the edge.
     contrast : float
-        Height of L3 over the standard deviation before the edge; below `MIN_CONTRAST` no edge is to be seen, and the
-        energies are where the edge's windows would have it.
+        Height of L3 over the standard deviation before the edge; below `MIN_CONTRAST` no edge is to be seen,
+        and the energies are where the edge's windows would have it.
     """
 
     l3_ev: float
@@ -212,10 +226,11 @@ def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: E
 
 
 def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> list[EdgePosition]:
-    """Find L3 and the edge's onset in each of N spectra (N, C), background on or off, on a uniform axis in eV.
+    """Find L3 and the edge's onset in each of N spectra (N, C), background on or off, on a uniform axis in
+    eV.
 
-    A first background is fitted where no calibration puts the edge: the first half of what lies before the crop window
-    (or the first sixth of the spectrum, if it begins later).
+    A first background is fitted where no calibration puts the edge: the first half of what lies before the
+    crop window (or the first sixth of the spectrum, if it begins later).
     """
     step = float(energy_ev[1] - energy_ev[0])
     smooth = moving_average(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)))
@@ -242,9 +257,11 @@ def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: 
 
 
 def _first_peak(signal: NDArray[np.float64], span: int) -> NDArray[np.int64]:
-    """Index of L3 (N,): the maximum within `span` channels of where the signal first comes near its greatest value.
+    """Index of L3 (N,): the maximum within `span` channels of where the signal first comes near its greatest
+    value.
 
-    In thick specimens, the intensity above the white lines may exceed L3, which then still is the first to come near it.
+    In thick specimens, the intensity above the white lines may exceed L3, which then still is the first to
+    come near it.
     """
     first = np.argmax(signal >= 0.7 * signal.max(axis=1, keepdims=True), axis=1)
     near = np.minimum(first[:, None] + np.arange(span + 1), signal.shape[1] - 1)  # (N, span + 1)

@@ -1,4 +1,6 @@
-"""Which pixels are substrate and which are too thick: k-means, and a measured rule instead of the eye for each."""
+"""Which pixels are substrate and which are too thick: k-means, and a measured rule instead of the eye for
+each.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ _EDGE = slice(5, 24)  # bins -3 ... +16 eV: both white lines
 _ABOVE = slice(22, 36)  # bins +14 ... +28 eV: above the white lines
 _ROUNDS = 8
 _LEAST_SHARE = 0.05  # of the pixels, for a cluster that others are measured by
-_SEED = 0  # of k-means' starts only: the clusters hardly depend on it, and a choice of data must not vary with a run's seed
+# of k-means' starts only: the clusters hardly depend on it, and a choice of data must not vary with a run's
+# seed
+_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Clusters:
 def edge_features(scan: Scan) -> Array:
     """Edge over background (N, F), scaled so that the file's strong pixels (90th percentile of L3) are 1.
 
-    The scale takes out dose and background ratio, which differ between files; it is never below the noise before the
-    edge, so that a file without any edge does not get one from its noise.
+    The scale takes out dose and background ratio, which differ between files; it is never below the noise
+    before the edge, so that a file without any edge does not get one from its noise.
     """
     ratio = scan.features / scan.level[:, None]
     good = ratio[scan.bad == 0]
@@ -73,24 +77,32 @@ def edge_jump(centres: Array) -> NDArray[np.float64]:
 
 
 def plural_scattering(centres: Array) -> NDArray[np.float64]:
-    """Intensity 14 ... 28 eV above L3 over the mean of L3, of centres (..., F): plural scattering and broadening raise it."""
+    """Intensity 14 ... 28 eV above L3 over the mean of L3, of centres (..., F): plural scattering and
+    broadening raise it.
+    """
     return centres[..., _ABOVE].mean(axis=-1).astype(np.float64) / np.maximum(edge_jump(centres), 1e-12)
 
 
 def kmeans(points: Array, k: int) -> NDArray[np.int64]:
     """Cluster (N,) of each point (N, F), at most k clusters."""
-    from sklearn.cluster import KMeans  # here, not above: a served model imports this package and needs no clusters
+    from sklearn.cluster import (
+        KMeans,
+    )  # here, not above: a served model imports this package and needs no clusters
     from threadpoolctl import threadpool_limits
 
     k = min(k, len(np.unique(points, axis=0)))
-    with threadpool_limits(1):  # the same sums in the same order on every machine; and more threads are no faster here
+    with threadpool_limits(
+        1
+    ):  # the same sums in the same order on every machine; and more threads are no faster here
         return KMeans(k, n_init=4, random_state=_SEED).fit_predict(points).astype(np.int64)
 
 
 def _round(
     step: str, points: Array, part: slice, k: int, measure: Callable[[Array], NDArray[np.float64]], name: str
 ) -> tuple[Clusters, NDArray[np.int64]]:
-    """k-means on points[:, part]; clusters in the order of their measure, none rejected yet; and each point's cluster."""
+    """k-means on points[:, part]; clusters in the order of their measure, none rejected yet; and each point's
+    cluster.
+    """
     label = kmeans(np.ascontiguousarray(points[:, part]), k)
     centres = np.array([points[label == i].mean(axis=0) for i in range(label.max() + 1)])
     order = np.argsort(measure(centres), kind="stable")
@@ -101,7 +113,9 @@ def _round(
     return found, label
 
 
-def reject_substrate(points: Array, rule: str, k: int, threshold: float) -> tuple[NDArray[np.bool_], list[Clusters]]:
+def reject_substrate(
+    points: Array, rule: str, k: int, threshold: float
+) -> tuple[NDArray[np.bool_], list[Clusters]]:
     """Which of N points are substrate.
 
     Parameters
@@ -109,8 +123,8 @@ def reject_substrate(points: Array, rule: str, k: int, threshold: float) -> tupl
     points : ndarray, shape (N, F)
         `edge_features` of all good pixels of a class.
     rule : str
-        "auto": clusters whose edge jump is below `threshold` times the greatest. "keep": none. A number n: the n
-        clusters of least jump.
+        "auto": clusters whose edge jump is below `threshold` times the greatest. "keep": none. A number n:
+        the n clusters of least jump.
     k : int
         Number of clusters.
     threshold : float
@@ -131,7 +145,9 @@ def reject_substrate(points: Array, rule: str, k: int, threshold: float) -> tupl
     return found.rejected[label], [found]
 
 
-def reject_thick(points: Array, rule: str, k: int, threshold: float) -> tuple[NDArray[np.bool_], list[Clusters]]:
+def reject_thick(
+    points: Array, rule: str, k: int, threshold: float
+) -> tuple[NDArray[np.bool_], list[Clusters]]:
     """Which of N points are too thick.
 
     Parameters
@@ -139,9 +155,9 @@ def reject_thick(points: Array, rule: str, k: int, threshold: float) -> tuple[ND
     points : ndarray, shape (N, F)
         `shape_features` of a class's pixels without substrate.
     rule : str
-        "auto": again and again, split what is left into k clusters and reject those that scatter more than `threshold`
-        times as much above the white lines as the thinnest, until none does. "keep": none. A number n: the n
-        thickest clusters of one split.
+        "auto": again and again, split what is left into k clusters and reject those that scatter more than
+        `threshold` times as much above the white lines as the thinnest, until none does. "keep": none. A
+        number n: the n thickest clusters of one split.
     k : int
         Number of clusters of a split, 2 or more.
     threshold : float
@@ -159,11 +175,18 @@ def reject_thick(points: Array, rule: str, k: int, threshold: float) -> tuple[ND
         if rule == "keep" or len(left) < 2 * k or (rule != "auto" and rounds):
             break
         found, label = _round(
-            f"thick {number}", points[left], slice(None), k, plural_scattering, "above the white lines over L3"
+            f"thick {number}",
+            points[left],
+            slice(None),
+            k,
+            plural_scattering,
+            "above the white lines over L3",
         )
         rounds.append(found)
         if rule == "auto":
-            thinnest = found.measure[found.sizes >= _LEAST_SHARE * found.sizes.sum()][0]  # a stray pixel is no measure
+            thinnest = found.measure[found.sizes >= _LEAST_SHARE * found.sizes.sum()][
+                0
+            ]  # a stray pixel is no measure
             found.rejected[:] = found.measure > thinnest + threshold
         elif n := _number(rule, len(found.measure), "thick"):
             found.rejected[-n:] = True
@@ -175,5 +198,7 @@ def reject_thick(points: Array, rule: str, k: int, threshold: float) -> tuple[ND
 
 def _number(rule: str, clusters: int, what: str) -> int:
     if not rule.isdigit() or int(rule) >= clusters:
-        raise InputError(f"Option {what}: expected auto, keep or a number of clusters below {clusters}, got {rule!r}.")
+        raise InputError(
+            f"Option {what}: expected auto, keep or a number of clusters below {clusters}, got {rule!r}."
+        )
     return int(rule)

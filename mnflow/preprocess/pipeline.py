@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS, EdgePosition
 from mnflow.preprocess.clusters import Clusters, edge_features, reject_substrate, reject_thick, shape_features
-from mnflow.preprocess.resample import axis_ev
 from mnflow.preprocess.scan import REASONS, Processor, Scan, scan
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import Edge
+from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra.axis import axis_ev
 
 if TYPE_CHECKING:
-    from mnflow.read.raw import RawSpectra
+    from mnflow.spectra import RawSpectra
 
 _CACHE_BYTES = 100_000_000  # spectra of one file that stay in memory between the two passes
 
@@ -39,19 +38,23 @@ class PreprocessOptions:
     substrate_jump : float
         A cluster is substrate if its edge jump is below this share of the greatest.
     thick : str
-        "auto" (again and again, clusters that scatter much more than the thinnest go), "keep", or a number of clusters.
+        "auto" (again and again, clusters that scatter much more than the thinnest go), "keep", or a number of
+        clusters.
     thick_clusters : int
         Clusters of a split.
     thick_excess : float
-        A cluster is thick if it has this much more intensity above the white lines than the thinnest, in units of L3.
+        A cluster is thick if it has this much more intensity above the white lines than the thinnest, in
+        units of L3.
     background_bins : int
         Channels before the onset that the background is fitted to.
     max_bad : float
-        Share of a file's pixels that may be unusable (not finite, empty, saturated) before the file is refused.
+        Share of a file's pixels that may be unusable (not finite, empty, saturated) before the file is
+        refused.
     saturation_counts : float
         Counts at which the detector saturates; 0 finds plateaus and the integer type's maximum only.
     max_per_image : int
-        At most so many spectra of one file are kept, evenly spread over it: the dataset has to fit into memory.
+        At most so many spectra of one file are kept, evenly spread over it: the dataset has to fit into
+        memory.
     """
 
     substrate: str = "auto"
@@ -69,11 +72,15 @@ class PreprocessOptions:
         if self.substrate_clusters < 2 or self.thick_clusters < 2:
             raise InputError("Options substrate_clusters and thick_clusters: expected 2 or more.")
         if not 0 <= self.max_bad <= 1 or self.max_per_image < 1 or self.background_bins < 10:
-            raise InputError("Expected max_bad in 0 ... 1, max_per_image of 1 or more and background_bins of 10 or more.")
+            raise InputError(
+                "Expected max_bad in 0 ... 1, max_per_image of 1 or more and background_bins of 10 or more."
+            )
         for name in ("substrate", "thick"):
             value = getattr(self, name)
             if value not in ("auto", "keep") and not value.isdigit():
-                raise InputError(f"Option {name}: expected auto, keep or a number of clusters, got {value!r}.")
+                raise InputError(
+                    f"Option {name}: expected auto, keep or a number of clusters, got {value!r}."
+                )
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,9 @@ class ImageReport:
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """`spectra` on the wide window; `images`, one report a file; `clusters`, by class, of every round of k-means."""
+    """`spectra` on the wide window; `images`, one report a file; `clusters`, by class, of every round of
+    k-means.
+    """
 
     spectra: SpectrumSet
     images: list[ImageReport]
@@ -118,9 +127,9 @@ def preprocess(
 ) -> Preprocessed:
     """Remove background, substrate and thick pixels; resample in eV onto the edge's wide window.
 
-    Files are walked through in blocks, twice if they are big: first for the features that clusters are made of, then for
-    the spectra that are kept. A file whose background was removed before (as it says, or because next to nothing is
-    left before the edge) gets no second fit.
+    Files are walked through in blocks, twice if they are big: first for the features that clusters are made
+    of, then for the spectra that are kept. A file whose background was removed before (as it says, or because
+    next to nothing is left before the edge) gets no second fit.
 
     Parameters
     ----------
@@ -142,7 +151,8 @@ def preprocess(
     Raises
     ------
     InputError
-        If a file does not cover the window, is too coarse, holds too many unusable pixels, or a class has nothing left.
+        If a file does not cover the window, is too coarse, holds too many unusable pixels, or a class has
+        nothing left.
     """
     options = options or PreprocessOptions()
     processors: list[Processor] = []
@@ -151,9 +161,13 @@ def preprocess(
         edge.label(raw.valence or "unknown")
         processors.append(Processor(raw, edge, options.background_bins))
         small = len(raw) * edge.n_wide * 4 <= _CACHE_BYTES
-        scans.setdefault(raw.valence or "", []).append(scan(processors[-1], options.saturation_counts, keep_wide=small))
+        scans.setdefault(raw.valence or "", []).append(
+            scan(processors[-1], options.saturation_counts, keep_wide=small)
+        )
         _check_bad(scans[raw.valence or ""][-1], options.max_bad)
-        progress(f"{raw.group} ({raw.valence}): {len(raw)} spectra, L3 at {processors[-1].position.l3_ev:.1f} eV")
+        progress(
+            f"{raw.group} ({raw.valence}): {len(raw)} spectra, L3 at {processors[-1].position.l3_ev:.1f} eV"
+        )
     if not scans:
         raise InputError("Expected spectrum images to preprocess, got none.")
     fates, clusters = {}, {}
@@ -163,7 +177,9 @@ def preprocess(
         kept = sum(int((f == KEPT).sum()) for f in found)
         progress(f"{valence}: {kept} of {sum(len(f) for f in found)} spectra kept")
         if kept == 0:
-            raise InputError(f"{valence}: no spectrum is left after rejection; relax it with substrate=keep or thick=keep.")
+            raise InputError(
+                f"{valence}: no spectrum is left after rejection; relax it with substrate=keep or thick=keep."
+            )
     ordered = [s for name in edge.classes for s in scans.get(name, [])]
     by_raw = {id(p.raw): p for p in processors}
     images = [_report(s, fates[id(s)]) for s in ordered]
@@ -174,20 +190,29 @@ def preprocess(
 def _check_bad(found: Scan, limit: float) -> None:
     n, total = int((found.bad > 0).sum()), len(found.bad)
     if n == total or n > limit * total:
-        why = ", ".join(f"{int((found.bad == i).sum())} {REASONS[i]}" for i in range(1, len(REASONS)) if (found.bad == i).any())
+        why = ", ".join(
+            f"{int((found.bad == i).sum())} {REASONS[i]}"
+            for i in range(1, len(REASONS))
+            if (found.bad == i).any()
+        )
         raise InputError(
-            f"{found.raw.path}: expected at most {limit:.0%} unusable pixels, got {n} of {total} ({why}); mend the file, leave "
+            f"{found.raw.path}: expected at most {limit:.0%} unusable pixels, got {n} of {total} ({why}); "
+            f"mend the file, leave "
             "it out, or raise max_bad."
         )
 
 
-def _class_fates(scans: list[Scan], options: PreprocessOptions) -> tuple[list[NDArray[np.uint8]], list[Clusters]]:
+def _class_fates(
+    scans: list[Scan], options: PreprocessOptions
+) -> tuple[list[NDArray[np.uint8]], list[Clusters]]:
     """What becomes of each pixel of each file (N,) of one class, and the clusters behind it."""
     good = np.concatenate([s.bad == 0 for s in scans])
     fate = np.where(good, KEPT, BAD).astype(np.uint8)
     points = np.concatenate([edge_features(s)[s.bad == 0] for s in scans])  # (good pixels of the class, F)
     index = np.flatnonzero(good)
-    substrate, first = reject_substrate(points, options.substrate, options.substrate_clusters, options.substrate_jump)
+    substrate, first = reject_substrate(
+        points, options.substrate, options.substrate_clusters, options.substrate_jump
+    )
     fate[index[substrate]] = SUBSTRATE
     index, points = index[~substrate], shape_features(points[~substrate])
     thick, rest = reject_thick(points, options.thick, options.thick_clusters, options.thick_excess)
@@ -205,7 +230,9 @@ def _report(found: Scan, fate: NDArray[np.uint8]) -> ImageReport:
     raw = found.raw
     counts = {name: int((fate == i).sum()) for i, name in enumerate(FATES)}
     counts |= {name: int((found.bad == i).sum()) for i, name in enumerate(REASONS) if i}
-    return ImageReport(raw.group, raw.valence or "", str(raw.path), found.position, fate.reshape(raw.nav_shape), counts)
+    return ImageReport(
+        raw.group, raw.valence or "", str(raw.path), found.position, fate.reshape(raw.nav_shape), counts
+    )
 
 
 def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -213,7 +240,9 @@ def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) ->
     if found.wide is not None:
         return found.wide[fate == KEPT]
     parts = [
-        processor(processor.resample(c[fate[rows] == KEPT])) for rows, c in processor.blocks() if (fate[rows] == KEPT).any()
+        processor(processor.resample(c[fate[rows] == KEPT]))
+        for rows, c in processor.blocks()
+        if (fate[rows] == KEPT).any()
     ]
     return np.concatenate(parts) if parts else np.empty((0, processor.edge.n_wide), dtype=np.float32)
 

@@ -1,4 +1,6 @@
-"""Energy axes, and resampling in eV: one set of weights for all spectra of a file, so that memory sets the pace."""
+"""Energy axes, and resampling in eV: one set of weights for all spectra of a file, so that memory sets the
+pace.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mnflow.errors import InputError
 
 _MAX_TAPS = 12
 
@@ -27,9 +27,9 @@ def few_rows(n: int) -> list[slice]:
 class Resampler:
     """Linear map from one energy axis to another.
 
-    Between source channels it interpolates linearly; where the source is finer than the target it averages over the
-    target's channel, so that no counts are wasted; on equal axes it is the identity; beyond the source's ends it
-    continues the end values.
+    Between source channels it interpolates linearly; where the source is finer than the target it averages
+    over the target's channel, so that no counts are wasted; on equal axes it is the identity; beyond the
+    source's ends it continues the end values.
 
     Attributes
     ----------
@@ -54,7 +54,11 @@ class Resampler:
             weighted = part[: len(out[rows])]
             for tap in range(taps):
                 start = int(self.first[0]) + tap
-                source = intensity[rows, start : start + targets] if consecutive else intensity[rows, self.first + tap]
+                source = (
+                    intensity[rows, start : start + targets]
+                    if consecutive
+                    else intensity[rows, self.first + tap]
+                )
                 np.multiply(source, self.weight[tap], out=weighted if tap else out[rows], casting="same_kind")
                 if tap:
                     out[rows] += weighted
@@ -63,7 +67,10 @@ class Resampler:
     def _average(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
         """Target by target: for sources so fine that a target channel is made of many."""
         taps = len(self.weight)
-        rows = [intensity[:, f : f + taps].astype(np.float32) @ w for f, w in zip(self.first, self.weight.T, strict=True)]
+        rows = [
+            intensity[:, f : f + taps].astype(np.float32) @ w
+            for f, w in zip(self.first, self.weight.T, strict=True)
+        ]
         return np.stack(rows, axis=1)
 
 
@@ -92,7 +99,9 @@ def _weights(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> 
     low, high = target_ev - width / 2, target_ev + width / 2
     edges = np.unique(np.concatenate([low, high, energy_ev[(energy_ev > low[0]) & (energy_ev < high[-1])]]))
     middle, length = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    target = np.searchsorted(low, middle) - 1  # the piece's target channel, unless it lies in a gap between two boxes
+    target = (
+        np.searchsorted(low, middle) - 1
+    )  # the piece's target channel, unless it lies in a gap between two boxes
     inside = middle < high[target]
     return _pack(target[inside], middle[inside], length[inside] / width, energy_ev, len(target_ev))
 
@@ -101,7 +110,9 @@ def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], t
     """Sum linear interpolations at `at_ev`, each with its share, into taps of every target channel."""
     left = np.clip(np.searchsorted(energy_ev, at_ev, side="right") - 1, 0, len(energy_ev) - 2)
     fraction = np.clip((at_ev - energy_ev[left]) / (energy_ev[left + 1] - energy_ev[left]), 0.0, 1.0)
-    fraction = np.where(fraction < 1e-6, 0.0, np.where(fraction > 1 - 1e-6, 1.0, fraction))  # rounding of equal axes
+    fraction = np.where(
+        fraction < 1e-6, 0.0, np.where(fraction > 1 - 1e-6, 1.0, fraction)
+    )  # rounding of equal axes
     first = np.full(targets, len(energy_ev), dtype=np.int64)
     last = np.zeros(targets, dtype=np.int64)
     np.minimum.at(first, target, left)
@@ -115,7 +126,8 @@ def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], t
 
 
 def moving_average(spectra: NDArray[Any], width: int) -> NDArray[Any]:
-    """Mean over `width` neighbouring channels of (N, C), the ends continued, as `scipy.ndimage.uniform_filter1d` gives it.
+    """Mean over `width` neighbouring channels of (N, C), the ends continued, as
+    `scipy.ndimage.uniform_filter1d` gives it.
 
     What a server imports counts for its start and its memory, and scipy.ndimage is half of it.
     """
@@ -129,36 +141,10 @@ def moving_average(spectra: NDArray[Any], width: int) -> NDArray[Any]:
 
 
 def median(values: NDArray[np.float64]) -> Any:
-    """Medians (...) of finite values (..., M): `np.median` takes longer to look at its arguments than at a spectrum."""
+    """Medians (...) of finite values (..., M): `np.median` takes longer to look at its arguments than at a
+    spectrum.
+    """
     n = values.shape[-1]
     lower, upper = (n - 1) // 2, n // 2
     middle = np.partition(values, (lower, upper), axis=-1)
     return (middle[..., lower] + middle[..., upper]) / 2
-
-
-def axis_ev(start_ev: float, channels: int, step_ev: float) -> NDArray[np.float64]:
-    """Uniform energy axis (channels,) in eV."""
-    return np.asarray(start_ev + step_ev * np.arange(channels), dtype=np.float64)
-
-
-def ordered(energy_ev: NDArray[Any], counts: Any, where: str) -> tuple[NDArray[np.float64], Any]:
-    """Energy axis and counts (N, C) in increasing order; equal energies are averaged. Raises `InputError` for a bad axis."""
-    energy_ev = np.asarray(energy_ev, dtype=np.float64)
-    if energy_ev.ndim != 1 or energy_ev.shape[0] != counts.shape[-1] or len(energy_ev) < 2:
-        raise InputError(
-            f"{where}: expected one energy for every channel and two channels or more, got {len(energy_ev)} channels."
-        )
-    if not np.isfinite(energy_ev).all():
-        raise InputError(f"{where}: expected finite energies, got NaN or infinity on the energy axis.")
-    step = np.diff(energy_ev)
-    if (step > 0).all():
-        return energy_ev, counts
-    if (step < 0).all():
-        return energy_ev[::-1], counts[..., ::-1]
-    unique, inverse, times = np.unique(energy_ev, return_inverse=True, return_counts=True)
-    if len(unique) < 2:
-        raise InputError(f"{where}: expected an energy axis, got the same energy ({unique[0]:g} eV) in every channel.")
-    order = np.argsort(inverse, kind="stable")
-    counts = np.asarray(counts)[..., order].astype(np.float64)
-    starts = np.concatenate([[0], np.cumsum(times)[:-1]])
-    return unique, np.add.reduceat(counts, starts, axis=-1) / times

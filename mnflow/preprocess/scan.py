@@ -1,4 +1,6 @@
-"""One file of raw spectra, block by block: which pixels cannot be used, where the edge lies, what clusters are made of."""
+"""One file of raw spectra, block by block: which pixels cannot be used, where the edge lies, what clusters
+are made of.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +11,13 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS, EdgePosition, locate_edge, subtract_background
-from mnflow.preprocess.resample import Resampler, axis_ev, resampler
+from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.preprocess.window import MAX_INTENSITY, check_step
-from mnflow.valence import Edge
+from mnflow.spectra import Edge
+from mnflow.spectra.axis import axis_ev
 
 if TYPE_CHECKING:
-    from mnflow.read.raw import RawSpectra
+    from mnflow.spectra import RawSpectra
 
 FEATURE_EV = axis_ev(-8.0, 38, 1.0)
 """Energies of the features relative to L3, in eV: left ends of bins of 1 eV."""
@@ -29,12 +32,15 @@ _SATURATED_RUN = 5
 def bad_pixels(counts: NDArray[Any], saturation_counts: float = 0.0) -> NDArray[np.uint8]:
     """Why spectra (N, C) cannot be used: indices into `REASONS`, (N,).
 
-    Not finite: NaN, infinity or beyond `MAX_INTENSITY`. Empty: the same value in every channel. Saturated: a channel at
-    the integer type's maximum or at `saturation_counts` (if given), or a plateau of five channels at the greatest value.
+    Not finite: NaN, infinity or beyond `MAX_INTENSITY`. Empty: the same value in every channel. Saturated: a
+    channel at the integer type's maximum or at `saturation_counts` (if given), or a plateau of five channels
+    at the greatest value.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         high, low = counts.max(axis=1), counts.min(axis=1)
-        finite = (np.maximum(np.abs(high.astype(np.float64)), np.abs(low.astype(np.float64))) <= MAX_INTENSITY) & (high >= low)
+        finite = (
+            np.maximum(np.abs(high.astype(np.float64)), np.abs(low.astype(np.float64))) <= MAX_INTENSITY
+        ) & (high >= low)
     code = np.where(finite, 0, 1).astype(np.uint8)
     full = np.zeros(len(counts), dtype=bool)
     if counts.dtype.kind in "iu":
@@ -103,7 +109,11 @@ class Processor:
         mean = self.resample((total / max(n, 1))[None])[0]
         position = locate_edge(self.energy_ev, mean, self.edge)
         declared = self.raw.background_removed
-        return position if declared is None else EdgePosition(position.l3_ev, position.onset_ev, declared, position.contrast)
+        return (
+            position
+            if declared is None
+            else EdgePosition(position.l3_ev, position.onset_ev, declared, position.contrast)
+        )
 
     def __call__(self, resampled: NDArray[np.float32]) -> NDArray[np.float32]:
         """Background-free intensity (n, n_wide) of resampled spectra (n, n_wide)."""
@@ -117,10 +127,11 @@ class Processor:
             yield rows, np.asarray(self.raw.counts[rows, self.channels])
 
     def features(self, resampled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What clusters are made of, from resampled spectra (n, n_wide): features (n, F) and background level (n,).
+        """What clusters are made of, from resampled spectra (n, n_wide): features (n, F) and background level
+        (n,).
 
-        The background is fitted here to means over 1 eV of all that lies before the onset: the 5 eV of `__call__` leave
-        a tilt that would drown what tells thin from thick.
+        The background is fitted here to means over 1 eV of all that lies before the onset: the 5 eV of
+        `__call__` leave a tilt that would drown what tells thin from thick.
         """
         per_bin = round(1.0 / self.edge.dispersion_ev)
         first = round((self.position.l3_ev + FEATURE_EV[0] - self.edge.wide_ev[0]) / self.edge.dispersion_ev)
@@ -132,8 +143,14 @@ class Processor:
         )  # (n, bins)
         if self.position.background_removed:
             return binned[:, before:], np.ones(len(binned), dtype=np.float32)
-        energy = self.energy_ev[first] + (per_bin - 1) / 2 * self.edge.dispersion_ev + axis_ev(-before, binned.shape[1], 1.0)
-        free, background = subtract_background(energy, binned, self.position.onset_ev, self.edge, bins=len(energy))
+        energy = (
+            self.energy_ev[first]
+            + (per_bin - 1) / 2 * self.edge.dispersion_ev
+            + axis_ev(-before, binned.shape[1], 1.0)
+        )
+        free, background = subtract_background(
+            energy, binned, self.position.onset_ev, self.edge, bins=len(energy)
+        )
         return free[:, before:], background(np.array([self.position.l3_ev]))[:, 0]
 
 
@@ -164,7 +181,8 @@ def check_window(raw: "RawSpectra", edge: Edge) -> None:
     slack = 1.5 * edge.dispersion_ev
     if energy[0] > low + slack or energy[-1] < high - slack - float(np.max(np.diff(energy[-3:]))):
         raise InputError(
-            f"{raw.path}: expected energies that cover {low:g} ... {high:g} eV, got {energy[0]:.1f} ... {energy[-1]:.1f} eV; "
+            f"{raw.path}: expected energies that cover {low:g} ... {high:g} eV, got {energy[0]:.1f} ... "
+            f"{energy[-1]:.1f} eV; "
             "check the calibration and the units of the axis."
         )
     check_step(energy, edge, str(raw.path))

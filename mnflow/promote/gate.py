@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 CALIBRATION_ERROR = "calibration/error"
-"""Metric that `promote` itself measures; the others are those of cv_train, shift_eval, noise_eval and reference_test."""
+"""Metric that `promote` itself measures; the others are those of cv_train, shift_eval, noise_eval and
+reference_test.
+"""
 
 _METRICS: dict[str, tuple[str, str]] = {  # threshold -> metric, and the step that measures it
     "min_cv_accuracy": ("cv/accuracy_mean", "cv_train"),
@@ -53,7 +55,9 @@ class Gate:
     max_calibration_error: float = 0.05
 
     def failures(self, metrics: Mapping[str, float]) -> list[str]:
-        """A clause for every threshold that is missed, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is asked`."""
+        """A clause for every threshold that is missed, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is
+        asked`.
+        """
         clauses = []
         for f in fields(self):
             metric, step = _METRICS[f.name]
@@ -83,8 +87,12 @@ class Comparison:
         return f"{self.difference:+.4f} ± {self.standard_error:.4f} beside the champion (held-out accuracy, paired over folds)"
 
 
-def compare(candidate: Sequence[float] | NDArray[np.float64], champion: Sequence[float] | NDArray[np.float64]) -> Comparison:
+def compare(
+    candidate: Sequence[float] | NDArray[np.float64], champion: Sequence[float] | NDArray[np.float64]
+) -> Comparison:
     """Compare accuracies (n_folds,) of two models on the same folds."""
     difference = np.asarray(candidate, dtype=np.float64) - np.asarray(champion, dtype=np.float64)
     n = len(difference)
-    return Comparison(float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf)
+    return Comparison(
+        float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+    )

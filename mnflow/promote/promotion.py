@@ -1,4 +1,6 @@
-"""One promotion: measure how far the candidate can be believed, ask the gate, register, and move the alias."""
+"""One promotion: measure how far the candidate can be believed, ask the gate, register, and move the
+alias.
+"""
 
 import json
 from collections.abc import Sequence
@@ -8,18 +10,27 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import attention, calibrate, cv, known, mixtures, models, plots, registry, strangers, tracking, train
-from mnflow.cv import FinishedCv
+from mnflow import plots
 from mnflow.errors import InputError
+from mnflow.evaluate.saliency import saliency
+from mnflow.fit import calibration, foreign_spectra, unmix
+from mnflow.fit.novelty import fit_novelty
 from mnflow.folds import Fold
-from mnflow.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare
-from mnflow.plan import FULLY_CONVOLUTIONAL
-from mnflow.preprocess import axis_ev, crop
-from mnflow.serve.net import from_keras
+from mnflow.models import keras_nets
+from mnflow.models.architectures import FULLY_CONVOLUTIONAL
+from mnflow.preprocess import crop
+from mnflow.promote import registry
+from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare
+from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
+from mnflow.spectra.axis import axis_ev
+from mnflow.track import cross_validation, tracking
+from mnflow.track.cross_validation import FinishedCv
+from mnflow.train import cross_validate
 
 REFIT_ACCURACY = "refit/accuracy"
-"""Of a net that was trained on all spectra, on the shifted and noisy ones that the fold models are judged by."""
+"""Of a net that was trained on all spectra, on the shifted and noisy ones that the fold models are judged by.
+"""
 
 SHOWN = 100
 """Spectra of a class that the saliency figure averages over."""
@@ -34,7 +45,7 @@ class Measured:
     served: dict[str, bytes]
     metrics: dict[str, float]
     fold_accuracy: list[float]
-    reliability: calibrate.Reliability
+    reliability: calibration.Reliability
 
     @property
     def strategy(self) -> str:
@@ -50,19 +61,23 @@ class Measured:
 def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strategy: str = "ensemble") -> str:
     """Register the net of a finished CV run, make it the champion if it may be, and return a note.
 
-    It may be if it is fully convolutional and passes the gate. The gate is asked, and the alias moved, by one promotion at a
-    time, so that nothing is compared with a champion that is being replaced.
+    It may be if it is fully convolutional and passes the gate. The gate is asked, and the alias moved, by one
+    promotion at a time, so that nothing is compared with a champion that is being replaced.
 
     Raises
     ------
     InputError
-        If the gate is not passed: nothing is registered, no alias moves, and the sentence names every number that failed.
+        If the gate is not passed: nothing is registered, no alias moves, and the sentence names every number
+        that failed.
     """
-    measured = measure(cv.load_cv(record), seed, strategy)
+    measured = measure(cross_validation.load_cv(record), seed, strategy)
     run.metrics(measured.metrics)
     show(run, measured)
     tags = measured.finished.tags
-    run.tags({k: tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")} | {"cv_run": record.info.run_id})
+    run.tags(
+        {k: tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")}
+        | {"cv_run": record.info.run_id}
+    )
     with registry.locked():
         if tags["arch"] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
             version = _register(run, measured, None)
@@ -83,9 +98,9 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
     """
     spectra = finished.spectra
     net = from_keras(finished.models)
-    held = calibrate.held_out(net, spectra, finished.folds, seed)
-    reliability = calibrate.reliability(calibrate.cross_calibrated(held), held.truth)
-    temperature = calibrate.fit_temperature(held.logits, held.truth)
+    held = calibration.held_out(net, spectra, finished.folds, seed)
+    reliability = calibration.reliability(calibration.cross_calibrated(held), held.truth)
+    temperature = calibration.fit_temperature(held.logits, held.truth)
     accuracy = held.fold_accuracy()
     metrics = {
         **{k: finished.record.data.metrics[k] for k in MEASURED_BEFORE},
@@ -93,21 +108,28 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         "calibration/temperature": temperature,
         "held_out/accuracy": float(accuracy.mean()),
     }
-    served = {f"fold_{f.number}.keras": models.to_bytes(m) for f, m in zip(finished.folds, finished.models, strict=True)}
+    served = {
+        f"fold_{f.number}.keras": keras_nets.to_bytes(m)
+        for f, m in zip(finished.folds, finished.models, strict=True)
+    }
     if strategy == "refit":
         served = {"refit.keras": refit(finished)}
-        net = from_keras([models.from_bytes(served["refit.keras"])])
+        net = from_keras([keras_nets.from_bytes(served["refit.keras"])])
         metrics[REFIT_ACCURACY] = float((net.logits(held.crops)[0].argmax(axis=1) == held.truth).mean())
     rng = np.random.default_rng([seed, len(spectra)])
-    others = strangers.other_elements(spectra.edge, rng)
-    novelty = known.fit_novelty(held.crops, spectra.group[held.index], rng, others)
+    others = foreign_spectra.other_elements(spectra.edge, rng)
+    novelty = fit_novelty(held.crops, spectra.group[held.index], rng, others)
     metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
-    unmixer = mixtures.shipped(spectra.edge)
+    unmixer = unmix.shipped(spectra.edge)
     if unmixer is not None:
-        metrics |= mixtures.measure(unmixer, net, temperature, spectra.edge, seed)
-    facts = {"cv_run": finished.run.id, "dataset_digest": finished.tags["dataset_digest"], "code": registry.code_version()}
+        metrics |= unmix.measure(unmixer, net, temperature, spectra.edge, seed)
+    facts = {
+        "cv_run": finished.run.id,
+        "dataset_digest": finished.tags["dataset_digest"],
+        "code": registry.code_version(),
+    }
     predictor = Predictor(net, spectra.edge, temperature, novelty, unmixer, facts)
-    metrics |= strangers.flagged(predictor, seed)
+    metrics |= foreign_spectra.flagged(predictor, seed)
     return Measured(finished, predictor, served, metrics, accuracy.tolist(), reliability)
 
 
@@ -115,20 +137,24 @@ def refit(finished: FinishedCv) -> bytes:
     """A .keras file of the CV run's net, trained with its settings on all of its spectra."""
     everything = np.arange(len(finished.spectra))
     fold = Fold(len(finished.folds), everything, everything[:1])  # what is tested is thrown away
-    return train.train_folds(finished.spectra, [fold], cv.load_settings(finished.record), workers=1)[0].model
+    return cross_validate.train_folds(
+        finished.spectra, [fold], cross_validation.load_settings(finished.record), workers=1
+    )[0].model
 
 
 def show(run: tracking.Run, measured: Measured) -> None:
     """Log how far the probabilities hold, and where the nets looked in each class."""
     found = measured.reliability
-    run.figure(plots.reliability_diagram(found.confidence, found.accuracy, found.count, found.error), "reliability")
+    run.figure(
+        plots.reliability_diagram(found.confidence, found.accuracy, found.count, found.error), "reliability"
+    )
     spectra = measured.finished.spectra
     edge = spectra.edge
     mean, looked = [], []
     for label in range(len(edge.classes)):
         crops = crop(spectra.select(np.flatnonzero(spectra.valence == label)[:SHOWN]))
         mean.append(crops.mean(axis=0))
-        looked.append(attention.saliency(measured.predictor.net, crops).mean(axis=0))
+        looked.append(saliency(measured.predictor.net, crops).mean(axis=0))
     energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
     run.figure(plots.saliency(energy_ev, np.stack(mean), np.stack(looked), edge.classes), "saliency")
 
@@ -146,17 +172,25 @@ def _pass(gate: Gate, measured: Measured, comparison: Comparison | None) -> None
     failures = gate.failures(measured.metrics)
     if comparison is not None and comparison.is_worse:
         failures.append(f"it is worse than the champion: {comparison}")
-    if (refitted := measured.metrics.get(REFIT_ACCURACY, 1.0)) < (asked := _least_of_refit(measured.fold_accuracy)):
-        failures.append(f"{REFIT_ACCURACY} is {refitted:.4g}, at least {asked:.4g} is asked: what the fold models reach unseen")
+    if (refitted := measured.metrics.get(REFIT_ACCURACY, 1.0)) < (
+        asked := _least_of_refit(measured.fold_accuracy)
+    ):
+        failures.append(
+            f"{REFIT_ACCURACY} is {refitted:.4g}, at least {asked:.4g} is asked: what the fold models reach "
+            f"unseen"
+        )
     if failures:
         raise InputError(
-            f"Run {measured.finished.run.id} ({measured.finished.label}) does not pass the gate: {'; '.join(failures)}. "
+            f"Run {measured.finished.run.id} ({measured.finished.label}) does not pass the gate: "
+            f"{'; '.join(failures)}. "
             "The champion stays as it is."
         )
 
 
 def _least_of_refit(fold_accuracy: Sequence[float]) -> float:
-    """A net that has trained on what the fold models had not may not do worse on it, but for their scatter."""
+    """A net that has trained on what the fold models had not may not do worse on it, but for their
+    scatter.
+    """
     return float(np.mean(fold_accuracy) - DEVIATIONS * np.std(fold_accuracy))
 
 
@@ -166,7 +200,10 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
     run_tags = finished.tags
     tags = {
         **{k: f"{v:.6g}" for k, v in measured.metrics.items()},
-        **{k: run_tags[k] for k in ("arch", "augmentation", "noise_augmentation", "folds", "dataset_digest", "dataset_uri")},
+        **{
+            k: run_tags[k]
+            for k in ("arch", "augmentation", "noise_augmentation", "folds", "dataset_digest", "dataset_uri")
+        },
         "cv_run": finished.run.id,
         "seed": finished.record.data.params.get("seed", "unknown"),
         "code_version": registry.code_version(),
@@ -188,19 +225,27 @@ def _example(finished: FinishedCv) -> dict[str, Any]:
 
 
 def card(measured: Measured, comparison: Comparison | None) -> str:
-    """The model card: what it is for, what it was trained on, what it was measured to do, and where it ends."""
+    """The model card: what it is for, what it was trained on, what it was measured to do, and where it
+    ends.
+    """
     finished, edge = measured.finished, measured.finished.spectra.edge
     counts = ", ".join(f"{n} {name}" for name, n in finished.spectra.counts().items())
     rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in measured.metrics.items())
     beside = f"\n\nAt its promotion: {comparison}." if comparison else ""
     return (
-        f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by {finished.label} "
+        f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by "
+        f"{finished.label} "
         f"({measured.strategy}; {len(finished.models)} {finished.tags['folds']} folds).\n\n"
-        "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any calibration off by a few "
-        f"eV, background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; {finished.spectra.source}; "
+        "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any "
+        "calibration off by a few "
+        f"eV, background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; "
+        f"{finished.spectra.source}; "
         f"digest {finished.tags['dataset_digest']}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
-        "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random shifts of up to 5 eV "
-        "and up to five times the noise. The class of a mixture is what it resembles most: look at `fractions`, `mean_valence` "
+        "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random "
+        "shifts of up to 5 eV "
+        "and up to five times the noise. The class of a mixture is what it resembles most: look at "
+        "`fractions`, `mean_valence` "
         "(mixture/rmse: their error on simulated mixtures of other materials) and the flags; what is flagged "
-        f"`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the {edge.element} edge."
+        f"`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the "
+        f"{edge.element} edge."
     )

@@ -1,4 +1,6 @@
-"""The model registry: candidates among the finished runs, versions with all that they are trusted for, and their aliases."""
+"""The model registry: candidates among the finished runs, versions with all that they are trusted for, and
+their aliases.
+"""
 
 import hashlib
 import json
@@ -16,13 +18,15 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mnflow import tracking
-from mnflow.environment import EXPERIMENT, ROOT, default_tracking_uri, mlflow_environment, one_at_a_time, register_environment
 from mnflow.errors import InputError
-from mnflow.gate import MEASURED_BEFORE
-from mnflow.interrupt import held
-from mnflow.plan import FULLY_CONVOLUTIONAL
+from mnflow.models.architectures import FULLY_CONVOLUTIONAL
+from mnflow.promote.gate import MEASURED_BEFORE
+from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
+from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri, one_at_a_time
+from mnflow.runtime.signals import held
 from mnflow.serve.predictor import Predictor
+from mnflow.track import tracking
+from mnflow.track.query import finished_run
 
 MODEL = EXPERIMENT
 """Name of the registered model."""
@@ -30,15 +34,27 @@ MODEL = EXPERIMENT
 CHAMPION, PREVIOUS = "champion", "previous"
 
 SELECTED_BY = ("cv/accuracy_mean", "shift/integrated_accuracy", "noise/accuracy_at_5x")
-"""Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on references."""
+"""Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on
+references.
+"""
 
-_SERVED_CODE = ("__init__.py", "errors.py", "files.py", "processes.py", "valence.py", "spectra.py", "preprocess", "serve")
+_SERVED_CODE = (
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "processes.py",
+    "valence.py",
+    "spectra.py",
+    "preprocess",
+    "serve",
+)
 _NOT_SERVED = ("__pycache__", "clusters.py", "pipeline.py")
 _SERVED_WITH = ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
 
 
 def candidate(run: str) -> MlflowRun:
-    """The cv_train run to promote: by its id, or (`best`) the best fully convolutional one on the newest data.
+    """The cv_train run to promote: by its id, or (`best`) the best fully convolutional one on the newest
+    data.
 
     Raises
     ------
@@ -46,10 +62,10 @@ def candidate(run: str) -> MlflowRun:
         If there is none, or an evaluation is missing; the sentence says which step to run.
     """
     if run != "best":
-        record = tracking.finished_run("cv_train", run)
+        record = finished_run("cv_train", run)
         _ask_for_evaluations([record])
         return record
-    newest = tracking.finished_run("cv_train")
+    newest = finished_run("cv_train")
     digest = newest.data.tags["dataset_digest"]
     query = f"tags.`mnflow.step` = 'cv_train' and attributes.status = 'FINISHED' and tags.dataset_digest = '{digest}'"
     records = [
@@ -59,7 +75,8 @@ def candidate(run: str) -> MlflowRun:
     ]
     if not records:
         raise InputError(
-            "No finished cv_train run of a fully convolutional net on the newest data: `mlflow run . -e cv_train` makes one."
+            "No finished cv_train run of a fully convolutional net on the newest data: `mlflow run . -e "
+            "cv_train` makes one."
         )
     complete = _ask_for_evaluations(records)
     return max(complete, key=lambda r: float(np.mean([r.data.metrics[k] for k in SELECTED_BY])))
@@ -71,12 +88,18 @@ def _ask_for_evaluations(records: Sequence[MlflowRun]) -> list[MlflowRun]:
     if complete:
         return complete
     record = records[0]
-    steps = dict.fromkeys(step for metric, step in MEASURED_BEFORE.items() if metric not in record.data.metrics)
+    steps = dict.fromkeys(
+        step for metric, step in MEASURED_BEFORE.items() if metric not in record.data.metrics
+    )
     commands = " and ".join(f"`mlflow run . -e {step} -P run={record.info.run_id}`" for step in steps)
-    raise InputError(f"Run {record.info.run_id} was not evaluated in full, and cannot be judged: first {commands}.")
+    raise InputError(
+        f"Run {record.info.run_id} was not evaluated in full, and cannot be judged: first {commands}."
+    )
 
 
-def log_model(run: tracking.Run, predictor: Predictor, keras_files: Mapping[str, bytes], example: dict[str, Any]) -> str:
+def log_model(
+    run: tracking.Run, predictor: Predictor, keras_files: Mapping[str, bytes], example: dict[str, Any]
+) -> str:
     """Log the served model (code, weights in one .npz, the nets as .keras files) and return its URI."""
     with tempfile.TemporaryDirectory() as folder:
         nets = Path(folder) / "keras"
@@ -122,7 +145,9 @@ def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) ->
     """Make a version of the registered model, and let `mlflow models serve` use this environment for it."""
     client = tracking.connect()
     try:
-        client.create_registered_model(MODEL, description="Valence of an element from its L2,3 edge; see the versions' cards.")
+        client.create_registered_model(
+            MODEL, description="Valence of an element from its L2,3 edge; see the versions' cards."
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -143,7 +168,9 @@ def load_predictor(uri: str) -> Predictor:
         try:
             path = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
         except (MlflowException, OSError) as error:
-            raise InputError(f"No model at {uri} ({error}): `mlflow run . -e promote` makes a champion.") from error
+            raise InputError(
+                f"No model at {uri} ({error}): `mlflow run . -e promote` makes a champion."
+            ) from error
         return Predictor.load(Path(path) / "artifacts" / "predictor.npz")
 
 
@@ -160,8 +187,8 @@ def aliased(alias: str) -> ModelVersion | None:
 def promote(version: str) -> str | None:
     """Make a version the champion; the last one becomes `previous` and is returned.
 
-    The order leaves a champion that can be served at every moment. Call it within `locked`, so that no second promotion
-    reads what this one is about to change.
+    The order leaves a champion that can be served at every moment. Call it within `locked`, so that no second
+    promotion reads what this one is about to change.
     """
     return _move(version, "promoted")
 
@@ -177,7 +204,9 @@ def roll_back() -> tuple[str, str]:
     with locked():
         previous = aliased(PREVIOUS)
         if previous is None:
-            raise InputError(f"The model {MODEL} has no version `{PREVIOUS}` to go back to: only one was ever promoted.")
+            raise InputError(
+                f"The model {MODEL} has no version `{PREVIOUS}` to go back to: only one was ever promoted."
+            )
         champion = _move(previous.version, "rolled back to")
     return str(previous.version), str(champion)
 
@@ -198,12 +227,16 @@ def _move(version: str, event: str) -> str | None:
 def _remember(version: str, event: str) -> None:
     """MLflow keeps no history of aliases: add a line to the version's own."""
     known = tracking.connect().get_model_version(MODEL, version).tags.get("history")
-    tracking.connect().set_model_version_tag(MODEL, version, "history", "; ".join(filter(None, [known, event])))
+    tracking.connect().set_model_version_tag(
+        MODEL, version, "history", "; ".join(filter(None, [known, event]))
+    )
 
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Let one process at a time change the registry, as far as they share a machine, and no signal cut it short."""
+    """Let one process at a time change the registry, as far as they share a machine, and no signal cut it
+    short.
+    """
     tracking.connect()  # which locks the store, too, when it makes it
     with held(), one_at_a_time(default_tracking_uri()):
         yield
@@ -235,5 +268,7 @@ def code_version() -> str:
 
 
 def _git(*words: str) -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, timeout=10
+    )
     return done.stdout.strip()

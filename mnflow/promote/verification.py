@@ -1,4 +1,6 @@
-"""Whether a registered version still gives the numbers that it was registered with, from its own artifacts."""
+"""Whether a registered version still gives the numbers that it was registered with, from its own
+artifacts.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,13 +16,17 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from mnflow import cv, evaluate, evaluations, models, promotion, registry, tracking
-from mnflow.cv import FinishedCv
 from mnflow.errors import InputError
+from mnflow.evaluate.accuracy import predict
+from mnflow.models import keras_nets
 from mnflow.preprocess import crop
-from mnflow.read import References
-from mnflow.serve.net import from_keras
+from mnflow.promote import promotion, registry
+from mnflow.references import References
+from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
+from mnflow.track import cross_validation, evaluations, tracking
+from mnflow.track.cross_validation import FinishedCv
+from mnflow.track.query import finished_run, finished_runs
 
 TOLERANCE = 1e-5
 """Relative difference up to which a number holds: tags keep six digits."""
@@ -44,12 +50,17 @@ class Check:
 def find_version(name: str) -> ModelVersion:
     """A version of the registered model by its number or alias; raises `InputError` if there is none."""
     try:
-        version = tracking.connect().get_model_version(registry.MODEL, name) if name.isdecimal() else registry.aliased(name)
+        version = (
+            tracking.connect().get_model_version(registry.MODEL, name)
+            if name.isdecimal()
+            else registry.aliased(name)
+        )
     except MlflowException:
         version = None
     if version is None:
         raise InputError(
-            f"The model {registry.MODEL} has no version {name!r}: expected a number, or an alias such as champion."
+            f"The model {registry.MODEL} has no version {name!r}: expected a number, or an alias such as "
+            f"champion."
         )
     return version
 
@@ -62,39 +73,56 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Predictor]:
     InputError
         If an artifact is missing or is not what was registered.
     """
-    finished = cv.load_cv(tracking.finished_run(cv.STEP, version.tags["cv_run"]))
-    for name, found in (("dataset_digest", finished.spectra.digest()), ("folds_digest", registry.folds_digest(finished.folds))):
+    finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags["cv_run"]))
+    for name, found in (
+        ("dataset_digest", finished.spectra.digest()),
+        ("folds_digest", registry.folds_digest(finished.folds)),
+    ):
         if found != version.tags[name]:
             raise InputError(
-                f"Version {version.version} was registered with the {name} {version.tags[name]}, now it is {found}."
+                f"Version {version.version} was registered with the {name} {version.tags[name]}, now it is "
+                f"{found}."
             )
     uri = f"models:/{registry.MODEL}/{version.version}"
     predictor = registry.load_predictor(uri)
     with TemporaryDirectory() as folder:
         path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts" / "keras"
-        nets = {p.stem: models.load(p) for p in sorted(path.glob("*.keras"))}
-    served = [nets[f"fold_{f.number}"] for f in finished.folds] if len(nets) == len(finished.folds) else [*nets.values()]
+        nets = {p.stem: keras_nets.load(p) for p in sorted(path.glob("*.keras"))}
+    served = (
+        [nets[f"fold_{f.number}"] for f in finished.folds]
+        if len(nets) == len(finished.folds)
+        else [*nets.values()]
+    )
     if not served:
         raise InputError(f"Version {version.version} holds no .keras files.")
     crops = crop(finished.spectra)[:100]
     apart = float(np.abs(from_keras(served).logits(crops) - predictor.net.logits(crops)).max())
     if apart > _LOGITS_TOLERANCE:
-        raise InputError(f"The served net of version {version.version} and its .keras files differ by {apart:.2g} in logits.")
-    # A net that was trained anew on all spectra cannot be judged by them: its fold models are those of the cross-validation.
+        raise InputError(
+            f"The served net of version {version.version} and its .keras files differ by {apart:.2g} in "
+            f"logits."
+        )
+    # A net that was trained anew on all spectra cannot be judged by them: its fold models are those of the
+    # cross-validation.
     return (replace(finished, models=served) if len(served) == len(finished.folds) else finished), predictor
 
 
 def param_of(step: str, finished: FinishedCv, name: str, **params: str) -> int:
-    """A number with which the newest run of `step` evaluated a cross-validation; raises `InputError` if there is none."""
-    for record in tracking.finished_runs(step, cv_run=finished.run.id):
+    """A number with which the newest run of `step` evaluated a cross-validation; raises `InputError` if there
+    is none.
+    """
+    for record in finished_runs(step, cv_run=finished.run.id):
         if record.data.params.items() >= params.items():
             return int(float(record.data.params[name]))
     raise InputError(
-        f"Run {finished.run.id} has no finished {step} run any more, whose {name} is needed to recompute its numbers."
+        f"Run {finished.run.id} has no finished {step} run any more, whose {name} is needed to recompute its "
+        f"numbers."
     )
 
 
-def recompute(run: tracking.Run, finished: FinishedCv, references: References, seed: int, strategy: str) -> dict[str, float]:
+def recompute(
+    run: tracking.Run, finished: FinishedCv, references: References, seed: int, strategy: str
+) -> dict[str, float]:
     """Every number of a version from its nets, data and folds; curves and figures are logged to `run`."""
     right = [_right(finished, place).mean() for place in range(len(finished.folds))]
     found = {"cv/accuracy_mean": float(np.mean(right))}
@@ -106,14 +134,16 @@ def recompute(run: tracking.Run, finished: FinishedCv, references: References, s
 
 def _right(finished: FinishedCv, place: int) -> NDArray[np.bool_]:
     fold = finished.folds[place]
-    p = evaluate.predict([finished.models[place]], crop(finished.spectra.select(fold.test)))[0]
+    p = predict([finished.models[place]], crop(finished.spectra.select(fold.test)))[0]
     right: NDArray[np.bool_] = p.argmax(axis=1) == finished.spectra.valence[fold.test]
     return right
 
 
 def compare(registered: Mapping[str, str], found: Mapping[str, float]) -> list[Check]:
     """The numbers that a version was registered with and that were found again."""
-    return [Check(name, float(registered[name]), value) for name, value in found.items() if name in registered]
+    return [
+        Check(name, float(registered[name]), value) for name, value in found.items() if name in registered
+    ]
 
 
 def table(checks: list[Check]) -> pd.DataFrame:

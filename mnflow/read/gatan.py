@@ -12,7 +12,9 @@ _MAX_TAG_ITEMS = 20_000_000
 
 
 class _GuardedReader(DigitalMicrographReader):
-    """Refuses what only a forged file has: tags that lie behind one another, and giant lists where no data are."""
+    """Refuses what only a forged file has: tags that lie behind one another, and giant lists where no data
+    are.
+    """
 
     reached = 0
 
@@ -51,7 +53,9 @@ def read_gatan(path: Path) -> list[dict[str, Any]]:
         reader = _GuardedReader(file)
         reader.parse_file()
         images = [ImageObject(tags, file) for tags in reader.get_image_dictionaries() or []]
-    signals = [_signal(image, path) for image in images if image.imdict.ImageData.DataType not in (8, 23)]  # no colour pictures
+    signals = [
+        _signal(image, path) for image in images if image.imdict.ImageData.DataType not in (8, 23)
+    ]  # no colour pictures
     return [s for s in signals if s is not None]
 
 
@@ -61,7 +65,8 @@ def _signal(image: Any, path: Path) -> dict[str, Any]:
     offset, held = int(image.imdict.ImageData.Data.offset), path.stat().st_size
     if min(shape, default=0) < 1 or not 0 <= offset <= held - promised:
         raise InputError(
-            f"{path}: its header promises {promised / 1e6:.6g} MB of data, and the file has {held / 1e6:.6g} MB; copy it again."
+            f"{path}: its header promises {promised / 1e6:.6g} MB of data, and the file has {held / 1e6:.6g} "
+            f"MB; copy it again."
         )
     voltage = image.imdict.get("ImageTags.Microscope Info.Voltage")
     tem = {"beam_energy": voltage / 1e3} if isinstance(voltage, int | float) else {}

@@ -1,8 +1,8 @@
 """A look into an HDF5 file before it is read, by a process of its own.
 
-A damaged file can make the HDF5 library run in circles or crash, and no exception gets out of that. So another process
-walks through the file first: if it does not come back, the file is refused, and nothing is lost. That process is started
-once and serves all files; it imports h5py only.
+A damaged file can make the HDF5 library run in circles or crash, and no exception gets out of that. So
+another process walks through the file first: if it does not come back, the file is refused, and nothing is
+lost. That process is started once and serves all files; it imports h5py only.
 """
 
 import atexit
@@ -35,8 +35,8 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
     Returns
     -------
     dict
-        `bytes` of all datasets, `chunk_bytes` of the greatest chunk, `outward` (names of links and data that lie in other
-        files); or `error`, what went wrong.
+        `bytes` of all datasets, `chunk_bytes` of the greatest chunk, `outward` (names of links and data that
+        lie in other files); or `error`, what went wrong.
     """
     global _process
     with _lock:
@@ -51,7 +51,9 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
             # that process stays in the folder that it was started in, and this one may not
             _process.stdin.write(json.dumps(str(Path(path).resolve())) + "\n")
             _process.stdin.flush()
-            answer = _process.stdout.readline() if select.select([_process.stdout], [], [], seconds)[0] else ""
+            answer = (
+                _process.stdout.readline() if select.select([_process.stdout], [], [], seconds)[0] else ""
+            )
         except BrokenPipeError:
             answer = ""
         except BaseException:  # Ctrl-C while it waits: the answer to this file must not become the next one's
@@ -74,7 +76,9 @@ def _stop() -> None:
 
 
 def _walk(path: str) -> dict[str, Any]:
-    """The survey itself: touches every object's header and attributes, and the text that a reader would load."""
+    """The survey itself: touches every object's header and attributes, and the text that a reader would
+    load.
+    """
     import h5py
 
     outward: list[str] = []

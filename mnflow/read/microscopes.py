@@ -1,4 +1,6 @@
-"""Files of electron microscopes (.hspy, .dm3, .dm4, .emd, .msa) through RosettaSciIO, HyperSpy's reader, lazily when big."""
+"""Files of electron microscopes (.hspy, .dm3, .dm4, .emd, .msa) through RosettaSciIO, HyperSpy's reader,
+lazily when big.
+"""
 
 import logging
 import warnings
@@ -12,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.resample import ordered
 from mnflow.read.hdf5 import survey
 from mnflow.read.ondisk import OnDisk, h5py_file
 from mnflow.read.pickles import read_published
-from mnflow.read.raw import RawSpectra, ev_per_unit, is_energy_unit
 from mnflow.read.tables import MAX_TEXT_BYTES, read_csv_spectrum
-from mnflow.valence import MN, Edge
+from mnflow.spectra import MN, Edge, RawSpectra
+from mnflow.spectra.axis import ev_per_unit, is_energy_unit, ordered
 
 LAZY_BYTES = 200_000_000
 """An HDF5 file that holds more than this stays on disk and is read block by block."""
@@ -27,7 +28,9 @@ _MAX_COMPRESSION = 200
 _MAX_CHUNK_BYTES = 500_000_000
 
 
-def read_file(path: str | Path, valence: str | None = None, group: str | None = None, edge: Edge = MN) -> RawSpectra:
+def read_file(
+    path: str | Path, valence: str | None = None, group: str | None = None, edge: Edge = MN
+) -> RawSpectra:
     """Read spectrum images, line scans or single spectra of one file, with their energy axis.
 
     Parameters
@@ -60,24 +63,33 @@ def read_file(path: str | Path, valence: str | None = None, group: str | None = 
     elif suffix in _READERS:
         raw = _choose([_raw(s, path) for s in _signals(path)], edge, path)
     else:
-        raise InputError(f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; save it as .hspy.")
+        raise InputError(
+            f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; save it as .hspy."
+        )
     if len(raw) == 0:
         raise InputError(f"{path}: expected spectra, got an empty image of shape {raw.nav_shape}.")
     return raw.labelled(valence, group)
 
 
 def _signals(path: Path) -> list[dict[str, Any]]:
-    """RosettaSciIO's dictionaries of all signals in a file that have an energy axis, or all of them if none has."""
+    """RosettaSciIO's dictionaries of all signals in a file that have an energy axis, or all of them if none
+    has.
+    """
     suffix = path.suffix.lower()
     try:
         with warnings.catch_warnings(), _quiet(logging.getLogger("rsciio")):
-            warnings.simplefilter("ignore")  # a reader's remarks on dates and versions: what matters is checked below
-            signals = [s for s in _READERS[suffix](path) if isinstance(s, dict) and "data" in s and "axes" in s]
+            warnings.simplefilter(
+                "ignore"
+            )  # a reader's remarks on dates and versions: what matters is checked below
+            signals = [
+                s for s in _READERS[suffix](path) if isinstance(s, dict) and "data" in s and "axes" in s
+            ]
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes a reader stumble over
         raise InputError(
-            f"{path} cannot be read as {suffix} ({type(error).__name__}: {str(error)[:120]}): it is damaged, cut short or of "
+            f"{path} cannot be read as {suffix} ({type(error).__name__}: {str(error)[:120]}): it is damaged, "
+            f"cut short or of "
             "another kind; copy it again or save it as .hspy."
         ) from error
     if not signals:
@@ -134,39 +146,55 @@ SUFFIXES = (*_READERS, ".csv", ".txt", ".pkl")
 
 
 def _check_hdf5(path: Path) -> int:
-    """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot keep."""
+    """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot
+    keep.
+    """
     found = survey(str(path))
     if "error" in found:
         raise OSError(found["error"])
     if found["outward"]:
         raise InputError(f"{path}: {found['outward'][0]} lies in another file; copy all data into one file.")
     if found["chunk_bytes"] > _MAX_CHUNK_BYTES:
-        raise InputError(f"{path}: it is stored in chunks of {found['chunk_bytes'] / 1e9:.1f} GB; save it with smaller ones.")
+        raise InputError(
+            f"{path}: it is stored in chunks of {found['chunk_bytes'] / 1e9:.1f} GB; save it with smaller "
+            f"ones."
+        )
     promised, size = int(found["bytes"]), max(path.stat().st_size, 1_000_000)
     if promised > _MAX_COMPRESSION * size:
         raise InputError(
-            f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; refused."
+            f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; "
+            f"refused."
         )
     return promised
 
 
 def _energy_axes(signal: dict[str, Any]) -> list[int]:
-    return [i for i, axis in enumerate(signal["axes"]) if isinstance(axis, dict) and is_energy_unit(axis.get("units"))]
+    return [
+        i
+        for i, axis in enumerate(signal["axes"])
+        if isinstance(axis, dict) and is_energy_unit(axis.get("units"))
+    ]
 
 
 def _raw(signal: dict[str, Any], path: Path) -> RawSpectra:
-    """One signal as `RawSpectra`: its energy axis found by its unit and moved last, the scan made one axis."""
+    """One signal as `RawSpectra`: its energy axis found by its unit and moved last, the scan made one
+    axis.
+    """
     data, axes = signal["data"], signal["axes"]
     dtype = np.dtype(getattr(data, "dtype", object))
     if dtype.kind not in "iuf" or data.ndim == 0 or len(axes) != data.ndim:
-        raise InputError(f"{path}: expected real numbers on {data.ndim} axes, got {dtype} on {len(axes)} axes.")
+        raise InputError(
+            f"{path}: expected real numbers on {data.ndim} axes, got {dtype} on {len(axes)} axes."
+        )
     found = _energy_axes(signal)
     at = found[-1] if found else _signal_axis(axes)
     try:
         energy = _axis_values(axes[at], data.shape[at], str(path))
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise (
-            error if isinstance(error, InputError) else InputError(f"{path}: its energy axis is damaged ({error}).")
+            error
+            if isinstance(error, InputError)
+            else InputError(f"{path}: its energy axis is damaged ({error}).")
         ) from error
     order = [*(i for i in range(data.ndim) if i != at), at]
     nav_shape = tuple(int(data.shape[i]) for i in order[:-1])
@@ -193,10 +221,16 @@ def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
     if axis.get("axis") is not None:
         values: NDArray[np.float64] = np.asarray(axis["axis"], dtype=np.float64)
     elif "scale" in axis:
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused where energies are ordered
-            values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(size, dtype=np.float64)
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # what is not finite is refused where energies are ordered
+            values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(
+                size, dtype=np.float64
+            )
     else:
-        raise InputError(f"{where}: its energy axis is a function; convert it to a uniform axis and save it again.")
+        raise InputError(
+            f"{where}: its energy axis is a function; convert it to a uniform axis and save it again."
+        )
     if values.shape != (size,):
         raise InputError(f"{where}: expected {size} energies, got an axis of shape {values.shape}.")
     with np.errstate(over="ignore"):
@@ -208,7 +242,9 @@ def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
         node: Any = signal.get("metadata") or {}
         for key in keys:
             node = node.get(key) if hasattr(node, "get") else None
-        if isinstance(node, Real) and not isinstance(node, bool):  # also numpy's numbers, as which HDF5 gives them
+        if isinstance(node, Real) and not isinstance(
+            node, bool
+        ):  # also numpy's numbers, as which HDF5 gives them
             return float(node)
         return node if isinstance(node, str) else None
 
@@ -232,7 +268,8 @@ def _choose(raws: list[RawSpectra], edge: Edge, path: Path) -> RawSpectra:
     if len(covering) != 1:
         ranges = ", ".join(f"{r.energy_ev[0]:.0f}-{r.energy_ev[-1]:.0f} eV" for r in raws[:6])
         raise InputError(
-            f"{path}: expected one signal that covers {low:g}-{high:g} eV, got {len(covering)} among {len(raws)} ({ranges}); "
+            f"{path}: expected one signal that covers {low:g}-{high:g} eV, got {len(covering)} among "
+            f"{len(raws)} ({ranges}); "
             "save the one to use in a file of its own."
         )
     return covering[0]

@@ -1,7 +1,8 @@
-"""The paper authors' published spectra: pandas pickles, read without pandas and without running what a pickle says.
+"""The paper authors' published spectra: pandas pickles, read without pandas and without running what a pickle
+says.
 
-A pickle is a program. Here its operations are checked against a list first, and then it may only make the passive
-stand-ins below: no class or function of any library is ever called from a pickle.
+A pickle is a program. Here its operations are checked against a list first, and then it may only make the
+passive stand-ins below: no class or function of any library is ever called from a pickle.
 """
 
 import io
@@ -15,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.read.raw import RawSpectra
-from mnflow.valence import Edge
+from mnflow.spectra import Edge, RawSpectra
 
 MAX_PICKLE_BYTES = 2_000_000_000
 _MAX_OPERATIONS = 100_000
@@ -80,9 +80,18 @@ def _allowed(module: str, name: str) -> type[_Stub] | None:
         return _Slice if name == "slice" else None
     if module in ("pandas.core.index", "pandas.core.indexes.base", "pandas.indexes.base"):
         return (
-            _Index if name == "_new_Index" else _Name if name in ("Index", "Int64Index", "Float64Index", "RangeIndex") else None
+            _Index
+            if name == "_new_Index"
+            else _Name
+            if name in ("Index", "Int64Index", "Float64Index", "RangeIndex")
+            else None
         )
-    if module in ("pandas.core.indexes.numeric", "pandas.indexes.numeric", "pandas.core.indexes.range", "pandas.indexes.range"):
+    if module in (
+        "pandas.core.indexes.numeric",
+        "pandas.indexes.numeric",
+        "pandas.core.indexes.range",
+        "pandas.indexes.range",
+    ):
         return _Name if name in ("Int64Index", "Float64Index", "RangeIndex") else None
     pandas = {("pandas.core.frame", "DataFrame"): _Frame, ("pandas.core.internals", "BlockManager"): _Manager}
     return pandas.get((module, name))
@@ -93,7 +102,8 @@ class _Unpickler(pickle.Unpickler):
         stub = _allowed(module, name)
         if stub is None:
             raise InputError(
-                f"refused: it asks for {module[:60]}.{name[:60]}; only numpy arrays and pandas' old containers are read"
+                f"refused: it asks for {module[:60]}.{name[:60]}; only numpy arrays and pandas' old "
+                f"containers are read"
             )
         return stub
 
@@ -105,7 +115,9 @@ def _check_operations(data: bytes) -> None:
     argument: Any
     for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
         if operation.name not in _OPERATIONS or count > _MAX_OPERATIONS:
-            raise InputError(f"refused: a table of spectra needs no operation {operation.name}, and not {count} of them")
+            raise InputError(
+                f"refused: a table of spectra needs no operation {operation.name}, and not {count} of them"
+            )
         if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument) < _MAX_MEMO:
             raise InputError("refused: a memo index beyond all need")
         if operation.name in ("INT", "LONG", "LONG1", "LONG4") and abs(argument) >= 2**63:
@@ -113,14 +125,20 @@ def _check_operations(data: bytes) -> None:
 
 
 def _array(stub: Any) -> NDArray[Any]:
-    """A numeric array from the stand-in of `numpy.ndarray`: its bytes must be exactly what shape and type promise."""
+    """A numeric array from the stand-in of `numpy.ndarray`: its bytes must be exactly what shape and type
+    promise.
+    """
     _version, shape, dtype, fortran, raw = stub.state
     code = dtype.args[0].encode() if isinstance(dtype.args[0], str) else dtype.args[0]
     order = dtype.state[1].encode() if isinstance(dtype.state[1], str) else dtype.state[1]
     if code not in (b"f8", b"f4", b"i8", b"i4") or order not in (b"<", b">", b"="):
         raise InputError(f"refused: an array of type {code!r}; numbers are expected")
     out = np.frombuffer(raw.encode("latin-1") if isinstance(raw, str) else raw, dtype=(order + code).decode())
-    if not 1 <= len(shape) <= 2 or any(not isinstance(n, int) or n < 0 for n in shape) or int(np.prod(shape)) != out.size:
+    if (
+        not 1 <= len(shape) <= 2
+        or any(not isinstance(n, int) or n < 0 for n in shape)
+        or int(np.prod(shape)) != out.size
+    ):
         raise InputError(f"refused: an array of shape {str(shape)[:60]} with {out.size} numbers")
     return out.reshape(shape, order="F" if fortran else "C")
 
@@ -139,24 +157,29 @@ def _table(stub: Any) -> NDArray[np.float64]:
 
 
 def load_table(data: bytes) -> NDArray[np.float64]:
-    """The table of numbers in a pickle, shape (rows, columns); raises `InputError` for everything else and runs nothing."""
+    """The table of numbers in a pickle, shape (rows, columns); raises `InputError` for everything else and
+    runs nothing.
+    """
     try:
         _check_operations(data)
         table = _table(_Unpickler(io.BytesIO(data), encoding="latin-1").load())
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"it is damaged or no table of spectra ({type(error).__name__}: {str(error)[:80]})") from error
+        raise InputError(
+            f"it is damaged or no table of spectra ({type(error).__name__}: {str(error)[:80]})"
+        ) from error
     if table.ndim != 2 or 0 in table.shape:
         raise InputError(f"a table of spectra is expected, it has the shape {table.shape}")
     return np.asarray(table, dtype=np.float64)
 
 
 def read_published(path: Path, edge: Edge) -> RawSpectra:
-    """Read one of the published pickles: spectra in rows, background removed, scaled so that the greatest value is 1.
+    """Read one of the published pickles: spectra in rows, background removed, scaled so that the greatest
+    value is 1.
 
-    The energy window and the class come from the name, as in Mn2_615-685eV_thinnest_448.pkl; without them the window is
-    the edge's wide window and the valence stays unknown.
+    The energy window and the class come from the name, as in Mn2_615-685eV_thinnest_448.pkl; without them the
+    window is the edge's wide window and the valence stays unknown.
 
     Raises
     ------
@@ -167,7 +190,8 @@ def read_published(path: Path, edge: Edge) -> RawSpectra:
         raise InputError(f"No file at {path}.")
     if path.stat().st_size > MAX_PICKLE_BYTES:
         raise InputError(
-            f"{path}: expected a pickle below {MAX_PICKLE_BYTES / 1e9:g} GB, got {path.stat().st_size / 1e9:g} GB."
+            f"{path}: expected a pickle below {MAX_PICKLE_BYTES / 1e9:g} GB, got "
+            f"{path.stat().st_size / 1e9:g} GB."
         )
     try:
         table = load_table(path.read_bytes())
@@ -179,11 +203,14 @@ def read_published(path: Path, edge: Edge) -> RawSpectra:
     step_ev = (stop_ev - start_ev) / channels
     if step_ev <= 0 or (window is None and channels != edge.n_wide):
         raise InputError(
-            f"{path}: expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), or a name with the window, "
+            f"{path}: expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), or a name with the "
+            f"window, "
             f"as in 615-685eV; got {channels} channels."
         )
     energy_ev = start_ev + step_ev * np.arange(channels)
-    return RawSpectra(energy_ev, table, (len(table),), _valence(path, edge), path.stem, path, background_removed=True)
+    return RawSpectra(
+        energy_ev, table, (len(table),), _valence(path, edge), path.stem, path, background_removed=True
+    )
 
 
 def _valence(path: Path, edge: Edge) -> str | None:

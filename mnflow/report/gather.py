@@ -1,4 +1,6 @@
-"""What the report shows, read from the tracking store: of every run its metrics, curves, references, t-SNE, parameters."""
+"""What the report shows, read from the tracking store: of every run its metrics, curves, references, t-SNE,
+parameters.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,10 +11,11 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
-from mnflow import tracking
 from mnflow.errors import InputError
 from mnflow.plots.style import UNKNOWN_COLOUR, series_styles, valence_colours
 from mnflow.report.tables import class_names, embedding, read_table, references
+from mnflow.track import tracking
+from mnflow.track.query import finished_runs
 
 _COMPARED = ("cv_train", "baseline")
 _EVALUATIONS = ("shift_eval", "noise_eval", "reference_test", "tsne")
@@ -33,9 +36,12 @@ def gather(runs: Sequence[MlflowRun]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `classes`, `class_colours`, `unknown_colour`, `store`, `written`, and `runs`: a list of dicts with `id`, `label`,
-        `note`, `colour`, `dash`, `metrics` {name: number}, `params` {name: text}, `curves` {name: {x, y, low, high, x_label}},
-        `references` [{name, truth, p}] (truth -1: no single valence), `embedding` {space: {x, y, label, reference, name}}.
+        `classes`, `class_colours`, `unknown_colour`, `store`, `written`, and `runs`: a list of dicts with
+        `id`, `label`,
+        `note`, `colour`, `dash`, `metrics` {name: number}, `params` {name: text}, `curves` {name: {x, y, low,
+        high, x_label}},
+        `references` [{name, truth, p}] (truth -1: no single valence), `embedding` {space: {x, y, label,
+        reference, name}}.
 
     Raises
     ------
@@ -77,13 +83,17 @@ def _run(run_id: str) -> MlflowRun:
     try:
         return tracking.connect().get_run(run_id)
     except MlflowException:
-        raise InputError(f"No run {run_id!r} in this tracking store: copy run ids from the UI, separated by commas.") from None
+        raise InputError(
+            f"No run {run_id!r} in this tracking store: copy run ids from the UI, separated by commas."
+        ) from None
 
 
 def _newest(step: str) -> list[MlflowRun]:
-    """The newest finished run of `step` for every net, augmentation and kind of folds; by net, then augmentation."""
+    """The newest finished run of `step` for every net, augmentation and kind of folds; by net, then
+    augmentation.
+    """
     found: dict[tuple[str, ...], MlflowRun] = {}
-    for run in tracking.finished_runs(step):  # newest first
+    for run in finished_runs(step):  # newest first
         key = tuple(run.data.tags.get(k, "") for k in ("arch", "augmentation", "noise_augmentation", "folds"))
         found.setdefault(key, run)
     return [found[key] for key in sorted(found, key=lambda key: (key[0], len(key[1]), *key))]
@@ -92,14 +102,19 @@ def _newest(step: str) -> list[MlflowRun]:
 def _classes(runs: Sequence[MlflowRun]) -> list[str]:
     found = {tuple(names) for run in runs if (names := class_names(read_table(run, "predictions")))}
     if len(found) > 1:
-        raise InputError(f"These runs tell different classes apart ({sorted(found)}): report on runs of one element at a time.")
+        raise InputError(
+            f"These runs tell different classes apart ({sorted(found)}): report on runs of one element at a "
+            f"time."
+        )
     return list(found.pop()) if found else []
 
 
 def _labels(runs: Sequence[MlflowRun]) -> list[str]:
     """Run names; where two are the same, with the beginning of the id."""
     names = [run.info.run_name or run.info.run_id for run in runs]
-    return [f"{n} ({r.info.run_id[:6]})" if names.count(n) > 1 else n for n, r in zip(names, runs, strict=True)]
+    return [
+        f"{n} ({r.info.run_id[:6]})" if names.count(n) > 1 else n for n, r in zip(names, runs, strict=True)
+    ]
 
 
 def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
@@ -111,16 +126,20 @@ def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
         "params": dict(run.data.params),
         "metrics": {k: v for source in reversed(sources) for k, v in _single_metrics(source).items()},
         "curves": {k: c for source in reversed(sources) for k, c in _curves(source).items()},
-        "references": next((r for s in sources if (r := references(read_table(s, "references"), classes))), []),
+        "references": next(
+            (r for s in sources if (r := references(read_table(s, "references"), classes))), []
+        ),
         "embedding": next((e for s in sources if (e := embedding(read_table(s, "tsne"), classes))), {}),
     }
 
 
 def evaluations(run: MlflowRun, references: str = "any") -> list[MlflowRun]:
-    """The newest finished evaluation of every kind of a cross-validation; of tests on these references only, unless `any`."""
+    """The newest finished evaluation of every kind of a cross-validation; of tests on these references only,
+    unless `any`.
+    """
     found = []
     for step in _EVALUATIONS:
-        runs = tracking.finished_runs(step, cv_run=run.info.run_id)
+        runs = finished_runs(step, cv_run=run.info.run_id)
         found += [r for r in runs if references in ("any", r.data.params.get("references", references))][:1]
     return found
 
@@ -130,7 +149,9 @@ def _histories(run: MlflowRun) -> dict[str, list[tuple[int, float]]]:
     client = tracking.connect()
     histories = {}
     for key in run.data.metrics:
-        last = {m.step: m.value for m in client.get_metric_history(run.info.run_id, key) if np.isfinite(m.value)}
+        last = {
+            m.step: m.value for m in client.get_metric_history(run.info.run_id, key) if np.isfinite(m.value)
+        }
         histories[key] = sorted(last.items())
     return histories
 

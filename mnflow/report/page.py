@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from mnflow.files import whole_file
+from mnflow.runtime.files import whole_file
 
 
 def render(data: dict[str, Any], title: str) -> str:
@@ -24,8 +24,12 @@ def render(data: dict[str, Any], title: str) -> str:
         HTML. Text from runs is data only: it cannot become markup or script.
     """
     here = files("mnflow.report")
-    html, style, script = (here.joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    return Template(html).substitute(title=_escape(title), style=style, script=script, data=_inline_json(data))
+    html, style, script = (
+        here.joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+    )
+    return Template(html).substitute(
+        title=_escape(title), style=style, script=script, data=_inline_json(data)
+    )
 
 
 def write(text: str, path: Path) -> Path:
@@ -36,7 +40,9 @@ def write(text: str, path: Path) -> Path:
 
 
 def _inline_json(data: Any) -> str:
-    """JSON that cannot end the script element it stands in; NaN, which JSON does not know, must not be there."""
+    """JSON that cannot end the script element it stands in; NaN, which JSON does not know, must not be
+    there.
+    """
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

@@ -5,8 +5,9 @@ from typing import Any
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import tracking
 from mnflow.spectra import UNLABELLED
+from mnflow.track import tracking
+from mnflow.track.query import artifact
 
 _MOST_POINTS = 4000  # of a t-SNE and space; more would make the page slow and heavy
 
@@ -16,7 +17,7 @@ def read_table(run: MlflowRun, name: str) -> pd.DataFrame | None:
     wanted = f"tables/{name}.csv"
     if wanted not in {f.path for f in tracking.connect().list_artifacts(run.info.run_id, "tables")}:
         return None
-    with tracking.artifact(run.info.run_id, wanted) as path:
+    with artifact(run.info.run_id, wanted) as path:
         return pd.read_csv(path, keep_default_na=False)
 
 
@@ -30,7 +31,9 @@ def references(table: pd.DataFrame | None, classes: list[str]) -> list[dict[str,
     columns = [f"p({name})" for name in classes]
     if table is None or not {"name", "valence", *columns} <= set(table.columns):
         return []
-    rows = zip(table["name"], _labels(table["valence"], classes), table[columns].to_numpy(dtype=float), strict=True)
+    rows = zip(
+        table["name"], _labels(table["valence"], classes), table[columns].to_numpy(dtype=float), strict=True
+    )
     return [{"name": str(name), "truth": truth, "p": p.round(4).tolist()} for name, truth, p in rows]
 
 

@@ -1,1 +1,3 @@
-"""The paper's claims beside what our own runs say: evidence from the tracking store, claims, the written table."""
+"""The paper's claims beside what our own runs say: evidence from the tracking store, claims, the written
+table.
+"""

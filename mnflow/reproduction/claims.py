@@ -1,7 +1,7 @@
 """The paper's claims, each with the rule by which our numbers confirm it or not.
 
-Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019), https://doi.org/10.1038/s41598-019-38482-1. What "little" or "chance" means is
-fixed here in figures, before looking.
+Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019), https://doi.org/10.1038/s41598-019-38482-1. What "little" or
+"chance" means is fixed here in figures, before looking.
 """
 
 from collections.abc import Callable
@@ -52,21 +52,27 @@ def _each(parts: dict[str, "pd.Series[float]"], holds: Callable[[float], bool]) 
     return Finding(text, all(holds(i.mean) for i in found.values()))
 
 
-def _better(evidence: Evidence, quantity: str, first: tuple[str, str], others: list[tuple[str, str]]) -> Finding | None:
-    """Whether `first` beats every other setting, fold by fold: the interval of the difference lies above zero."""
+def _better(
+    evidence: Evidence, quantity: str, first: tuple[str, str], others: list[tuple[str, str]]
+) -> Finding | None:
+    """Whether `first` beats every other setting, fold by fold: the interval of the difference lies above
+    zero.
+    """
     parts = {f"{NAMES[a]} {k}": evidence.difference(quantity, first, (a, k)) for a, k in others}
     if any(values.empty for values in parts.values()):
         return None
     found = {name: interval(values) for name, values in parts.items()}
-    text = f"{NAMES[first[0]]} {first[1]} less " + "; less ".join(f"{name}: {i.signed()}" for name, i in found.items())
+    text = f"{NAMES[first[0]]} {first[1]} less " + "; less ".join(
+        f"{name}: {i.signed()}" for name, i in found.items()
+    )
     return Finding(text, all(i.low > 0 for i in found.values()))
 
 
 @cache
 def _count(arch: str) -> int:
-    from mnflow import models
+    from mnflow.models import keras_nets
 
-    return models.count_weights(models.build(arch))
+    return keras_nets.count_weights(keras_nets.build(arch))
 
 
 def weights(arch: str, said: int, tolerance: float) -> Callable[[Evidence], Finding]:
@@ -106,7 +112,9 @@ def _falls_to_chance(e: Evidence) -> Finding | None:
 
 
 def _noise(e: Evidence) -> Finding | None:
-    return _each({"FCN 10x with noise augmentation": e.pick("noise/5x", "fcn", "10x", noise=True)}, lambda m: m > 0.93)
+    return _each(
+        {"FCN 10x with noise augmentation": e.pick("noise/5x", "fcn", "10x", noise=True)}, lambda m: m > 0.93
+    )
 
 
 def _noise_without(e: Evidence) -> Finding | None:
@@ -124,7 +132,9 @@ def _references(e: Evidence) -> Finding | None:
 
 
 def _embedding(e: Evidence) -> Finding | None:
-    inputs, features = (e.pick(f"tsne/reference_agreement_{space}", "fcn", "10x") for space in ("input", "features"))
+    inputs, features = (
+        e.pick(f"tsne/reference_agreement_{space}", "fcn", "10x") for space in ("input", "features")
+    )
     found = _each({"inputs": inputs, "features": features}, bool)
     return None if found is None else Finding(found.measured, float(features.mean()) > float(inputs.mean()))
 
@@ -142,7 +152,9 @@ def _speed(e: Evidence) -> Finding | None:
     if seconds.empty:
         return None
     return Finding(
-        f"{seconds.mean():.1f} s for 100,000 spectra, one fold on one CPU core", bool(seconds.mean() <= 3), exact=True
+        f"{seconds.mean():.1f} s for 100,000 spectra, one fold on one CPU core",
+        bool(seconds.mean() <= 3),
+        exact=True,
     )
 
 
@@ -175,7 +187,11 @@ def _antialiased(e: Evidence) -> Finding | None:
 
 
 CLAIMS = (
-    Claim("Fig. 1", "mean activations tell the valences apart, and are alike for spectra of other laboratories", _activations),
+    Claim(
+        "Fig. 1",
+        "mean activations tell the valences apart, and are alike for spectra of other laboratories",
+        _activations,
+    ),
     Claim("Methods", "448 + 765 + 788 = 2001 spectra remain after preprocessing", _counts),
     Claim("Methods", "the dense net has about 11,000 weights", weights("dense", 11_000, 0.02)),
     Claim(
@@ -185,9 +201,17 @@ CLAIMS = (
     ),
     Claim("Methods", "the FCN has about 650 weights", weights("fcn", 650, 0.05)),
     Claim("Methods", "the FCN needs far fewer weights than the dense net", _weight_ratio),
-    Claim("Fig. 3", "no shift, no augmentation: all three nets are right in more than 99 %", _unshifted("stratified")),
+    Claim(
+        "Fig. 3",
+        "no shift, no augmentation: all three nets are right in more than 99 %",
+        _unshifted("stratified"),
+    ),
     Claim("Fig. 3", "shifted, no augmentation: the FCN loses little", _loses_little),
-    Claim("Fig. 3", f"shifted (by {FAR_EV:g} eV and more), no augmentation: the two others fall to chance", _falls_to_chance),
+    Claim(
+        "Fig. 3",
+        f"shifted (by {FAR_EV:g} eV and more), no augmentation: the two others fall to chance",
+        _falls_to_chance,
+    ),
     Claim(
         "Fig. 3",
         "the FCN without augmentation beats both others at 1x (mean over all shifts)",
@@ -200,16 +224,34 @@ CLAIMS = (
     ),
     Claim("Fig. 4", "five times the noise, trained with noise augmentation: more than 93 %", _noise),
     Claim("Fig. 4", "the same without noise augmentation: 78 %", _noise_without),
-    Claim("Table 1", "of spectra from other laboratories the FCN alone is right without augmentation", _references),
-    Claim("Fig. 5", "references lie among spectra of their valence in feature space, not in input space", _embedding),
+    Claim(
+        "Table 1",
+        "of spectra from other laboratories the FCN alone is right without augmentation",
+        _references,
+    ),
+    Claim(
+        "Fig. 5",
+        "references lie among spectra of their valence in feature space, not in input space",
+        _embedding,
+    ),
     Claim("Methods", "3 s for an epoch of 100,000 augmented spectra (GTX 1060)", _speed),
 )
 """What the paper says."""
 
 QUESTIONS = (
-    Claim("authors' code", "reporting the best epoch of the scored fold flatters by less than 0.1 %", _best_epoch),
-    Claim("folds", "all three nets stay above 99 % when no spectrum image is on both sides", _unshifted("grouped")),
-    Claim("published weights", "accuracy under shift does not swing with a period of 16 channels", _swings(16)),
+    Claim(
+        "authors' code",
+        "reporting the best epoch of the scored fold flatters by less than 0.1 %",
+        _best_epoch,
+    ),
+    Claim(
+        "folds",
+        "all three nets stay above 99 % when no spectrum image is on both sides",
+        _unshifted("grouped"),
+    ),
+    Claim(
+        "published weights", "accuracy under shift does not swing with a period of 16 channels", _swings(16)
+    ),
     Claim("pooling by 2", "nor with a period of 8 channels", _swings(8)),
     Claim("anti-aliasing", "a low-pass filter before pooling takes the swing away at no loss", _antialiased),
 )

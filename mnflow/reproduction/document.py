@@ -1,4 +1,6 @@
-"""docs/reproduction.md: every claim, what we measured, and a verdict; written by the `reproduce` entry point only."""
+"""docs/reproduction.md: every claim, what we measured, and a verdict; written by the `reproduce` entry point
+only.
+"""
 
 from collections.abc import Sequence
 
@@ -22,7 +24,8 @@ SHOWN = {
     ),
     "swing": (
         "How accuracy swings under shift",
-        "What the accuracy's curve under shift is made of: waves by their period, mean over the folds. Peaks at 16, 8, 4 and 2 "
+        "What the accuracy's curve under shift is made of: waves by their period, mean over the folds. Peaks "
+        "at 16, 8, 4 and 2 "
         "channels are what pooling by 2 leaves behind.",
     ),
 }
@@ -83,7 +86,11 @@ def write_document(evidence: Evidence, beside: Evidence | None = None, shown: Se
     shown : sequence of str
         Names of the figures that were drawn; those of `SHOWN` are shown.
     """
-    data = "All spectra are simulated." if evidence.simulated else "The training spectra were acquired, not simulated."
+    data = (
+        "All spectra are simulated."
+        if evidence.simulated
+        else "The training spectra were acquired, not simulated."
+    )
     seeds = sorted(set(evidence.values["seed"]))
     parts = [
         _HEAD.format(
@@ -136,7 +143,11 @@ def _claims_table(claims: Sequence[Claim], evidence: Evidence, beside: Evidence 
         row = [claim.where, claim.says, found.measured if found else "-", verdict(found, evidence.simulated)]
         if beside:
             there = claim.check(beside)
-            row.append(f"{there.measured}: {'holds' if there.holds else '**does not**'}" if there and not there.exact else "-")
+            row.append(
+                f"{there.measured}: {'holds' if there.holds else '**does not**'}"
+                if there and not there.exact
+                else "-"
+            )
         rows.append(row)
     return _table(head, rows)
 
@@ -147,7 +158,9 @@ def _reference_table(evidence: Evidence) -> str:
     for arch in NAMES:
         row = [NAMES[arch]]
         for augmentation in ("none", "1x", "10x"):
-            mean, vote = (evidence.pick(f"reference/accuracy_{kind}", arch, augmentation) for kind in ("fold", "vote"))
+            mean, vote = (
+                evidence.pick(f"reference/accuracy_{kind}", arch, augmentation) for kind in ("fold", "vote")
+            )
             row.append("-" if mean.empty else f"{_short(mean)}; vote {vote.mean():.1%}")
         rows.append(row)
     return _table(("net", "none", "1x", "10x"), rows)
@@ -172,7 +185,11 @@ def _settings_table(evidence: Evidence) -> str:
         numbers = [evidence.pick(q, arch, augmentation, noise, folds) for q in _QUANTITIES]
         name = f"{augmentation}{' + noise' if noise else ''}"
         rows.append((arch, name, folds, *("-" if n.empty else _short(n) for n in numbers)))
-    return _table(("net or method", "augmentation", "folds", *_QUANTITIES.values()), rows) if rows else "None yet.\n"
+    return (
+        _table(("net or method", "augmentation", "folds", *_QUANTITIES.values()), rows)
+        if rows
+        else "None yet.\n"
+    )
 
 
 def _short(values: "pd.Series[float]") -> str:

@@ -9,10 +9,11 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 from scipy import stats
 
-from mnflow import tracking
 from mnflow.report.gather import evaluations
 from mnflow.report.tables import read_table
 from mnflow.reproduction.swing import STRIDES, by_fold, swing
+from mnflow.track import tracking
+from mnflow.track.query import children, finished_run, finished_runs
 
 FAR_EV = 3.0
 """From this shift on, in either direction, a spectrum counts as far shifted."""
@@ -49,7 +50,9 @@ class Interval:
 
 
 def interval(values: "pd.Series[float]") -> Interval:
-    """Mean and 95 % interval. The folds of one seed share training spectra, so that true intervals are somewhat wider."""
+    """Mean and 95 % interval. The folds of one seed share training spectra, so that true intervals are
+    somewhat wider.
+    """
     n, mean = len(values), float(values.mean())
     if n < 2:
         return Interval(mean, mean, mean, n)
@@ -85,15 +88,24 @@ class Evidence:
     runs: Sequence[MlflowRun] = ()
 
     def pick(
-        self, quantity: str, arch: str, augmentation: str = "none", noise: bool = False, folds: str = "stratified"
+        self,
+        quantity: str,
+        arch: str,
+        augmentation: str = "none",
+        noise: bool = False,
+        folds: str = "stratified",
     ) -> "pd.Series[float]":
         """The numbers of one setting by (seed, fold); empty if it was not run."""
         v = self.values
-        setting = (v["arch"] == arch) & (v["augmentation"] == augmentation) & (v["noise_augmentation"] == noise)
+        setting = (
+            (v["arch"] == arch) & (v["augmentation"] == augmentation) & (v["noise_augmentation"] == noise)
+        )
         chosen = v[(v["quantity"] == quantity) & setting & (v["folds"] == folds)]
         return chosen.set_index(["seed", "fold"])["value"].sort_index()
 
-    def difference(self, quantity: str, first: tuple[str, str], second: tuple[str, str]) -> "pd.Series[float]":
+    def difference(
+        self, quantity: str, first: tuple[str, str], second: tuple[str, str]
+    ) -> "pd.Series[float]":
         """First less second setting (arch, augmentation), fold by fold where both were run."""
         return (self.pick(quantity, *first) - self.pick(quantity, *second)).dropna()
 
@@ -112,17 +124,22 @@ def collect(data: str = "newest") -> Evidence:
     runs = _newest_runs(data)
     digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
     for run in runs:
-        known = {k: run.data.tags.get(k, "") for k in _SETTING} | {"seed": int(run.data.params.get("seed", "0"))}
+        known = {k: run.data.tags.get(k, "") for k in _SETTING} | {
+            "seed": int(run.data.params.get("seed", "0"))
+        }
         known["noise_augmentation"] = known["noise_augmentation"] == "true"
         rows += [{**known, "quantity": q, "fold": fold, "value": value} for q, fold, value in _numbers(run)]
         table = read_table(run, "predictions")
         if table is not None:
             counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
     columns = ["quantity", *_SETTING, "seed", "fold", "value"]
-    made = [_preprocess_params(uri) for uri in dict.fromkeys(run.data.tags.get("dataset_uri", "") for run in runs)]
+    made = [
+        _preprocess_params(uri) for uri in dict.fromkeys(run.data.tags.get("dataset_uri", "") for run in runs)
+    ]
     simulated = all("simulated" in params.get("source", "") for params in made)
     settings = made[0].get("settings", "unknown") if made else "unknown"
-    # What an evaluation found stands on its run and on the cross-validation's, there once for every time it was run.
+    # What an evaluation found stands on its run and on the cross-validation's, there once for every time it
+    # was run.
     values = pd.DataFrame(rows, columns=columns).drop_duplicates(columns[:-1], keep="last", ignore_index=True)
     return Evidence(values, counts, simulated, digest, settings, runs)
 
@@ -136,9 +153,9 @@ def _preprocess_params(uri: str) -> dict[str, str]:
 
 def _newest_runs(data: str) -> list[MlflowRun]:
     """The newest finished run of every setting and seed on a dataset (see `collect`)."""
-    runs = [run for step in ("cv_train", "baseline") for run in tracking.finished_runs(step)]
+    runs = [run for step in ("cv_train", "baseline") for run in finished_runs(step)]
     if data != "newest":
-        digest = tracking.finished_run("preprocess", data).data.tags["dataset_digest"]
+        digest = finished_run("preprocess", data).data.tags["dataset_digest"]
     else:
         digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
     found: dict[tuple[str, ...], MlflowRun] = {}
@@ -156,7 +173,10 @@ def _numbers(run: MlflowRun) -> Iterator[tuple[str, int, float]]:
         right = (predictions["truth"] == predictions["predicted"]).groupby(predictions["fold"]).mean()
         yield from _rows("accuracy", right)
         yield from _training(run, predictions["fold"].value_counts())
-    for found in (run, *evaluations(run, references="simulated")):  # a baseline's run holds its evaluations itself
+    for found in (
+        run,
+        *evaluations(run, references="simulated"),
+    ):  # a baseline's run holds its evaluations itself
         yield from _evaluation(found)
 
 
@@ -167,11 +187,14 @@ def _training(run: MlflowRun, tested: "pd.Series[int]") -> Iterator[tuple[str, i
     """
     crops = max(1, int(run.data.tags.get("augmentation", "none").removesuffix("x").replace("none", "1")))
     client = tracking.connect()
-    for child in tracking.children(run.info.run_id, status="FINISHED"):
+    for child in children(run.info.run_id, status="FINISHED"):
         fold, metrics = int(child.data.tags["fold"]), child.data.metrics
         if "test/accuracy" in metrics:
             curve = [
-                m.value for m in sorted(client.get_metric_history(child.info.run_id, "test/accuracy"), key=lambda m: m.step)
+                m.value
+                for m in sorted(
+                    client.get_metric_history(child.info.run_id, "test/accuracy"), key=lambda m: m.step
+                )
             ]
             yield "best_epoch_gain", fold, max(curve) - curve[-1]
         if "cv/seconds" in metrics and "epochs" in run.data.params:

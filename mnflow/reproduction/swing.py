@@ -1,4 +1,6 @@
-"""How accuracy swings with the channel under shift: the footprint of pooling by 2 without a low-pass filter."""
+"""How accuracy swings with the channel under shift: the footprint of pooling by 2 without a low-pass
+filter.
+"""
 
 from collections.abc import Sequence
 
@@ -9,15 +11,18 @@ from mlflow.entities import Run as MlflowRun
 from numpy.typing import NDArray
 
 from mnflow import plots
-from mnflow.plan import FULLY_CONVOLUTIONAL
+from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.report.gather import evaluations
 from mnflow.report.tables import read_table
 
 STRIDES = (16, 8)
-"""Periods in channels that are looked at: those of the published weights, and of the nets that are trained here."""
+"""Periods in channels that are looked at: those of the published weights, and of the nets that are trained
+here.
+"""
 
 _WHOLE = 16  # a multiple of every stride: curves are cut to whole periods
-_BESIDE = 2  # cycles between a stride's line and the background that it is held against; nearer ones hold some of the line
+# cycles between a stride's line and the background that it is held against; nearer ones hold some of the line
+_BESIDE = 2
 
 
 def amplitudes(accuracy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -46,7 +51,8 @@ def amplitudes(accuracy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
 
 
 def swing(accuracy: NDArray[np.float64], period: int) -> NDArray[np.float64]:
-    """By how much the amplitude at a period stands out of its neighbours' (geometric mean of two): (...) from (..., S).
+    """By how much the amplitude at a period stands out of its neighbours' (geometric mean of two): (...) from
+    (..., S).
 
     A curve without any swing has amplitudes, too, which fall with the period: they are the background.
     """
@@ -57,14 +63,18 @@ def swing(accuracy: NDArray[np.float64], period: int) -> NDArray[np.float64]:
 
 
 def figures(runs: Sequence[MlflowRun]) -> dict[str, Figure]:
-    """By its name: amplitude against period for the fully convolutional nets at 10x, if any was evaluated under shift."""
+    """By its name: amplitude against period for the fully convolutional nets at 10x, if any was evaluated
+    under shift.
+    """
     found: dict[str, list[NDArray[np.float64]]] = {}
     for run in runs:
         tags = run.data.tags
         kind = tags["augmentation"], tags["noise_augmentation"], tags["folds"]
         if tags["arch"] in FULLY_CONVOLUTIONAL and kind == ("10x", "false", "stratified"):
             tables = (read_table(evaluation, "shift") for evaluation in evaluations(run))
-            found.setdefault(f"{tags['arch']} 10x", []).extend(by_fold(t).to_numpy() for t in tables if t is not None)
+            found.setdefault(f"{tags['arch']} 10x", []).extend(
+                by_fold(t).to_numpy() for t in tables if t is not None
+            )
     curves = {label: amplitudes(np.concatenate(folds)) for label, folds in found.items() if folds}
     return {"swing": plots.swing_spectrum(curves)} if curves else {}
 

@@ -1,4 +1,6 @@
-"""An entry point's options: one dataclass holds names, types, defaults and help; the command line follows from it."""
+"""An entry point's options: one dataclass holds names, types, defaults and help; the command line follows
+from it.
+"""
 
 import argparse
 import errno
@@ -6,16 +8,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field, fields
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from mnflow import interrupt
 from mnflow.errors import InputError
+from mnflow.runtime import signals
+from mnflow.runtime.project import ROOT
 
 T = TypeVar("T")
 
 _OUTSIDE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"
+    ),
 }
 """Errors of the system that are no fault of ours, and what to do."""
 
@@ -38,11 +44,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(options: type[T], argv: Sequence[str] | None = None, program: str = "mnflow") -> T:
-    """Options from the command line; raises `InputError` for an unknown name, a wrong type or a word not allowed."""
+    """Options from the command line; raises `InputError` for an unknown name, a wrong type or a word not
+    allowed.
+    """
     parser = _Parser(prog=program, description=options.__doc__)
     for f in fields(options):  # type: ignore[arg-type]
         assert f.default is not MISSING
-        parser.add_argument(f"--{f.name}", default=f.default, help=f"{f.metadata['help']} (default: {f.default})")
+        parser.add_argument(
+            f"--{f.name}", default=f.default, help=f"{f.metadata['help']} (default: {f.default})"
+        )
     words = vars(parser.parse_args(argv))
     return options(**{f.name: _convert(f, words[f.name]) for f in fields(options)})  # type: ignore[arg-type]
 
@@ -60,12 +70,13 @@ def _convert(f: Any, word: Any) -> Any:
 
 
 def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
-    """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input or a file that cannot be written, 130
-    when stopped.
+    """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input or a file that cannot be
+    written, 130 when stopped.
 
-    SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left whole.
+    SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left
+    whole.
     """
-    interrupt.listen()
+    signals.listen()
     program = f"mlflow run . -e {run.__module__.rpartition('.')[2]}"
     if run.__module__ == "__main__":
         program = f"mlflow run . -e {sys.modules['__main__'].__spec__.name.rpartition('.')[2]}"  # type: ignore[union-attr]
@@ -79,9 +90,21 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
         if error.errno not in _OUTSIDE:
             raise
         what = f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}: {_OUTSIDE[error.errno]}"
-        print(f"mnflow: {what}, and start the same command again; what was finished is kept.", file=sys.stderr)
+        print(
+            f"mnflow: {what}, and start the same command again; what was finished is kept.", file=sys.stderr
+        )
         code = 1
     except KeyboardInterrupt as stop:
         print(f"mnflow: stopped by {stop}; what was finished is kept.", file=sys.stderr)
         code = 130
-    interrupt.leave(code)  # outside of the handlers: what they hold of the run is let go first
+    signals.leave(code)  # outside of the handlers: what they hold of the run is let go first
+
+
+def say(text: str) -> None:
+    """A line for the person who waits, on standard error so that output stays clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def relative(path: Path) -> str:
+    """A path as a user would write it from the project's root."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

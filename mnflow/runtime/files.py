@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.processes import is_gone, this_process
+from mnflow.runtime.process import is_gone, this_process
 
 MAX_EXPANSION = 500
-"""By what factor an archive may grow when it is unpacked: datasets grow by less than 20, a bomb of zeros by 1,000."""
+"""By what factor an archive may grow when it is unpacked: datasets grow by less than 20, a bomb of zeros by
+1,000.
+"""
 
 _SMALL_BYTES = 50_000_000  # a small archive may grow as it likes to this size
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes otherwise.
+    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes
+    otherwise.
 
     What a process that was killed (kill -9, power cut) has left of the same file is removed.
     """
@@ -41,7 +44,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
-    """All arrays of an .npz archive by their names; nothing is unpickled, and a decompression bomb is not unpacked.
+    """All arrays of an .npz archive by their names; nothing is unpickled, and a decompression bomb is not
+    unpacked.
 
     Raises
     ------
@@ -59,14 +63,18 @@ def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
     except ValueError:
         raise
     except Exception as error:  # whatever a damaged archive makes zipfile, zlib or numpy stumble over
-        raise ValueError(f"no whole archive of arrays ({type(error).__name__}: {str(error)[:120]})") from error
+        raise ValueError(
+            f"no whole archive of arrays ({type(error).__name__}: {str(error)[:120]})"
+        ) from error
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
     """One array; its header is compared with the entry's size before numpy makes room for it."""
     with archive.open(entry) as file:
         version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = header(file)
         if dtype.hasobject:
             raise ValueError(f"{entry.filename} holds objects, which would have to be unpickled")
@@ -74,7 +82,9 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
         for n in shape:
             n_bytes *= n
         if n_bytes != entry.file_size - file.tell():
-            raise ValueError(f"{entry.filename} promises {n_bytes} bytes and holds {entry.file_size - file.tell()}")
+            raise ValueError(
+                f"{entry.filename} promises {n_bytes} bytes and holds {entry.file_size - file.tell()}"
+            )
         file.seek(0)
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return array

@@ -1,4 +1,6 @@
-"""Run a function on many items in parallel: on one-thread processes of this machine, or on any Dask cluster."""
+"""Run a function on many items in parallel: on one-thread processes of this machine, or on any Dask
+cluster.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +25,9 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""Environment of a worker: processes run in parallel, so a thread pool in each would only get in the others' way."""
+"""Environment of a worker: processes run in parallel, so a thread pool in each would only get in the others'
+way.
+"""
 
 CONNECT_SECONDS = 10.0
 """How long a Dask cluster may take to answer."""
@@ -81,13 +85,18 @@ def run_parallel(
             if len(results) == len(items):
                 return [results[i] for i in range(len(items))]
     raise InputError(
-        f"{len(items) - len(results)} of {len(items)} tasks were lost with their workers {MAX_ATTEMPTS} times: "
+        f"{len(items) - len(results)} of {len(items)} tasks were lost with their workers {MAX_ATTEMPTS} "
+        f"times: "
         "look at the workers' logs (is there enough memory?) and start again."
     )
 
 
 def _attempt(
-    client: "Client", function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], left: Sequence[int]
+    client: "Client",
+    function: Callable[[Any, Item], Result],
+    shared: Any,
+    items: Sequence[Item],
+    left: Sequence[int],
 ) -> Iterator[tuple[int, Result]]:
     """Yield what arrives; what is lost together with all copies of `shared` is left out."""
     from distributed import KilledWorker, as_completed
@@ -107,7 +116,9 @@ def _attempt(
 
 
 def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> Result:
-    """Make a worker that others started as single-threaded as ours, as far as its libraries are not loaded yet."""
+    """Make a worker that others started as single-threaded as ours, as far as its libraries are not loaded
+    yet.
+    """
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
     return function(shared, item)
@@ -115,7 +126,8 @@ def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> R
 
 @contextmanager
 def local_cluster(workers: int | None = None) -> Iterator[str]:
-    """The address of a cluster of one-thread processes on this machine (one a core if None or 0), which ends with the block.
+    """The address of a cluster of one-thread processes on this machine (one a core if None or 0), which ends
+    with the block.
 
     Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled.
     """
@@ -150,7 +162,8 @@ def _connect(scheduler: str) -> "Client":
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"No Dask cluster answers at {scheduler} ({error}): start `dask scheduler` and `dask worker`, or use local."
+            f"No Dask cluster answers at {scheduler} ({error}): start `dask scheduler` and `dask worker`, or "
+            f"use local."
         ) from error
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)

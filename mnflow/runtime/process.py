@@ -13,7 +13,12 @@ def this_process() -> str:
 def is_gone(process: str) -> bool:
     """Whether a process, as `this_process` named it, has ended: it can be told of this machine's only."""
     words = process.split(" ")
-    return len(words) == 3 and words[0] == socket.gethostname() and words[1].isdigit() and _process(int(words[1])) != process
+    return (
+        len(words) == 3
+        and words[0] == socket.gethostname()
+        and words[1].isdigit()
+        and _process(int(words[1])) != process
+    )
 
 
 def _process(pid: int) -> str:

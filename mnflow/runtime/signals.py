@@ -17,10 +17,11 @@ _AGAIN_SECONDS = 0.02
 
 
 def listen() -> None:
-    """From now on SIGTERM and SIGINT raise KeyboardInterrupt with the signal's name, outside of `held` blocks.
+    """From now on SIGTERM and SIGINT raise KeyboardInterrupt with the signal's name, outside of `held`
+    blocks.
 
-    Python drops an exception that is raised in a destructor or in a callback of the garbage collector, and JAX has one of
-    these: what is dropped is raised again a moment later.
+    Python drops an exception that is raised in a destructor or in a callback of the garbage collector, and
+    JAX has one of these: what is dropped is raised again a moment later.
     """
     for number in _STOPS:
         signal.signal(number, lambda signum, frame: _stop(signal.Signals(signum).name))
@@ -38,10 +39,11 @@ def listen() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit with this code, whatever signal comes on the way out, which takes a second with all that is imported.
+    """Exit with this code, whatever signal comes on the way out, which takes a second with all that is
+    imported.
 
-    A signal ends what is still waited for. At the very end Python gives signals their own meaning back: without `_ignore` a
-    command that has done all its work would end as one that was stopped.
+    A signal ends what is still waited for. At the very end Python gives signals their own meaning back:
+    without `_ignore` a command that has done all its work would end as one that was stopped.
     """
     sys.stdout.flush()
     for number in _STOPS:
@@ -63,7 +65,9 @@ def _stop(name: str) -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Let signals wait until the block has ended; they are raised then. Another thread than the first is never stopped."""
+    """Let signals wait until the block has ended; they are raised then. Another thread than the first is
+    never stopped.
+    """
     global _depth
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,6 @@
-"""From raw spectra, as a request brings them, to answers; a spectrum that cannot be read gets its own error."""
+"""From raw spectra, as a request brings them, to answers; a spectrum that cannot be read gets its own
+error.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
@@ -15,7 +17,9 @@ MIN_AGREEMENT = 0.8
 """Share of the fold models that must vote alike; below, an answer is flagged `folds_disagree`."""
 
 MIN_PROBABILITY = 0.8
-"""Below this probability of the favourite class an answer is flagged `uncertain` (often a mixture of valences)."""
+"""Below this probability of the favourite class an answer is flagged `uncertain` (often a mixture of
+valences).
+"""
 
 DOUBTS = ("folds_disagree", "uncertain")
 
@@ -29,16 +33,19 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     ----------
     predictor : Predictor
     spectra : sequence of mapping
-        Each with `energy_ev` (eV) and `intensity` (arbitrary units), lists of one length; background on or removed.
+        Each with `energy_ev` (eV) and `intensity` (arbitrary units), lists of one length; background on or
+        removed.
 
     Returns
     -------
     list of dict
-        In the order of the spectra: `class`, `probabilities` (by class), `fractions` (share of every class's atoms, if
-        the spectrum is of a mixture; null where nothing was fitted for the element), `mean_valence`, `disagreement` (share of
-        fold models that voted for another class; null for a single net), `moved_ev` (how far the window had to move),
-        `flags`, and `error`, which is null, or the sentence that says why the others are. Flags: `out_of_distribution`
-        with what is strange (`noise`, `unknown_shape`, `other_element`, `saturated`), `folds_disagree`, `uncertain`,
+        In the order of the spectra: `class`, `probabilities` (by class), `fractions` (share of every class's
+        atoms, if the spectrum is of a mixture; null where nothing was fitted for the element),
+        `mean_valence`, `disagreement` (share of fold models that voted for another class; null for a single
+        net), `moved_ev` (how far the window had to move),
+        `flags`, and `error`, which is null, or the sentence that says why the others are. Flags:
+        `out_of_distribution` with what is strange (`noise`, `unknown_shape`, `other_element`, `saturated`),
+        `folds_disagree`, `uncertain`,
         `unreadable`.
     """
     cuts, errors = cut(spectra, predictor.edge)
@@ -60,11 +67,15 @@ def _readings(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> It
     favourite = outcome.probabilities.argmax(axis=1)
     rows = np.arange(len(favourite))
     agreement = outcome.votes[rows, favourite]
-    doubts = np.column_stack([agreement < MIN_AGREEMENT, outcome.probabilities[rows, favourite] < MIN_PROBABILITY])
+    doubts = np.column_stack(
+        [agreement < MIN_AGREEMENT, outcome.probabilities[rows, favourite] < MIN_PROBABILITY]
+    )
     numbers = (outcome.probabilities, outcome.fractions, outcome.mean_valence, 1 - agreement)
     columns = [array.round(_DECIMALS).tolist() for array in numbers]
     lists = (cuts, favourite.tolist(), *columns, outcome.strange.tolist(), doubts.tolist())
-    for one, label, probabilities, fractions, mean_valence, disagreement, strange, doubted in zip(*lists, strict=True):
+    for one, label, probabilities, fractions, mean_valence, disagreement, strange, doubted in zip(
+        *lists, strict=True
+    ):
         reasons = [*compress(Novelty.REASONS, strange), *(["saturated"] if one.saturated else [])]
         yield {
             "class": classes[label],

@@ -1,4 +1,5 @@
-"""The way of a request through MLflow's server: straight to the model, with a bound on its size, and an answer to every one.
+"""The way of a request through MLflow's server: straight to the model, with a bound on its size, and an
+answer to every one.
 
 None of it can be reached by a setting; MLflow is pinned, and tests ask a real server.
 """
@@ -26,7 +27,8 @@ _PATH, _JSON = "/invocations", b"application/json"
 
 @dataclass(frozen=True)
 class Invocations:
-    """ASGI middleware that answers spectra posted to `/invocations` itself: MLflow's way there takes as long as a spectrum.
+    """ASGI middleware that answers spectra posted to `/invocations` itself: MLflow's way there takes as long
+    as a spectrum.
 
     A body that is no JSON object with `inputs` and nothing else goes MLflow's way, and all other requests do.
 
@@ -114,10 +116,11 @@ def _unreadable(error: Exception) -> str:
 
 
 def harden(scoring_server: Any, predict: Callable[[Any], Any]) -> None:
-    """Change MLflow's server before it is made: see `Invocations`; no traceback in answers, no error 500 for bad JSON.
+    """Change MLflow's server before it is made: see `Invocations`; no traceback in answers, no error 500 for
+    bad JSON.
 
-    MLflow looks up the function that makes its server before it loads the model, so that this function is as it was; but
-    it makes a `fastapi.FastAPI`, and looks that up when it runs.
+    MLflow looks up the function that makes its server before it loads the model, so that this function is as
+    it was; but it makes a `fastapi.FastAPI`, and looks that up when it runs.
     """
     scoring_server._handle_serving_error.__defaults__ = (False,)  # include_traceback
     invoke, plain = scoring_server.invocations, fastapi.FastAPI
@@ -125,12 +128,17 @@ def harden(scoring_server: Any, predict: Callable[[Any], Any]) -> None:
     class Server(plain):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **settings)
-            self.add_middleware(Invocations, predict=predict, timeout_s=MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+            self.add_middleware(
+                Invocations, predict=predict, timeout_s=MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()
+            )
 
     def invocations(*arguments: Any) -> Any:
         try:
             return invoke(*arguments)
-        except (ValueError, RecursionError) as error:  # lists within lists within lists, and numbers of thousands of digits
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # lists within lists within lists, and numbers of thousands of digits
             raise MlflowException.invalid_parameter_value(_unreadable(error)) from None
 
     scoring_server.invocations, fastapi.FastAPI = invocations, Server  # type: ignore[misc]

@@ -1,4 +1,6 @@
-"""The registered model, as MLflow loads it: this file is run as it is (models from code), and nothing is unpickled."""
+"""The registered model, as MLflow loads it: this file is run as it is (models from code), and nothing is
+unpickled.
+"""
 
 import sys
 from collections.abc import Callable
@@ -15,14 +17,18 @@ from mnflow.serve.predictor import Predictor
 
 
 class Spectrum(BaseModel):
-    """One raw spectrum: energies in eV, intensities in arbitrary units; any steps, any calibration, background on or off."""
+    """One raw spectrum: energies in eV, intensities in arbitrary units; any steps, any calibration,
+    background on or off.
+    """
 
     energy_ev: list[float]
     intensity: list[float]
 
 
 class Answer(BaseModel):
-    """What is said of one spectrum; see `mnflow.serve.answer.answer`. `class` is a Python keyword, hence the alias."""
+    """What is said of one spectrum; see `mnflow.serve.answer.answer`. `class` is a Python keyword, hence the
+    alias.
+    """
 
     valence: str | None = Field(None, alias="class")
     probabilities: dict[str, float] | None = None

@@ -1,8 +1,8 @@
 """Whether a spectrum is one of those that the nets know: noise, shape, and white lines of another element.
 
-The second score is that of chemometrics: the residual beside the principal components of known spectra (Q), after L3 was
-moved to one place. Q takes another element's edge for a strange Mn edge, so a third score tells the two apart: it is a
-regression on what `mnflow.known` was shown of both.
+The second score is that of chemometrics: the residual beside the principal components of known spectra (Q),
+after L3 was moved to one place. Q takes another element's edge for a strange Mn edge, so a third score tells
+the two apart: it is a regression on what `mnflow.fit.novelty` was shown of both.
 """
 
 from collections.abc import Sequence
@@ -64,11 +64,13 @@ class Novelty:
     components : ndarray, shape (R, P)
         Their principal components.
     planes, offsets, coefficients : ndarray, shapes (P, H), (H,), (H,)
-        What tells other elements' edges from ours: a sum of `coefficients` times how far a spectrum is beyond each plane.
+        What tells other elements' edges from ours: a sum of `coefficients` times how far a spectrum is beyond
+        each plane.
     noise_slope : float
         How much the residual grows with the noise.
     limits : tuple of float
-        Largest noise, residual (beyond what the noise explains) and likeness to another element of known spectra.
+        Largest noise, residual (beyond what the noise explains) and likeness to another element of known
+        spectra.
     false_alarm_rate : float
         Share of held-out known spectra beyond a limit, on spectrum images that the limits were not made from.
     """
@@ -114,20 +116,25 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
 
 
 def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats:
-    """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N, P).
+    """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N,
+    P).
 
     At a stretch of 0.8, what lies 8 eV behind L3 comes to lie 10 eV behind it.
     """
     n, n_crop = located.smooth.shape
     first, matrix = _stretching(tuple(stretches), n_crop)
-    window = (located.around_l3(np.arange(first, first + len(matrix))) @ matrix).reshape(n, len(stretches), -1)
+    window = (located.around_l3(np.arange(first, first + len(matrix))) @ matrix).reshape(
+        n, len(stretches), -1
+    )
     window /= np.maximum(np.sqrt(np.einsum("nsp,nsp->ns", window, window)), 1e-9)[..., None]
     return window.transpose(1, 0, 2)
 
 
 @lru_cache
 def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]:
-    """The first channel from L3 on that is needed, and the matrix (channels, S * P) that interpolates and takes the mean."""
+    """The first channel from L3 on that is needed, and the matrix (channels, S * P) that interpolates and
+    takes the mean.
+    """
     low, high = (round(share * n_crop) for share in WINDOW)
     offset = np.multiply.outer(np.array(stretches), np.arange(low, high, _STEP))  # (S, P) in channels
     left = np.floor(offset).astype(np.int64)
@@ -141,6 +148,8 @@ def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]
 
 
 def _noise(crops: Floats) -> Floats:
-    """Standard deviation of the difference of next neighbours but one, beside that of the whole crop: (N,)."""
+    """Standard deviation of the difference of next neighbours but one, beside that of the whole crop:
+    (N,).
+    """
     difference = crops[:, 2:] - crops[:, :-2]
     return np.sqrt((difference**2).mean(axis=1) / 2) / np.maximum(crops.std(axis=1), 1e-9)

@@ -1,7 +1,7 @@
 """The trained nets without Keras: an ensemble's forward pass in numpy, quick to start, to load and to call.
 
-Every net of `mnflow.models` becomes a chain of `Step`s. Batch normalisation is linear, so it is folded into the weights of
-the step that follows. Arrays carry the fold models on their first axis (F); a test
+Every net of `mnflow.models.keras_nets` becomes a chain of `Step`s. Batch normalisation is linear, so it is
+folded into the weights of the step that follows. Arrays carry the fold models on their first axis (F); a test
 holds the outputs equal to Keras's.
 """
 
@@ -17,10 +17,14 @@ from mnflow.errors import InputError
 Floats = NDArray[np.float32]
 
 CHUNK = 128
-"""Spectra that pass the net together: few enough that what lies between the layers stays in the processor's cache."""
+"""Spectra that pass the net together: few enough that what lies between the layers stays in the processor's
+cache.
+"""
 
 _MAX_GROUP = 10
-"""How many neighbouring (pooled) outputs of a convolution one matrix product may give at most (see `_banded`)."""
+"""How many neighbouring (pooled) outputs of a convolution one matrix product may give at most (see
+`_banded`).
+"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Step:
     stride : int
         Channels between the neighbourhoods that pooling joins.
     before : str
-        What happens to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over L.
+        What happens to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over
+        L.
     """
 
     weight: Floats
@@ -54,8 +59,8 @@ class Step:
 class _Layer:
     """A step made ready for inputs of one length.
 
-    Spectra are innermost in memory, so that all neighbouring inputs of a group of pooled outputs are the rows of one matrix.
-    The bias is added when pooling has made the outputs fewer: relu(y + b) = max(y, -b) + b.
+    Spectra are innermost in memory, so that all neighbouring inputs of a group of pooled outputs are the rows
+    of one matrix. The bias is added when pooling has made the outputs fewer: relu(y + b) = max(y, -b) + b.
 
     Attributes
     ----------
@@ -76,7 +81,7 @@ class _Layer:
 
 
 @dataclass(frozen=True)
-class Net:
+class NumpyNet:
     """F nets of one architecture, with what they take: the number of channels of a normalised crop."""
 
     steps: tuple[Step, ...]
@@ -90,7 +95,8 @@ class Net:
                 length, channels = 1, channels * (length if step.before == "flatten" else 1)
             if step.weight.shape[2] != channels or step.weight.shape[1] + len(step.taps) - 1 > length:
                 raise InputError(
-                    f"A step with weights {step.weight.shape} cannot follow {length} positions of {channels} channels."
+                    f"A step with weights {step.weight.shape} cannot follow {length} positions of {channels} "
+                    f"channels."
                 )
             layers.append(_ready(step, length))
             length, channels = layers[-1].n_out, step.weight.shape[3]
@@ -100,10 +106,12 @@ class Net:
     def n_folds(self) -> int:
         return len(self.steps[0].weight)
 
-    def only(self, fold: int) -> "Net":
+    def only(self, fold: int) -> "NumpyNet":
         """The net of one fold model, by its place."""
         one = slice(fold, fold + 1)
-        return Net(tuple(replace(s, weight=s.weight[one], bias=s.bias[one]) for s in self.steps), self.n_channels)
+        return NumpyNet(
+            tuple(replace(s, weight=s.weight[one], bias=s.bias[one]) for s in self.steps), self.n_channels
+        )
 
     def logits(self, crops: Any) -> Floats:
         """Logits (F, N, K) of N normalised crops (N, n_channels).
@@ -123,7 +131,9 @@ class Net:
         """Mean over the energies of what comes out of the first layers: (F, N, c)."""
         crops = np.asarray(crops, dtype=np.float32)
         if crops.ndim != 2 or crops.shape[1] != self.n_channels:
-            raise InputError(f"The net takes crops (N, {self.n_channels}), got {crops.shape}: use mnflow.preprocess.")
+            raise InputError(
+                f"The net takes crops (N, {self.n_channels}), got {crops.shape}: use mnflow.preprocess."
+            )
         chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
         return np.concatenate([_run(self.layers[:n_layers], chunk) for chunk in chunks], axis=1)
 
@@ -145,7 +155,8 @@ def _ready(step: Step, length: int) -> _Layer:
 def _banded(step: Step, group: int) -> Floats:
     """The matrices of a `_Layer`; a tap's weight may pass the ReLU that follows, since it is positive.
 
-    They hold zeros, but turn thousands of products with a handful of rows into one that a processor does quickly.
+    They hold zeros, but turn thousands of products with a handful of rows into one that a processor does
+    quickly.
     """
     folds, kernel, c_in, c_out = step.weight.shape
     n_taps = len(step.taps)
@@ -180,7 +191,9 @@ def _apply(layer: _Layer, x: Floats) -> Floats:
     # (F or 1, blocks, width, B): overlapping runs of neighbouring inputs, a view that numpy keeps inside x
     row = n_batch * x.itemsize
     next_block = layer.group * layer.step.stride * layer.step.weight.shape[2] * row
-    runs = np.ndarray((len(x), blocks, width, n_batch), x.dtype, x, strides=(x.shape[1] * row, next_block, row, x.itemsize))
+    runs = np.ndarray(
+        (len(x), blocks, width, n_batch), x.dtype, x, strides=(x.shape[1] * row, next_block, row, x.itemsize)
+    )
     if len(x) == folds:
         y = np.matmul(layer.matrices[:, None], runs).reshape(folds, blocks, taps, rows // taps, n_batch)
     else:  # the nets' matrices one below the other are one product
@@ -196,8 +209,8 @@ def _apply(layer: _Layer, x: Floats) -> Floats:
     return pooled.reshape(folds, blocks * rows // taps, n_batch)
 
 
-def from_keras(models: Sequence[Any]) -> Net:
-    """The numpy ensemble of Keras nets that `mnflow.models.build` made (all of one architecture).
+def from_keras(models: Sequence[Any]) -> NumpyNet:
+    """The numpy ensemble of Keras nets that `mnflow.models.keras_nets.build` made (all of one architecture).
 
     Raises
     ------
@@ -207,7 +220,9 @@ def from_keras(models: Sequence[Any]) -> Net:
     chains = [_chain(model) for model in models]
     if not chains or any([s.weight.shape for s in c] != [s.weight.shape for s in chains[0]] for c in chains):
         raise InputError("Expected one Keras net or more, all of one architecture.")
-    return Net(tuple(_stack(steps) for steps in zip(*chains, strict=True)), int(models[0].input_shape[-1]))
+    return NumpyNet(
+        tuple(_stack(steps) for steps in zip(*chains, strict=True)), int(models[0].input_shape[-1])
+    )
 
 
 def _stack(steps: Sequence[Step]) -> Step:
@@ -243,7 +258,9 @@ def _chain(model: Any) -> list[Step]:
         elif kind in ("Flatten", "GlobalAveragePooling1D"):
             before = "flatten" if kind == "Flatten" else "mean"
         elif kind not in ("InputLayer", "Reshape", "Dropout", "Softmax"):
-            raise InputError(f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served.")
+            raise InputError(
+                f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served."
+            )
     return _mean_first(steps) if before == "mean" else steps
 
 

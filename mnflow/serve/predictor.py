@@ -1,4 +1,6 @@
-"""`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that is read without unpickling."""
+"""`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that is read without
+unpickling.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.files import read_arrays, whole_file
-from mnflow.serve.net import Net, Step, softmax
+from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.serve.novelty import Novelty, locate
+from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from mnflow.serve.unmix import Unmixer
-from mnflow.valence import Edge
+from mnflow.spectra import Edge
 
 _FORMAT = "mnflow-predictor-3"
 _NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
@@ -65,7 +67,7 @@ class Predictor:
         Where the model comes from (run, dataset digest, ...), for the answer's reader.
     """
 
-    net: Net
+    net: NumpyNet
     edge: Edge
     temperature: float = 1.0
     novelty: Novelty | None = None
@@ -85,7 +87,9 @@ class Predictor:
 
     def save(self, path: Path) -> Path:
         """Write to one .npz, whole or not at all; returns the path."""
-        steps = [{"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in self.net.steps]
+        steps = [
+            {"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in self.net.steps
+        ]
         header = {
             "format": _FORMAT,
             "edge": asdict(self.edge),
@@ -93,9 +97,15 @@ class Predictor:
             "n_channels": self.net.n_channels,
             "temperature": self.temperature,
             "facts": self.facts,
-            "novelty": None if self.novelty is None else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
+            "novelty": None
+            if self.novelty is None
+            else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
         }
-        arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(self.net.steps) for kind in ("weight", "bias")}
+        arrays = {
+            f"{kind}{i}": getattr(s, kind)
+            for i, s in enumerate(self.net.steps)
+            for kind in ("weight", "bias")
+        }
         if self.novelty is not None:
             arrays |= {f"novelty_{k}": getattr(self.novelty, k) for k in _NOVELTY_ARRAYS}
         if self.unmixer is not None:
@@ -113,12 +123,17 @@ class Predictor:
             if header.get("format") != _FORMAT:
                 raise ValueError(f"format {header.get('format')!r}")
             steps = tuple(
-                Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])}) for i, s in enumerate(header["steps"])
+                Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
+                for i, s in enumerate(header["steps"])
             )
-            net = Net(steps, header["n_channels"])
-            learnt: dict[str, Any] = {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
+            net = NumpyNet(steps, header["n_channels"])
+            learnt: dict[str, Any] = (
+                {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
+            )
             novelty = Novelty(**learnt, **header["novelty"]) if learnt else None
             edge = Edge.from_dict(header["edge"])
             return cls(net, edge, header["temperature"], novelty, Unmixer.of_arrays(z), header["facts"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(f"{path} is not a predictor of mnflow ({error}): promote a run to make one.") from error
+            raise InputError(
+                f"{path} is not a predictor of mnflow ({error}): promote a run to make one."
+            ) from error

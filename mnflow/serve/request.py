@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.resample import ordered
 from mnflow.preprocess.scan import REASONS, bad_pixels
 from mnflow.preprocess.window import check_axis, check_spectrum, place_windows
-from mnflow.valence import Edge
+from mnflow.spectra import Edge
+from mnflow.spectra.axis import ordered
 
 _IT = "it"  # what errors call a spectrum before its place is known
 
@@ -19,7 +19,9 @@ FIELDS = ("energy_ev", "intensity")
 
 
 class Cut(NamedTuple):
-    """A crop (n_crop,), not normalised yet, by how many channels its window was moved, and if the spectrum is cut off."""
+    """A crop (n_crop,), not normalised yet, by how many channels its window was moved, and if the spectrum is
+    cut off.
+    """
 
     crop: NDArray[np.float32]
     moved_bins: int
@@ -27,7 +29,8 @@ class Cut(NamedTuple):
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
-    """Cut the crop windows out of the spectra of a request, all that share an axis at once; nothing is guessed from words.
+    """Cut the crop windows out of the spectra of a request, all that share an axis at once; nothing is
+    guessed from words.
 
     Returns
     -------
@@ -42,7 +45,8 @@ def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, s
             energy_ev, intensity = (_numbers(spectrum, name) for name in FIELDS)
             if len(energy_ev) != len(intensity) or len(energy_ev) < 2:
                 raise InputError(
-                    f"expected as many intensities as energies and two or more, got {len(intensity)} and {len(energy_ev)}."
+                    f"expected as many intensities as energies and two or more, got {len(intensity)} and "
+                    f"{len(energy_ev)}."
                 )
             same_axis.setdefault(energy_ev.tobytes(), (energy_ev, {}))[1][i] = intensity
         except InputError as error:
@@ -80,7 +84,9 @@ def _cut_together(
     flat_crop = np.ptp(crops, axis=1) == 0
     for row, i in enumerate(rows):
         if flat_crop[row]:
-            errors[i] = f"expected an edge, got a flat line in {edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
+            errors[i] = (
+                f"expected an edge, got a flat line in {edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
+            )
         else:
             cuts[i] = Cut(crops[row], int(moved[row]), bool(saturated[row]))
 
@@ -105,7 +111,9 @@ def _numbers(spectrum: Any, name: str) -> NDArray[np.float64]:
         raise InputError(f"expected a list of numbers for {name}, got {_describe(values)}.") from None
     if not np.isfinite(array).all():
         bad = np.flatnonzero(~np.isfinite(array))
-        raise InputError(f"expected finite numbers for {name}, got {len(bad)} that are not, the first at {bad[0]}.")
+        raise InputError(
+            f"expected finite numbers for {name}, got {len(bad)} that are not, the first at {bad[0]}."
+        )
     return array
 
 

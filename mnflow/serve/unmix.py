@@ -20,7 +20,7 @@ STEP = 2
 
 @dataclass(frozen=True)
 class Unmixer:
-    """Dense layers with ReLU between them, fitted to mixtures by `mnflow.mixtures.fit`.
+    """Dense layers with ReLU between them, fitted to mixtures by `mnflow.fit.unmix.fit`.
 
     Attributes
     ----------
@@ -56,7 +56,9 @@ class Unmixer:
 
 
 def shapes(located: Located) -> Floats:
-    """The smoothed window around L3 of N crops, without its mean and of unit length: (N, P). Forgets where L3 lies."""
+    """The smoothed window around L3 of N crops, without its mean and of unit length: (N, P). Forgets where L3
+    lies.
+    """
     n_crop = located.crops.shape[1]
     low, high = (round(share * n_crop) for share in SPAN)
     window = located.around_l3(np.arange(low, high, STEP))

@@ -1,4 +1,6 @@
-"""`python -m mnflow.simulate mn`: compute the stick library of a settings file anew, to be shipped with the package."""
+"""`python -m mnflow.simulate mn`: compute the stick library of a settings file anew, to be shipped with the
+package.
+"""
 
 import sys
 from pathlib import Path

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from mnflow.errors import InputError
-from mnflow.simulate import edge as physics
-from mnflow.simulate.files import write_hspy, write_table
 from mnflow.simulate.library import Library, library_for
+from mnflow.simulate.physics import lineshape as physics
+from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings, Specimen, Spectrum, Valence, load
+from mnflow.simulate.write import write_hspy, write_table
 
 Array = NDArray[Any]
 SIZES = {"quick": (0.5, 0.25), "paper": (1.0, 1.0)}
@@ -25,7 +26,9 @@ _FAR = 20
 
 @dataclass(frozen=True)
 class Image:
-    """One spectrum image: counts (Y, X, C) on energy_ev (C,), thickness t/lambda (Y, X) (0 on the substrate)."""
+    """One spectrum image: counts (Y, X, C) on energy_ev (C,), thickness t/lambda (Y, X) (0 on the
+    substrate).
+    """
 
     energy_ev: Array
     counts: NDArray[np.float32]
@@ -34,9 +37,14 @@ class Image:
 
 
 def simulate_images(
-    out: Path, seed: int, size: str = "paper", settings: Path | None = None, progress: Callable[[str], None] = lambda line: None
+    out: Path,
+    seed: int,
+    size: str = "paper",
+    settings: Path | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Write labelled spectrum images, `<out>/<class>/<image>.hspy`, and `<out>/manifest.csv` (file, valence, group).
+    """Write labelled spectrum images, `<out>/<class>/<image>.hspy`, and `<out>/manifest.csv` (file, valence,
+    group).
 
     Parameters
     ----------
@@ -70,7 +78,9 @@ def simulate_images(
     files, rows = [], []
     for index, valence in enumerate(s.valence):
         for number, shape in enumerate(image_shapes(valence, size, session_rng)):
-            image = simulate_image(s, library, index, shape, calibration_ev, np.random.default_rng([seed, 1 + index, number]))
+            image = simulate_image(
+                s, library, index, shape, calibration_ev, np.random.default_rng([seed, 1 + index, number])
+            )
             name = f"{valence.name.rstrip('+')}_{number + 1:02d}"
             path = out / valence.name / f"{name}.hspy"
             write_hspy(path, image.counts, image.energy_ev, name, s.instrument.beam_energy_kev, image.dwell_s)
@@ -92,34 +102,52 @@ def image_shapes(valence: Valence, size: str, rng: np.random.Generator) -> list[
 
 
 def simulate_image(
-    s: Settings, library: Library, index: int, shape: tuple[int, int], calibration_ev: float, rng: np.random.Generator
+    s: Settings,
+    library: Library,
+    index: int,
+    shape: tuple[int, int],
+    calibration_ev: float,
+    rng: np.random.Generator,
 ) -> Image:
     """One spectrum image of class `index` with `shape` (rows, columns) pixels."""
     instrument, specimen, valence = s.instrument, s.specimen, s.valence[index]
     step = s.edge.dispersion_ev
-    energy_ev = np.arange(round((instrument.axis_ev[1] - instrument.axis_ev[0]) / step)) * step + instrument.axis_ev[0]
+    energy_ev = (
+        np.arange(round((instrument.axis_ev[1] - instrument.axis_ev[0]) / step)) * step
+        + instrument.axis_ev[0]
+    )
     centre_ev = float(np.mean(valence.l3_ev))
     offset_ev = calibration_ev + rng.uniform(*instrument.offset_ev)
     # what the channel labelled energy_ev really holds, with a wrong dispersion
-    true_ev = centre_ev + (energy_ev - centre_ev - offset_ev) * (1 + rng.uniform(*instrument.dispersion_error))
+    true_ev = centre_ev + (energy_ev - centre_ev - offset_ev) * (
+        1 + rng.uniform(*instrument.dispersion_error)
+    )
     thickness, grain = wedge(shape, valence, rng), grains(shape, round(rng.uniform(*specimen.grains)), rng)
     edges = np.array([grain_edge(true_ev, s, library, index, rng) for _ in range(grain.max() + 1)])
     edges = scattered(edges[grain.ravel()], thickness, s, rng).reshape(*shape, -1)  # (Y, X, C)
     dose = np.exp(rng.uniform(*np.log(specimen.edge_counts)))
     carbon = rng.uniform(*specimen.substrate_thickness)
-    expected = dose * (thickness[..., None] * edges + background(true_ev, centre_ev, thickness + carbon, specimen, rng))
+    expected = dose * (
+        thickness[..., None] * edges + background(true_ev, centre_ev, thickness + carbon, specimen, rng)
+    )
     return Image(energy_ev, detect(expected, s, rng), thickness, rng.uniform(*instrument.dwell_s))
 
 
-def grain_edge(energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator) -> Array:
-    """The edge (C,) of one grain before the spectrometer, maximum 1: its phase, and some of a neighbouring valence.
+def grain_edge(
+    energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator
+) -> Array:
+    """The edge (C,) of one grain before the spectrometer, maximum 1: its phase, and some of a neighbouring
+    valence.
 
-    Air and the beam oxidise or reduce what lies at a surface, so that hardly a specimen is of one valence throughout.
+    Air and the beam oxidise or reduce what lies at a surface, so that hardly a specimen is of one valence
+    throughout.
     """
     share = rng.uniform(*s.valence[index].second_phase)
     neighbours = [i for i in (index - 1, index + 1) if 0 <= i < len(s.valence)]
     phases = [(index, 1 - share), (int(rng.choice(neighbours)), share)]
-    edge = np.sum([a * phase_edge(energy_ev, s.spectrum, s.valence[i], library.of(i), rng) for i, a in phases], axis=0)
+    edge = np.sum(
+        [a * phase_edge(energy_ev, s.spectrum, s.valence[i], library.of(i), rng) for i, a in phases], axis=0
+    )
     return np.asarray(edge / edge.max())
 
 
@@ -147,15 +175,19 @@ def phase_edge(
 
 
 def scattered(edges: Array, thickness: Array, s: Settings, rng: np.random.Generator) -> Array:
-    """Edges (P, C) after plural scattering, blur and drift, for a specimen of `thickness` (Y, X), Y * X = P."""
+    """Edges (P, C) after plural scattering, blur and drift, for a specimen of `thickness` (Y, X), Y * X =
+    P.
+    """
     instrument, step, t = s.instrument, s.edge.dispersion_ev, thickness.ravel()
     n_fft = 2 * edges.shape[1]
     single = s.scattering.draw(edges.shape[1], step, rng)
     sharp, blur = rng.uniform(*instrument.resolution_ev), rng.uniform(*instrument.thick_blur_ev)
     tail = rng.uniform(*instrument.tail_share), rng.uniform(*instrument.tail_ev)
-    drift_ev = rng.uniform(*instrument.drift_ev) * np.linspace(0, 1, thickness.shape[0]).repeat(thickness.shape[1])
-    factor = physics.response_factor(step, n_fft, np.hypot(sharp, blur * t), *tail, shift_ev=drift_ev)
-    return physics.convolve(edges, factor * physics.plural_factor(single, t, n_fft), n_fft)
+    drift_ev = rng.uniform(*instrument.drift_ev) * np.linspace(0, 1, thickness.shape[0]).repeat(
+        thickness.shape[1]
+    )
+    factor = response_factor(step, n_fft, np.hypot(sharp, blur * t), *tail, shift_ev=drift_ev)
+    return convolve(edges, factor * plural_factor(single, t, n_fft), n_fft)
 
 
 def wedge(shape: tuple[int, int], valence: Valence, rng: np.random.Generator) -> Array:
@@ -178,8 +210,12 @@ def grains(shape: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[
     return ((y[..., None] - seeds[:, 0]) ** 2 + (x[..., None] - seeds[:, 1]) ** 2).argmin(axis=-1)
 
 
-def background(energy_ev: Array, edge_ev: float, thickness: Array, specimen: Specimen, rng: np.random.Generator) -> Array:
-    """Counts (Y, X, C) under the edge in units of the edge's dose: a power law of the energy, all layers together."""
+def background(
+    energy_ev: Array, edge_ev: float, thickness: Array, specimen: Specimen, rng: np.random.Generator
+) -> Array:
+    """Counts (Y, X, C) under the edge in units of the edge's dose: a power law of the energy, all layers
+    together.
+    """
     ratio, power = rng.uniform(*specimen.background_ratio), rng.uniform(*specimen.background_power)
     # plural scattering piles up more background than edge
     height = ratio * thickness * (1 + 0.5 * thickness)
@@ -187,7 +223,9 @@ def background(energy_ev: Array, edge_ev: float, thickness: Array, specimen: Spe
 
 
 def detect(expected: Array, s: Settings, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Counts (Y, X, C): Poisson noise, the detector's point spread, read-out noise, and a few spikes (X-rays)."""
+    """Counts (Y, X, C): Poisson noise, the detector's point spread, read-out noise, and a few spikes
+    (X-rays).
+    """
     counts = point_spread(rng.poisson(np.clip(expected, 0, None)), rng.uniform(*s.instrument.spread))
     counts += rng.uniform(*s.instrument.readout_counts) * rng.standard_normal(counts.shape)
     for _ in range(rng.poisson(s.instrument.spikes_per_image)):
@@ -201,7 +239,9 @@ def point_spread(counts: NDArray, spread: float) -> Array:
     Poisson noise so becomes correlated: at lag k by (1 + k (1 - s^2) / (1 + s^2)) s^k, which for s = 0.35 is
     0.62, 0.31, 0.14 (measured on a real spectrometer: 0.61, 0.33).
     """
-    padded = np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(_FAR, _FAR)], mode="reflect")  # light from beyond the ends
+    padded = np.pad(
+        counts, [(0, 0)] * (counts.ndim - 1) + [(_FAR, _FAR)], mode="reflect"
+    )  # light from beyond the ends
     forward = lfilter([1.0], [1.0, -spread], padded, axis=-1)
     backward = lfilter([0.0, spread], [1.0, -spread], padded[..., ::-1], axis=-1)[..., ::-1]
     return (1 - spread) / (1 + spread) * (forward + backward)[..., _FAR:-_FAR]

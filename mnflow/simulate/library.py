@@ -1,4 +1,5 @@
-"""A library of stick spectra, drawn over a settings file's ranges: computed once, then mixed and broadened at will.
+"""A library of stick spectra, drawn over a settings file's ranges: computed once, then mixed and broadened at
+will.
 
 `python -m mnflow.simulate mn` makes the shipped one anew.
 """
@@ -7,14 +8,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.files import read_arrays, whole_file
-from mnflow.simulate.atom import ion
-from mnflow.simulate.edge import STICK_EV
-from mnflow.simulate.multiplet import ChargeTransfer, Field, Sticks, absorption
+from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.simulate.physics.atom import ion
+from mnflow.simulate.physics.lineshape import STICK_EV
+from mnflow.simulate.physics.multiplet import ChargeTransfer, Field, Sticks, absorption
 from mnflow.simulate.settings import Settings, Site
 
 SHIPPED = Path(__file__).with_name("sticks")
@@ -23,7 +25,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Library:
-    """N stick spectra: strength (N, B) on `STICK_EV`, rows sum to 1; valence (N,) index of the class; foreign (N,) bool."""
+    """N stick spectra: strength (N, B) on `STICK_EV`, rows sum to 1; valence (N,) index of the class; foreign
+    (N,) bool.
+    """
 
     strength: NDArray[np.float32]
     valence: NDArray[np.int64]
@@ -52,7 +56,9 @@ def draw(site: Site, rng: np.random.Generator) -> tuple[Field, ChargeTransfer | 
 
 
 def binned(sticks: Sticks) -> NDArray[np.float32]:
-    """Sticks moved to `STICK_EV`, each shared by its two neighbours so that sums and centroids stay; sums to 1."""
+    """Sticks moved to `STICK_EV`, each shared by its two neighbours so that sums and centroids stay; sums to
+    1.
+    """
     step = STICK_EV[1] - STICK_EV[0]
     position = np.clip((sticks.energy_ev - STICK_EV[0]) / step, 0, len(STICK_EV) - 1.001)
     left = position.astype(int)
@@ -63,10 +69,14 @@ def binned(sticks: Sticks) -> NDArray[np.float32]:
 
 
 def compute(settings: Settings, progress: Progress = lambda line: None, limit: int | None = None) -> Library:
-    """The library of a settings file; `limit` entries a site at most. The same settings give the same library."""
+    """The library of a settings file; `limit` entries a site at most. The same settings give the same
+    library.
+    """
     strength, valence, foreign = [], [], []
     for index, v in enumerate(settings.valence):
-        for j, (site, is_foreign) in enumerate([(s, False) for s in v.site] + [(s, True) for s in v.foreign_site]):
+        for j, (site, is_foreign) in enumerate(
+            [(s, False) for s in v.site] + [(s, True) for s in v.foreign_site]
+        ):
             progress(f"sticks of {v.name}, {'foreign ' if is_foreign else ''}{site.kind}: {site.entries}")
             rng = np.random.default_rng([settings.library_seed, index, j])
             for _ in range(min(site.entries, limit or site.entries)):
@@ -80,7 +90,9 @@ def save(library: Library, path: Path) -> Path:
     """Write a library; in half precision, three digits of a stick that is broadened later."""
     with whole_file(path) as part:
         strength = library.strength.astype(np.float16)
-        np.savez_compressed(part, strength=strength, valence=library.valence.astype(np.int8), foreign=library.foreign)
+        np.savez_compressed(
+            part, strength=strength, valence=library.valence.astype(np.int8), foreign=library.foreign
+        )
     return path
 
 
@@ -91,16 +103,26 @@ def read(path: Path) -> Library:
 
 
 def file_name(settings: Settings) -> str:
-    """Name of a library: the element, and a digest of all that the sticks depend on, so that none serves other settings."""
+    """Name of a library: the element, and a digest of all that the sticks depend on, so that none serves
+    other settings.
+    """
     parts = (settings.library_seed, [(v.ion, v.site, v.foreign_site) for v in settings.valence])
     return f"{settings.edge.element.lower()}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.npz"
 
 
 def library_for(settings: Settings, cache: Path, progress: Progress = lambda line: None) -> Library:
-    """The shipped library of these settings, else the one in the folder `cache`, which is computed if it is not there."""
+    """The shipped library of these settings, else the one in the folder `cache`, which is computed if it is
+    not there.
+    """
     name = file_name(settings)
     for folder in (SHIPPED, cache):
         if (folder / name).is_file():
             return read(folder / name)
     progress(f"computing the sticks of {settings.edge.element} once, into {cache / name}")
     return read(save(compute(settings, progress), cache / name))
+
+
+def library_of(settings: Settings) -> Library:
+    """The shipped stick spectra of these settings; computed if there are none."""
+    with TemporaryDirectory() as folder:
+        return library_for(settings, Path(folder))

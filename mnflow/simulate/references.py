@@ -1,4 +1,6 @@
-"""The foreign laboratory: clean spectra of other instruments, from model parameters that the images never had."""
+"""The foreign laboratory: clean spectra of other instruments, from model parameters that the images never
+had.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,18 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.simulate import edge as physics
-from mnflow.simulate.files import write_table
 from mnflow.simulate.image import phase_edge
 from mnflow.simulate.library import Library, library_for
+from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings, load
+from mnflow.simulate.write import write_table
 
 
 def simulate_references(out: Path, seed: int, settings: Path | None = None) -> Path:
-    """Write clean reference spectra as `<out>/<name>.csv` (energy_ev, intensity) and `<out>/manifest.csv`; returns the latter.
+    """Write clean reference spectra as `<out>/<name>.csv` (energy_ev, intensity) and `<out>/manifest.csv`;
+    returns the latter.
 
-    As many of every class as the settings ask for (10, 9 and 12 for Mn), in groups (publications) that share an offset
-    of the energy axis. Raises `InputError` for settings that cannot be used.
+    As many of every class as the settings ask for (10, 9 and 12 for Mn), in groups (publications) that share
+    an offset of the energy axis. Raises `InputError` for settings that cannot be used.
     """
     s, out = load(settings), Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -30,7 +33,11 @@ def simulate_references(out: Path, seed: int, settings: Path | None = None) -> P
             offset_ev = np.random.default_rng([seed, 1001, number % 4]).uniform(*s.foreign.offset_ev)
             name = f"{valence.name.rstrip('+')}_{number + 1:02d}.csv"
             energy_ev, intensity = reference(s, library, index, offset_ev, rng)
-            write_table(("energy_ev", "intensity"), zip(energy_ev.round(3), intensity.round(6), strict=True), out / name)
+            write_table(
+                ("energy_ev", "intensity"),
+                zip(energy_ev.round(3), intensity.round(6), strict=True),
+                out / name,
+            )
             rows.append((name, valence.name, group))
     return write_table(("file", "valence", "group"), rows, out / "manifest.csv")
 
@@ -42,11 +49,13 @@ def reference(
     foreign, valence = s.foreign, s.valence[index]
     fine = np.arange(0, 90, 0.05) + np.mean(valence.l3_ev) - 30
     spectrum = replace(s.spectrum, continuum_share=foreign.continuum_share)
-    edge = phase_edge(fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor))
+    edge = phase_edge(
+        fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor)
+    )
     thickness, n_fft = np.array([rng.uniform(*foreign.thickness)]), 2 * len(fine)
     single = s.scattering.draw(len(fine), fine[1] - fine[0], rng)
-    factor = physics.response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))
-    edge = physics.convolve(edge[None], factor * physics.plural_factor(single, thickness, n_fft), n_fft)[0]
+    factor = response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))
+    edge = convolve(edge[None], factor * plural_factor(single, thickness, n_fft), n_fft)[0]
     step = rng.uniform(*foreign.step_ev)
     start = np.mean(valence.l3_ev) + offset_ev - rng.uniform(*foreign.pre_edge_ev)
     energy_ev = np.arange(start, start + rng.uniform(*foreign.length_ev), step)

@@ -10,8 +10,8 @@ from types import GenericAlias, UnionType
 from typing import Any, get_args, get_type_hints
 
 from mnflow.errors import InputError
-from mnflow.simulate.edge import Range, Scattering
-from mnflow.valence import Edge
+from mnflow.simulate.physics.scattering import Range, Scattering
+from mnflow.spectra import Edge
 
 _TOO_LARGE = 1e300
 SETTINGS = Path(__file__).with_name("settings")
@@ -19,9 +19,11 @@ SETTINGS = Path(__file__).with_name("settings")
 
 @dataclass(frozen=True)
 class Site:
-    """Surroundings of an ion; `Range`s in eV but `slater` (reduction of the Slater integrals). See `multiplet.Field`.
+    """Surroundings of an ion; `Range`s in eV but `slater` (reduction of the Slater integrals). See
+    `multiplet.Field`.
 
-    `entries` is how many parameter sets of this kind the stick library holds. A site with `delta` has charge transfer.
+    `entries` is how many parameter sets of this kind the stick library holds. A site with `delta` has charge
+    transfer.
     """
 
     kind: str
@@ -38,7 +40,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Valence:
-    """One class: its ion, its sites, where its L3 centroid lies, its widths (FWHM, eV), and how much of it is acquired."""
+    """One class: its ion, its sites, where its L3 centroid lies, its widths (FWHM, eV), and how much of it is
+    acquired.
+    """
 
     name: str
     ion: str
@@ -92,7 +96,9 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Specimen:
-    """A spectrum image: grains, dose, and the background under the edge (counts per channel at the edge, per lambda)."""
+    """A spectrum image: grains, dose, and the background under the edge (counts per channel at the edge, per
+    lambda).
+    """
 
     grains: Range
     edge_counts: Range
@@ -133,8 +139,8 @@ class Settings:
 def load(path: Path | None = None) -> Settings:
     """Read a settings file; without a path, the shipped default for manganese.
 
-    A bare name such as "fe" means a shipped file. Raises `InputError` for a missing file, a key that is missing, unknown
-    or of the wrong kind.
+    A bare name such as "fe" means a shipped file. Raises `InputError` for a missing file, a key that is
+    missing, unknown or of the wrong kind.
     """
     path = SETTINGS / "mn.toml" if path is None else Path(path)
     if not path.exists() and (SETTINGS / f"{path.name}.toml").exists():
@@ -143,10 +149,14 @@ def load(path: Path | None = None) -> Settings:
         table = tomllib.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
         shipped = ", ".join(p.stem for p in sorted(SETTINGS.glob("*.toml")))
-        raise InputError(f"Settings: expected a TOML file, {path} cannot be read ({error}); shipped: {shipped}.") from error
+        raise InputError(
+            f"Settings: expected a TOML file, {path} cannot be read ({error}); shipped: {shipped}."
+        ) from error
     settings: Settings = _fill(Settings, table, path.name)
     if tuple(v.name for v in settings.valence) != settings.edge.classes:
-        raise InputError(f"{path.name}: the [[valence]] tables must be named {settings.edge.classes}, in this order.")
+        raise InputError(
+            f"{path.name}: the [[valence]] tables must be named {settings.edge.classes}, in this order."
+        )
     return settings
 
 
@@ -157,7 +167,10 @@ def _fill(kind: Any, table: Any, where: str) -> Any:
     types = get_type_hints(kind)
     required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
     if (wrong := set(table) - set(types)) or (wrong := required - set(table)):
-        raise InputError(f"{where}: {', '.join(sorted(wrong))} is unknown or missing; expected the keys {', '.join(types)}.")
+        raise InputError(
+            f"{where}: {', '.join(sorted(wrong))} is unknown or missing; expected the keys "
+            f"{', '.join(types)}."
+        )
     return kind(**{key: _value(types[key], value, f"{where}: {key}") for key, value in table.items()})
 
 
@@ -179,8 +192,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 def _sequence(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     open_ended = kinds[-1] is Ellipsis
     if not isinstance(value, list) or (not open_ended and len(value) != len(kinds)):
-        raise InputError(f"{where}: expected {'a list' if open_ended else 'a range [low, high]'}, got {value!r}.")
+        raise InputError(
+            f"{where}: expected {'a list' if open_ended else 'a range [low, high]'}, got {value!r}."
+        )
     items = tuple(_value(kinds[0], v, where) for v in value)
     if kinds == (float, float) and items[0] > items[1]:
         raise InputError(f"{where}: expected a range [low, high] with low <= high, got {value!r}.")
     return items
+
+
+def is_shipped(element: str) -> bool:
+    """Whether there are shipped settings to simulate an element by."""
+    return (SETTINGS / f"{element.lower()}.toml").exists()
+
+
+def settings_of(element: str) -> Settings:
+    """The shipped settings of an element."""
+    return load(SETTINGS / f"{element.lower()}.toml")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.files import whole_file
+from mnflow.runtime.files import whole_file
 
 
 def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: Path) -> Path:
@@ -21,9 +21,16 @@ def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: 
 
 
 def write_hspy(
-    path: Path, counts: NDArray[np.float32], energy_ev: NDArray[np.float64], title: str, beam_energy_kev: float, dwell_s: float
+    path: Path,
+    counts: NDArray[np.float32],
+    energy_ev: NDArray[np.float64],
+    title: str,
+    beam_energy_kev: float,
+    dwell_s: float,
 ) -> Path:
-    """Write counts (Y, X, C) on energy_ev (C,) as HyperSpy's own .hspy: an `EELSSpectrum` with axes and metadata."""
+    """Write counts (Y, X, C) on energy_ev (C,) as HyperSpy's own .hspy: an `EELSSpectrum` with axes and
+    metadata.
+    """
     from rsciio.hspy import file_writer  # light: a tenth of the time that importing HyperSpy takes
 
     rows, columns, channels = counts.shape

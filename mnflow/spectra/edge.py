@@ -23,7 +23,8 @@ class Edge:
     charges : tuple of float
         Formal valence of every class, for a mean valence.
     wide_ev : tuple of float
-        First and last-but-one-step energy [start, stop) that a dataset keeps, in eV: the crop and every shift fit in.
+        First and last-but-one-step energy [start, stop) that a dataset keeps, in eV: the crop and every shift
+        fit in.
     crop_ev : tuple of float
         The window [start, stop) that a net sees at shift 0, in eV.
     dispersion_ev : float
@@ -43,15 +44,20 @@ class Edge:
                 f"Edge {self.element}: expected one charge for each of several distinct classes, "
                 f"got classes {self.classes} and charges {self.charges}."
             )
-        if not (self.wide_ev[0] <= self.crop_ev[0] < self.crop_ev[1] <= self.wide_ev[1] and self.dispersion_ev > 0):
+        if not (
+            self.wide_ev[0] <= self.crop_ev[0] < self.crop_ev[1] <= self.wide_ev[1] and self.dispersion_ev > 0
+        ):
             raise InputError(
-                f"Edge {self.element}: the crop {self.crop_ev} eV must lie inside the wide window {self.wide_ev} eV, "
+                f"Edge {self.element}: the crop {self.crop_ev} eV must lie inside the wide window "
+                f"{self.wide_ev} eV, "
                 f"and the dispersion ({self.dispersion_ev} eV) must be positive."
             )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Edge":
-        """The inverse of `dataclasses.asdict`, also after a journey through JSON (which turns tuples into lists)."""
+        """The inverse of `dataclasses.asdict`, also after a journey through JSON (which turns tuples into
+        lists).
+        """
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
 

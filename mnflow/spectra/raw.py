@@ -1,6 +1,5 @@
 """`RawSpectra`: what one file holds, before any processing, and the checks on its energy axis."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.errors import InputError
-
 BLOCK_BYTES = 8_000_000
-"""Memory of one block of spectra in a pass over a file, in bytes: what is made of it stays in the processor's cache."""
-
-_EV_PER_UNIT = {"ev": 1.0, "electronvolt": 1.0, "electron_volt": 1.0, "kev": 1e3, "kiloelectron_volt": 1e3}
+"""Memory of one block of spectra in a pass over a file, in bytes: what is made of it stays in the processor's
+cache.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,9 @@ class RawSpectra:
             yield rows, np.asarray(self.counts[rows])
 
     def block_slices(self, block_bytes: int = BLOCK_BYTES) -> list[slice]:
-        """Rows of the blocks: about `block_bytes` each, and whole chunks of a lazy file, so that none is read twice."""
+        """Rows of the blocks: about `block_bytes` each, and whole chunks of a lazy file, so that none is read
+        twice.
+        """
         per_block = max(1, block_bytes // max(1, self.counts.shape[1] * self.counts.dtype.itemsize))
         chunks = getattr(self.counts, "chunks", None)
         if chunks is None:
@@ -74,22 +73,3 @@ class RawSpectra:
                 if stop - last >= per_block:
                     edges, last = [*edges, stop], stop
         return [slice(a, b) for a, b in zip(edges, [*edges[1:], len(self)], strict=True) if b > a]
-
-
-def ev_per_unit(units: object, where: str) -> float:
-    """How many eV one of `units` is; "meV" and "MeV" are told apart, everything else that is no energy is refused."""
-    text = str(units if units is not None else "").strip().strip("[]() ")
-    if text in ("meV", "mev", "m-eV"):
-        return 1e-3
-    factor = _EV_PER_UNIT.get(text.lower())
-    if factor is None:
-        came = f"{text[:40]!r}" if text and text != "<undefined>" else "no units"
-        raise InputError(
-            f"{where}: expected an energy axis in eV, keV or meV, got {came}; set the axis' units and save it again."
-        )
-    return factor
-
-
-def is_energy_unit(units: object) -> bool:
-    """Whether `units` names an energy that `ev_per_unit` knows."""
-    return bool(re.fullmatch(r"[\[(]?\s*([kKm]-?)?e[vV]|electron_?volt\s*[\])]?", str(units).strip().strip("[]() ")))

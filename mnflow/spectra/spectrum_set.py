@@ -1,4 +1,6 @@
-"""`SpectrumSet`: spectra with their energy axis, labels and groups; intensity never travels without its axis."""
+"""`SpectrumSet`: spectra with their energy axis, labels and groups; intensity never travels without its
+axis.
+"""
 
 import hashlib
 import json
@@ -10,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.files import read_arrays, whole_file
-from mnflow.valence import MN, Edge
+from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.spectra.edge import MN, Edge
 
 UNLABELLED = -1
 """Label of a spectrum whose valence is unknown or mixed."""
@@ -67,17 +69,24 @@ class SpectrumSet:
         if self.intensity.shape != (n, len(self.energy_ev)) or len(self.group) != n or len(self.name) != n:
             raise InputError(
                 "A SpectrumSet needs intensity (N, C), energy_ev (C,), valence, group and name (N,); got "
-                f"{self.intensity.shape}, {self.energy_ev.shape}, {self.valence.shape}, {self.group.shape}, {self.name.shape}."
+                f"{self.intensity.shape}, {self.energy_ev.shape}, {self.valence.shape}, {self.group.shape}, "
+                f"{self.name.shape}."
             )
         step = np.diff(self.energy_ev)
         if len(step) == 0 or not np.allclose(step, step[0], rtol=0, atol=1e-6) or step[0] <= 0:
-            raise InputError("A SpectrumSet needs a uniform, increasing energy axis of two channels or more; resample first.")
+            raise InputError(
+                "A SpectrumSet needs a uniform, increasing energy axis of two channels or more; resample "
+                "first."
+            )
         if not np.isfinite(self.intensity).all():
             raise InputError(
-                "A SpectrumSet holds finite intensities only; drop or mend the spectra with NaN or infinity first."
+                "A SpectrumSet holds finite intensities only; drop or mend the spectra with NaN or infinity "
+                "first."
             )
         if n and (self.valence.min() < UNLABELLED or self.valence.max() >= len(self.edge.classes)):
-            raise InputError(f"Labels must lie in 0 ... {len(self.edge.classes) - 1} (or {UNLABELLED} for none).")
+            raise InputError(
+                f"Labels must lie in 0 ... {len(self.edge.classes) - 1} (or {UNLABELLED} for none)."
+            )
 
     def __len__(self) -> int:
         return len(self.valence)
@@ -127,6 +136,10 @@ class SpectrumSet:
             if header.get("format") != _FORMAT:
                 raise ValueError(f"format {header.get('format')!r}")
             edge = Edge.from_dict(header["edge"])
-            return cls(z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"])
+            return cls(
+                z["energy_ev"], z["intensity"], z["valence"], z["group"], edge, header["source"], z["name"]
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(f"{path} is not a dataset of mnflow ({error}): run the preprocess step to make one.") from error
+            raise InputError(
+                f"{path} is not a dataset of mnflow ({error}): run the preprocess step to make one."
+            ) from error

@@ -10,11 +10,13 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mnflow.environment import check_database, default_tracking_uri, prepare_store
 from mnflow.errors import InputError
+from mnflow.runtime.project import default_tracking_uri
+from mnflow.track.database import check_database, prepare_store
 
 ANSWER_SECONDS = 4.0
-"""How long a tracking server may take to say that it is there; MLflow's own retries take minutes to give up."""
+"""How long a tracking server may take to say that it is there; MLflow's own retries take minutes to give up.
+"""
 
 PATIENCE_SECONDS = 300.0
 """How long a step that has nothing else to do waits for a tracking server that is away."""
@@ -30,7 +32,9 @@ def connect() -> MlflowClient:
         If the server does not answer, or the database cannot be opened and written.
     """
     uri = default_tracking_uri()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each of many small files
+    os.environ.setdefault(
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"
+    )  # a bar for each of many small files
     mlflow.set_tracking_uri(uri)
     if not answers():
         raise InputError(f"{away()} Start it, or correct MLFLOW_TRACKING_URI.")
@@ -38,7 +42,9 @@ def connect() -> MlflowClient:
         check_database(uri)
         prepare_store(uri)
     except (MlflowException, OSError, RuntimeError) as error:
-        raise InputError(f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0][:300]}") from error
+        raise InputError(
+            f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0][:300]}"
+        ) from error
     return MlflowClient(uri)
 
 
@@ -56,7 +62,9 @@ def answers() -> bool:
 
 
 def patiently(send: Callable[[], bool]) -> bool:
-    """Call `send` every second until it says that all is sent, for `PATIENCE_SECONDS` at most; whether it did."""
+    """Call `send` every second until it says that all is sent, for `PATIENCE_SECONDS` at most; whether it
+    did.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (sent := send()) and time.monotonic() < deadline:
         time.sleep(1)

@@ -1,4 +1,6 @@
-"""A cross-validation as the tracking store keeps it: written fold by fold while it runs, read again by the evaluations."""
+"""A cross-validation as the tracking store keeps it: written fold by fold while it runs, read again by the
+evaluations.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlparse
 
 import keras
 import mlflow
@@ -21,15 +21,18 @@ from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from mnflow import models, plots, resume, store, tracking, unsent
+from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.folds import Fold
+from mnflow.models import keras_nets
 from mnflow.spectra import SpectrumSet
-from mnflow.train import FoldModel, TrainSettings
+from mnflow.track import connection, outbox, resume, tracking
+from mnflow.track.datasets import load_dataset
+from mnflow.track.query import artifact, children, finished_run
+from mnflow.train.cross_validate import FoldModel
+from mnflow.train.settings import TrainSettings
 
 STEP = "cv_train"
-DATASET = "dataset/spectra.npz"
-"""Artifact of a preprocess run, and of a CV run whose data came from elsewhere."""
 
 _FOLDS = "cv/folds.json"
 _SETTINGS = "cv/settings.json"
@@ -37,8 +40,9 @@ _REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]  # given, since MLflow would t
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What an evaluation needs: a trained model for every fold, in the folds' order, and the spectra that they divide.
+class Evaluated:
+    """What an evaluation needs: a trained model for every fold, in the folds' order, and the spectra that
+    they divide.
 
     `label` is what it is called in figures, e.g. `fcn 10x stratified`. Models are Keras nets or baselines.
     """
@@ -50,7 +54,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class FinishedCv(Trained):
+class FinishedCv(Evaluated):
     """A finished cross-validation, read back from the tracking store."""
 
     record: MlflowRun
@@ -65,21 +69,6 @@ class FinishedCv(Trained):
         return dict(self.record.data.tags)
 
 
-def log_dataset(run: tracking.Run, spectra: SpectrumSet) -> str:
-    """Keep a dataset as artifact of `run`; returns its address, `runs:/RUN_ID`."""
-    with TemporaryDirectory() as folder:
-        run.file(spectra.save(Path(folder) / Path(DATASET).name), str(Path(DATASET).parent))
-    return f"runs:/{run.id}"
-
-
-def load_dataset(uri: str) -> SpectrumSet:
-    """The dataset at `runs:/RUN_ID` (what `log_dataset` kept) or at a path of an .npz file."""
-    if uri.startswith("runs:/"):
-        with tracking.artifact(urlparse(uri).path.strip("/"), DATASET) as path:
-            return SpectrumSet.load(path)
-    return SpectrumSet.load(uri)
-
-
 def load_cv(record: MlflowRun) -> FinishedCv:
     """Everything of a finished CV run, read back from its artifacts.
 
@@ -91,17 +80,24 @@ def load_cv(record: MlflowRun) -> FinishedCv:
     run_id, tags = record.info.run_id, record.data.tags
     spectra, folds, models = _load(run_id, tags["dataset_uri"])
     if spectra.digest() != tags["dataset_digest"]:
-        raise InputError(f"The dataset {tags['dataset_uri']} has changed since run {run_id} trained on it: run cv_train again.")
+        raise InputError(
+            f"The dataset {tags['dataset_uri']} has changed since run {run_id} trained on it: run cv_train "
+            f"again."
+        )
     return FinishedCv(record.info.run_name, spectra, folds, models, record)
 
 
-@lru_cache(maxsize=1)  # one evaluation after the other reads the same cross-validation, and ten nets take a second
+@lru_cache(
+    maxsize=1
+)  # one evaluation after the other reads the same cross-validation, and ten nets take a second
 def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[keras.Model]]:
     """What does not change any more when a CV run has finished: its data, folds and nets."""
     spectra = load_dataset(dataset_uri)
-    with tracking.artifact(run_id, _FOLDS) as path:
-        folds = [Fold(f["number"], np.array(f["train"]), np.array(f["test"])) for f in json.loads(path.read_text())]
-    nets = {int(child.data.tags["fold"]): _load_model(child) for child in tracking.children(run_id, status="FINISHED")}
+    with artifact(run_id, _FOLDS) as path:
+        folds = [
+            Fold(f["number"], np.array(f["train"]), np.array(f["test"])) for f in json.loads(path.read_text())
+        ]
+    nets = {int(child.data.tags["fold"]): _load_model(child) for child in children(run_id, status="FINISHED")}
     missing = [f.number for f in folds if f.number not in nets]
     if missing:
         raise InputError(f"Run {run_id} lacks the models of the folds {missing}: run cv_train again.")
@@ -111,22 +107,28 @@ def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[
 def _load_model(fold: MlflowRun) -> keras.Model:
     """The net of a fold's run: its .keras file, read without the flavor's loader, which would unpickle."""
     if fold.outputs is None or not fold.outputs.model_outputs:
-        raise InputError(f"The run {fold.info.run_id} ({fold.info.run_name}) has no model: run cv_train again.")
+        raise InputError(
+            f"The run {fold.info.run_id} ({fold.info.run_name}) has no model: run cv_train again."
+        )
     model_id = fold.outputs.model_outputs[0].model_id
     path = mlflow.artifacts.download_artifacts(f"models:/{model_id}", tracking_uri=mlflow.get_tracking_uri())
-    return models.load(Path(path) / "data" / "model.keras")
+    return keras_nets.load(Path(path) / "data" / "model.keras")
 
 
 @contextmanager
 def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run, FinishedCv]]:
-    """The run of an evaluation, and the finished CV run that it evaluates: `run` by its id, or the newest with these tags.
+    """The run of an evaluation, and the finished CV run that it evaluates: `run` by its id, or the newest
+    with these tags.
 
     A tag `any` matches all.
     """
     with tracking.step(tracking.tags_of(step), step, {"run": run, **tags}) as own:
-        record = tracking.finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
+        record = finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
         finished = load_cv(record)
-        shared = {k: finished.tags[k] for k in ("arch", "augmentation", "folds", "noise_augmentation", "dataset_digest")}
+        shared = {
+            k: finished.tags[k]
+            for k in ("arch", "augmentation", "folds", "noise_augmentation", "dataset_digest")
+        }
         own.tags({**shared, "cv_run": finished.run.id})
         own.rename(f"{step} {finished.label}")
         yield own, finished
@@ -134,7 +136,9 @@ def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run,
 
 def log_folds(run: tracking.Run, folds: Sequence[Fold]) -> None:
     """Log which spectra each fold trains and tests on."""
-    run.json([{"number": f.number, "train": f.train.tolist(), "test": f.test.tolist()} for f in folds], _FOLDS)
+    run.json(
+        [{"number": f.number, "train": f.train.tolist(), "test": f.test.tolist()} for f in folds], _FOLDS
+    )
 
 
 def log_settings(run: tracking.Run, settings: TrainSettings) -> None:
@@ -144,7 +148,7 @@ def log_settings(run: tracking.Run, settings: TrainSettings) -> None:
 
 def load_settings(record: MlflowRun) -> TrainSettings:
     """What `log_settings` kept of a CV run."""
-    with tracking.artifact(record.info.run_id, _SETTINGS) as path:
+    with artifact(record.info.run_id, _SETTINGS) as path:
         logged = json.loads(path.read_text())
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in logged.items()}
     return TrainSettings(**values)
@@ -154,7 +158,8 @@ def load_settings(record: MlflowRun) -> TrainSettings:
 class FoldLog:
     """Logs trained folds in the order in which they come.
 
-    While the tracking server is away they wait on disk (`mnflow.resume.put_aside`), and training goes on.
+    While the tracking server is away they wait on disk (`mnflow.track.resume.put_aside`), and training goes
+    on.
     """
 
     run: tracking.Run
@@ -171,23 +176,24 @@ class FoldLog:
 
     def finish(self) -> None:
         """Log what still waits; raises `InputError` if the server stays away."""
-        if not store.patiently(self._send):
+        if not connection.patiently(self._send):
             raise InputError(
-                f"{store.away()} {len(self.waiting)} trained folds wait in {resume.UNSENT / self.signature}: start the same "
+                f"{connection.away()} {len(self.waiting)} trained folds wait in "
+                f"{resume.UNSENT / self.signature}: start the same "
                 "command again when it answers, and it sends them."
             )
 
     def _send(self) -> bool:
         """Log what waits, as far as the server takes it; whether nothing waits any more."""
-        while self.waiting and unsent.send():  # or a fold whose end waits would be taken for half a fold
+        while self.waiting and outbox.send():  # or a fold whose end waits would be taken for half a fold
             if self.broken:
-                for half in tracking.children(self.run.id, status="RUNNING"):
+                for half in children(self.run.id, status="RUNNING"):
                     tracking.Run(half.info.run_id).close("KILLED")
                 self.broken = False
             try:
                 log_fold(self.run, self.waiting[0], self.tags)
             except MlflowException:
-                if store.answers():
+                if connection.answers():
                     raise
                 self.broken = True
                 break
@@ -197,38 +203,57 @@ class FoldLog:
 
 def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:
     """Log one trained fold as a nested run: its curves, its accuracy, and its model linked to both."""
-    with tracking.child(parent, {**tags, "mnflow.step": "fold", "fold": str(result.fold)}, f"fold {result.fold}") as run:
+    with tracking.child(
+        parent, {**tags, "mnflow.step": "fold", "fold": str(result.fold)}, f"fold {result.fold}"
+    ) as run:
         resume.keep(run, result)
         run.curves({key: (np.arange(1, len(values) + 1), values) for key, values in result.curves.items()})
         with mlflow.start_run(run_id=run.id):
-            net = result.net or models.from_bytes(result.model)
-            info = mlflow.keras.log_model(net, name="model", signature=_signature(net), pip_requirements=_REQUIREMENTS)
+            net = result.net or keras_nets.from_bytes(result.model)
+            info = mlflow.keras.log_model(
+                net, name="model", signature=_signature(net), pip_requirements=_REQUIREMENTS
+            )
         run.metrics({"cv/accuracy": result.accuracy, "cv/seconds": result.seconds}, model_id=info.model_id)
 
 
 def _signature(net: keras.Model) -> ModelSignature:
     """Normalised crops (B, n_crop) in, probabilities (B, K) out."""
     inputs, outputs = (
-        Schema([TensorSpec(np.dtype(np.float32), (-1, shape[-1]))]) for shape in (net.input_shape, net.output_shape)
+        Schema([TensorSpec(np.dtype(np.float32), (-1, shape[-1]))])
+        for shape in (net.input_shape, net.output_shape)
     )
     return ModelSignature(inputs, outputs)
 
 
-def log_summary(run: tracking.Run, results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet) -> dict[str, Any]:
-    """Log what all folds say together, with every spectrum's prediction by the net that did not train on it."""
+def log_summary(
+    run: tracking.Run, results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet
+) -> dict[str, Any]:
+    """Log what all folds say together, with every spectrum's prediction by the net that did not train on
+    it.
+    """
     accuracy = np.array([r.accuracy for r in results])
-    metrics = {"cv/accuracy_mean": accuracy.mean(), "cv/accuracy_std": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0}
+    metrics = {
+        "cv/accuracy_mean": accuracy.mean(),
+        "cv/accuracy_std": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0,
+    }
     run.metrics(metrics)
     table = prediction_table(results, folds, spectra)
     run.table(table, "predictions")
     classes = list(spectra.edge.classes)
-    run.figure(plots.confusion(confusion_matrix(table["truth"], table["predicted"], labels=classes), classes), "confusion")
+    run.figure(
+        plots.confusion(confusion_matrix(table["truth"], table["predicted"], labels=classes), classes),
+        "confusion",
+    )
     run.figure(plots.learning_curves([r.curves for r in results]), "learning_curves")
     return metrics
 
 
-def prediction_table(results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet) -> pd.DataFrame:
-    """One row a spectrum: fold, truth, prediction and probabilities of the net whose test spectra it belongs to."""
+def prediction_table(
+    results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet
+) -> pd.DataFrame:
+    """One row a spectrum: fold, truth, prediction and probabilities of the net whose test spectra it belongs
+    to.
+    """
     classes = np.array(spectra.edge.classes)
     rows = []
     for fold, result in zip(folds, results, strict=True):
@@ -249,6 +274,8 @@ def _columns(probabilities: NDArray[Any], classes: NDArray[np.str_]) -> dict[str
 
 
 def curve_table(folds: Sequence[Fold], name: str, x: NDArray[Any], accuracy: NDArray[Any]) -> pd.DataFrame:
-    """A row for every fold and place of a curve, x (S,) and accuracy (F, S): what bands and intervals are made from."""
+    """A row for every fold and place of a curve, x (S,) and accuracy (F, S): what bands and intervals are
+    made from.
+    """
     numbers = np.repeat([fold.number for fold in folds], len(x))
     return pd.DataFrame({"fold": numbers, name: np.tile(x, len(folds)), "accuracy": accuracy.ravel()})

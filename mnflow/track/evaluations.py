@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnflow import cv, evaluate, plots
-from mnflow.activations import last_block_agreement, mean_activations
-from mnflow.augment import KEPT_COMPONENTS, MAX_NOISE_SCALE
+from mnflow import plots
+from mnflow.augment.pca_noise import KEPT_COMPONENTS, MAX_NOISE_SCALE
+from mnflow.evaluate.accuracy import (
+    integrated_accuracy,
+    noise_accuracy,
+    noise_examples,
+    predict,
+    shift_accuracy,
+)
+from mnflow.evaluate.activations import last_block_agreement, mean_activations
+from mnflow.evaluate.references import reference_accuracy, reference_table
 from mnflow.preprocess import crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
-from mnflow.tracking import Run, log_figure
+from mnflow.track import cross_validation
+from mnflow.track.tracking import Run, log_figure
 
 if TYPE_CHECKING:
-    from mnflow.read import References
+    from mnflow.references import References
 
 NOISE_SCALES = np.linspace(0, MAX_NOISE_SCALE, 21)
 """Factors on the noise that the noise test covers; 1 and the largest are among them."""
@@ -24,16 +33,18 @@ NOISE_SCALES = np.linspace(0, MAX_NOISE_SCALE, 21)
 _SHOWN_REFERENCES = 60  # rows that a figure of them can name; more are in the table only
 
 
-def log_shift(runs: Sequence[Run], trained: cv.Trained) -> dict[str, float]:
-    """Accuracy of every fold's model on its test spectra at every shift (the paper's Fig. 3); returns the single numbers."""
-    shift_bins, accuracy = evaluate.shift_accuracy(trained.models, trained.spectra, trained.folds)
+def log_shift(runs: Sequence[Run], trained: cross_validation.Evaluated) -> dict[str, float]:
+    """Accuracy of every fold's model on its test spectra at every shift (the paper's Fig. 3); returns the
+    single numbers.
+    """
+    shift_bins, accuracy = shift_accuracy(trained.models, trained.spectra, trained.folds)
     shift_ev = (shift_bins * trained.spectra.edge.dispersion_ev).round(6)
     mean = accuracy.mean(axis=0)  # (folds, shifts) -> (shifts,)
     metrics = {
-        "shift/integrated_accuracy": evaluate.integrated_accuracy(shift_bins, accuracy),
+        "shift/integrated_accuracy": integrated_accuracy(shift_bins, accuracy),
         "shift/worst_accuracy": float(mean.min()),
     }
-    runs[0].table(cv.curve_table(trained.folds, "shift_ev", shift_ev, accuracy), "shift")
+    runs[0].table(cross_validation.curve_table(trained.folds, "shift_ev", shift_ev, accuracy), "shift")
     figure = plots.shift_curves({trained.label: (shift_ev, accuracy)})
     for run in runs:
         run.curve("shift/accuracy", (1000 * shift_ev).round().astype(int), mean)  # steps are whole meV
@@ -42,15 +53,21 @@ def log_shift(runs: Sequence[Run], trained: cv.Trained) -> dict[str, float]:
     return metrics
 
 
-def log_noise(runs: Sequence[Run], trained: cv.Trained, kept_components: int = KEPT_COMPONENTS) -> dict[str, float]:
-    """Accuracy of every fold's model on its test spectra with scaled noise (the paper's Fig. 4); returns the single numbers."""
+def log_noise(
+    runs: Sequence[Run], trained: cross_validation.Evaluated, kept_components: int = KEPT_COMPONENTS
+) -> dict[str, float]:
+    """Accuracy of every fold's model on its test spectra with scaled noise (the paper's Fig. 4); returns the
+    single numbers.
+    """
     spectra, folds = trained.spectra, trained.folds
-    accuracy = evaluate.noise_accuracy(trained.models, spectra, folds, NOISE_SCALES, kept_components)
+    accuracy = noise_accuracy(trained.models, spectra, folds, NOISE_SCALES, kept_components)
     mean = accuracy.mean(axis=0)  # (folds, scales) -> (scales,)
     at_1x = int(np.abs(NOISE_SCALES - 1).argmin())
     metrics = {"noise/accuracy_at_1x": float(mean[at_1x]), "noise/accuracy_at_5x": float(mean[-1])}
-    runs[0].table(cv.curve_table(folds, "scale", NOISE_SCALES, accuracy), "noise")
-    figure = plots.noise_curves({trained.label: (NOISE_SCALES, accuracy)}, evaluate.noise_examples(spectra, kept_components))
+    runs[0].table(cross_validation.curve_table(folds, "scale", NOISE_SCALES, accuracy), "noise")
+    figure = plots.noise_curves(
+        {trained.label: (NOISE_SCALES, accuracy)}, noise_examples(spectra, kept_components)
+    )
     for run in runs:
         run.curve("noise/accuracy", (100 * NOISE_SCALES).round().astype(int), mean)  # steps are whole percent
         run.metrics(metrics)
@@ -59,16 +76,20 @@ def log_noise(runs: Sequence[Run], trained: cv.Trained, kept_components: int = K
 
 
 def log_references(runs: Sequence[Run], models: Sequence[Any], references: "References") -> dict[str, float]:
-    """What every model says of foreign spectra (the paper's Table 1); returns the single numbers, none if all are mixed."""
+    """What every model says of foreign spectra (the paper's Table 1); returns the single numbers, none if all
+    are mixed.
+    """
     spectra = references.spectra
-    probabilities = evaluate.predict(models, normalise(spectra.intensity))  # (folds, N, K)
-    result = evaluate.reference_accuracy(probabilities, spectra.valence)
+    probabilities = predict(models, normalise(spectra.intensity))  # (folds, N, K)
+    result = reference_accuracy(probabilities, spectra.valence)
     runs[0].dataset(spectra, "reference")
-    runs[0].table(evaluate.reference_table(probabilities, references), "references")
+    runs[0].table(reference_table(probabilities, references), "references")
     if len(spectra) <= _SHOWN_REFERENCES:
         shown = spectra.name.tolist(), spectra.valence, spectra.edge.classes
         runs[0].figure(plots.reference_matrix(probabilities.mean(axis=0), *shown), "references")
-        runs[0].figure(plots.reference_spectra(spectra.energy_ev, spectra.intensity, *shown), "reference_spectra")
+        runs[0].figure(
+            plots.reference_spectra(spectra.energy_ev, spectra.intensity, *shown), "reference_spectra"
+        )
     if (spectra.valence == UNLABELLED).all():
         return {}
     metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}
@@ -79,7 +100,9 @@ def log_references(runs: Sequence[Run], models: Sequence[Any], references: "Refe
 
 
 def log_activations(run: Run, model: Any, spectra: SpectrumSet, references: SpectrumSet) -> None:
-    """Mean activations of a net's blocks for training and for foreign spectra (Fig. 1b-d); nothing for a dense net."""
+    """Mean activations of a net's blocks for training and for foreign spectra (Fig. 1b-d); nothing for a
+    dense net.
+    """
     classes, window = spectra.edge.classes, spectra.edge.crop_ev
     acquired = mean_activations(model, crop(spectra), spectra.valence, classes)
     foreign = mean_activations(model, normalise(references.intensity), references.valence, classes)
@@ -87,4 +110,6 @@ def log_activations(run: Run, model: Any, spectra: SpectrumSet, references: Spec
         return
     run.figure(plots.activations(acquired, window), "activations")
     run.figure(plots.activations(foreign, window), "activations_references")
-    run.metrics({f"activations/correlation_{k}": v for k, v in last_block_agreement(acquired, foreign).items()})
+    run.metrics(
+        {f"activations/correlation_{k}": v for k, v in last_block_agreement(acquired, foreign).items()}
+    )

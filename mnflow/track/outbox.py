@@ -1,4 +1,5 @@
-"""All that is written to a run: sent at once, or kept on disk while the tracking server is away, and sent in its order later.
+"""All that is written to a run: sent at once, or kept on disk while the tracking server is away, and sent in
+its order later.
 
 Every call can be repeated without harm, so that one whose answer was lost is simply sent again.
 """
@@ -13,15 +14,17 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from mnflow import store
-from mnflow.environment import default_tracking_uri, one_at_a_time
 from mnflow.errors import InputError
-from mnflow.files import whole_file
-from mnflow.interrupt import held
-from mnflow.processes import is_gone, this_process
+from mnflow.runtime.files import whole_file
+from mnflow.runtime.process import is_gone, this_process
+from mnflow.runtime.project import default_tracking_uri, one_at_a_time
+from mnflow.runtime.signals import held
+from mnflow.track import connection
 
 FOLDER = Path("data/unsent/logs")
-"""Folder of what no tracking server has yet: a .json file a call, beside a folder with the file that it sends."""
+"""Folder of what no tracking server has yet: a .json file a call, beside a folder with the file that it
+sends.
+"""
 
 _waiting: list[Path] = []  # of this process, the oldest first
 _lock = threading.RLock()  # `main` evaluates in one thread and trains in another
@@ -33,18 +36,18 @@ def write(run_id: str, call: str, file: Path | None = None, **words: Any) -> Non
     Parameters
     ----------
     call : str
-        `batch` (metrics, params, tags: lists of dictionaries), `file` (folder), `dataset` (dataset, tags), `rename`
-        (name) or `close` (status, end_time).
+        `batch` (metrics, params, tags: lists of dictionaries), `file` (folder), `dataset` (dataset, tags),
+        `rename` (name) or `close` (status, end_time).
     file : Path, optional
         What `file` sends.
     """
     with _lock:
         # A run's end is not left to MLflow's minutes of retries, since signals wait for it.
-        if not _waiting and (call != "close" or store.answers()):
+        if not _waiting and (call != "close" or connection.answers()):
             try:
                 return _make(run_id, call, file, words)
             except Exception:
-                if store.answers():
+                if connection.answers():
                     raise
         _keep(run_id, call, file, words)
         send()
@@ -53,7 +56,7 @@ def write(run_id: str, call: str, file: Path | None = None, **words: Any) -> Non
 def send() -> bool:
     """Send what waits, as far as the server takes it; whether it answers and has all of this process."""
     with _lock:
-        while store.answers():
+        while connection.answers():
             if not _waiting:
                 return True
             _send(_waiting[0])
@@ -62,9 +65,10 @@ def send() -> bool:
 
 def finish() -> None:
     """Send what still waits; raises `InputError` if the server stays away."""
-    if _waiting and not store.patiently(send):
+    if _waiting and not connection.patiently(send):
         raise InputError(
-            f"{store.away()} What was to be logged waits in {FOLDER}, {len(_waiting)} entries: the next command that is "
+            f"{connection.away()} What was to be logged waits in {FOLDER}, {len(_waiting)} entries: the next "
+            f"command that is "
             "started in this folder sends them when it answers."
         )
 
@@ -73,13 +77,19 @@ def send_left() -> None:
     """Send what processes that are gone have left for this store."""
     with _lock, one_at_a_time(f"{default_tracking_uri()} {FOLDER}"):
         for path in sorted(FOLDER.glob("[0-9]*.json")):
-            if not is_gone(path.stem.partition("~")[2].replace("~", " ")) or _read(path)["store"] != default_tracking_uri():
+            if (
+                not is_gone(path.stem.partition("~")[2].replace("~", " "))
+                or _read(path)["store"] != default_tracking_uri()
+            ):
                 continue
             try:
                 _send(path)
             except Exception as error:
                 reason = str(error).strip().splitlines()[0][:300]
-                print(f"mnflow: {path.with_suffix('.refused')} is not taken by the store ({reason}).", file=sys.stderr)
+                print(
+                    f"mnflow: {path.with_suffix('.refused')} is not taken by the store ({reason}).",
+                    file=sys.stderr,
+                )
 
 
 def _keep(run_id: str, call: str, file: Path | None, words: dict[str, Any]) -> None:
@@ -90,7 +100,9 @@ def _keep(run_id: str, call: str, file: Path | None, words: dict[str, Any]) -> N
             path.with_suffix("").mkdir(parents=True)
             shutil.copy(file, path.with_suffix(""))
         with whole_file(path) as part:  # last, and an entry is there when it is
-            part.write_text(json.dumps({"store": default_tracking_uri(), "run_id": run_id, "call": call, "words": words}))
+            part.write_text(
+                json.dumps({"store": default_tracking_uri(), "run_id": run_id, "call": call, "words": words})
+            )
         _waiting.append(path)
 
 
@@ -100,13 +112,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _send(path: Path) -> None:
-    """Send an entry and remove it, unless the server is away; one that it refuses is put aside, and the error raised."""
+    """Send an entry and remove it, unless the server is away; one that it refuses is put aside, and the error
+    raised.
+    """
     entry = _read(path)
     file = next(path.with_suffix("").glob("*"), None)
     try:
         _make(entry["run_id"], entry["call"], file, entry["words"])
     except Exception:
-        if not store.answers():
+        if not connection.answers():
             return
         with held():
             path.rename(path.with_suffix(".refused"))
@@ -119,11 +133,16 @@ def _send(path: Path) -> None:
 
 
 def _make(run_id: str, call: str, file: Path | None, words: dict[str, Any]) -> None:
-    client = store.connect()
+    client = connection.connect()
     match call:
         case "batch":
             metrics, params, tags = (words.get(name, ()) for name in ("metrics", "params", "tags"))
-            client.log_batch(run_id, [Metric(**m) for m in metrics], [Param(**p) for p in params], [RunTag(**t) for t in tags])
+            client.log_batch(
+                run_id,
+                [Metric(**m) for m in metrics],
+                [Param(**p) for p in params],
+                [RunTag(**t) for t in tags],
+            )
         case "file":
             client.log_artifact(run_id, str(file), words["folder"])
         case "dataset":

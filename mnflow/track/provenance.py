@@ -1,4 +1,6 @@
-"""What made a run: digests of the code and of the environment, and the process, which may still live or be gone."""
+"""What made a run: digests of the code and of the environment, and the process, which may still live or be
+gone.
+"""
 
 import hashlib
 import os
@@ -8,8 +10,8 @@ from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
-from mnflow.environment import ROOT
-from mnflow.processes import this_process
+from mnflow.runtime.process import this_process
+from mnflow.runtime.project import ROOT
 
 CODE, ENVIRONMENT, PROCESS = "mnflow.code", "mnflow.environment", "mnflow.process"
 """Tags of every run."""
@@ -28,7 +30,9 @@ def code_digest() -> str:
 
 @cache
 def environment_digest() -> str:
-    """SHA-256, as 16 hexadecimal digits, over Python, the Keras backend and every installed package with its version."""
+    """SHA-256, as 16 hexadecimal digits, over Python, the Keras backend and every installed package with its
+    version.
+    """
     packages = sorted({f"{d.name.lower()}=={d.version}" for d in distributions()})
     text = "\n".join([platform.python_version(), platform.machine(), os.environ["KERAS_BACKEND"], *packages])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -39,5 +43,7 @@ def files_digest(paths: Iterable[Path], folder: Path) -> str:
     h = hashlib.sha256()
     for path in sorted(paths):
         with path.open("rb") as file:
-            h.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(file, "sha256").digest())
+            h.update(
+                path.relative_to(folder).as_posix().encode() + hashlib.file_digest(file, "sha256").digest()
+            )
     return h.hexdigest()[:16]

@@ -1,7 +1,8 @@
 """Take up what an interrupted command has finished, and say in its run who went on.
 
-What may be taken up is decided by a signature: data, settings, folds, code and packages must be the same to the last digit.
-A fold that is trained waits on disk until the tracking store has it, so that a server that is away loses none.
+What may be taken up is decided by a signature: data, settings, folds, code and packages must be the same to
+the last digit. A fold that is trained waits on disk until the tracking store has it, so that a server that is
+away loses none.
 """
 
 import hashlib
@@ -15,10 +16,12 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from mnflow import identity, tracking
-from mnflow.files import read_arrays, whole_file
 from mnflow.folds import Fold
-from mnflow.train import FoldModel, TrainSettings
+from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.track import provenance, tracking
+from mnflow.track.query import artifact, children, unfinished_runs
+from mnflow.train.cross_validate import FoldModel
+from mnflow.train.settings import TrainSettings
 
 SIGNATURE = "mnflow.signature"
 RESUMED_BY = "mnflow.resumed_by"
@@ -32,7 +35,7 @@ _SCALARS = ("fold", "accuracy", "seconds")
 
 def signature(dataset_digest: str, settings: TrainSettings, folds: list[Fold]) -> str:
     """SHA-256, as 16 hexadecimal digits, over all that decides what a fold's training gives."""
-    made_by = [identity.code_digest(), identity.environment_digest()]
+    made_by = [provenance.code_digest(), provenance.environment_digest()]
     h = hashlib.sha256(json.dumps([dataset_digest, asdict(settings), *made_by]).encode())
     for fold in folds:
         h.update(fold.train.tobytes() + b"|" + fold.test.tobytes())
@@ -60,24 +63,32 @@ def keep(run: tracking.Run, result: FoldModel) -> None:
 
 
 def finished_folds(signature: str) -> tuple[list[FoldModel], list[MlflowRun]]:
-    """The folds that stopped runs with this signature have finished, logged or not, and those runs, the newest first.
+    """The folds that stopped runs with this signature have finished, logged or not, and those runs, the
+    newest first.
 
-    A run that is still at work, perhaps on another machine, is left alone, as is one that was taken up already.
+    A run that is still at work, perhaps on another machine, is left alone, as is one that was taken up
+    already.
     """
-    found = {fold.fold: fold for path in sorted((UNSENT / signature).glob("*.npz")) for fold in [_load(path.read_bytes())]}
+    found = {
+        fold.fold: fold
+        for path in sorted((UNSENT / signature).glob("*.npz"))
+        for fold in [_load(path.read_bytes())]
+    }
     runs = stopped_runs({SIGNATURE: signature})
     for run in runs:
-        for child in tracking.children(run.info.run_id, status="FINISHED"):
+        for child in children(run.info.run_id, status="FINISHED"):
             number = int(child.data.tags["fold"])
             if number not in found:
-                with tracking.artifact(child.info.run_id, _FOLD) as path:
+                with artifact(child.info.run_id, _FOLD) as path:
                     found[number] = _load(path.read_bytes())
     return [found[k] for k in sorted(found)], runs
 
 
 def stopped_runs(tags: Mapping[str, str]) -> list[MlflowRun]:
-    """Runs with these tags that were stopped before their end and that no other has taken up, the newest first."""
-    return [r for r in tracking.unfinished_runs(**tags) if RESUMED_BY not in r.data.tags]
+    """Runs with these tags that were stopped before their end and that no other has taken up, the newest
+    first.
+    """
+    return [r for r in unfinished_runs(**tags) if RESUMED_BY not in r.data.tags]
 
 
 def take_up(orphan: MlflowRun, successor: tracking.Run) -> None:

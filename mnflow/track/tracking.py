@@ -1,8 +1,9 @@
-"""Everything that is logged: the run of a step, parameters, datasets, curves, tables, figures; and finding runs again."""
+"""Everything that is logged: the run of a step, parameters, datasets, curves, tables, figures; and finding
+runs again.
+"""
 
 import json
 import os
-import sys
 import tempfile
 import time
 import traceback
@@ -15,19 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from mnflow import identity, unsent
-from mnflow.environment import EXPERIMENT, EXPERIMENT_TAGS, ROOT, default_tracking_uri
 from mnflow.errors import InputError
-from mnflow.interrupt import held
 from mnflow.plots import figure_data
-from mnflow.processes import is_gone
+from mnflow.runtime.process import is_gone
+from mnflow.runtime.project import default_tracking_uri
+from mnflow.runtime.signals import held
 from mnflow.spectra import SpectrumSet
-from mnflow.store import answers, connect
+from mnflow.track import outbox, provenance
+from mnflow.track.connection import answers, connect
+from mnflow.track.query import _experiment_id, _runs
 
 NOT_APPLICABLE = "n/a"
 """Value of a tag that has no meaning for a step."""
@@ -44,13 +45,17 @@ class Run:
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; those that `mlflow run` logged already (as it spelt them) are left alone."""
         known = connect().get_run(self.id).data.params
-        unsent.write(self.id, "batch", params=[{"key": k, "value": str(v)} for k, v in values.items() if k not in known])
+        outbox.write(
+            self.id,
+            "batch",
+            params=[{"key": k, "value": str(v)} for k, v in values.items() if k not in known],
+        )
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        unsent.write(self.id, "batch", tags=[{"key": k, "value": str(v)} for k, v in values.items()])
+        outbox.write(self.id, "batch", tags=[{"key": k, "value": str(v)} for k, v in values.items()])
 
     def rename(self, name: str) -> None:
-        unsent.write(self.id, "rename", name=name)
+        outbox.write(self.id, "rename", name=name)
 
     def note(self, text: str) -> None:
         """The description that the UI shows above a run."""
@@ -60,20 +65,26 @@ class Run:
         """Log single numbers; with `model_id` they are linked to that logged model too."""
         self._log([{"key": k, "value": float(v), "step": 0, "model_id": model_id} for k, v in values.items()])
 
-    def curve(self, key: str, steps: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray) -> None:
+    def curve(
+        self, key: str, steps: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray
+    ) -> None:
         """Log a whole curve; steps are integers, as the tracking server demands."""
         self.curves({key: (steps, values)})
 
-    def curves(self, curves: Mapping[str, tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]]) -> None:
+    def curves(
+        self, curves: Mapping[str, tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]]
+    ) -> None:
         """Log whole curves, steps and values by their key, in one message."""
-        points = [(key, s, v) for key, (steps, values) in curves.items() for s, v in zip(steps, values, strict=True)]
+        points = [
+            (key, s, v) for key, (steps, values) in curves.items() for s, v in zip(steps, values, strict=True)
+        ]
         self._log([{"key": key, "value": float(v), "step": int(s)} for key, s, v in points])
 
     def _log(self, metrics: list[dict[str, Any]]) -> None:
         now = time.time_ns() // 1_000_000
         for start in range(0, len(metrics), _MOST_METRICS):
             batch = metrics[start : start + _MOST_METRICS]
-            unsent.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in batch])
+            outbox.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in batch])
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a figure as figures/NAME.png, and the numbers that it draws as figures/NAME.csv."""
@@ -93,14 +104,16 @@ class Run:
             self.file(file, path.rpartition("/")[0] or None)
 
     def file(self, path: Path, folder: str | None = None) -> None:
-        unsent.write(self.id, "file", path, folder=folder)
+        outbox.write(self.id, "file", path, folder=folder)
 
     def dataset(self, spectra: SpectrumSet, context: str) -> None:
         """Log what data the run saw: counts, digest and source, under the UI's Datasets."""
         from mlflow.data.dataset_source_registry import resolve_dataset_source
         from mlflow.data.numpy_dataset import NumpyDataset
 
-        source = resolve_dataset_source(spectra.source) if "://" in spectra.source else _source(spectra.source)
+        source = (
+            resolve_dataset_source(spectra.source) if "://" in spectra.source else _source(spectra.source)
+        )
         data = NumpyDataset(
             spectra.intensity,
             source=source,
@@ -108,10 +121,12 @@ class Run:
             name=f"{spectra.edge.element} spectra",
             digest=spectra.digest(),
         )
-        unsent.write(self.id, "dataset", dataset=dict(data._to_mlflow_entity()), tags={MLFLOW_DATASET_CONTEXT: context})
+        outbox.write(
+            self.id, "dataset", dataset=dict(data._to_mlflow_entity()), tags={MLFLOW_DATASET_CONTEXT: context}
+        )
 
     def close(self, status: str) -> None:
-        unsent.write(self.id, "close", status=status, end_time=time.time_ns() // 1_000_000)
+        outbox.write(self.id, "close", status=status, end_time=time.time_ns() // 1_000_000)
 
 
 def log_figure(runs: Sequence[Run], figure: Figure, name: str) -> None:
@@ -141,21 +156,25 @@ def tags_of(
 def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: str = "") -> Iterator[Run]:
     """The run of one step: the one that `mlflow run` started, or a new one; closed as what it came to.
 
-    Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and SIGTERM as KILLED.
+    Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and
+    SIGTERM as KILLED.
     """
     connect()
-    unsent.send_left()
+    outbox.send_left()
     _close_orphans()
 
     def begin() -> Run:
-        known = {**tags, **identity.tags()}
-        # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make their own.
+        known = {**tags, **provenance.tags()}
+        # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make
+        # their own.
         if started := os.environ.pop("MLFLOW_RUN_ID", None):
             Run(started).tags(known)
             Run(started).rename(name)
             return Run(started)
         # Source, user and git commit, which a run that `mlflow run` started has already.
-        return Run(connect().create_run(_experiment_id(), run_name=name, tags=resolve_tags() | known).info.run_id)
+        return Run(
+            connect().create_run(_experiment_id(), run_name=name, tags=resolve_tags() | known).info.run_id
+        )
 
     try:
         with _lasting(begin) as run:
@@ -163,13 +182,14 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
             if note:
                 run.note(note)
             yield run
-        unsent.finish()
+        outbox.finish()
     except MlflowException as error:
         if error.error_code != "TEMPORARILY_UNAVAILABLE" and answers():
             raise
         reason = str(error).strip().splitlines()[0][:300]
         raise InputError(
-            f"The tracking store {default_tracking_uri()} does not take what is logged ({reason}). When it does again, start "
+            f"The tracking store {default_tracking_uri()} does not take what is logged ({reason}). When it "
+            f"does again, start "
             "the same command again: it goes on from what is finished."
         ) from error
 
@@ -178,8 +198,10 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
 def child(parent: Run, tags: Mapping[str, str], name: str) -> Iterator[Run]:
     """A nested run, e.g. a fold or a trial; closed as `step` closes."""
     experiment = connect().get_run(parent.id).info.experiment_id
-    known = {**tags, **identity.tags(), MLFLOW_PARENT_RUN_ID: parent.id}
-    with _lasting(lambda: Run(connect().create_run(experiment, tags=known, run_name=name).info.run_id)) as run:
+    known = {**tags, **provenance.tags(), MLFLOW_PARENT_RUN_ID: parent.id}
+    with _lasting(
+        lambda: Run(connect().create_run(experiment, tags=known, run_name=name).info.run_id)
+    ) as run:
         yield run
 
 
@@ -197,7 +219,10 @@ def _lasting(begin: Callable[[], Run]) -> Iterator[Run]:
         with held():
             run.close("FINISHED")
             ended = True
-    except (KeyboardInterrupt, GeneratorExit):  # the latter if a signal came just before or after the with-block
+    except (
+        KeyboardInterrupt,
+        GeneratorExit,
+    ):  # the latter if a signal came just before or after the with-block
         if run and not ended:
             with held():
                 run.close("KILLED")
@@ -210,7 +235,9 @@ def _lasting(begin: Callable[[], Run]) -> Iterator[Run]:
 
 
 def _fail(run: Run, error: BaseException) -> None:
-    """End a run as FAILED, as far as the store can take it: what went wrong must not be hidden by what goes wrong here."""
+    """End a run as FAILED, as far as the store can take it: what went wrong must not be hidden by what goes
+    wrong here.
+    """
     if not answers():
         return  # the run's process will be found gone
     with suppress(MlflowException, OSError):
@@ -224,87 +251,7 @@ def _fail(run: Run, error: BaseException) -> None:
 def _close_orphans() -> None:
     """End the runs of processes of this machine that are gone without having ended them, as after kill -9."""
     for record in _runs("attributes.status = 'RUNNING'", {}):
-        if is_gone(record.data.tags.get(identity.PROCESS, "")):
+        if is_gone(record.data.tags.get(provenance.PROCESS, "")):
             orphan = Run(record.info.run_id)
             orphan.tags({"mnflow.error": "Its process stopped without a word."})
             orphan.close("KILLED")
-
-
-def _experiment_id() -> str:
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    if os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return os.environ["MLFLOW_EXPERIMENT_ID"]
-    found = connect().get_experiment_by_name(name)
-    return found.experiment_id if found else connect().create_experiment(name, tags=EXPERIMENT_TAGS)
-
-
-def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
-    """A finished run of `step`: by its id, or the newest with these tags.
-
-    Raises
-    ------
-    InputError
-        If there is none, or the id is unknown, of another step, or of a run that did not finish.
-    """
-    if run != "newest":
-        try:
-            found = connect().get_run(run)
-        except MlflowException:
-            raise InputError(
-                f"No run {run!r} in {default_tracking_uri()}: copy a run id from the UI, or leave run=newest."
-            ) from None
-        actual = found.data.tags.get("mnflow.step", "none of ours")
-        if actual != step:
-            raise InputError(f"Run {run} is of the step {actual}, a {step} run is needed: copy the id of one from the UI.")
-        if found.info.status != "FINISHED":
-            raise InputError(f"Run {run} is {found.info.status}, a FINISHED one is needed: wait for it, or run {step} again.")
-        return found
-    runs = finished_runs(step, **tags)
-    if not runs:
-        described = ", ".join(f"{k}={v}" for k, v in tags.items())
-        raise InputError(
-            f"No finished {step} run{f' with {described}' if described else ''} was found: `mlflow run . -e {step}` makes one."
-        )
-    return runs[0]
-
-
-def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
-    """All finished runs of `step` with these tags, the newest first."""
-    return _runs("attributes.status = 'FINISHED'", {"mnflow.step": step, **tags})
-
-
-def unfinished_runs(**tags: str) -> list[MlflowRun]:
-    """All runs with these tags that were stopped before their end, the newest first; not those that are still at work."""
-    return [r for r in _runs("attributes.status != 'FINISHED'", tags) if r.info.status != "RUNNING"]
-
-
-def _runs(condition: str, tags: Mapping[str, str]) -> list[MlflowRun]:
-    query = " and ".join([condition, *(f"tags.`{k}` = '{v}'" for k, v in tags.items())])
-    return list(connect().search_runs([_experiment_id()], query, max_results=1000, order_by=["attributes.start_time DESC"]))
-
-
-def children(run_id: str, status: str = "") -> list[MlflowRun]:
-    """The nested runs of a run (with this status), oldest first."""
-    experiment = connect().get_run(run_id).info.experiment_id
-    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'" + (f" and attributes.status = '{status}'" if status else "")
-    return list(connect().search_runs([experiment], query, max_results=1000, order_by=["attributes.start_time ASC"]))
-
-
-@contextmanager
-def artifact(run_id: str, path: str) -> Iterator[Path]:
-    """A local copy of an artifact (file or folder) for the length of a with-block."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            yield Path(connect().download_artifacts(run_id, path, folder))
-        except (OSError, MlflowException) as error:
-            raise InputError(f"Run {run_id} has no artifact {path} ({error}): run its step again.") from error
-
-
-def say(text: str) -> None:
-    """A line for the person who waits, on standard error so that output stays clean."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def relative(path: Path) -> str:
-    """A path as a user would write it from the project's root."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -1,4 +1,6 @@
-"""Train a net on every fold. No MLflow here: arrays go in, models, probabilities and learning curves come out."""
+"""Train a net on every fold. No MLflow here: arrays go in, models, probabilities and learning curves come
+out.
+"""
 
 import os
 import time
@@ -9,81 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow import augment, cluster
+from mnflow.augment import pca_noise
+from mnflow.augment.copies import with_copies
+from mnflow.augment.energy_shift import max_shift_bins
 from mnflow.errors import InputError
 from mnflow.folds import Fold
-from mnflow.plan import Plan, block_lengths, resolve
-from mnflow.schedule import SCHEDULES
-from mnflow.simulate.copies import with_copies
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import Edge
+from mnflow.models.architectures import block_lengths, resolve
+from mnflow.runtime import parallel
+from mnflow.spectra import Edge, SpectrumSet
+from mnflow.train.plan import Plan
+from mnflow.train.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from mnflow.plan import Trained
+    from mnflow.train.plan import Trained
 
-MAX_AUGMENTATION = 100
-MAX_COPIES = 20
 
 ROWS = 256
 """Folds are filled up to a multiple of so many spectra: sizes that differ a little share one compilation."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How a net is trained; the defaults were chosen on inner validation splits of simulated data (docs/scaling.md).
-
-    Attributes
-    ----------
-    arch : str
-        Name in `mnflow.models.ARCHITECTURES`.
-    augmentation : int
-        0: the spectra as they are. k: k crops of every training spectrum an epoch, each at a random shift, instead of it.
-    noise_augmentation : bool
-        Whether the noise of training spectra is scaled by a random factor.
-    degraded_copies : int
-        Copies of every training spectrum as a worse instrument and a thicker specimen would show it, which share the
-        crops of an epoch with it; see `mnflow.simulate.edge.degrade`.
-    epochs : int
-        Passes over the training spectra (each of k crops).
-    learning_rate : float
-        Adam's, at its peak.
-    schedule : str
-        One of `mnflow.schedule.SCHEDULES`.
-    dropout, filters, kernels
-        The paper's if None; see `mnflow.models.build`.
-    max_shift_ev, max_noise_scale, kept_components
-        See `mnflow.augment`.
-    """
-
-    arch: str = "fcn"
-    augmentation: int = 10
-    noise_augmentation: bool = False
-    degraded_copies: int = 0
-    epochs: int = 40
-    batch_size: int = 128
-    learning_rate: float = 0.01
-    schedule: str = "one_cycle"
-    seed: int = 0
-    dropout: float | None = None
-    filters: tuple[int, ...] | None = None
-    kernels: tuple[int, ...] | None = None
-    max_shift_ev: float = augment.MAX_SHIFT_EV
-    max_noise_scale: float = augment.MAX_NOISE_SCALE
-    kept_components: int = augment.KEPT_COMPONENTS
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.augmentation <= MAX_AUGMENTATION:
-            raise InputError(f"Expected an augmentation of 0 (none) ... {MAX_AUGMENTATION} crops, got {self.augmentation}.")
-        if not 0 <= self.degraded_copies <= MAX_COPIES:
-            raise InputError(f"Expected 0 ... {MAX_COPIES} degraded copies, got {self.degraded_copies}.")
-        resolve(self.arch, self.dropout, self.filters, self.kernels)
-        if self.epochs < 1 or self.batch_size < 2:
-            raise InputError(f"Expected 1 epoch and a batch of 2 or more, got {self.epochs} and {self.batch_size}.")
-        if not self.learning_rate > 0 or self.schedule not in SCHEDULES:
-            raise InputError(
-                f"Expected a positive learning rate and one of the schedules {', '.join(SCHEDULES)}, "
-                f"got {self.learning_rate} and {self.schedule!r}."
-            )
 
 
 @dataclass(frozen=True)
@@ -95,7 +39,7 @@ class FoldModel:
     fold : int
         Number of the fold.
     model : bytes
-        A standard .keras file; `mnflow.models.from_bytes` reads it.
+        A standard .keras file; `mnflow.keras_nets.from_bytes` reads it.
     accuracy : float
         Share of the fold's test spectra that the net has right, after the last epoch.
     probabilities : ndarray, shape (n_test, K)
@@ -105,7 +49,8 @@ class FoldModel:
     seconds : float
         Wall time of this fold.
     net : keras.Model, optional
-        The same model, where it was just trained: reading it from its file takes as long as half a second of training.
+        The same model, where it was just trained: reading it from its file takes as long as half a second of
+        training.
     """
 
     fold: int
@@ -115,14 +60,6 @@ class FoldModel:
     curves: dict[str, NDArray[np.float32]] = field(repr=False)
     seconds: float = 0.0
     net: Any = field(default=None, repr=False, compare=False)
-
-
-def parse_augmentation(word: str) -> int:
-    """`none` or `kx` as the number of crops: 0 or k; raises `InputError` for anything else."""
-    number = "0x" if word == "none" else word
-    if not (number.endswith("x") and number[:-1].isdecimal() and int(number[:-1]) <= MAX_AUGMENTATION):
-        raise InputError(f"Expected an augmentation of none or 1x ... {MAX_AUGMENTATION}x, got {word!r}.")
-    return int(number[:-1])
 
 
 def train_folds(
@@ -161,7 +98,9 @@ def train_folds(
     """
     make_plan(settings, spectra.edge)  # what is wrong with the settings is said before any worker starts
     if spectra.intensity.shape[1] != spectra.edge.n_wide:
-        raise InputError(f"Training needs spectra of {spectra.edge.n_wide} channels, got {spectra.intensity.shape[1]}.")
+        raise InputError(
+            f"Training needs spectra of {spectra.edge.n_wide} channels, got {spectra.intensity.shape[1]}."
+        )
     models: dict[int, FoldModel] = {}
 
     def receive(place: int, result: tuple["Trained", float]) -> None:
@@ -170,7 +109,7 @@ def train_folds(
             on_fold(models[place])
 
     jobs = [(fold, settings) for fold in folds]
-    cluster.run_parallel(train_fold, spectra, jobs, workers, scheduler, receive)
+    parallel.run_parallel(train_fold, spectra, jobs, workers, scheduler, receive)
     return [models[i] for i in range(len(folds))]
 
 
@@ -186,10 +125,13 @@ def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["
     wide, noise = prepare(spectra, fold, settings)
     arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], n_train, n)
     plan, seed = make_plan(settings, spectra.edge), (settings.seed, fold.number)
-    if os.environ["KERAS_BACKEND"] in ("jax", "numpy"):  # the numpy backend cannot train, and ours needs no Keras
-        from mnflow.engine import fit
+    if os.environ["KERAS_BACKEND"] in (
+        "jax",
+        "numpy",
+    ):  # the numpy backend cannot train, and ours needs no Keras
+        from mnflow.train.engine_jax import fit
     else:
-        from mnflow.engine_keras import fit
+        from mnflow.train.engine_keras import fit
     return fit(*arguments, plan, seed), time.perf_counter() - start
 
 
@@ -197,10 +139,10 @@ def prepare(
     spectra: SpectrumSet, fold: Fold, settings: TrainSettings
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Wide spectra of one scale, (N, C); parted into signal and noise for noise augmentation."""
-    wide = augment.to_unit_range(spectra.intensity, spectra.edge)
+    wide = pca_noise.to_unit_range(spectra.intensity, spectra.edge)
     if not settings.noise_augmentation:
         return wide, None
-    return augment.fit_noise(wide[fold.train], settings.kept_components).split(wide)
+    return pca_noise.fit_noise(wide[fold.train], settings.kept_components).split(wide)
 
 
 def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
@@ -213,7 +155,7 @@ def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
     """
     shape = resolve(settings.arch, settings.dropout, settings.filters, settings.kernels)
     block_lengths(shape, edge.n_crop)
-    max_shift = augment.max_shift_bins(edge, settings.max_shift_ev)
+    max_shift = max_shift_bins(edge, settings.max_shift_ev)
     return Plan(
         arch=settings.arch,
         filters=shape.filters,
@@ -234,12 +176,16 @@ def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
     )
 
 
-def _fold_model(spectra: SpectrumSet, fold: Fold, settings: TrainSettings, trained: "Trained", seconds: float) -> FoldModel:
+def _fold_model(
+    spectra: SpectrumSet, fold: Fold, settings: TrainSettings, trained: "Trained", seconds: float
+) -> FoldModel:
     """Put the weights into a Keras model and save it."""
-    from mnflow import models
+    from mnflow.models import keras_nets
 
     edge = spectra.edge
-    net = models.build(settings.arch, len(edge.classes), edge.n_crop, settings.dropout, settings.filters, settings.kernels)
+    net = keras_nets.build(
+        settings.arch, len(edge.classes), edge.n_crop, settings.dropout, settings.filters, settings.kernels
+    )
     accuracy = float((trained.probabilities.argmax(axis=1) == spectra.valence[fold.test]).mean())
-    content = models.to_bytes(models.with_weights(net, trained.weights))
+    content = keras_nets.to_bytes(keras_nets.with_weights(net, trained.weights))
     return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds, net)

@@ -1,6 +1,8 @@
-"""The training engine: all epochs of one net in one compiled loop that draws, augments and normalises its batches itself.
+"""The training engine: all epochs of one net in one compiled loop that draws, augments and normalises its
+batches itself.
 
-Keras is not needed here, so a worker process starts at once; the weights go back into the Keras model layer by layer.
+Keras is not needed here, so a worker process starts at once; the weights go back into the Keras model layer
+by layer.
 """
 
 from dataclasses import replace
@@ -13,10 +15,10 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from mnflow.engine_nets import Array, Moments, Params, collect, cross_entropy, forward, initial_params
-from mnflow.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
+from mnflow.models.jax_nets import Array, Moments, Params, collect, cross_entropy, forward, initial_params
 from mnflow.preprocess import normalise
-from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
+from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
 EPOCHS = 256
 """There is room for a multiple of so many epochs' curves: trainings of fewer share one compilation."""
@@ -32,9 +34,11 @@ class Course(NamedTuple):
 
 
 def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
-    """Places in the training set in random order (size,): each comes `draws` times, and what is left is filled from the start.
+    """Places in the training set in random order (size,): each comes `draws` times, and what is left is
+    filled from the start.
 
-    `n_train` and `draws` may differ without a new compilation: places beyond draws * n_train are sorted to the end.
+    `n_train` and `draws` may differ without a new compilation: places beyond draws * n_train are sorted to
+    the end.
     """
     place = jnp.arange(size)
     rank = jax.random.uniform(key, (size,))
@@ -47,13 +51,15 @@ def draw_crops(
 ) -> Array:
     """Fresh augmented, normalised crops (B, L) of the spectra at `index` (B,); without a key, as they are.
 
-    `mnflow.augment.augment` is the same in numpy.
+    `mnflow.augment.pca_noise.augment` is the same in numpy.
     """
     shift, scale = jnp.zeros(index.shape, jnp.int32), jnp.ones((len(index), 1))
     if key is not None:
         shift_key, scale_key = jax.random.split(key)
         shift = jax.random.randint(shift_key, index.shape, -max_shift, max_shift + 1)
-        scale = plan.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2  # as `augment.draw_scales`
+        scale = (
+            plan.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2
+        )  # as `augment.draw_scales`
 
     def cut(source: Array) -> Array:
         window = partial(lax.dynamic_slice, source, slice_sizes=(1, plan.n_channels))
@@ -82,23 +88,33 @@ def _adam(state: State, gradient: Params, moving: Moments, rate: Array) -> State
     first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradient)
     second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.second, gradient)
     rate = rate * jnp.sqrt(1 - b2**step) / (1 - b1**step)
-    params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + ADAM_EPSILON), state.params, first, second)
+    params = jax.tree.map(
+        lambda p, m, v: p - rate * m / (jnp.sqrt(v) + ADAM_EPSILON), state.params, first, second
+    )
     return State(params, moving, first, second, step)
 
 
-def _loss(params: Params, crops: Array, labels: Array, key: Array, plan: Plan) -> tuple[Array, tuple[Array, Moments]]:
-    """Mean cross-entropy of a batch; beside it the share right, and the moments that batch normalisation found."""
+def _loss(
+    params: Params, crops: Array, labels: Array, key: Array, plan: Plan
+) -> tuple[Array, tuple[Array, Moments]]:
+    """Mean cross-entropy of a batch; beside it the share right, and the moments that batch normalisation
+    found.
+    """
     logits, found = forward(params, crops, plan, key=key)
     return cross_entropy(logits, labels).mean(), ((logits.argmax(axis=0) == labels).mean(), found)
 
 
-def _step(state: State, crops: Array, labels: Array, key: Array, rate: Array, keep: Array, plan: Plan) -> tuple[State, Array]:
+def _step(
+    state: State, crops: Array, labels: Array, key: Array, rate: Array, keep: Array, plan: Plan
+) -> tuple[State, Array]:
     """Train on one batch; returns the state and (loss, share right) of the batch.
 
     `rate` is the learning rate, `keep` the weight of the past in the moving moments.
     """
 
-    (loss, (right, found)), gradient = jax.value_and_grad(_loss, has_aux=True)(state.params, crops, labels, key, plan)
+    (loss, (right, found)), gradient = jax.value_and_grad(_loss, has_aux=True)(
+        state.params, crops, labels, key, plan
+    )
     moving = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.moving, found)
     return _adam(state, gradient, moving, rate), jnp.stack([loss, right])
 
@@ -106,12 +122,16 @@ def _step(state: State, crops: Array, labels: Array, key: Array, rate: Array, ke
 def evaluate(
     state: State, wide: Array, noise: Array | None, labels: Array, n_train: Array, n: Array, plan: Plan
 ) -> tuple[Array, Array]:
-    """Loss and share right (2,) of the spectra from `n_train` up to `n`, unshifted, and the logits (K, N) of all rows."""
+    """Loss and share right (2,) of the spectra from `n_train` up to `n`, unshifted, and the logits (K, N) of
+    all rows.
+    """
     size = plan.batch_size
 
     def chunk(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, logits = carry
-        place = n_train + i * size + jnp.arange(size)  # the last chunk reaches over the end: masked, and dropped on writing
+        place = (
+            n_train + i * size + jnp.arange(size)
+        )  # the last chunk reaches over the end: masked, and dropped on writing
         index = jnp.minimum(place, n - 1)
         found, _ = forward(state.params, draw_crops(None, wide, noise, index, plan), plan, fixed=state.moving)
         right = found.argmax(axis=0) == labels[index]
@@ -119,7 +139,9 @@ def evaluate(
         return total + values.sum(axis=1), logits.at[:, place].set(found, mode="drop")
 
     n_chunks = -(-(n - n_train) // size)
-    total, logits = lax.fori_loop(0, n_chunks, chunk, (jnp.zeros(2), jnp.zeros((plan.n_classes, len(labels)))))
+    total, logits = lax.fori_loop(
+        0, n_chunks, chunk, (jnp.zeros(2), jnp.zeros((plan.n_classes, len(labels))))
+    )
     return total / (n - n_train), logits
 
 
@@ -135,25 +157,26 @@ def train(
     course: Course,
     plan: Plan,
 ) -> tuple[State, Array, Array]:
-    """Train for all epochs on the first `n_train` rows, and look at those up to `n` after every epoch, for the record only.
+    """Train for all epochs on the first `n_train` rows, and look at those up to `n` after every epoch, for
+    the record only.
 
     Parameters
     ----------
     wide : array, shape (N, C)
-        Wide spectra of a fold, those that train first, then those that test; with noise augmentation only their signal.
-        Rows from `n` on only fill up, so that folds of nearly one size share one compilation.
+        Wide spectra of a fold, those that train first, then those that test; with noise augmentation only
+        their signal. Rows from `n` on only fill up, so that folds of nearly one size share one compilation.
     noise : array, shape (N, C), or None
         Their residual noise, for noise augmentation.
     labels : array, shape (N,)
     course : Course
-        Used in place of the plan's values, so that augmentations and numbers of epochs share one compilation, too; the
-        plan's number of epochs is only how many there is room for.
+        Used in place of the plan's values, so that augmentations and numbers of epochs share one compilation,
+        too; the plan's number of epochs is only how many there is room for.
 
     Returns
     -------
     state, curves (plan.epochs, 4), logits (K, N)
-        Curves: loss and share right of the batches, then of the rows that did not train; zero beyond the course's epochs.
-        Logits of these rows only.
+        Curves: loss and share right of the batches, then of the rows that did not train; zero beyond the
+        course's epochs. Logits of these rows only.
     """
     together = passes_together(len(labels))
     size = -(-together * len(labels) // plan.batch_size) * plan.batch_size
@@ -216,4 +239,6 @@ def fit(
     arguments = (params, wide, noise, labels.astype(np.int32), n_train, n, key, course)
     state, curves, logits = jax.device_get(train(*arguments, shared))
     named = dict(zip(CURVES, curves[: plan.epochs].T, strict=True))
-    return Trained(collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:n], axis=0)).T)
+    return Trained(
+        collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:n], axis=0)).T
+    )

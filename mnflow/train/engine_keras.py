@@ -1,4 +1,6 @@
-"""Training by Keras itself, for backends other than JAX: the same draws, nets and schedule as `mnflow.engine`, step by step."""
+"""Training by Keras itself, for backends other than JAX: the same draws, nets and schedule as
+`mnflow.train.engine_jax`, step by step.
+"""
 
 from collections.abc import Iterator
 
@@ -6,11 +8,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow import models
-from mnflow.augment import draw_scales, draw_shifts
-from mnflow.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
+from mnflow.augment.energy_shift import draw_shifts
+from mnflow.augment.pca_noise import draw_scales
+from mnflow.models import keras_nets
 from mnflow.preprocess import normalise
-from mnflow.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
+from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
 
 def fit(
@@ -22,7 +25,7 @@ def fit(
     plan: Plan,
     seed: tuple[int, ...],
 ) -> Trained:
-    """Train one net from scratch; see `mnflow.engine.fit`."""
+    """Train one net from scratch; see `mnflow.train.engine_jax.fit`."""
     rng = np.random.default_rng(seed)
     n_steps = steps_of_epoch(plan.draws, n_train, len(labels), plan.batch_size)
     net = _build(plan, rng, momentum(n_steps * plan.epochs))
@@ -40,12 +43,14 @@ def fit(
         tested = net.test_on_batch(test_crops, labels[n_train:n], return_dict=True)
         curves.append([*metrics / n_steps, float(tested["loss"]), float(tested["accuracy"])])
     named = dict(zip(CURVES, np.asarray(curves, dtype=np.float32).T, strict=True))
-    return Trained(models.get_weights(net), named, np.asarray(net.predict_on_batch(test_crops)))
+    return Trained(keras_nets.get_weights(net), named, np.asarray(net.predict_on_batch(test_crops)))
 
 
 def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
     """The compiled net; Keras draws its weights and dropout from seeds of ours, not from a global one."""
-    net = models.build(plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None)
+    net = keras_nets.build(
+        plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None
+    )
     for layer in net.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.seed_generator.state.assign([int(rng.integers(2**31)), 0])
@@ -60,9 +65,15 @@ def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
 
 
 def _batches(
-    wide: NDArray[np.float32], noise: NDArray[np.float32] | None, n_train: int, plan: Plan, rng: np.random.Generator
+    wide: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    n_train: int,
+    plan: Plan,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Fresh crops (B, L) of an epoch, and which spectra they are of (B,), in the parts and batches of `mnflow.engine.train`."""
+    """Fresh crops (B, L) of an epoch, and which spectra they are of (B,), in the parts and batches of
+    `mnflow.train.engine_jax.train`.
+    """
     together = passes_together(len(wide))
     for first in range(0, plan.draws, together):
         places = min(together, plan.draws - first) * n_train
@@ -76,8 +87,12 @@ def _crops(
     wide: NDArray[np.float32], noise: NDArray[np.float32] | None, plan: Plan, rng: np.random.Generator | None
 ) -> NDArray[np.float32]:
     """Normalised crops (B, L), drawn anew with a generator, and as they are without."""
-    shift = np.zeros(len(wide), dtype=np.int64) if rng is None else draw_shifts(rng, len(wide), plan.max_shift)
+    shift = (
+        np.zeros(len(wide), dtype=np.int64) if rng is None else draw_shifts(rng, len(wide), plan.max_shift)
+    )
     if noise is not None:
-        wide = wide + (noise if rng is None else draw_scales(rng, len(wide), plan.max_noise_scale)[:, None] * noise)
+        wide = wide + (
+            noise if rng is None else draw_scales(rng, len(wide), plan.max_noise_scale)[:, None] * noise
+        )
     windows = np.lib.stride_tricks.sliding_window_view(wide, plan.n_channels, axis=1)
     return normalise(windows[np.arange(len(wide)), plan.crop_start - shift])

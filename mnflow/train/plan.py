@@ -1,110 +1,14 @@
-"""What a training is made of, without Keras or JAX: the nets' shapes, the numbers an engine needs, what it gives back."""
+"""What a training is made of, without Keras or JAX: the nets' shapes, the numbers an engine needs, what it
+gives back.
+"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.errors import InputError
-
-POOL = 2
-"""Channels that every average pooling joins."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What makes up a net: blocks of convolution, hidden dense layers, and the share of values that dropout sets to zero.
-
-    `smoothing` is how often neighbouring channels are averaged before each pooling: a low-pass filter, so that halving the
-    channels does not alias (https://arxiv.org/abs/1904.11486).
-    """
-
-    filters: tuple[int, ...] = ()
-    kernels: tuple[int, ...] = ()
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.0
-    smoothing: int = 0
-
-
-_FILTERS, _KERNELS = (2, 2, 4, 8, 12), (9, 7, 7, 5, 3)
-
-ARCHITECTURES: dict[str, Shape] = {
-    "dense": Shape(hidden=(32, 32), dropout=0.5),
-    "conv_dense": Shape(_FILTERS, _KERNELS, hidden=(8, 4)),
-    "fcn": Shape(_FILTERS, _KERNELS, dropout=0.8),
-    "fcn_antialiased": Shape(_FILTERS, _KERNELS, dropout=0.8, smoothing=2),
-}
-"""The paper's nets; 10,915, 1,293 and 673 trainable weights. The fourth is the third with a filter before every pooling."""
-
-FULLY_CONVOLUTIONAL = ("fcn", "fcn_antialiased")
-"""Nets that end in a mean over the energies, not in dense layers."""
-
-
-def resolve(
-    arch: str, dropout: float | None = None, filters: Sequence[int] | None = None, kernels: Sequence[int] | None = None
-) -> Shape:
-    """The shape of net `arch`, with what is given in place of the paper's values.
-
-    Raises
-    ------
-    InputError
-        For an unknown net, a dropout outside [0, 1), or filters and kernels that do not fit together or the net.
-    """
-    if arch not in ARCHITECTURES:
-        raise InputError(f"Unknown net {arch!r}: expected one of {', '.join(ARCHITECTURES)}.")
-    paper = ARCHITECTURES[arch]
-    shape = Shape(
-        paper.filters if filters is None else tuple(filters),
-        paper.kernels if kernels is None else tuple(kernels),
-        paper.hidden,
-        paper.dropout if dropout is None else float(dropout),
-        paper.smoothing,
-    )
-    if not 0 <= shape.dropout < 1:
-        raise InputError(f"Dropout must lie in [0, 1), got {shape.dropout}.")
-    if len(shape.filters) != len(shape.kernels) or any(n < 1 for n in shape.filters + shape.kernels):
-        raise InputError(f"Expected one positive kernel length for each filter count, got {shape.filters} and {shape.kernels}.")
-    if shape.filters and not paper.filters:
-        raise InputError(f"The net {arch!r} has no convolutions: leave filters and kernels out, or choose conv_dense or fcn.")
-    return shape
-
-
-def block_lengths(shape: Shape, n_channels: int) -> list[int]:
-    """Channels that enter each block of convolution, and those that leave the last: 300, 146, 70, 32, 14, 6 in the paper.
-
-    Raises
-    ------
-    InputError
-        If the spectrum is too short for the kernels.
-    """
-    lengths = [n_channels]
-    for kernel in shape.kernels:
-        lengths.append((lengths[-1] - kernel + 1 - shape.smoothing) // POOL)
-    if lengths[-1] < 1:
-        raise InputError(
-            f"Spectra of {n_channels} channels are too short for kernels {shape.kernels}: use fewer or shorter ones."
-        )
-    return lengths
-
-
-Weights = dict[str, list[NDArray[np.float32]]]
-"""Arrays of every layer that has any, by the layer's name, in Keras's order."""
-
-
-@dataclass(frozen=True)
-class NetPlan:
-    """What compiled code must know about a net in advance; equal plans share one compilation."""
-
-    arch: str
-    filters: tuple[int, ...]
-    kernels: tuple[int, ...]
-    hidden: tuple[int, ...]
-    dropout: float
-    smoothing: int
-    n_classes: int
-    n_channels: int
+from mnflow.models.architectures import NetPlan, Weights
 
 
 @dataclass(frozen=True)
@@ -122,8 +26,9 @@ class Plan(NetPlan):
 
 
 SHUFFLED = 8192
-"""How many places are shuffled together, at least where an epoch has so many: few, as sorting takes time; enough, since the
-last batch after each shuffling is filled up."""
+"""How many places are shuffled together, at least where an epoch has so many: few, as sorting takes time;
+enough, since the last batch after each shuffling is filled up.
+"""
 
 
 def passes_together(n_rows: int) -> int:
@@ -132,7 +37,9 @@ def passes_together(n_rows: int) -> int:
 
 
 def steps_of_epoch(draws: Any, n_train: Any, n_rows: int, batch_size: int) -> Any:
-    """Batches of an epoch of `draws` passes over `n_train` of `n_rows` spectra; of numbers or of compiled ones alike."""
+    """Batches of an epoch of `draws` passes over `n_train` of `n_rows` spectra; of numbers or of compiled
+    ones alike.
+    """
     together = passes_together(n_rows)
     whole, rest = draws // together, draws % together
     return whole * (-(-together * n_train // batch_size)) + (-(-rest * n_train // batch_size))
@@ -141,14 +48,20 @@ def steps_of_epoch(draws: Any, n_train: Any, n_rows: int, batch_size: int) -> An
 def momentum(n_steps: Any) -> Any:
     """Weight of the past in batch normalisation's moving moments, for a training of `n_steps` steps.
 
-    Keras's 0.99, but never so much that the random start still counts after a short training: moments are those of the
-    last tenth of the steps or so, where the learning rate is small.
+    Keras's 0.99, but never so much that the random start still counts after a short training: moments are
+    those of the last tenth of the steps or so, where the learning rate is small.
     """
-    return min(0.99, 1 - 10 / max(n_steps, 20)) if isinstance(n_steps, int) else (1 - 10 / n_steps.clip(20)).clip(max=0.99)
+    return (
+        min(0.99, 1 - 10 / max(n_steps, 20))
+        if isinstance(n_steps, int)
+        else (1 - 10 / n_steps.clip(20)).clip(max=0.99)
+    )
 
 
 CURVES = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
-"""Learning curves, one value an epoch. Those of the test spectra are for the record: nothing is chosen by them."""
+"""Learning curves, one value an epoch. Those of the test spectra are for the record: nothing is chosen by
+them.
+"""
 
 
 class Trained(NamedTuple):

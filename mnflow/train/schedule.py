@@ -20,8 +20,8 @@ START = 0.05
 def learning_rate(schedule: str, peak: float, progress: Any) -> Any:
     """The learning rate after a share `progress` (0 ... 1) of all steps.
 
-    `one_cycle` rises linearly to the peak and falls to zero as a cosine (https://arxiv.org/abs/1708.07120); `constant` is the
-    paper's.
+    `one_cycle` rises linearly to the peak and falls to zero as a cosine (https://arxiv.org/abs/1708.07120);
+    `constant` is the paper's.
     """
     if schedule == "constant":
         return peak + 0 * progress

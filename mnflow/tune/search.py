@@ -1,7 +1,7 @@
 """Search for a net's parameters: what may vary, how a trial is scored, what is proposed.
 
-A trial is scored on inner validation spectra alone: each outer fold's training spectra are divided once more, and its test
-spectra are neither trained on nor scored. `mnflow.study` keeps the trials.
+A trial is scored on inner validation spectra alone: each outer fold's training spectra are divided once more,
+and its test spectra are neither trained on nor scored. `mnflow.tune.study` keeps the trials.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,20 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from mnflow import evaluate, models, study, train
 from mnflow.errors import InputError
+from mnflow.evaluate.accuracy import integrated_accuracy, noise_accuracy, shift_accuracy
 from mnflow.folds import Fold, inner_validation, split
-from mnflow.plan import ARCHITECTURES
+from mnflow.models import keras_nets
+from mnflow.models.architectures import ARCHITECTURES
 from mnflow.spectra import SpectrumSet
-from mnflow.train import TrainSettings
+from mnflow.train import cross_validate
+from mnflow.train.settings import TrainSettings
+from mnflow.tune import study
 
 MODES: dict[str, tuple[study.Direction, ...]] = {"score": ("maximize",), "front": ("maximize", "minimize")}
-"""`score`: the best score, bad trials are pruned. `front`: score against number of weights, the paper's idea of shrinking."""
+"""`score`: the best score, bad trials are pruned. `front`: score against number of weights, the paper's idea
+of shrinking.
+"""
 
 SEARCHABLE = ("dropout", "filters", "learning_rate", "kernels")
 """What may vary; the net's own value holds for what does not."""
@@ -69,7 +74,9 @@ def parse_search(words: str) -> tuple[str, ...]:
     names = tuple(w.strip() for w in words.split(",") if w.strip())
     wrong = [n for n in names if n not in SEARCHABLE]
     if wrong or not names:
-        raise InputError(f"Cannot search {', '.join(wrong) or 'nothing'}: expected some of {', '.join(SEARCHABLE)}.")
+        raise InputError(
+            f"Cannot search {', '.join(wrong) or 'nothing'}: expected some of {', '.join(SEARCHABLE)}."
+        )
     return names
 
 
@@ -85,7 +92,7 @@ def suggest(trial: Trial, base: TrainSettings, search: Sequence[str]) -> TrainSe
             trial.suggest_int(f"filters_{i}", 1, 2 * filters)
         if "kernels" in search:
             trial.suggest_int(f"kernel_{i}", 3, kernel + 2, step=2)
-    return replace(base, **settings_of(trial.params))
+    return replace(base, **train_settings_of(trial.params))
 
 
 def paper_params(base: TrainSettings, search: Sequence[str]) -> dict[str, Any]:
@@ -94,13 +101,20 @@ def paper_params(base: TrainSettings, search: Sequence[str]) -> dict[str, Any]:
     params: dict[str, Any] = {"dropout": shape.dropout, "learning_rate": base.learning_rate}
     for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
         params |= {f"filters_{i}": filters, f"kernel_{i}": kernel}
-    stems = {"filters": "filters", "kernels": "kernel", "dropout": "dropout", "learning_rate": "learning_rate"}
+    stems = {
+        "filters": "filters",
+        "kernels": "kernel",
+        "dropout": "dropout",
+        "learning_rate": "learning_rate",
+    }
     wanted = {stems[name] for name in search}
     return {k: v for k, v in params.items() if k.rstrip("_0123456789") in wanted}
 
 
-def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's parameters as fields of `TrainSettings`: filters_1 ... filters_5 become one tuple, and so do kernels."""
+def train_settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's parameters as fields of `TrainSettings`: filters_1 ... filters_5 become one tuple, and so do
+    kernels.
+    """
     found: dict[str, Any] = {k: params[k] for k in ("dropout", "learning_rate") if k in params}
     for field, stem in (("filters", "filters_"), ("kernels", "kernel_")):
         numbered = sorted((int(k.removeprefix(stem)), v) for k, v in params.items() if k.startswith(stem))
@@ -111,17 +125,19 @@ def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def count_weights(settings: TrainSettings, spectra: SpectrumSet) -> int:
     """Trainable weights of the settings' net."""
-    return models.count_weights(_build(settings, spectra))
+    return keras_nets.count_weights(_build(settings, spectra))
 
 
 def _build(settings: TrainSettings, spectra: SpectrumSet) -> Any:
     edge = spectra.edge
     shape = (settings.dropout, settings.filters, settings.kernels)
-    return models.build(settings.arch, len(edge.classes), edge.n_crop, *shape)
+    return keras_nets.build(settings.arch, len(edge.classes), edge.n_crop, *shape)
 
 
 def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed: int) -> list[Fold]:
-    """The inner validation of the first `n_used` of `n_folds` outer folds, which are those of `cv_train` with this seed."""
+    """The inner validation of the first `n_used` of `n_folds` outer folds, which are those of `cv_train` with
+    this seed.
+    """
     if not 1 <= n_used <= n_folds:
         raise InputError(f"Expected to score 1 ... {n_folds} of the {n_folds} folds, got {n_used}.")
     outer = split(spectra, kind, n_folds, seed)[:n_used]
@@ -130,19 +146,22 @@ def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed
 
 def score_fold(spectra: SpectrumSet, inner: Fold, settings: TrainSettings) -> FoldScore:
     """Train on the inner training spectra, score on the inner validation spectra."""
-    trained, _ = train.train_fold(spectra, (inner, settings))
-    net = [models.with_weights(_build(settings, spectra), trained.weights)]
-    shift_bins, shifted = evaluate.shift_accuracy(net, spectra, [inner])
-    noisy = evaluate.noise_accuracy(net, spectra, [inner], NOISE_SCALES)
+    trained, _ = cross_validate.train_fold(spectra, (inner, settings))
+    net = [keras_nets.with_weights(_build(settings, spectra), trained.weights)]
+    shift_bins, shifted = shift_accuracy(net, spectra, [inner])
+    noisy = noise_accuracy(net, spectra, [inner], NOISE_SCALES)
     right = trained.probabilities.argmax(axis=1) == spectra.valence[inner.test]
-    integrated = evaluate.integrated_accuracy(shift_bins, shifted)
-    return FoldScore(float(right.mean()), integrated, float(noisy.mean()), shift_bins, shifted[0], trained.curves)
+    integrated = integrated_accuracy(shift_bins, shifted)
+    return FoldScore(
+        float(right.mean()), integrated, float(noisy.mean()), shift_bins, shifted[0], trained.curves
+    )
 
 
 def score_trial(
     trial: Trial, spectra: SpectrumSet, inner: Sequence[Fold], settings: TrainSettings, prune: bool
 ) -> tuple[list[FoldScore], bool]:
-    """Score fold after fold; with `prune`, stop after one that leaves the trial below the median of the others.
+    """Score fold after fold; with `prune`, stop after one that leaves the trial below the median of the
+    others.
 
     Returns
     -------
@@ -179,9 +198,11 @@ def front(n_weights: ArrayLike, score: ArrayLike) -> list[int]:
 
 
 def knee(n_weights: ArrayLike, score: ArrayLike) -> int:
-    """Place of the front's knee: the net farthest above the line between its ends, over the logarithm of the weights.
+    """Place of the front's knee: the net farthest above the line between its ends, over the logarithm of the
+    weights.
 
-    After Kneedle, https://doi.org/10.1109/ICDCSW.2011.20. Nets on the way up pay for their weights, those beyond hardly do.
+    After Kneedle, https://doi.org/10.1109/ICDCSW.2011.20. Nets on the way up pay for their weights, those
+    beyond hardly do.
 
     Parameters
     ----------
@@ -196,7 +217,8 @@ def knee(n_weights: ArrayLike, score: ArrayLike) -> int:
 
 
 def table(found: optuna.Study) -> pd.DataFrame:
-    """A row for every settled trial: number, state, score and what it is made of, weights, parameters, and its place.
+    """A row for every settled trial: number, state, score and what it is made of, weights, parameters, and
+    its place.
 
     `place` is `front`, `knee`, `best` or empty; only complete trials have one.
     """
@@ -231,7 +253,9 @@ def proposed(found: optuna.Study) -> FrozenTrial:
     """
     rows = table(found)
     if not len(rows) or not (rows["state"] == "complete").any():
-        raise InputError(f"The study {found.study_name!r} has no complete trial yet: run `tune` with this name again.")
+        raise InputError(
+            f"The study {found.study_name!r} has no complete trial yet: run `tune` with this name again."
+        )
     if len(found.directions) == 1:
         return found.best_trial
     return found.trials[int(rows.loc[rows["place"] == "knee", "trial"].iloc[0])]
@@ -246,13 +270,17 @@ def best_settings(name: str, storage: str = "default") -> dict[str, Any]:
         If there is no such study, or it has no complete trial.
     """
     found = study.load_study(name, storage)
-    return {"arch": study.terms_of(found)["arch"], **settings_of(proposed(found).params)}
+    return {"arch": study.terms_of(found)["arch"], **train_settings_of(proposed(found).params)}
 
 
 def importance(found: optuna.Study) -> dict[str, float]:
-    """Share of the score's variance that each parameter explains (fANOVA); empty with fewer than five complete trials."""
+    """Share of the score's variance that each parameter explains (fANOVA); empty with fewer than five
+    complete trials.
+    """
     done = [t for t in study.settled(found) if t.state == TrialState.COMPLETE]
     if len(done) < 5 or len({t.user_attrs["score"] for t in done}) == 1:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return optuna.importance.get_param_importances(found, evaluator=evaluator, target=lambda t: t.user_attrs["score"])
+    return optuna.importance.get_param_importances(
+        found, evaluator=evaluator, target=lambda t: t.user_attrs["score"]
+    )

@@ -1,7 +1,8 @@
-"""A search for parameters as a shared, resumable study: its storage, its workers, and what becomes of a worker that dies.
+"""A search for parameters as a shared, resumable study: its storage, its workers, and what becomes of a
+worker that dies.
 
-Nothing here knows of nets: `mnflow.tune` says what a trial is. Optuna keeps the study in SQLite (one worker) or in
-PostgreSQL (several processes, containers or machines).
+Nothing here knows of nets: `mnflow.tune.search` says what a trial is. Optuna keeps the study in SQLite (one
+worker) or in PostgreSQL (several processes, containers or machines).
 """
 
 import os
@@ -21,9 +22,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from mnflow.environment import ROOT
 from mnflow.errors import InputError
-from mnflow.processes import is_gone, this_process
+from mnflow.runtime.process import is_gone, this_process
+from mnflow.runtime.project import ROOT
 
 STORAGE_VARIABLE = "MNFLOW_STUDY_STORAGE"
 """Environment variable with the storage's address, for addresses that hold a password."""
@@ -46,7 +47,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def storage_url(storage: str = "default") -> str:
-    """Where studies are kept: `storage`, or by default what MNFLOW_STUDY_STORAGE says, or studies.db in the project.
+    """Where studies are kept: `storage`, or by default what MNFLOW_STUDY_STORAGE says, or studies.db in the
+    project.
 
     Raises
     ------
@@ -58,12 +60,18 @@ def storage_url(storage: str = "default") -> str:
     try:
         url = make_url(storage)
     except ArgumentError:
-        raise InputError(f"{storage!r} is no database's address: expected sqlite:///FILE or postgresql://HOST/NAME.") from None
+        raise InputError(
+            f"{storage!r} is no database's address: expected sqlite:///FILE or postgresql://HOST/NAME."
+        ) from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise InputError(f"Studies are kept in sqlite or postgresql, not in {url.get_backend_name()}: give such an address.")
+        raise InputError(
+            f"Studies are kept in sqlite or postgresql, not in {url.get_backend_name()}: give such an "
+            f"address."
+        )
     if url.password:
         raise InputError(
-            f"The storage's address holds a password, and parameters are logged: put the address into {STORAGE_VARIABLE}, "
+            f"The storage's address holds a password, and parameters are logged: put the address into "
+            f"{STORAGE_VARIABLE}, "
             "or the password into PGPASSWORD or ~/.pgpass."
         )
     return storage
@@ -98,7 +106,8 @@ def connect(
             on_lost(trial)
         _queue_again(study, trial)
 
-    # Workers that start together on an empty database get into each other's way: all but one of them try again.
+    # Workers that start together on an empty database get into each other's way: all but one of them try
+    # again.
     for wait_seconds in (0.5, 1.0, 2.0, 4.0, 0.0):
         try:
             return _open(url, arguments, heartbeat_seconds, lost)
@@ -106,10 +115,15 @@ def connect(
             reason = str(error).strip().splitlines()[0]
             time.sleep(wait_seconds)
     shown = make_url(url).render_as_string(hide_password=True)
-    raise InputError(f"The studies' storage {shown} cannot be opened ({reason}): start the database, or correct the address.")
+    raise InputError(
+        f"The studies' storage {shown} cannot be opened ({reason}): start the database, or correct the "
+        f"address."
+    )
 
 
-def _open(url: str, arguments: dict[str, Any], heartbeat_seconds: int, lost: Callable[..., None]) -> RDBStorage:
+def _open(
+    url: str, arguments: dict[str, Any], heartbeat_seconds: int, lost: Callable[..., None]
+) -> RDBStorage:
     with _quiet():
         return RDBStorage(
             url,
@@ -131,7 +145,8 @@ def _quiet() -> Iterator[None]:
 def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
     """Queue the parameters of a trial that did not end once more.
 
-    What a worker alone had drawn itself it draws again (see `_steady_sampler`); only what was queued must be queued anew.
+    What a worker alone had drawn itself it draws again (see `_steady_sampler`); only what was queued must be
+    queued anew.
     """
     if _SEED not in study.user_attrs:
         with _quiet():
@@ -163,7 +178,8 @@ def open_study(
     first : mapping
         Parameters of a new study's first trial.
     seed : int
-        One worker alone draws the same trials from the same seed; workers that share a database draw their own.
+        One worker alone draws the same trials from the same seed; workers that share a database draw their
+        own.
 
     Raises
     ------
@@ -192,12 +208,16 @@ def open_study(
 
 def _sampler(*entropy: int) -> optuna.samplers.TPESampler:
     with _quiet():
-        return optuna.samplers.TPESampler(seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]), multivariate=True)
+        return optuna.samplers.TPESampler(
+            seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]), multivariate=True
+        )
 
 
 def _steady_sampler(study: optuna.Study) -> optuna.samplers.TPESampler:
-    """The sampler of a lone worker's next trial: seeded by how many trials have ended, so that a search that was stopped
-    draws what it would have drawn. A trial that stopped it more than `RETRIES` times is passed over."""
+    """The sampler of a lone worker's next trial: seeded by how many trials have ended, so that a search that
+    was stopped draws what it would have drawn. A trial that stopped it more than `RETRIES` times is passed
+    over.
+    """
     n_ended = n_lost = 0
     for trial in study.get_trials(deepcopy=False):
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs:
@@ -223,7 +243,10 @@ def load_study(name: str, storage: str = "default") -> optuna.Study:
     opened = connect(storage_url(storage))
     names = optuna.get_all_study_names(opened)
     if name not in names:
-        raise InputError(f"There is no study {name!r}, only {', '.join(names) or 'none'}: `mlflow run . -e tune` makes one.")
+        raise InputError(
+            f"There is no study {name!r}, only {', '.join(names) or 'none'}: `mlflow run . -e tune` makes "
+            f"one."
+        )
     return optuna.load_study(study_name=name, storage=opened)
 
 
@@ -240,9 +263,10 @@ def settled(study: optuna.Study) -> list[FrozenTrial]:
 def run_trials(study: optuna.Study, objective: Callable[[Trial], Any], n_trials: int) -> None:
     """Run trials until the study, with those of all workers, has `n_trials` that are complete or pruned.
 
-    A failed trial is kept as failed and the search goes on; three in a row end it. When the last trials run elsewhere,
-    this worker waits for them and takes over what a dead worker leaves. A trial that is interrupted is queued again. One
-    that others took for lost, since this worker was too slow to say that it lives, is theirs and counts as failed here.
+    A failed trial is kept as failed and the search goes on; three in a row end it. When the last trials run
+    elsewhere, this worker waits for them and takes over what a dead worker leaves. A trial that is
+    interrupted is queued again. One that others took for lost, since this worker was too slow to say that it
+    lives, is theirs and counts as failed here.
     """
     failed = 0
     while wait_for_room(study, n_trials):
@@ -251,15 +275,25 @@ def run_trials(study: optuna.Study, objective: Callable[[Trial], Any], n_trials:
             study.sampler = _steady_sampler(study)
         try:
             study.optimize(_noting(objective, study, errors), n_trials=1, catch=(Exception,))
-        except (UpdateFinishedTrialError, ValueError, AssertionError) as error:  # how Optuna says that it has ended already
+        except (
+            UpdateFinishedTrialError,
+            ValueError,
+            AssertionError,
+        ) as error:  # how Optuna says that it has ended already
             errors.append(error)
         failed = failed + 1 if errors else 0
         if failed == _FAILURES_IN_A_ROW:
-            raise RuntimeError(f"{failed} trials failed one after the other, the last with: {errors[-1]}") from errors[-1]
+            raise RuntimeError(
+                f"{failed} trials failed one after the other, the last with: {errors[-1]}"
+            ) from errors[-1]
 
 
-def _noting(objective: Callable[[Trial], Any], study: optuna.Study, errors: list[Exception]) -> Callable[[Trial], Any]:
-    """`objective`, which notes an error on the trial and in `errors`, and queues a trial again that is interrupted."""
+def _noting(
+    objective: Callable[[Trial], Any], study: optuna.Study, errors: list[Exception]
+) -> Callable[[Trial], Any]:
+    """`objective`, which notes an error on the trial and in `errors`, and queues a trial again that is
+    interrupted.
+    """
 
     def noted(trial: Trial) -> Any:
         try:
@@ -279,7 +313,9 @@ def _noting(objective: Callable[[Trial], Any], study: optuna.Study, errors: list
     return noted
 
 
-def wait_for_room(study: optuna.Study, n_trials: int, poll_seconds: float = 2.0, patience_seconds: float = 600.0) -> bool:
+def wait_for_room(
+    study: optuna.Study, n_trials: int, poll_seconds: float = 2.0, patience_seconds: float = 600.0
+) -> bool:
     """Whether another trial is wanted; waits while those that run elsewhere could be the last.
 
     A worker that died before its first heartbeat cannot be told from a slow one: patience ends the wait.
@@ -297,7 +333,9 @@ def wait_for_room(study: optuna.Study, n_trials: int, poll_seconds: float = 2.0,
 
 
 def _fail_lost_trials(study: optuna.Study) -> None:
-    """Do at once what heartbeats take a minute for: fail the trials of this machine's workers that are gone."""
+    """Do at once what heartbeats take a minute for: fail the trials of this machine's workers that are
+    gone.
+    """
     storage: Any = study._storage
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if is_gone(trial.user_attrs.get(_WORKER, "")):

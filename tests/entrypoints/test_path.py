@@ -1,4 +1,6 @@
-"""The whole path on few spectra and few epochs: every entry point runs, and what it promises is in the tracking store."""
+"""The whole path on few spectra and few epochs: every entry point runs, and what it promises is in the
+tracking store.
+"""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -23,13 +25,18 @@ from entrypoints import (
     tsne,
     verify,
 )
-from mnflow import cv, gate, registry, tracking
 from mnflow.errors import InputError
+from mnflow.promote import gate, registry
 from mnflow.report.summary import figures
 from mnflow.reproduction.claims import CLAIMS, QUESTIONS
 from mnflow.reproduction.evidence import Evidence
+from mnflow.track import cross_validation, tracking
+from mnflow.track.datasets import load_dataset
+from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
 
-SMALL = main.Preset((main.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2)
+SMALL = main.Preset(
+    (main.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ STEPS = ("simulate", "preprocess", "cv_train", "shift_eval", "noise_eval", "refe
 
 
 def newest(step: str, **tags: str) -> MlflowRun:
-    return tracking.finished_run(step, **tags)
+    return finished_run(step, **tags)
 
 
 @pytest.mark.usefixtures("finished")
@@ -61,9 +68,9 @@ class TestAfterMain:
     def test_a_cv_run_carries_all_the_numbers_of_its_evaluations(self, arch: str) -> None:
         run = newest("cv_train", arch=arch)
         assert set(main.SHOWN) <= set(run.data.metrics)
-        children = tracking.children(run.info.run_id)
+        fold_runs = children(run.info.run_id)
         assert sorted(c.info.run_name for c in children) == [f"fold {k}" for k in range(SMALL.n_folds)]
-        folds = np.array([c.data.metrics["cv/accuracy"] for c in children])
+        folds = np.array([c.data.metrics["cv/accuracy"] for c in fold_runs])
         assert run.data.metrics["cv/accuracy_mean"] == pytest.approx(folds.mean())
         assert run.data.metrics["cv/accuracy_std"] == pytest.approx(folds.std(ddof=1))
 
@@ -78,26 +85,28 @@ class TestAfterMain:
 
     def test_a_cv_run_can_be_read_again_with_models_folds_and_data(self) -> None:
         record = newest("cv_train", arch="fcn")
-        loaded = cv.load_cv(record)
-        assert sorted(np.concatenate([f.test for f in loaded.folds]).tolist()) == list(range(len(loaded.spectra)))
-        with tracking.artifact(record.info.run_id, "tables/predictions.csv") as path:
+        loaded = cross_validation.load_cv(record)
+        assert sorted(np.concatenate([f.test for f in loaded.folds]).tolist()) == list(
+            range(len(loaded.spectra))
+        )
+        with artifact(record.info.run_id, "tables/predictions.csv") as path:
             table = pd.read_csv(path)
         accuracy = (table["truth"] == table["predicted"]).groupby(table["fold"]).mean().mean()
         assert accuracy == pytest.approx(record.data.metrics["cv/accuracy_mean"])
 
     def test_main_sums_the_three_nets_up(self, finished: MlflowRun) -> None:
-        with tracking.artifact(finished.info.run_id, "tables/summary.csv") as path:
+        with artifact(finished.info.run_id, "tables/summary.csv") as path:
             summary = pd.read_csv(path)
         assert [name.split()[0] for name in summary["run"]] == ["dense", "conv_dense", "fcn"]
         logged = {f.path for f in tracking.connect().list_artifacts(finished.info.run_id, "figures")}
         assert {"figures/shift.png", "figures/shift.csv", "figures/noise.png"} <= logged
 
     def test_a_grid_is_drawn_by_net_and_kind_of_training(self) -> None:
-        runs = tracking.finished_runs("cv_train", augmentation="10x")
+        runs = finished_runs("cv_train", augmentation="10x")
         other = tracking.Run(runs[0].info.run_id)
         other.tags({"augmentation": "5x"})
         try:
-            drawn = figures(tracking.finished_runs("cv_train"))
+            drawn = figures(finished_runs("cv_train"))
         finally:
             other.tags({"augmentation": "10x"})
         assert set(drawn) == {"shift_stratified", "noise_stratified"}
@@ -128,8 +137,8 @@ class TestAfterMain:
 
     def test_baselines_go_through_the_same_evaluations(self) -> None:
         options = baselines.Options(methods="least_squares,white_lines", n_folds=2)
-        record = tracking.finished_run("baselines", baselines.run(options))
-        methods = tracking.children(record.info.run_id, status="FINISHED")
+        record = finished_run("baselines", baselines.run(options))
+        methods = children(record.info.run_id, status="FINISHED")
         names = ["least_squares", "least_squares_aligned", "white_lines", "white_lines_aligned"]
         assert [run.data.tags["arch"] for run in methods] == names
         for run in methods:
@@ -143,13 +152,17 @@ class TestAfterMain:
         promote.run(promote.Options(run=record.info.run_id, **open_gate))
         verified = tracking.connect().get_run(verify.run(verify.Options()))
         assert "holds: all" in verified.data.tags["mlflow.note.content"]
-        with tracking.artifact(verified.info.run_id, "tables/verification.csv") as path:
+        with artifact(verified.info.run_id, "tables/verification.csv") as path:
             checks = pd.read_csv(path)
         assert {*gate.MEASURED_BEFORE, gate.CALIBRATION_ERROR, "held_out/accuracy"} <= set(checks["number"])
         champion = registry.aliased(registry.CHAMPION)
         assert champion is not None
-        tracking.connect().set_model_version_tag(registry.MODEL, champion.version, "shift/worst_accuracy", "0.99")
-        with pytest.raises(InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."):
+        tracking.connect().set_model_version_tag(
+            registry.MODEL, champion.version, "shift/worst_accuracy", "0.99"
+        )
+        with pytest.raises(
+            InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."
+        ):
             verify.run(verify.Options(str(champion.version)))
         with pytest.raises(InputError, match="has no version '77'"):
             verify.run(verify.Options("77"))
@@ -163,12 +176,12 @@ class TestAfterMain:
     def test_a_failed_step_is_a_failed_run_that_says_why(self) -> None:
         with pytest.raises(InputError, match="Unknown net 'resnet'"):
             cv_train.run(cv_train.Options(arch="resnet"))
-        runs = tracking.connect().search_runs([tracking._experiment_id()], "tags.arch = 'resnet'")
+        runs = tracking.connect().search_runs([_experiment_id()], "tags.arch = 'resnet'")
         assert [r.info.status for r in runs] == ["FAILED"]
         assert "expected one of dense, conv_dense, fcn" in runs[0].data.tags["mnflow.error"]
 
     def test_one_class_cannot_be_trained_on(self, tmp_path: Path) -> None:
-        spectra = cv.load_dataset(newest("cv_train").data.tags["dataset_uri"])
+        spectra = load_dataset(newest("cv_train").data.tags["dataset_uri"])
         path = spectra.select(spectra.valence == 0).save(tmp_path / "one.npz")
         with pytest.raises(InputError, match="Training needs spectra of all of"):
             cv_train.run(cv_train.Options(data=str(path)))
@@ -227,7 +240,7 @@ def test_every_claim_is_judged_by_the_claims_cells() -> None:
 def test_seeds_have_to_be_positive(store: Path) -> None:
     with pytest.raises(InputError, match="Option seeds: expected at least 1, got 0"):
         main.run(main.Options(seeds=0))
-    (run,) = tracking.connect().search_runs([tracking._experiment_id()], "tags.`mnflow.step` = 'main'")
+    (run,) = tracking.connect().search_runs([_experiment_id()], "tags.`mnflow.step` = 'main'")
     assert run.info.status == "FAILED"
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
 
 
 def spectra(n_per_class: int = 12, seed: int = 0) -> SpectrumSet:
@@ -13,7 +12,9 @@ def spectra(n_per_class: int = 12, seed: int = 0) -> SpectrumSet:
     valence = np.repeat(np.arange(3), n_per_class)
     centre = (641.0 + 1.5 * valence + rng.normal(0, 0.2, len(valence)))[:, None]  # (N, 1)
     ratio = (0.3 + 0.12 * valence)[:, None]
-    lines = np.exp(-(((energy_ev - centre) / 1.2) ** 2)) + ratio * np.exp(-(((energy_ev - centre - 11) / 1.6) ** 2))
+    lines = np.exp(-(((energy_ev - centre) / 1.2) ** 2)) + ratio * np.exp(
+        -(((energy_ev - centre - 11) / 1.6) ** 2)
+    )
     noise = rng.normal(0, 0.01, lines.shape)
     group = [f"SI {i % 4}" for i in range(len(valence))]
     return SpectrumSet(energy_ev, lines + noise, valence, group, source="synthetic")

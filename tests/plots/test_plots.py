@@ -27,7 +27,15 @@ def _clusters(step: str) -> Clusters:
     """A round of k-means with one kept and one rejected cluster."""
     energy_ev = np.arange(-10.0, 30.0)
     centres = np.stack([0.1 * np.exp(-(energy_ev**2)), np.exp(-(energy_ev**2))]).astype(np.float32)
-    return Clusters(step, energy_ev, centres, np.array([0.1, 1.0]), "edge jump", np.array([5, 95]), np.array([True, False]))
+    return Clusters(
+        step,
+        energy_ev,
+        centres,
+        np.array([0.1, 1.0]),
+        "edge jump",
+        np.array([5, 95]),
+        np.array([True, False]),
+    )
 
 
 @cache
@@ -43,15 +51,21 @@ def _figures() -> dict[str, mpl.figure.Figure]:
     return {
         "spectra_per_class": plots.spectra_per_class(some),
         "shift_curves": plots.shift_curves({"dense": shift_curve(1), "fcn": shift_curve(4)}),
-        "shift_grid": plots.shift_grid({n: {a: shift_curve(2) for a in AUGMENTATIONS} for n in ("dense", "fcn")}),
-        "noise_grid": plots.noise_grid({n: {a: (scale, rng.random(6)) for a in AUGMENTATIONS[::-1]} for n in ("dense", "fcn")}),
+        "shift_grid": plots.shift_grid(
+            {n: {a: shift_curve(2) for a in AUGMENTATIONS} for n in ("dense", "fcn")}
+        ),
+        "noise_grid": plots.noise_grid(
+            {n: {a: (scale, rng.random(6)) for a in AUGMENTATIONS[::-1]} for n in ("dense", "fcn")}
+        ),
         "swing_spectrum": plots.swing_spectrum(
             {f"{n} 10x": (96 / np.arange(1, 49), rng.random((10, 48))) for n in ("fcn", "dense")}
         ),
         "noise_curves": plots.noise_curves(
             {"fcn": (scale, rng.random((10, 6)))}, (energy_ev, {0: crop(some)[0], 5: crop(some)[1]})
         ),
-        "learning_curves": plots.learning_curves([{"train_loss": np.arange(n), "test_accuracy": np.ones(n)} for n in (5, 8)]),
+        "learning_curves": plots.learning_curves(
+            [{"train_loss": np.arange(n), "test_accuracy": np.ones(n)} for n in (5, 8)]
+        ),
         "confusion": plots.confusion(np.diag([448, 765, 788]), CLASSES),
         "reference_matrix": plots.reference_matrix(
             rng.dirichlet([1, 1, 1], 12), [f"lab {i}" for i in range(12)], truth, CLASSES
@@ -62,8 +76,12 @@ def _figures() -> dict[str, mpl.figure.Figure]:
         "embeddings": plots.embeddings(points, some.valence, references, truth, CLASSES),
         "activations": plots.activations({c: blocks for c in CLASSES}, (635.0, 665.0)),
         "cluster_rounds": plots.cluster_rounds([_clusters("substrate"), _clusters("thick 1")]),
-        "kept_maps": plots.kept_maps({"SI 1": rng.integers(0, 2, (4, 5)), "line": np.zeros(7, int)}, ["kept", "substrate"]),
-        "study_history": plots.study_history(range(5), [0.7, 0.8, 0.6, 0.9, 0.85], [False, False, True, False, False]),
+        "kept_maps": plots.kept_maps(
+            {"SI 1": rng.integers(0, 2, (4, 5)), "line": np.zeros(7, int)}, ["kept", "substrate"]
+        ),
+        "study_history": plots.study_history(
+            range(5), [0.7, 0.8, 0.6, 0.9, 0.85], [False, False, True, False, False]
+        ),
         "parameter_importance": plots.parameter_importance({"dropout": 0.7, "learning_rate": 0.3}),
         "parameter_slices": plots.parameter_slices(
             {"dropout": rng.random(5), "filters_1": np.arange(5), "learning_rate": 10.0 ** -np.arange(5)},
@@ -129,8 +147,14 @@ def test_a_wrong_reference_is_marked_and_a_mixed_one_is_not() -> None:
 
 
 def test_nets_keep_their_colours_and_augmentations_grow_darker() -> None:
-    assert style.series_styles(["fcn 10x", "dense 1x"]) == [style.NET_STYLES["fcn"], style.NET_STYLES["dense"]]
-    shades = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(colour))[2] for colour, _ in style.series_styles(AUGMENTATIONS)]
+    assert style.series_styles(["fcn 10x", "dense 1x"]) == [
+        style.NET_STYLES["fcn"],
+        style.NET_STYLES["dense"],
+    ]
+    shades = [
+        mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(colour))[2]
+        for colour, _ in style.series_styles(AUGMENTATIONS)
+    ]
     assert shades[0] > shades[-1] + 0.3
     assert len({colour for colour, _ in style.series_styles(["fcn none", "fcn 1x"])}) == 2
 

@@ -1,4 +1,6 @@
-"""Spectrum images with a known truth: substrate, a wedge of oxide, plural scattering, power-law background."""
+"""Spectrum images with a known truth: substrate, a wedge of oxide, plural scattering, power-law
+background.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.read import RawSpectra
+from mnflow.spectra import RawSpectra
 
 ENERGY_EV = 600 + 0.1 * np.arange(950)
 
 
 @dataclass
 class Made:
-    """Counts (Y, X, C) on energy_ev (C,), thickness t/lambda (Y, X) (0 on the substrate), the edge alone (Y, X, C)."""
+    """Counts (Y, X, C) on energy_ev (C,), thickness t/lambda (Y, X) (0 on the substrate), the edge alone (Y,
+    X, C).
+    """
 
     raw: RawSpectra
     thickness: NDArray[np.float64]
@@ -26,14 +30,20 @@ def make(
 ) -> Made:  # fmt: skip
     """A wedge along x, bare substrate on its first quarter, thick on its last."""
     along = np.linspace(0, 1, shape[1])
-    thickness = np.where(along < 0.25, 0.0, 0.15 + 1.2 * (along - 0.25)) if substrate else np.full(shape[1], 0.3)
+    thickness = (
+        np.where(along < 0.25, 0.0, 0.15 + 1.2 * (along - 0.25)) if substrate else np.full(shape[1], 0.3)
+    )
     thickness = np.repeat(thickness[None], shape[0], axis=0)  # (Y, X)
-    lines = np.exp(-0.5 * ((energy_ev - l3_ev) / 0.8) ** 2) + 0.5 * np.exp(-0.5 * ((energy_ev - l3_ev - 11) / 0.9) ** 2)
+    lines = np.exp(-0.5 * ((energy_ev - l3_ev) / 0.8) ** 2) + 0.5 * np.exp(
+        -0.5 * ((energy_ev - l3_ev - 11) / 0.9) ** 2
+    )
     single = lines + 0.08 / (1 + np.exp(l3_ev - energy_ev))
     loss = np.exp(-0.5 * ((np.arange(400) * 0.1 - 22) / 8) ** 2)
     plural = np.convolve(single, loss / loss.sum())[: len(energy_ev)]
     edge = thickness[..., None] * (single + thickness[..., None] * plural)  # (Y, X, C)
     background = 3 * (thickness + 0.2)[..., None] * (energy_ev / 640) ** -3.0
     counts = rng.poisson(dose * (edge + background)).astype(np.float32)
-    raw = RawSpectra(energy_ev, counts.reshape(-1, len(energy_ev)), shape, valence, group, Path(f"{group}.hspy"))
+    raw = RawSpectra(
+        energy_ev, counts.reshape(-1, len(energy_ev)), shape, valence, group, Path(f"{group}.hspy")
+    )
     return Made(raw, thickness, dose * edge)

@@ -9,7 +9,7 @@ from scipy.optimize import curve_fit
 from mnflow.errors import InputError
 from mnflow.preprocess import fit_power_law, locate_edge, subtract_background
 from mnflow.preprocess.background import locate_edges
-from mnflow.valence import MN
+from mnflow.spectra import MN
 from tests.made_up_spectra import edge_shape
 from tests.preprocess.images import make
 
@@ -21,7 +21,9 @@ def test_exact_power_laws_are_found(amplitude: float, exponent: float) -> None:
     fit = fit_power_law(WINDOW_EV, amplitude * (WINDOW_EV[None] / 640) ** -exponent)
     assert fit.exponent[0] == pytest.approx(exponent, abs=1e-5)
     np.testing.assert_allclose(
-        fit(np.array([615.0, 640, 685]))[0], amplitude * (np.array([615.0, 640, 685]) / 640) ** -exponent, rtol=1e-4
+        fit(np.array([615.0, 640, 685]))[0],
+        amplitude * (np.array([615.0, 640, 685]) / 640) ** -exponent,
+        rtol=1e-4,
     )
 
 
@@ -30,15 +32,23 @@ def test_least_squares_as_scipy_finds_them(counts: float, exponent: float) -> No
     y = np.random.default_rng(0).poisson(counts * (WINDOW_EV / 640) ** -exponent, (8, 50)).astype(float)
     fit = fit_power_law(WINDOW_EV, y)
     for i, row in enumerate(y):
-        (a, r), _ = curve_fit(lambda e, a, r: a * (e / fit.reference_ev) ** -r, WINDOW_EV, row, p0=(row.mean(), 3.0))
+        (a, r), _ = curve_fit(
+            lambda e, a, r: a * (e / fit.reference_ev) ** -r, WINDOW_EV, row, p0=(row.mean(), 3.0)
+        )
         assert fit.amplitude[i] == pytest.approx(a, rel=1e-5)
         assert fit.exponent[i] == pytest.approx(r, abs=2e-3)
 
 
 def test_a_spectrum_alone_is_fitted_as_among_others() -> None:
     rng = np.random.default_rng(0)
-    counts = rng.uniform(-1, 9, (40, 1)) * (WINDOW_EV / 640) ** -rng.uniform(-5, 9, (40, 1)) + rng.normal(size=(40, 50))
-    counts[0], counts[1], counts[2] = 0.0, -1.0, np.where(np.arange(50) == 0, 1e9, -1e6)  # no background, and no power law
+    counts = rng.uniform(-1, 9, (40, 1)) * (WINDOW_EV / 640) ** -rng.uniform(-5, 9, (40, 1)) + rng.normal(
+        size=(40, 50)
+    )
+    counts[0], counts[1], counts[2] = (
+        0.0,
+        -1.0,
+        np.where(np.arange(50) == 0, 1e9, -1e6),
+    )  # no background, and no power law
     together = fit_power_law(WINDOW_EV, counts)
     for i, row in enumerate(counts):
         alone = fit_power_law(WINDOW_EV, row[None])
@@ -47,7 +57,8 @@ def test_a_spectrum_alone_is_fitted_as_among_others() -> None:
 
 
 def test_agrees_with_hyperspy() -> None:
-    """HyperSpy's least squares (fast=False) up to 685 eV: within 2 % of the background, and within 0.01 % where it converged.
+    """HyperSpy's least squares (fast=False) up to 685 eV: within 2 % of the background, and within 0.01 %
+    where it converged.
 
     Its iteration stops early now and then; ours never leaves the larger sum of squares.
     """
@@ -59,8 +70,15 @@ def test_agrees_with_hyperspy() -> None:
         signal = EELSSpectrum(counts)
         axis = signal.axes_manager[-1]
         axis.offset, axis.scale, axis.units = 600.0, 0.1, "eV"
-        theirs = counts - signal.remove_background(signal_range=(630.0, 635.0), fast=False, show_progressbar=False).data
-    energy_ev, fitted, extrapolated = 600 + 0.1 * np.arange(950), slice(300, 351), slice(300, 851)  # both ends belong to it
+        theirs = (
+            counts
+            - signal.remove_background(signal_range=(630.0, 635.0), fast=False, show_progressbar=False).data
+        )
+    energy_ev, fitted, extrapolated = (
+        600 + 0.1 * np.arange(950),
+        slice(300, 351),
+        slice(300, 851),
+    )  # both ends belong to it
     ours = fit_power_law(energy_ev[fitted], counts[:, fitted])(energy_ev)
     difference = np.abs(ours / theirs - 1)[:, extrapolated].max(axis=1)  # (N,)
     squares = [((counts - b)[:, fitted].astype(float) ** 2).sum(axis=1) for b in (ours, theirs)]
@@ -95,7 +113,10 @@ def test_subtraction_leaves_the_edge() -> None:
 def test_too_few_channels_before_the_onset() -> None:
     with pytest.raises(InputError, match=r"Expected 50 channels before the Mn edge's onset .* got 3"):
         subtract_background(WINDOW_EV, np.ones((1, 50), np.float32), 634.25, MN)
-    assert np.abs(subtract_background(WINDOW_EV, np.ones((1, 50), np.float32), WINDOW_EV[10], MN)[0]).max() < 1e-5
+    assert (
+        np.abs(subtract_background(WINDOW_EV, np.ones((1, 50), np.float32), WINDOW_EV[10], MN)[0]).max()
+        < 1e-5
+    )
 
 
 @pytest.mark.parametrize("l3_ev", [637.0, 640.5, 643.0, 646.0, 650.0])

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from mnflow.preprocess.clusters import edge_features, plural_scattering, reject_substrate, reject_thick, shape_features
+from mnflow.preprocess.clusters import (
+    edge_features,
+    plural_scattering,
+    reject_substrate,
+    reject_thick,
+    shape_features,
+)
 from mnflow.preprocess.scan import FEATURE_EV, Scan
 
 
@@ -11,7 +17,9 @@ def _shapes(above: list[float], rng: np.random.Generator) -> np.ndarray:
     """One edge for each of `above`: white lines of height 1, that much above them, little noise."""
     lines = np.where((FEATURE_EV > -3) & (FEATURE_EV < 4), 1.0, 0.0)
     tail = np.where(FEATURE_EV >= 12, 1.0, 0.0)
-    return (lines + np.array(above)[:, None] * tail + rng.normal(0, 0.005, (len(above), len(FEATURE_EV)))).astype(np.float32)
+    return (
+        lines + np.array(above)[:, None] * tail + rng.normal(0, 0.005, (len(above), len(FEATURE_EV)))
+    ).astype(np.float32)
 
 
 def test_a_stray_pixel_does_not_set_the_measure_for_all_others() -> None:
@@ -25,7 +33,9 @@ def test_a_stray_pixel_does_not_set_the_measure_for_all_others() -> None:
 
 def test_shapes_do_not_depend_on_the_edges_height() -> None:
     points = np.abs(_shapes([0.3, 0.8], np.random.default_rng(0)))
-    np.testing.assert_allclose(shape_features(points * np.array([[0.01], [7]], np.float32)), shape_features(points), rtol=1e-5)
+    np.testing.assert_allclose(
+        shape_features(points * np.array([[0.01], [7]], np.float32)), shape_features(points), rtol=1e-5
+    )
     assert np.isfinite(shape_features(np.zeros((1, len(FEATURE_EV)), np.float32))).all()
 
 

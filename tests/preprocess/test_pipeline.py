@@ -9,12 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
-from mnflow.preprocess import axis_ev
 from mnflow.preprocess import pipeline as module
 from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK, PreprocessOptions, preprocess
 from mnflow.preprocess.scan import bad_pixels, check_window
-from mnflow.read import RawSpectra
-from mnflow.valence import MN
+from mnflow.spectra import MN, RawSpectra
+from mnflow.spectra.axis import axis_ev
 from tests.preprocess.images import Made, make
 
 KEEP = PreprocessOptions(substrate="keep", thick="keep")
@@ -24,7 +23,10 @@ KEEP = PreprocessOptions(substrate="keep", thick="keep")
 def made() -> list[Made]:
     rng = np.random.default_rng(0)
     places = [("Mn2+", "a", 643.0), ("Mn2+", "b", 645.5), ("Mn4+", "c", 641.0)]
-    return [make(rng, valence, group, l3_ev=l3_ev, dose=2e4 * (1 + 3 * i)) for i, (valence, group, l3_ev) in enumerate(places)]
+    return [
+        make(rng, valence, group, l3_ev=l3_ev, dose=2e4 * (1 + 3 * i))
+        for i, (valence, group, l3_ev) in enumerate(places)
+    ]
 
 
 def _changed(raw: RawSpectra, counts: np.ndarray) -> RawSpectra:
@@ -52,7 +54,9 @@ def test_the_result_is_one_dataset_with_the_image_as_group(made: list[Made]) -> 
 
 
 def test_what_is_kept_is_the_edge(made: list[Made]) -> None:
-    done = preprocess([m.raw for m in made[:1]], MN, PreprocessOptions(substrate="keep", thick="keep", background_bins=200))
+    done = preprocess(
+        [m.raw for m in made[:1]], MN, PreprocessOptions(substrate="keep", thick="keep", background_bins=200)
+    )
     specimen = made[0].thickness.ravel() > 0
     mean = done.spectra.intensity[specimen].mean(axis=0)
     truth = made[0].edge.reshape(-1, 950)[specimen].mean(axis=0)[150:850]
@@ -71,9 +75,13 @@ def test_overrides(made: list[Made]) -> None:
     by_hand = preprocess(raws, MN, PreprocessOptions(substrate="2", thick="1"))
     for clusters in by_hand.clusters.values():
         assert [c.rejected.tolist() for c in clusters] == [[True, True, False, False], [False, False, True]]
-    with pytest.raises(InputError, match="Option substrate: expected auto, keep or a number of clusters below 4, got '4'"):
+    with pytest.raises(
+        InputError, match="Option substrate: expected auto, keep or a number of clusters below 4, got '4'"
+    ):
         preprocess(raws, MN, PreprocessOptions(substrate="4"))
-    with pytest.raises(InputError, match="Option thick: expected auto, keep or a number of clusters below 3, got '3'"):
+    with pytest.raises(
+        InputError, match="Option thick: expected auto, keep or a number of clusters below 3, got '3'"
+    ):
         preprocess(raws, MN, PreprocessOptions(thick="3"))
 
 
@@ -92,12 +100,16 @@ def test_overrides(made: list[Made]) -> None:
     ],
 )
 def test_options_that_mean_nothing(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=r"^Option.*: expected |^Expected max_bad in 0 \.\.\. 1, max_per_image of 1"):
+    with pytest.raises(
+        InputError, match=r"^Option.*: expected |^Expected max_bad in 0 \.\.\. 1, max_per_image of 1"
+    ):
         PreprocessOptions(**wrong)  # type: ignore[arg-type]
 
 
 def test_options_that_just_mean_something() -> None:
-    PreprocessOptions(substrate_clusters=2, thick_clusters=2, max_bad=0.0, max_per_image=1, background_bins=10)
+    PreprocessOptions(
+        substrate_clusters=2, thick_clusters=2, max_bad=0.0, max_per_image=1, background_bins=10
+    )
     PreprocessOptions(max_bad=1.0, substrate="0", thick="2")
 
 
@@ -120,7 +132,9 @@ def test_too_many_unusable_pixels_are_refused(made: list[Made]) -> None:
     counts = np.array(made[0].raw.counts)
     counts[:40] = 0
     counts[100, 500] = np.nan
-    with pytest.raises(InputError, match=r"at most 10% unusable pixels, got 41 of 168 \(1 not finite, 40 empty\)"):
+    with pytest.raises(
+        InputError, match=r"at most 10% unusable pixels, got 41 of 168 \(1 not finite, 40 empty\)"
+    ):
         preprocess([_changed(made[0].raw, counts)], MN)
     relaxed = replace(KEEP, max_bad=0.5)
     assert len(preprocess([_changed(made[0].raw, counts)], MN, relaxed).spectra) == 127
@@ -190,20 +204,28 @@ def test_the_published_spectra_pass_without_a_second_background(real_data: Path)
 
 def test_a_removed_background_is_seen_or_declared(made: list[Made]) -> None:
     specimen = made[0].thickness.ravel() > 0
-    free = made[0].edge.reshape(-1, 950)[specimen] + np.random.default_rng(0).normal(0, 50, (specimen.sum(), 950))
+    free = made[0].edge.reshape(-1, 950)[specimen] + np.random.default_rng(0).normal(
+        0, 50, (specimen.sum(), 950)
+    )
     raw = replace(made[0].raw, counts=free, nav_shape=(len(free),))
     for declared in (None, True):
         done = preprocess([replace(raw, background_removed=declared)], MN, KEEP)
         assert done.images[0].position.background_removed
         assert done.images[0].position.contrast > 10
         np.testing.assert_allclose(done.spectra.intensity, free[:, 150:850], rtol=1e-4, atol=0.1)
-    assert not preprocess([replace(made[0].raw, background_removed=False)], MN, KEEP).images[0].position.background_removed
+    assert (
+        not preprocess([replace(made[0].raw, background_removed=False)], MN, KEEP)
+        .images[0]
+        .position.background_removed
+    )
 
 
 def test_a_class_that_is_all_rejected(made: list[Made]) -> None:
     empty = make(np.random.default_rng(1), "Mn3+", "bare").raw
     background = np.random.default_rng(2).poisson(5000 * (empty.energy_ev / 640) ** -3.0, (168, 950))
-    done = preprocess([made[0].raw, _changed(made[1].raw, background)], MN)  # one image of bare film beside a good one
+    done = preprocess(
+        [made[0].raw, _changed(made[1].raw, background)], MN
+    )  # one image of bare film beside a good one
     assert done.images[1].counts["substrate"] == 168
 
 
@@ -225,7 +247,9 @@ def test_nothing_left_of_a_class() -> None:
     counts[:, 400:460] -= 1000
     counts[:, 430] += 8000
     raw = RawSpectra(energy_ev, counts, (40,), "Mn3+", "film", Path("film"))
-    with pytest.raises(InputError, match=r"^Mn3\+: no spectrum is left after rejection; relax it with substrate=keep"):
+    with pytest.raises(
+        InputError, match=r"^Mn3\+: no spectrum is left after rejection; relax it with substrate=keep"
+    ):
         preprocess([raw], MN)
 
 
@@ -272,7 +296,8 @@ def test_the_ends_of_the_window_are_real_channels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start_ev", "stop_ev", "covers"), [(615.14, 685, True), (615.16, 685, False), (610, 684.8, True), (610, 684.7, False)]
+    ("start_ev", "stop_ev", "covers"),
+    [(615.14, 685, True), (615.16, 685, False), (610, 684.8, True), (610, 684.7, False)],
 )
 def test_how_much_of_the_window_a_file_must_cover(start_ev: float, stop_ev: float, covers: bool) -> None:
     energy_ev = axis_ev(start_ev, int((stop_ev - start_ev) / 0.1 + 1.000001), 0.1)
@@ -302,12 +327,16 @@ def test_too_many_spectra_are_thinned_out_evenly(made: list[Made]) -> None:
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_big_file_in_bounded_memory(made: list[Made], lazy: bool) -> None:
-    """200 MB of counts, of which no more than some blocks are in memory; the same spectra as from a small file."""
+    """200 MB of counts, of which no more than some blocks are in memory; the same spectra as from a small
+    file.
+    """
     tile = np.array(made[0].raw.counts, np.float32)
     repeats, block = 320, 14 * 12
     n = repeats * block
     counts = (
-        da.tile(da.from_array(tile, chunks=(block, -1)), (repeats, 1)).rechunk((block * 16, -1)) if lazy else _Tiled(tile, n)
+        da.tile(da.from_array(tile, chunks=(block, -1)), (repeats, 1)).rechunk((block * 16, -1))
+        if lazy
+        else _Tiled(tile, n)
     )
     raw = replace(made[0].raw, counts=counts, nav_shape=(repeats * 12, 14))
     tracemalloc.start()
@@ -340,12 +369,18 @@ class _Tiled:
     seed=st.integers(0, 999),
     poison=st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e30, -1e5, 0.0, 3e38]), max_size=6),
 )
-def test_any_array_gives_a_dataset_or_a_sentence(kind: str, step_ev: float, seed: int, poison: list[float]) -> None:
+def test_any_array_gives_a_dataset_or_a_sentence(
+    kind: str, step_ev: float, seed: int, poison: list[float]
+) -> None:
     rng = np.random.default_rng(seed)
     energy_ev = axis_ev(600.0, int(100 / step_ev), step_ev)
-    values = rng.normal(rng.choice([0, 100, 1e4]), rng.choice([0, 1, 1e3]), (rng.integers(1, 9), len(energy_ev)))
+    values = rng.normal(
+        rng.choice([0, 100, 1e4]), rng.choice([0, 1, 1e3]), (rng.integers(1, 9), len(energy_ev))
+    )
     with np.errstate(all="ignore"):
-        counts = np.clip(values, *(np.iinfo(kind).min, np.iinfo(kind).max) if kind[0] in "iu" else (None, None)).astype(kind)
+        counts = np.clip(
+            values, *(np.iinfo(kind).min, np.iinfo(kind).max) if kind[0] in "iu" else (None, None)
+        ).astype(kind)
         if kind[0] == "f":
             for value in poison:
                 counts[rng.integers(len(counts)), rng.integers(counts.shape[1])] = value
@@ -355,4 +390,6 @@ def test_any_array_gives_a_dataset_or_a_sentence(kind: str, step_ev: float, seed
     except InputError:
         return
     assert np.isfinite(done.spectra.intensity).all()
-    assert sum(done.images[0].counts[k] for k in ("kept", "substrate", "thick", "unusable", "not needed")) == len(counts)
+    assert sum(
+        done.images[0].counts[k] for k in ("kept", "substrate", "thick", "unusable", "not needed")
+    ) == len(counts)

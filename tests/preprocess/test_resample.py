@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter1d
 
 from mnflow.errors import InputError
-from mnflow.preprocess import axis_ev, resampler
-from mnflow.preprocess.resample import median, moving_average, ordered
+from mnflow.preprocess import resampler
+from mnflow.preprocess.resample import median, moving_average
+from mnflow.spectra.axis import axis_ev, ordered
 
 TARGET = axis_ev(615.0, 700, 0.1)
 
@@ -91,7 +92,9 @@ def test_ordered_turns_and_sorts_counts_with_their_energies() -> None:
     assert (energy_ev.dtype, energy_ev.tolist(), counts.tolist()) == (np.float64, [1, 2], [[3, 4]])
     energy_ev, counts = ordered(rising[::-1], np.array([[3, 4], [5, 6]]), "the file")
     assert (energy_ev.tolist(), counts.tolist()) == ([1, 2], [[4, 3], [6, 5]])
-    energy_ev, counts = ordered(np.array([2, 1, 2, 0, 2]), np.array([[1, 2, 3, 4, 5], [0, 1, 0, 1, 1]]), "the file")
+    energy_ev, counts = ordered(
+        np.array([2, 1, 2, 0, 2]), np.array([[1, 2, 3, 4, 5], [0, 1, 0, 1, 1]]), "the file"
+    )
     assert energy_ev.tolist() == [0, 1, 2]
     assert ordered(np.array([2, 1, 2]), np.array([[1, 2, 3]]), "the file")[1].tolist() == [[2, 2]]
     np.testing.assert_allclose(counts, [[4, 2, 3], [1, 1, 1 / 3]])

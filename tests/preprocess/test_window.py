@@ -7,8 +7,7 @@ from made_up_spectra import edge_shape
 from mnflow.errors import InputError
 from mnflow.preprocess import crop, normalise, place_window, placement
 from mnflow.preprocess.window import crop_start, place_windows
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +31,24 @@ def test_normalise_takes_integers_without_overflow() -> None:
     np.testing.assert_allclose(normalise(np.array([-32768, 32767], dtype=np.int16)), [-0.5, 0.5])
 
 
-@given(gain=st.floats(1e-6, 1e6), offset=st.floats(-100, 100), seed=st.integers(0, 99), channels=st.integers(1, 400))
-def test_normalise_is_unchanged_by_gain_and_offset(gain: float, offset: float, seed: int, channels: int) -> None:
+@given(
+    gain=st.floats(1e-6, 1e6),
+    offset=st.floats(-100, 100),
+    seed=st.integers(0, 99),
+    channels=st.integers(1, 400),
+)
+def test_normalise_is_unchanged_by_gain_and_offset(
+    gain: float, offset: float, seed: int, channels: int
+) -> None:
     x = np.random.default_rng(seed).normal(size=channels)
     np.testing.assert_allclose(normalise(gain * (x + offset)), normalise(x), atol=1e-6)
 
 
 @given(shift=st.integers(-200, 200))
 def test_a_shifted_crop_is_a_crop_of_the_shifted(spectra: SpectrumSet, shift: int) -> None:
-    rolled = SpectrumSet(spectra.energy_ev, np.roll(spectra.intensity, shift, axis=1), spectra.valence, spectra.group)
+    rolled = SpectrumSet(
+        spectra.energy_ev, np.roll(spectra.intensity, shift, axis=1), spectra.valence, spectra.group
+    )
     np.testing.assert_array_equal(crop(spectra, shift), crop(rolled))
 
 
@@ -57,7 +65,9 @@ def test_nominal_crop_starts_at_635_ev(spectra: SpectrumSet) -> None:
 @pytest.mark.parametrize("shift", [-201, 201])
 def test_crop_refuses_a_shift_out_of_the_window(spectra: SpectrumSet, shift: int) -> None:
     least, most = sorted((shift, 3))
-    with pytest.raises(InputError, match=rf"A shift must lie within -200 \.\.\. 200 .*; got {least} \.\.\. {most}\."):
+    with pytest.raises(
+        InputError, match=rf"A shift must lie within -200 \.\.\. 200 .*; got {least} \.\.\. {most}\."
+    ):
         crop(spectra, np.array([3, shift, 3, 3, 3]))
 
 
@@ -81,7 +91,10 @@ def test_a_spectrum_that_begins_at_its_edge_keeps_a_low_level_and_is_refused_wit
     if is_placed:
         placed = place_window(energy_ev, intensity, MN)
         assert (
-            np.corrcoef(placed.intensity[50:250], edge_shape(MN.crop_axis_ev + 0.1 * placed.moved_bins, 0, 640.0)[50:250])[0, 1]
+            np.corrcoef(
+                placed.intensity[50:250],
+                edge_shape(MN.crop_axis_ev + 0.1 * placed.moved_bins, 0, 640.0)[50:250],
+            )[0, 1]
             > 0.99
         )
     else:
@@ -118,7 +131,9 @@ def test_what_lies_where_training_has_it_stays_where_it_is() -> None:
         (652.0, 640, 660, 20),  # L3 comes first
     ],
 )
-def test_the_window_moves_no_farther_than_it_must(l3_ev: float, start_ev: float, stop_ev: float, moved: int) -> None:
+def test_the_window_moves_no_farther_than_it_must(
+    l3_ev: float, start_ev: float, stop_ev: float, moved: int
+) -> None:
     energy_ev = GRID_EV[round(10 * (start_ev - 615)) : round(10 * (stop_ev - 615))]
     intensity = edge_shape(energy_ev, 0, l3_ev)
     placed = place_window(energy_ev, intensity, MN)
@@ -158,14 +173,24 @@ def test_a_placement_found_on_one_spectrum_cuts_all_on_its_axis(l3_ev: float, le
             r"mine: expected at most 0\.4 eV a channel between 615 and 685 eV, got 0\.5 eV; .* Mn",
         ),
         (np.array([600.0, 640.0, 700.0]), {}, "got hardly a channel there"),
-        (np.arange(650.1, 690, 0.1), {}, r"cover 635 \.\.\. 665 eV or most of it, got 650\.1 \.\.\. 689\.9 eV"),
-        (np.arange(610, 649.9, 0.1), {}, r"cover 635 \.\.\. 665 eV or most of it, got 610\.0 \.\.\. 649\.[89] eV"),
+        (
+            np.arange(650.1, 690, 0.1),
+            {},
+            r"cover 635 \.\.\. 665 eV or most of it, got 650\.1 \.\.\. 689\.9 eV",
+        ),
+        (
+            np.arange(610, 649.9, 0.1),
+            {},
+            r"cover 635 \.\.\. 665 eV or most of it, got 610\.0 \.\.\. 649\.[89] eV",
+        ),
         (GRID_EV, {300: np.nan}, "expected finite intensities"),
         (GRID_EV, {300: -2e15}, r"more than 1e\+15"),
         (GRID_EV, dict.fromkeys(range(700), 7.0), r"the same intensity \(7\) in every channel"),
     ],
 )
-def test_what_holds_no_edge_is_refused(energy_ev: np.ndarray, change: dict[int, float], sentence: str) -> None:
+def test_what_holds_no_edge_is_refused(
+    energy_ev: np.ndarray, change: dict[int, float], sentence: str
+) -> None:
     intensity = edge_shape(energy_ev, 0)
     for at, value in change.items():
         intensity[at] = value

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 
 
-def counts_image(rng: np.random.Generator, shape: tuple[int, ...] = (3, 4), channels: int = 1200) -> np.ndarray:
+def counts_image(
+    rng: np.random.Generator, shape: tuple[int, ...] = (3, 4), channels: int = 1200
+) -> np.ndarray:
     """Counts (*shape, channels) on 580 + 0.1 n eV: background, white lines at 643 and 654 eV, noise."""
     energy_ev = 580 + 0.1 * np.arange(channels)
-    lines = np.exp(-0.5 * ((energy_ev - 643) / 0.8) ** 2) + 0.5 * np.exp(-0.5 * ((energy_ev - 654) / 1.0) ** 2)
+    lines = np.exp(-0.5 * ((energy_ev - 643) / 0.8) ** 2) + 0.5 * np.exp(
+        -0.5 * ((energy_ev - 654) / 1.0) ** 2
+    )
     mean = 5000 * (energy_ev / 640) ** -3.0 + 2000 * lines + 200 / (1 + np.exp(645 - energy_ev))
     return (mean + rng.normal(0, 20, (*shape, channels))).astype(np.float32)
 
@@ -22,7 +26,9 @@ def axis(name: str, size: int, scale: float, offset: float, units: str, navigate
     }  # fmt: skip
 
 
-def signal(data: np.ndarray, units: str = "eV", scale: float = 0.1, offset: float = 580.0, **changes: Any) -> dict[str, Any]:
+def signal(
+    data: np.ndarray, units: str = "eV", scale: float = 0.1, offset: float = 580.0, **changes: Any
+) -> dict[str, Any]:
     """RosettaSciIO's dictionary of an EELS signal whose last axis is the energy."""
     axes = [axis(n, s, 2.0, 0.0, "nm", True) for n, s in zip("yxz", data.shape[:-1], strict=False)]
     axes.append(axis("Energy loss", data.shape[-1], scale, offset, units, False) | changes)
@@ -45,8 +51,12 @@ def write(path: Path, made: dict[str, Any]) -> Path:
     return path
 
 
-def write_dm3(path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 580.0, promised: int | None = None) -> Path:
-    """Write a spectrum (C,) or a spectrum image (C, Y, X) as Digital Micrograph does; `promised` falsifies its last axis."""
+def write_dm3(
+    path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 580.0, promised: int | None = None
+) -> Path:
+    """Write a spectrum (C,) or a spectrum image (C, Y, X) as Digital Micrograph does; `promised` falsifies
+    its last axis.
+    """
 
     def tag(name: str, payload: bytes, group: bool) -> bytes:
         return struct.pack(">Bh", 20 if group else 21, len(name)) + name.encode() + payload
@@ -55,14 +65,23 @@ def write_dm3(path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 
         return tag(name, struct.pack(">BBi", 1, 0, len(tags)) + b"".join(tags), True)
 
     def number(name: str, value: float, kind: int) -> bytes:
-        return tag(name, b"%%%%" + struct.pack(">ii", 1, kind) + struct.pack("<f" if kind == 6 else "<i", value), False)
+        return tag(
+            name,
+            b"%%%%" + struct.pack(">ii", 1, kind) + struct.pack("<f" if kind == 6 else "<i", value),
+            False,
+        )
 
     def array(name: str, code: int, values: bytes, size: int) -> bytes:
         return tag(name, b"%%%%" + struct.pack(">iiii", 3, 20, code, size) + values, False)
 
     def rectangle(name: str) -> bytes:  # a structure of two integers, as in "Area"
         return tag(
-            name, b"%%%%" + struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0) + struct.pack(">i", 3) + struct.pack("<ii", 1, 2), False
+            name,
+            b"%%%%"
+            + struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0)
+            + struct.pack(">i", 3)
+            + struct.pack("<ii", 1, 2),
+            False,
         )
 
     def text(name: str, value: str) -> bytes:

@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 from mnflow.errors import InputError
 from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
 from mnflow.read import read_file
-from mnflow.valence import MN
+from mnflow.spectra import MN
 from tests.read.files import counts_image, signal, write
 
-NUMBERS = st.one_of(st.floats(-2000, 2000), st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e300, -1e-300, 5e-324]))
+NUMBERS = st.one_of(
+    st.floats(-2000, 2000), st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e300, -1e-300, 5e-324])
+)
 
 
 @st.composite
 def axes(draw: st.DrawFn) -> dict[str, Any]:
-    """Changes to the energy axis of `signal`: uniform, or given number by number (irregular, doubled, turning back)."""
+    """Changes to the energy axis of `signal`: uniform, or given number by number (irregular, doubled, turning
+    back).
+    """
     units = draw(st.sampled_from(["eV", "keV", "meV", "nm", "m", "", "MeV", "<undefined>", "eV "]))
     if draw(st.booleans()):
         return {"units": units, "scale": draw(NUMBERS), "offset": draw(NUMBERS)}
@@ -30,7 +34,11 @@ def axes(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=30)
 @given(change=axes(), rows=st.integers(1, 3), seed=st.integers(0, 99), poison=st.lists(NUMBERS, max_size=4))
 def test_any_axis(
-    tmp_path_factory: pytest.TempPathFactory, change: dict[str, Any], rows: int, seed: int, poison: list[float]
+    tmp_path_factory: pytest.TempPathFactory,
+    change: dict[str, Any],
+    rows: int,
+    seed: int,
+    poison: list[float],
 ) -> None:
     rng = np.random.default_rng(seed)
     channels = len(change.get("axis", range(40)))

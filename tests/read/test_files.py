@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.read import RawSpectra, hdf5, ondisk, read_file
-from mnflow.read import files as module
-from mnflow.read.files import _axis_values, _raw, _signal_axis
+from mnflow.read import hdf5, ondisk, read_file
+from mnflow.read import microscopes as module
+from mnflow.read.microscopes import _axis_values, _raw, _signal_axis
 from mnflow.read.ondisk import OnDisk
-from mnflow.read.raw import ev_per_unit
+from mnflow.spectra import RawSpectra
+from mnflow.spectra.axis import ev_per_unit
 from tests.read.files import axis, counts_image, signal, write, write_dm3
 
 
@@ -37,7 +38,9 @@ def test_images_line_scans_and_single_spectra(tmp_path: Path, counts: np.ndarray
 
 
 def test_digital_micrograph(tmp_path: Path, counts: np.ndarray) -> None:
-    _same(read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0))), counts)  # it keeps the energy first
+    _same(
+        read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0))), counts
+    )  # it keeps the energy first
     raw = read_file(write_dm3(tmp_path / "b.dm3", counts[0, 0]))
     _same(raw, counts[0, 0])
     assert not raw.counts.flags.writeable  # the file itself lies behind it
@@ -48,21 +51,31 @@ def test_digital_micrograph(tmp_path: Path, counts: np.ndarray) -> None:
     [
         (struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0), struct.pack(">7i", 7, 15, 0, 10_001, 0, 3, 0)),
         (struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0), struct.pack(">7i", 7, 15, 0, -1, 0, 3, 0)),
-        (struct.pack(">iiii", 3, 20, 4, 14), struct.pack(">iiii", 3, 20, 4, 20_000_001)),  # the text "Spectrum image"
+        (
+            struct.pack(">iiii", 3, 20, 4, 14),
+            struct.pack(">iiii", 3, 20, 4, 20_000_001),
+        ),  # the text "Spectrum image"
         (struct.pack(">iiii", 3, 20, 4, 14), struct.pack(">iiii", 3, 20, 4, -5)),
     ],
 )
-def test_forged_tags_of_digital_micrograph(tmp_path: Path, counts: np.ndarray, honest: bytes, forged: bytes) -> None:
+def test_forged_tags_of_digital_micrograph(
+    tmp_path: Path, counts: np.ndarray, honest: bytes, forged: bytes
+) -> None:
     path = write_dm3(tmp_path / "a.dm3", counts[0, 0])
     whole = path.read_bytes()
     assert honest in whole
     path.write_bytes(whole.replace(honest, forged))
-    with pytest.raises(InputError, match=r"cannot be read as \.dm3 \(OSError: a (structure of .* fields|tag of .* items)\)"):
+    with pytest.raises(
+        InputError, match=r"cannot be read as \.dm3 \(OSError: a (structure of .* fields|tag of .* items)\)"
+    ):
         read_file(path)
 
 
 def test_what_digital_micrograph_says_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
-    assert read_file(write_dm3(tmp_path / "a.dm3", counts[0, 0])).metadata == {"title": "made", "beam_energy_kev": 200.0}
+    assert read_file(write_dm3(tmp_path / "a.dm3", counts[0, 0])).metadata == {
+        "title": "made",
+        "beam_energy_kev": 200.0,
+    }
 
 
 def test_msa(tmp_path: Path, counts: np.ndarray) -> None:
@@ -70,26 +83,43 @@ def test_msa(tmp_path: Path, counts: np.ndarray) -> None:
 
 
 def test_metadata_is_kept(tmp_path: Path, counts: np.ndarray) -> None:
-    assert read_file(write(tmp_path / "a.hspy", signal(counts))).metadata == {"title": "a title", "beam_energy_kev": 80.0}
+    assert read_file(write(tmp_path / "a.hspy", signal(counts))).metadata == {
+        "title": "a title",
+        "beam_energy_kev": 80.0,
+    }
 
 
 def test_all_that_is_known_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
     made = signal(counts)
     tem = made["metadata"]["Acquisition_instrument"]["TEM"]
-    tem |= {"convergence_angle": 20.0, "Detector": {"EELS": {"collection_angle": 30, "dwell_time": True}}}  # no number
+    tem |= {
+        "convergence_angle": 20.0,
+        "Detector": {"EELS": {"collection_angle": 30, "dwell_time": True}},
+    }  # no number
     assert read_file(write(tmp_path / "a.hspy", made)).metadata == {
         "beam_energy_kev": 80.0, "convergence_mrad": 20.0, "collection_mrad": 30, "title": "a title",
     }  # fmt: skip
 
 
 def test_units_that_are_energies() -> None:
-    names = {"eV": 1, "EV": 1, "[eV]": 1, " (keV) ": 1e3, "KEV": 1e3, "meV": 1e-3, "mev": 1e-3, "m-eV": 1e-3, "electronvolt": 1}
+    names = {
+        "eV": 1,
+        "EV": 1,
+        "[eV]": 1,
+        " (keV) ": 1e3,
+        "KEV": 1e3,
+        "meV": 1e-3,
+        "mev": 1e-3,
+        "m-eV": 1e-3,
+        "electronvolt": 1,
+    }
     names |= {"electron_volt": 1, "kiloelectron_volt": 1e3}
     for name, factor in names.items():
         assert ev_per_unit(name, "a file") == factor
     for name in ("MeV", "MEV", "M-eV", "e", "nm", "ev/ch"):
         with pytest.raises(
-            InputError, match=f"^a file: expected an energy axis in eV, keV or meV, got '{name}'; set the axis' units"
+            InputError,
+            match=f"^a file: expected an energy axis in eV, keV or meV, got '{name}'; set the axis' units",
         ):
             ev_per_unit(name, "a file")
     for nothing in (None, "", "<undefined>", "[]"):
@@ -105,7 +135,9 @@ def test_the_axis_to_blame_is_the_signals() -> None:
     assert _signal_axis([{}, scan]) == 1
 
 
-@pytest.mark.parametrize(("units", "factor"), [("keV", 1e-3), ("meV", 1e3), ("eV", 1), ("ev", 1), ("[eV]", 1)])
+@pytest.mark.parametrize(
+    ("units", "factor"), [("keV", 1e-3), ("meV", 1e3), ("eV", 1), ("ev", 1), ("[eV]", 1)]
+)
 def test_units_of_energy(tmp_path: Path, counts: np.ndarray, units: str, factor: float) -> None:
     made = signal(counts, units=units, scale=0.1 * factor, offset=580 * factor)
     _same(read_file(write(tmp_path / "a.hspy", made)), counts)
@@ -125,7 +157,14 @@ def test_descending_axis_is_turned(tmp_path: Path, counts: np.ndarray) -> None:
 def test_irregular_axis(tmp_path: Path, counts: np.ndarray) -> None:
     energy_ev = 580 + 0.1 * np.arange(1200) + 1e-5 * np.arange(1200) ** 2
     made = signal(counts)
-    made["axes"][-1] = {"_type": "DataAxis", "name": "E", "axis": energy_ev, "units": "eV", "navigate": False, "size": 1200}
+    made["axes"][-1] = {
+        "_type": "DataAxis",
+        "name": "E",
+        "axis": energy_ev,
+        "units": "eV",
+        "navigate": False,
+        "size": 1200,
+    }
     np.testing.assert_allclose(read_file(write(tmp_path / "a.hspy", made)).energy_ev, energy_ev)
 
 
@@ -226,7 +265,9 @@ def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch:
     other = read_file(write(tmp_path / "c.emd", signal(counts)))
     assert isinstance(other.counts, da.Array)
     _same(other, counts)
-    np.testing.assert_array_equal(np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200))
+    np.testing.assert_array_equal(
+        np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200)
+    )
 
 
 def test_blocks_cover_every_spectrum_once() -> None:
@@ -252,7 +293,10 @@ def test_blocks_of_lazy_files_are_whole_chunks() -> None:
 def test_which_datasets_may_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ondisk, "_MAX_LINE_BYTES", 4 * 60)
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        sets = {shape: file.create_dataset(str(shape), shape, "f4") for shape in [(9,), (5, 60), (5, 61), (2, 3, 20), (0, 60)]}
+        sets = {
+            shape: file.create_dataset(str(shape), shape, "f4")
+            for shape in [(9,), (5, 60), (5, 61), (2, 3, 20), (0, 60)]
+        }
         assert [shape for shape, d in sets.items() if OnDisk.suits(d, d.ndim - 1)] == [(5, 60), (2, 3, 20)]
         assert not OnDisk.suits(sets[(2, 3, 20)], 0)
         assert not OnDisk.suits(None, 1)
@@ -299,7 +343,10 @@ def test_axes_that_cannot_be() -> None:
         with pytest.raises(InputError, match=sentence):
             _axis_values(axis_, 3, "mine")
     np.testing.assert_allclose(_axis_values({"units": "keV", "scale": "0.5"}, 3, "mine"), [0, 500, 1000])
-    with pytest.raises(InputError, match=r"^a\.hspy: its energy axis is damaged \(could not convert string to float: 'much'\)"):
+    with pytest.raises(
+        InputError,
+        match=r"^a\.hspy: its energy axis is damaged \(could not convert string to float: 'much'\)",
+    ):
         _raw({"data": np.ones((2, 3)), "axes": [{}, {"units": "eV", "scale": "much"}]}, Path("a.hspy"))
 
 
@@ -353,8 +400,12 @@ def test_vendor_files(real_data: Path) -> None:
     np.testing.assert_allclose([core_loss.energy_ev[0], core_loss.energy_ev[-1]], [360, 769.4])
 
 
-def test_what_leads_hdf5_in_circles_is_left_alone(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fuzzed file on which the HDF5 library never returned: one that hangs, and one that kills its reader."""
+def test_what_leads_hdf5_in_circles_is_left_alone(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fuzzed file on which the HDF5 library never returned: one that hangs, and one that kills its
+    reader.
+    """
     path = write(tmp_path / "a.hspy", signal(counts))
     monkeypatch.setattr(module, "survey", lambda p: hdf5.survey(p, seconds=0.0))
     with pytest.raises(InputError, match="leads nowhere"):
@@ -381,7 +432,9 @@ def test_an_interrupted_look_answers_for_no_other_file(
     assert "error" not in hdf5.survey(str(path))
 
 
-def test_a_relative_path_is_that_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_that_of_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)

@@ -34,14 +34,21 @@ def test_numpy_arrays(dtype: str, order: str) -> None:
     assert load_table(_array(values)).dtype == np.float64
 
 
-def _frame(values: np.ndarray, blocks: int = 1, python2: bool = False, index: tuple[str, str, str] | None = None) -> bytes:
+def _frame(
+    values: np.ndarray, blocks: int = 1, python2: bool = False, index: tuple[str, str, str] | None = None
+) -> bytes:
     """A data frame's pickle, written operation by operation, since no installed pandas makes one any more.
 
-    `python2` writes texts and bytes as Python 2 did; `index` names the module of `_new_Index`, and an index' module and class.
+    `python2` writes texts and bytes as Python 2 did; `index` names the module of `_new_Index`, and an index'
+    module and class.
     """
 
     def text(s: str) -> bytes:
-        return (pickle.SHORT_BINSTRING if python2 else pickle.SHORT_BINUNICODE) + struct.pack("B", len(s)) + s.encode()
+        return (
+            (pickle.SHORT_BINSTRING if python2 else pickle.SHORT_BINUNICODE)
+            + struct.pack("B", len(s))
+            + s.encode()
+        )
 
     def called(module: str, name: str) -> bytes:
         return b"c" + f"{module}\n{name}\n".encode()
@@ -59,8 +66,12 @@ def _frame(values: np.ndarray, blocks: int = 1, python2: bool = False, index: tu
             out += pickle.BININT + struct.pack("<i", n)
         out += (pickle.TUPLE1, pickle.TUPLE2)[thing.ndim - 1]
         out += called("numpy", "dtype") + text("f8") + pickle.BININT1 + b"\0" + pickle.BININT1 + b"\1"
-        out += pickle.TUPLE3 + pickle.REDUCE + pickle.MARK + pickle.BININT1 + b"\3" + text("<") + 3 * pickle.NONE
-        out += 2 * (pickle.BININT + struct.pack("<i", -1)) + pickle.BININT1 + b"\0" + pickle.TUPLE + pickle.BUILD
+        out += (
+            pickle.TUPLE3 + pickle.REDUCE + pickle.MARK + pickle.BININT1 + b"\3" + text("<") + 3 * pickle.NONE
+        )
+        out += (
+            2 * (pickle.BININT + struct.pack("<i", -1)) + pickle.BININT1 + b"\0" + pickle.TUPLE + pickle.BUILD
+        )
         raw = thing.astype("<f8").tobytes()
         kind = pickle.BINSTRING if python2 else pickle.BINBYTES
         return out + pickle.NEWFALSE + kind + struct.pack("<I", len(raw)) + raw + pickle.TUPLE + pickle.BUILD
@@ -70,8 +81,19 @@ def _frame(values: np.ndarray, blocks: int = 1, python2: bool = False, index: tu
     out += text("_data") + called("pandas.core.internals", "BlockManager") + new
     out += pickle.MARK + pickle.EMPTY_LIST
     if index:
-        out += called(index[0], "_new_Index") + called(*index[1:]) + pickle.EMPTY_DICT + pickle.TUPLE2 + pickle.REDUCE
-        out += called("__builtin__" if python2 else "builtins", "slice") + pickle.NONE + pickle.NONE + pickle.NONE
+        out += (
+            called(index[0], "_new_Index")
+            + called(*index[1:])
+            + pickle.EMPTY_DICT
+            + pickle.TUPLE2
+            + pickle.REDUCE
+        )
+        out += (
+            called("__builtin__" if python2 else "builtins", "slice")
+            + pickle.NONE
+            + pickle.NONE
+            + pickle.NONE
+        )
         out += pickle.TUPLE3 + pickle.REDUCE + pickle.TUPLE2 + pickle.APPEND
     out += pickle.EMPTY_LIST
     for _ in range(blocks):
@@ -91,7 +113,12 @@ def test_old_data_frames(tmp_path: Path, python2: bool) -> None:
 
 
 BASES = ("pandas.core.index", "pandas.core.indexes.base", "pandas.indexes.base")
-NUMERIC = ("pandas.core.indexes.numeric", "pandas.indexes.numeric", "pandas.core.indexes.range", "pandas.indexes.range")
+NUMERIC = (
+    "pandas.core.indexes.numeric",
+    "pandas.indexes.numeric",
+    "pandas.core.indexes.range",
+    "pandas.indexes.range",
+)
 
 
 @pytest.mark.parametrize("python2", [False, True])
@@ -119,18 +146,28 @@ def test_other_names_are_refused(module: str, name: str) -> None:
 
 
 def test_operations_are_counted_and_numbers_bounded() -> None:
-    few, many = (b"\x80\x04]" + b"N0" * n + b"." for n in (49_999, 50_000))  # push and pop, beside three operations
+    few, many = (
+        b"\x80\x04]" + b"N0" * n + b"." for n in (49_999, 50_000)
+    )  # push and pop, beside three operations
     with pytest.raises(InputError, match="holds no table"):
         load_table(few)
     with pytest.raises(InputError, match="needs no operation POP, and not 100001 of them"):
         load_table(many)
-    for number, sentence in ((2**63 - 1, "holds no table"), (2**63, "more than 64 bits"), (-(2**63), "more than 64 bits")):
+    for number, sentence in (
+        (2**63 - 1, "holds no table"),
+        (2**63, "more than 64 bits"),
+        (-(2**63), "more than 64 bits"),
+    ):
         with pytest.raises(InputError, match=sentence):
             load_table(pickle.dumps(number, protocol=2))
     for index, sentence in ((0, "holds no table"), (999_999, "holds no table"), (1_000_000, "memo index")):
         with pytest.raises(InputError, match=sentence):
             load_table(b"\x80\x02]r" + struct.pack("<I", index) + b".")
-    for data, sentence in ((b"]p1000000\n.", "memo index"), (b"]p0\n.", "holds no table"), (b"]p-1\n.", "memo index|damaged")):
+    for data, sentence in (
+        (b"]p1000000\n.", "memo index"),
+        (b"]p0\n.", "holds no table"),
+        (b"]p-1\n.", "memo index|damaged"),
+    ):
         with pytest.raises(InputError, match=sentence):
             load_table(data)
     for data in (b"I%d\n.", b"L%dL\n."):
@@ -146,7 +183,9 @@ def test_operations_are_counted_and_numbers_bounded() -> None:
         ("Mn7_615-685eV.pkl", 615, None), ("all.pkl", 615, None), ("a Mn2.pkl", 615, None),
     ],
 )  # fmt: skip
-def test_the_name_tells_window_and_valence(tmp_path: Path, name: str, start_ev: float, valence: str | None) -> None:
+def test_the_name_tells_window_and_valence(
+    tmp_path: Path, name: str, start_ev: float, valence: str | None
+) -> None:
     path = tmp_path / name
     path.write_bytes(_array(np.ones((2, 700))))
     raw = read_file(path)
@@ -158,7 +197,9 @@ def test_the_name_tells_window_and_valence(tmp_path: Path, name: str, start_ev: 
 def test_a_window_that_is_none(tmp_path: Path, window: str) -> None:
     path = tmp_path / f"Mn2_{window}.pkl"
     path.write_bytes(_array(np.ones((2, 700))))
-    with pytest.raises(InputError, match=r"of 700 channels .*, or a name with the window, as in 615-685eV; got 700"):
+    with pytest.raises(
+        InputError, match=r"of 700 channels .*, or a name with the window, as in 615-685eV; got 700"
+    ):
         read_file(path)
 
 

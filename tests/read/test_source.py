@@ -6,9 +6,9 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.preprocess import normalise
-from mnflow.read import read_references, read_source
-from mnflow.spectra import UNLABELLED
-from mnflow.valence import MN, Edge
+from mnflow.read import read_source
+from mnflow.references import read_references
+from mnflow.spectra import MN, UNLABELLED, Edge
 from tests.read.files import counts_image, signal, write
 
 
@@ -47,14 +47,23 @@ def test_another_edge(tmp_path: Path, image: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        (None, r"No folder or file at .*: expected a folder per valence \(Mn2\+, Mn3\+, Mn4\+\) or a manifest\.csv"),
+        (
+            None,
+            r"No folder or file at .*: expected a folder per valence \(Mn2\+, Mn3\+, Mn4\+\) or a "
+            r"manifest\.csv",
+        ),
         ([], r"expected a manifest\.csv or a folder per valence"),
         (["notes.md"], r"expected a manifest\.csv or a folder per valence"),
         (["MnO/a.hspy"], r"expected a folder named Mn2\+ or Mn3\+ or Mn4\+, got 'MnO'"),
-        (["a.hspy"], r"its valence is unknown; put it in a folder named Mn2\+ or Mn3\+ or Mn4\+, or add a manifest"),
+        (
+            ["a.hspy"],
+            r"its valence is unknown; put it in a folder named Mn2\+ or Mn3\+ or Mn4\+, or add a manifest",
+        ),
     ],
 )
-def test_what_is_no_source_is_said(tmp_path: Path, image: np.ndarray, files: list[str] | None, sentence: str) -> None:
+def test_what_is_no_source_is_said(
+    tmp_path: Path, image: np.ndarray, files: list[str] | None, sentence: str
+) -> None:
     folder = tmp_path / "source"
     if files is not None:
         folder.mkdir()
@@ -78,25 +87,36 @@ def _reference(folder: Path, name: str, l3_ev: float, start_ev: float, stop_ev: 
     rng = np.random.default_rng(len(name))
     energy_ev = np.cumsum(rng.uniform(0.1, 0.3, 400)) + start_ev
     energy_ev = energy_ev[energy_ev < stop_ev]
-    intensity = np.exp(-0.5 * ((energy_ev - l3_ev) / 0.8) ** 2) + 0.4 * np.exp(-0.5 * ((energy_ev - l3_ev - 11) / 0.9) ** 2)
+    intensity = np.exp(-0.5 * ((energy_ev - l3_ev) / 0.8) ** 2) + 0.4 * np.exp(
+        -0.5 * ((energy_ev - l3_ev - 11) / 0.9) ** 2
+    )
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(
-        "energy_ev,intensity\n" + "".join(f"{e:.4f},{i:.5f}\n" for e, i in zip(energy_ev, intensity, strict=True))
+        "energy_ev,intensity\n"
+        + "".join(f"{e:.4f},{i:.5f}\n" for e, i in zip(energy_ev, intensity, strict=True))
     )
 
 
 def test_references(tmp_path: Path) -> None:
-    rows = [("a.csv", "Mn2+", 644, 630, 670), ("b.csv", "Mn2+/Mn3+", 641, 631, 658), ("c.csv", "mixed", 652.5, 640, 672)]
+    rows = [
+        ("a.csv", "Mn2+", 644, 630, 670),
+        ("b.csv", "Mn2+/Mn3+", 641, 631, 658),
+        ("c.csv", "mixed", 652.5, 640, 672),
+    ]
     for name, _, *where in rows:
         _reference(tmp_path, name, *where)
-    (tmp_path / "manifest.csv").write_text("file,valence,group\n" + "".join(f"{n},{v},lab\n" for n, v, *_ in rows))
+    (tmp_path / "manifest.csv").write_text(
+        "file,valence,group\n" + "".join(f"{n},{v},lab\n" for n, v, *_ in rows)
+    )
     found = read_references(tmp_path, MN)
     assert found.spectra.valence.tolist() == [0, UNLABELLED, UNLABELLED]
     assert found.valence_text.tolist() == ["Mn2+", "Mn2+/Mn3+", "mixed"]
     assert found.spectra.name.tolist() == ["a.csv", "b.csv", "c.csv"]
     assert found.spectra.intensity.shape == (3, 300)
     true_l3 = np.array([644, 641, 652.5])
-    l3_ev = found.spectra.energy_ev[normalise(found.spectra.intensity).argmax(axis=1)] + 0.1 * found.moved_bins
+    l3_ev = (
+        found.spectra.energy_ev[normalise(found.spectra.intensity).argmax(axis=1)] + 0.1 * found.moved_bins
+    )
     np.testing.assert_allclose(l3_ev, true_l3, atol=0.25)
     assert found.moved_bins[0] == 0
     assert all(0.1 <= (e - 0.1 * m - 635) / 30 <= 0.5 for e, m in zip(true_l3, found.moved_bins, strict=True))

@@ -55,7 +55,10 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
         ("nan,1\n640,2\n", "NaN or infinity on the energy axis"),
         ("Inf,1\n640,2\n", "NaN or infinity on the energy axis"),
         ("640,1\n640,2\n", "the same energy"),
-        ("wavelength_nm,intensity\n1,2\n2,3\n", "expected an energy axis in eV, keV or meV, got 'wavelength_nm'"),
+        (
+            "wavelength_nm,intensity\n1,2\n2,3\n",
+            "expected an energy axis in eV, keV or meV, got 'wavelength_nm'",
+        ),
         ("channel,counts\n1,2\n2,3\n", "expected an energy axis"),
         ("640,1\0\n", "binary data"),
     ],
@@ -105,7 +108,10 @@ def test_manifest(tmp_path: Path) -> None:
     for name in ("sub/a.csv", "b.csv"):
         (tmp_path / name).touch()
     _csv(tmp_path, "group, file ,valence\nlab 1,sub/a.csv,Mn2+\n,b.csv,Mn2+/Mn3+\n", "manifest.csv")
-    assert read_manifest(tmp_path) == [(tmp_path / "sub/a.csv", "Mn2+", "lab 1"), (tmp_path / "b.csv", "Mn2+/Mn3+", "b")]
+    assert read_manifest(tmp_path) == [
+        (tmp_path / "sub/a.csv", "Mn2+", "lab 1"),
+        (tmp_path / "b.csv", "Mn2+/Mn3+", "b"),
+    ]
 
 
 @pytest.mark.parametrize("file", ["../outside.csv", "/etc/passwd", "link.csv", "sub/../../outside.csv"])

@@ -1,4 +1,6 @@
-"""What the report reads from the tracking store: runs by id or the newest of each setting, with their evaluations."""
+"""What the report reads from the tracking store: runs by id or the newest of each setting, with their
+evaluations.
+"""
 
 from pathlib import Path
 
@@ -6,15 +8,18 @@ import pandas as pd
 import pytest
 
 from entrypoints import report
-from mnflow import tracking
 from mnflow.errors import InputError
 from mnflow.report.gather import find_runs, gather
+from mnflow.track import tracking
+from mnflow.track.query import artifact
 
 P = ["p(Mn2+)", "p(Mn3+)", "p(Mn4+)"]
 
 
 def _cv(arch: str = "fcn", accuracy: float = 0.99, classes: str = "Mn2+ Mn3+ Mn4+") -> str:
-    """A finished cross-validation with its shift and reference tests, in as far as the report looks at them."""
+    """A finished cross-validation with its shift and reference tests, in as far as the report looks at
+    them.
+    """
     with tracking.step(
         tracking.tags_of("cv_train", arch, "10x", "stratified"), f"{arch} 10x stratified", {"arch": arch}
     ) as run:
@@ -24,11 +29,16 @@ def _cv(arch: str = "fcn", accuracy: float = 0.99, classes: str = "Mn2+ Mn3+ Mn4
         own.curve("shift/accuracy", [-100, 0, 100], [0.5, 1.0, 0.6])
         rows = [(fold, ev, 0.5 + 0.1 * fold) for fold in range(3) for ev in (-0.1, 0.0, 0.1)]
         own.table(pd.DataFrame(rows, columns=["fold", "shift_ev", "accuracy"]), "shift")
-    with tracking.step({**tracking.tags_of("reference_test", arch), "cv_run": run.id}, "reference_test", {}) as own:
+    with tracking.step(
+        {**tracking.tags_of("reference_test", arch), "cv_run": run.id}, "reference_test", {}
+    ) as own:
         rows = [["lab 1", "Mn3+", 0.1, 0.8, 0.1], ["lab 2", "mixed", 0.5, 0.5, 0.0]]
         own.table(pd.DataFrame(rows, columns=["name", "valence", *P]), "references")
     with tracking.step({**tracking.tags_of("tsne", arch), "cv_run": run.id}, "tsne", {}) as own:
-        points = [["pixel 1", "acquired", "Mn2+", 0.5, 1.5, 3, 4], ["lab 2", "reference", "mixed", 1, 2, 3, 4]]
+        points = [
+            ["pixel 1", "acquired", "Mn2+", 0.5, 1.5, 3, 4],
+            ["lab 2", "reference", "mixed", 1, 2, 3, 4],
+        ]
         names = ["name", "set", "valence", "input_x", "input_y", "features_x", "features_y"]
         own.table(pd.DataFrame(points, columns=names), "tsne")
     return run.id
@@ -47,7 +57,13 @@ def test_a_run_comes_with_its_evaluations(store: Path) -> None:
     assert curve["x_label"] == "energy shift / eV"
     assert run["references"][0] == {"name": "lab 1", "truth": 1, "p": [0.1, 0.8, 0.1]}
     assert run["references"][1]["truth"] == -1
-    points = {"x": [0.5, 1.0], "y": [1.5, 2.0], "label": [0, -1], "reference": [0, 1], "name": ["pixel 1", "lab 2"]}
+    points = {
+        "x": [0.5, 1.0],
+        "y": [1.5, 2.0],
+        "label": [0, -1],
+        "reference": [0, 1],
+        "name": ["pixel 1", "lab 2"],
+    }
     assert run["embedding"]["input"] == points
     assert list(run["embedding"]) == ["input", "features"]
 
@@ -77,7 +93,7 @@ def test_the_entry_point_writes_and_logs_the_page(store: Path) -> None:
     _cv()
     run_id = report.run(report.Options(out=str(store / "out" / "page.html")))
     page = (store / "out" / "page.html").read_text()
-    with tracking.artifact(run_id, "page.html") as logged:
+    with artifact(run_id, "page.html") as logged:
         assert logged.read_text() == page
     assert "fcn 10x stratified" in page
     assert tracking.connect().get_run(run_id).info.status == "FINISHED"

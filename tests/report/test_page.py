@@ -58,7 +58,9 @@ def test_the_page_needs_no_network_and_holds_its_data() -> None:
     data = _data(["dense", "conv_dense", "fcn"])
     html = page.render(data, "Three nets")
     assert not re.search(r"(src|href)\s*=|url\(|@import|fetch\(|XMLHttpRequest", html)
-    assert set(re.findall(r"https?://[^\"'\s]+", html)) == {"http://www.w3.org/2000/svg"}  # a name, never fetched
+    assert set(re.findall(r"https?://[^\"'\s]+", html)) == {
+        "http://www.w3.org/2000/svg"
+    }  # a name, never fetched
     inside = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     assert inside
     assert json.loads(inside[1]) == data
@@ -86,15 +88,28 @@ def test_the_page_is_written_whole(tmp_path: Path) -> None:
 
 @needs_browser
 def test_a_browser_shows_curves_table_points_and_what_differs(tmp_path: Path) -> None:
-    path = page.write(page.render(_data(["dense", "conv_dense", "<i>fcn</i>"]), "Three nets"), tmp_path / "report.html")
+    path = page.write(
+        page.render(_data(["dense", "conv_dense", "<i>fcn</i>"]), "Three nets"), tmp_path / "report.html"
+    )
     with browse(tmp_path) as tab:
         tab.open(path.as_uri())
-        words = tab.wait_for("Three nets", "3 runs of experiment mn-valence", "<i>fcn</i>", "cv/accuracy_mean")
-        for expected in ("energy shift / eV", "laboratory 3", "right, of those with one valence", "of 6", "300 inputs", "arch"):
+        words = tab.wait_for(
+            "Three nets", "3 runs of experiment mn-valence", "<i>fcn</i>", "cv/accuracy_mean"
+        )
+        for expected in (
+            "energy shift / eV",
+            "laboratory 3",
+            "right, of those with one valence",
+            "of 6",
+            "300 inputs",
+            "arch",
+        ):
             assert expected in words, expected
         assert "seed" not in words  # equal in all runs
         assert tab.run("document.querySelectorAll('#embedding circle').length") >= 100
-        assert tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 3  # a curve a run
+        assert (
+            tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 3
+        )  # a curve a run
         tab.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
 
@@ -107,7 +122,10 @@ def test_the_page_answers_to_the_mouse(tmp_path: Path) -> None:
         tab.wait_for("Two nets")
         tab.run("document.querySelector('#runs input').click()")
         assert tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 1
-        tab.run("[...document.querySelectorAll('#curve-keys button')].find((b) => b.textContent === 'train_loss').click()")
+        tab.run(
+            "[...document.querySelectorAll('#curve-keys button')].find((b) => b.textContent === "
+            "'train_loss').click()"
+        )
         assert "energy shift" not in tab.run("document.getElementById('curve-chart').textContent")
         tab.run("document.getElementById('all-parameters').click()")
         assert "seed" in tab.text()

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from entrypoints import reproduce
-from mnflow import tracking
 from mnflow.reproduction import claims
 from mnflow.reproduction.document import verdict, write_document
 from mnflow.reproduction.evidence import Evidence, collect, interval
 from mnflow.reproduction.swing import STRIDES, swing
+from mnflow.track import tracking
+from mnflow.track.query import artifact
 
 NETS = ("dense", "conv_dense", "fcn")
 GOOD = {
@@ -38,13 +39,17 @@ def _evidence(simulated: bool = True, **changed: float) -> Evidence:
         for net, value in zip(NETS, values, strict=True):
             mean = changed.get(quantity.replace("/", "_"), value) if net == "fcn" else value
             for fold in range(10):
-                rows.append((quantity, net, augmentation, False, "stratified", 0, fold, mean + rng.normal(0, 0.001)))
+                rows.append(
+                    (quantity, net, augmentation, False, "stratified", 0, fold, mean + rng.normal(0, 0.001))
+                )
     columns = ["quantity", "arch", "augmentation", "noise_augmentation", "folds", "seed", "fold", "value"]
     return Evidence(pd.DataFrame(rows, columns=columns), {"Mn2+": 448, "Mn3+": 765, "Mn4+": 788}, simulated)
 
 
 def _verdicts(evidence: Evidence) -> dict[str, str]:
-    return {c.says: verdict(c.check(evidence), evidence.simulated) for c in (*claims.CLAIMS, *claims.QUESTIONS)}
+    return {
+        c.says: verdict(c.check(evidence), evidence.simulated) for c in (*claims.CLAIMS, *claims.QUESTIONS)
+    }
 
 
 def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
@@ -52,8 +57,13 @@ def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
     assert found["shifted, no augmentation: the FCN loses little"] == "holds on simulated data only"
     assert found["the FCN at 10x beats convolutions + dense net at 10x"] == "holds on simulated data only"
     assert found["the dense net has about 11,000 weights"] == "holds"
-    assert found["convolutions + dense net: about 1,100 weights (the authors' code: 1,293)"] == "**does not hold**"
-    assert found["five times the noise, trained with noise augmentation: more than 93 %"] == "not measured yet"
+    assert (
+        found["convolutions + dense net: about 1,100 weights (the authors' code: 1,293)"]
+        == "**does not hold**"
+    )
+    assert (
+        found["five times the noise, trained with noise augmentation: more than 93 %"] == "not measured yet"
+    )
     assert _verdicts(_evidence(simulated=False))["shifted, no augmentation: the FCN loses little"] == "holds"
 
 
@@ -63,9 +73,17 @@ def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
         ("accuracy", 0.98, "no shift, no augmentation: all three nets are right in more than 99 %"),
         ("shift_integrated", 0.8, "shifted, no augmentation: the FCN loses little"),
         ("shift_integrated", 0.95, "the FCN at 10x beats convolutions + dense net at 10x"),
-        ("shift_integrated", 0.85, "the FCN without augmentation beats both others at 1x (mean over all shifts)"),
+        (
+            "shift_integrated",
+            0.85,
+            "the FCN without augmentation beats both others at 1x (mean over all shifts)",
+        ),
         ("noise_5x", 0.95, "the same without noise augmentation: 78 %"),
-        ("reference_accuracy_fold", 0.8, "of spectra from other laboratories the FCN alone is right without augmentation"),
+        (
+            "reference_accuracy_fold",
+            0.8,
+            "of spectra from other laboratories the FCN alone is right without augmentation",
+        ),
         ("shift_swing_16", 0.02, "accuracy under shift does not swing with a period of 16 channels"),
         ("shift_swing_8", 0.02, "nor with a period of 8 channels"),
     ],
@@ -86,7 +104,11 @@ def test_swing_is_the_amplitude_of_its_period_and_of_no_other() -> None:
     curve = 0.9 - 1e-5 * (channel - 50) ** 2
     for period in STRIDES:
         waves = np.stack(
-            [0 * channel, 0.03 * np.cos(2 * np.pi * channel / period), 0.02 * np.sin(2 * np.pi * channel / period)]
+            [
+                0 * channel,
+                0.03 * np.cos(2 * np.pi * channel / period),
+                0.02 * np.sin(2 * np.pi * channel / period),
+            ]
         )
         assert swing(curve + waves, period) == pytest.approx([0, 0.03, 0.02], abs=2e-3)
     assert swing(curve + 0.03 * np.cos(2 * np.pi * channel / 8), 16) == pytest.approx(0, abs=1e-3)
@@ -107,7 +129,9 @@ def test_the_document_has_a_row_for_every_claim_and_setting() -> None:
     assert re.search(r"\| FCN \| 100.0% ± 0.1%; vote (100.0|99.9)% \| - \| - \|", text)
     assert write_document(Evidence(_evidence().values[:0], {}, True)).count("not measured yet") > 10
     assert "](figures/" not in text
-    assert "](figures/noise_stratified_noise.png)" in write_document(_evidence(), shown=["noise_stratified_noise"])
+    assert "](figures/noise_stratified_noise.png)" in write_document(
+        _evidence(), shown=["noise_stratified_noise"]
+    )
 
 
 def test_evidence_is_read_from_runs(store: Path) -> None:
@@ -117,7 +141,9 @@ def test_evidence_is_read_from_runs(store: Path) -> None:
     with tracking.step({**tags, "noise_augmentation": "false"}, "fcn 10x", {"seed": 3, "epochs": 2}) as run:
         truth = ["Mn2+", "Mn3+"] * 4
         predicted = ["Mn2+", "Mn3+"] * 3 + ["Mn3+", "Mn3+"]
-        run.table(pd.DataFrame({"fold": [0] * 4 + [1] * 4, "truth": truth, "predicted": predicted}), "predictions")
+        run.table(
+            pd.DataFrame({"fold": [0] * 4 + [1] * 4, "truth": truth, "predicted": predicted}), "predictions"
+        )
         for fold in range(2):
             with tracking.child(run, {"fold": str(fold)}, f"fold {fold}") as child:
                 child.curve("test/accuracy", [1, 2], [1.0, 0.75])
@@ -140,7 +166,9 @@ def test_evidence_is_read_from_runs(store: Path) -> None:
     assert evidence.counts == {"Mn2+": 4, "Mn3+": 4}
     assert evidence.pick("accuracy", "fcn", "10x").to_dict() == {(3, 0): 1.0, (3, 1): 0.75}
     assert evidence.pick("best_epoch_gain", "fcn", "10x").to_list() == [0.25, 0.25]
-    assert evidence.pick("seconds_per_100k", "fcn", "10x").to_list() == pytest.approx([1e5 * 0.8 / (2 * 10 * 4)] * 2)
+    assert evidence.pick("seconds_per_100k", "fcn", "10x").to_list() == pytest.approx(
+        [1e5 * 0.8 / (2 * 10 * 4)] * 2
+    )
     assert evidence.pick("shift/worst", "fcn", "10x").to_list() == pytest.approx([0.5, 0.5])
     assert evidence.pick("shift/far", "fcn", "10x").to_list() == pytest.approx([0.6, 0.6])
 
@@ -148,7 +176,7 @@ def test_evidence_is_read_from_runs(store: Path) -> None:
     assert "](figures/swing.png)" in (store / "docs" / "reproduction.md").read_text()
     assert (store / "docs" / "figures" / "swing.png").stat().st_size > 10_000
     assert "| fcn | 10x | stratified |" in (store / "docs" / "reproduction.md").read_text()
-    with tracking.artifact(run_id, "tables/evidence.csv") as path:
+    with artifact(run_id, "tables/evidence.csv") as path:
         assert len(pd.read_csv(path)) == len(evidence.values)
 
 
@@ -166,10 +194,15 @@ def test_other_data_are_judged_in_a_column_beside() -> None:
 def test_runs_of_one_dataset_are_told_from_those_of_another(store: Path) -> None:
     ids = []
     for settings, accuracy in (("mn", 1.0), ("mn-oxides", 0.5)):
-        with tracking.step(tracking.tags_of("preprocess"), settings, {"source": "simulated", "settings": settings}) as data:
+        with tracking.step(
+            tracking.tags_of("preprocess"), settings, {"source": "simulated", "settings": settings}
+        ) as data:
             data.tags({"dataset_digest": f"digest of {settings}"})
         ids.append(data.id)
-        tags = {**tracking.tags_of("cv_train", "fcn", "none", "stratified"), "dataset_digest": f"digest of {settings}"}
+        tags = {
+            **tracking.tags_of("cv_train", "fcn", "none", "stratified"),
+            "dataset_digest": f"digest of {settings}",
+        }
         tags |= {"dataset_uri": f"runs:/{data.id}", "noise_augmentation": "false"}
         with tracking.step(tags, "fcn none", {"seed": 0}) as run:
             predicted = ["Mn2+"] * int(4 * accuracy) + ["Mn3+"] * int(4 - 4 * accuracy)

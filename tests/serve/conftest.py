@@ -2,17 +2,17 @@
 
 import pytest
 
-from mnflow.serve.net import Net
+from mnflow.serve.numpy_nets import NumpyNet
 from mnflow.serve.predictor import Predictor
-from mnflow.valence import MN
+from mnflow.spectra import MN
 from tests.made_up_net import made_up_net
 
 
 @pytest.fixture(scope="session")
-def net() -> Net:
+def net() -> NumpyNet:
     return made_up_net()
 
 
 @pytest.fixture(scope="session")
-def predictor(net: Net) -> Predictor:
+def predictor(net: NumpyNet) -> Predictor:
     return Predictor(net, MN, temperature=1.5, facts={"cv_run": "abc"})

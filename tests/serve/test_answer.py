@@ -38,7 +38,9 @@ def test_a_batch_says_what_single_requests_say(predictor: Predictor) -> None:
     for spectrum, one in zip(spectra, together, strict=True):
         alone = answer(predictor, [spectrum])[0]
         assert alone["class"] == one["class"]
-        np.testing.assert_allclose(list(alone["probabilities"].values()), list(one["probabilities"].values()), atol=2e-6)
+        np.testing.assert_allclose(
+            list(alone["probabilities"].values()), list(one["probabilities"].values()), atol=2e-6
+        )
 
 
 def test_an_axis_off_by_eight_ev_is_found_and_said(predictor: Predictor) -> None:
@@ -81,11 +83,15 @@ BAD: list[Any] = [
 
 
 @pytest.mark.parametrize("bad", BAD, ids=range(len(BAD)))
-def test_a_bad_spectrum_gets_its_error_and_its_neighbours_their_answers(predictor: Predictor, bad: Any) -> None:
+def test_a_bad_spectrum_gets_its_error_and_its_neighbours_their_answers(
+    predictor: Predictor, bad: Any
+) -> None:
     first, middle, last = answer(predictor, [raw(), bad, raw()])
     assert first["error"] is None
     assert first["class"] == last["class"]
-    np.testing.assert_allclose(list(first["probabilities"].values()), list(last["probabilities"].values()), atol=2e-6)
+    np.testing.assert_allclose(
+        list(first["probabilities"].values()), list(last["probabilities"].values()), atol=2e-6
+    )
     assert middle["error"].startswith("Spectrum 1: expected")
     assert middle["class"] is None
     assert middle["flags"] == ["unreadable"]
@@ -114,7 +120,9 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
-_SPECTRUM = st.fixed_dictionaries({"energy_ev": _JSON | st.just(ENERGY_EV.tolist()), "intensity": _JSON | st.just([1.0] * 400)})
+_SPECTRUM = st.fixed_dictionaries(
+    {"energy_ev": _JSON | st.just(ENERGY_EV.tolist()), "intensity": _JSON | st.just([1.0] * 400)}
+)
 
 
 @settings(max_examples=50)

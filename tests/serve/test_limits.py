@@ -1,4 +1,6 @@
-"""A body that is too large is refused before it is in memory, and every other one is answered, or its error is."""
+"""A body that is too large is refused before it is in memory, and every other one is answered, or its error
+is.
+"""
 
 import asyncio
 import json
@@ -26,7 +28,11 @@ async def _mlflow(request: Request) -> PlainTextResponse:
 
 
 def ask_app(
-    app: Any, chunks: list[bytes], headers: dict[bytes, bytes] = JSON, path: str = "/invocations", hangs_up: bool = False
+    app: Any,
+    chunks: list[bytes],
+    headers: dict[bytes, bytes] = JSON,
+    path: str = "/invocations",
+    hangs_up: bool = False,
 ) -> tuple[int | None, str, int]:
     """Status and text of the answer to a body that comes in chunks, and how many of these were asked for."""
     sent: list[dict[str, Any]] = []
@@ -37,12 +43,22 @@ def ask_app(
         taken += 1
         if taken > len(chunks):
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": chunks[taken - 1], "more_body": hangs_up or taken < len(chunks)}
+        return {
+            "type": "http.request",
+            "body": chunks[taken - 1],
+            "more_body": hangs_up or taken < len(chunks),
+        }
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers.items()), "query_string": b""}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "headers": list(headers.items()),
+        "query_string": b"",
+    }
     asyncio.run(app(scope, receive, send))
     return (sent[0]["status"], sent[1]["body"].decode(), taken) if sent else (None, "", taken)
 
@@ -64,18 +80,24 @@ def test_spectra_go_straight_to_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "headers"), [(b"a,b", {b"content-type": b"text/csv"}), (GOOD, {}), (b'{"instances": []}', JSON), (b"[]", JSON)]
+    ("body", "headers"),
+    [(b"a,b", {b"content-type": b"text/csv"}), (GOOD, {}), (b'{"instances": []}', JSON), (b"[]", JSON)],
 )
 def test_all_else_goes_mlflows_way(body: bytes, headers: dict[bytes, bytes]) -> None:
     assert ask([body[:2], body[2:]], headers)[:2] == (200, f"MLflow got {body.decode()}")
 
 
 @pytest.mark.parametrize(
-    ("chunks", "announced", "taken"), [([b"123456789ab"] * 9, None, 2), ([b"1"], b"21", 1), ([b"123456789ab"] * 9, b"3", 2)]
+    ("chunks", "announced", "taken"),
+    [([b"123456789ab"] * 9, None, 2), ([b"1"], b"21", 1), ([b"123456789ab"] * 9, b"3", 2)],
 )
 @pytest.mark.parametrize("headers", [JSON, {}])
-def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: Any, taken: int, headers: Any) -> None:
-    status, text, asked_for = ask(chunks, headers if announced is None else {**headers, b"content-length": announced})
+def test_a_large_one_is_not_read_to_its_end(
+    chunks: list[bytes], announced: Any, taken: int, headers: Any
+) -> None:
+    status, text, asked_for = ask(
+        chunks, headers if announced is None else {**headers, b"content-length": announced}
+    )
     assert (status, asked_for) == (413, taken)
     assert "send fewer spectra at a time" in text
 
@@ -104,7 +126,9 @@ def test_who_hangs_up_gets_no_answer() -> None:
     assert ask([b"1", b"2"], hangs_up=True) == (None, "", 3)
 
 
-def test_mlflows_own_server_is_changed_though_it_looks_up_its_maker_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflows_own_server_is_changed_though_it_looks_up_its_maker_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for owner, name in ((scoring_server, "invocations"), (fastapi, "FastAPI")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     monkeypatch.setattr(scoring_server._handle_serving_error, "__defaults__", (True,))
@@ -116,12 +140,16 @@ def test_mlflows_own_server_is_changed_though_it_looks_up_its_maker_first(monkey
 
 
 @pytest.mark.parametrize("error", [RecursionError, ValueError])
-def test_a_request_that_mlflow_cannot_read_is_a_bad_request(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_mlflow_cannot_read_is_a_bad_request(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def invocations(*arguments: Any) -> None:
         raise error
 
     monkeypatch.setattr(fastapi, "FastAPI", fastapi.FastAPI)
-    server = SimpleNamespace(invocations=invocations, _handle_serving_error=lambda include_traceback=True: None)
+    server = SimpleNamespace(
+        invocations=invocations, _handle_serving_error=lambda include_traceback=True: None
+    )
     harden(server, sum)
     with pytest.raises(MlflowException, match=rf"cannot be read \({error.__name__}\)") as found:
         server.invocations(b"")

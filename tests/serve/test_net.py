@@ -6,24 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnflow import models
 from mnflow.errors import InputError
-from mnflow.serve.net import Net, from_keras, softmax
+from mnflow.models import keras_nets
+from mnflow.serve.numpy_nets import NumpyNet, from_keras, softmax
 
 
 def randomised(arch: str, seed: int, **shape: Any) -> Any:
     """A net whose every weight, batch norm's included, is drawn: fresh ones would hide mistakes."""
     rng = np.random.default_rng(seed)
-    model = models.build(arch, **shape)
+    model = keras_nets.build(arch, **shape)
     for layer in model.layers:
         if layer.weights and "dropout" not in layer.name:
             layer.set_weights(
-                [rng.uniform(0.2, 1.0, w.shape) * rng.choice([-1, 1] if w.ndim > 1 else [1]) for w in layer.get_weights()]
+                [
+                    rng.uniform(0.2, 1.0, w.shape) * rng.choice([-1, 1] if w.ndim > 1 else [1])
+                    for w in layer.get_weights()
+                ]
             )
     return model
 
 
-@pytest.mark.parametrize("arch", models.ARCHITECTURES)
+@pytest.mark.parametrize("arch", keras_nets.ARCHITECTURES)
 def test_equal_to_keras(arch: str) -> None:
     nets = [randomised(arch, seed) for seed in range(2)]
     crops = np.random.default_rng(9).normal(size=(5, 300)).astype(np.float32)
@@ -34,10 +37,12 @@ def test_equal_to_keras(arch: str) -> None:
 def test_equal_to_keras_for_another_shape() -> None:
     net = randomised("fcn", 0, filters=(3, 5), kernels=(6, 4), n_channels=61, n_classes=4)
     crops = np.random.default_rng(1).normal(size=(3, 61)).astype(np.float32)
-    np.testing.assert_allclose(softmax(from_keras([net]).logits(crops))[0], np.asarray(net(crops, training=False)), atol=2e-5)
+    np.testing.assert_allclose(
+        softmax(from_keras([net]).logits(crops))[0], np.asarray(net(crops, training=False)), atol=2e-5
+    )
 
 
-def test_one_fold_and_many_chunks(net: Net) -> None:
+def test_one_fold_and_many_chunks(net: NumpyNet) -> None:
     crops = np.random.default_rng(2).normal(size=(600, 300))
     together = net.logits(crops)
     assert together.shape == (4, 600, 3)
@@ -45,14 +50,16 @@ def test_one_fold_and_many_chunks(net: Net) -> None:
     np.testing.assert_allclose(net.logits(crops[570:571])[:, 0], together[:, 570], atol=1e-5)
 
 
-def test_no_spectra_are_no_logits(net: Net) -> None:
+def test_no_spectra_are_no_logits(net: NumpyNet) -> None:
     assert net.logits(np.empty((0, 300))).shape == (4, 0, 3)
 
 
-def test_refuses_other_crops_and_other_nets(net: Net) -> None:
+def test_refuses_other_crops_and_other_nets(net: NumpyNet) -> None:
     with pytest.raises(InputError, match=r"takes crops \(N, 300\), got \(2, 299\)"):
         net.logits(np.zeros((2, 299)))
     with pytest.raises(InputError, match="all of one architecture"):
         from_keras([])
     with pytest.raises(InputError, match="cannot follow 6 positions of 12 channels"):
-        Net((*net.steps[:-1], replace(net.steps[-1], before="", weight=net.steps[-1].weight[:, :, :5])), 300)
+        NumpyNet(
+            (*net.steps[:-1], replace(net.steps[-1], before="", weight=net.steps[-1].weight[:, :, :5])), 300
+        )

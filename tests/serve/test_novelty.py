@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.known import fit_novelty
+from mnflow.fit.novelty import fit_novelty
 from mnflow.preprocess import crop, normalise
-from mnflow.preprocess.resample import axis_ev
 from mnflow.serve.novelty import Novelty, aligned, locate
-from mnflow.valence import MN
+from mnflow.spectra import MN
+from mnflow.spectra.axis import axis_ev
 from tests.made_up_spectra import edge_shape, spectra
 
 ENERGY_EV = axis_ev(MN.crop_ev[0], MN.n_crop, MN.dispersion_ev)
@@ -53,7 +53,9 @@ def test_a_step_and_a_carbon_edge_have_unknown_shapes(novelty: Novelty) -> None:
 
 
 @pytest.mark.parametrize("distance_ev", [8.5, 13.1])
-def test_another_element_has_its_lines_closer_together_or_further_apart(novelty: Novelty, distance_ev: float) -> None:
+def test_another_element_has_its_lines_closer_together_or_further_apart(
+    novelty: Novelty, distance_ev: float
+) -> None:
     stretched = 641 + (ENERGY_EV - 641) * 11 / distance_ev
     assert "other_element" in reasons(novelty, noisy(edge_shape(stretched, 0)))
 

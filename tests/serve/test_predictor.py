@@ -21,7 +21,10 @@ def test_probabilities_votes_and_mean_valence_fit_together(predictor: Predictor)
 
 def test_a_higher_temperature_is_less_sure(predictor: Predictor) -> None:
     crops = np.random.default_rng(0).normal(size=(20, 300))
-    mild, hot = (Predictor(predictor.net.only(0), predictor.edge, temperature=t)(crops).probabilities for t in (1.5, 50.0))
+    mild, hot = (
+        Predictor(predictor.net.only(0), predictor.edge, temperature=t)(crops).probabilities
+        for t in (1.5, 50.0)
+    )
     assert (hot.max(axis=1) < mild.max(axis=1)).all()
 
 
@@ -51,16 +54,22 @@ def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) 
         np.testing.assert_array_equal(getattr(loaded.novelty, name), getattr(novelty, name))
 
 
-def test_fractions_make_the_mean_valence_and_come_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
+def test_fractions_make_the_mean_valence_and_come_back_from_the_file(
+    predictor: Predictor, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     shapes = ((121, 4), (4, 3))
-    unmixer = Unmixer(tuple(rng.normal(size=s).astype("f") for s in shapes), tuple(np.ones(s[1], "f") for s in shapes))
+    unmixer = Unmixer(
+        tuple(rng.normal(size=s).astype("f") for s in shapes), tuple(np.ones(s[1], "f") for s in shapes)
+    )
     mixing = replace(predictor, unmixer=unmixer)
     crops = rng.normal(size=(5, 300)).astype("f")
     outcome = mixing(crops)
     np.testing.assert_allclose(outcome.fractions.sum(axis=1), 1)
     np.testing.assert_allclose(outcome.mean_valence, outcome.fractions @ [2.0, 3.0, 4.0])
-    np.testing.assert_array_equal(Predictor.load(mixing.save(tmp_path / "p.npz"))(crops).fractions, outcome.fractions)
+    np.testing.assert_array_equal(
+        Predictor.load(mixing.save(tmp_path / "p.npz"))(crops).fractions, outcome.fractions
+    )
     plain = predictor(crops)
     assert np.isnan(plain.fractions).all()
     np.testing.assert_allclose(plain.mean_valence, plain.probabilities @ [2.0, 3.0, 4.0])

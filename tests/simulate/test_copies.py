@@ -2,10 +2,9 @@
 
 import numpy as np
 
+from mnflow.augment.copies import with_copies
 from mnflow.folds import Fold
-from mnflow.simulate.copies import with_copies
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
 
 
 def made_up(n):

@@ -5,18 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.simulate.edge import (
-    STICK_EV,
-    Degradation,
+from mnflow.augment.degrade import Degradation, degrade
+from mnflow.simulate.physics.lineshape import STICK_EV, continuum, split_ev, white_lines
+from mnflow.simulate.physics.scattering import (
     Scattering,
-    continuum,
     convolve,
-    degrade,
     plural_factor,
     response_factor,
     single_scattering,
-    split_ev,
-    white_lines,
 )
 
 ENERGY_EV = np.arange(560.0, 760.0, 0.1)

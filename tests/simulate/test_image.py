@@ -8,11 +8,18 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.simulate import simulate_images, simulate_references
-from mnflow.simulate.image import detect, grain_edge, image_shapes, phase_edge, point_spread, simulate_image, wedge
+from mnflow.simulate.image import (
+    detect,
+    grain_edge,
+    image_shapes,
+    phase_edge,
+    point_spread,
+    simulate_image,
+    wedge,
+)
 from mnflow.simulate.library import library_for
 from mnflow.simulate.settings import load
-from mnflow.spectra import SpectrumSet
-from mnflow.valence import MN
+from mnflow.spectra import MN, SpectrumSet
 
 
 def rows_of(path):
@@ -69,7 +76,9 @@ def test_hyperspy_reads_an_eels_spectrum_image(images):
 
 def test_same_seed_same_counts(mn):
     s, library = mn
-    one, two, other = (simulate_image(s, library, 1, (3, 4), 2.5, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    one, two, other = (
+        simulate_image(s, library, 1, (3, 4), 2.5, np.random.default_rng(seed)) for seed in (5, 5, 6)
+    )
     assert (one.counts == two.counts).all()
     assert (one.counts != other.counts).any()
 
@@ -92,14 +101,19 @@ def test_substrate_has_no_edge_and_thick_pixels_more_intensity_above_it(mn):
     s, library = mn
     quiet = replace(s, specimen=replace(s.specimen, edge_counts=(1e8, 1e8), grains=(1, 1)))
     image = simulate_image(quiet, library, 0, (12, 12), 0.0, np.random.default_rng(2))
-    pre, above = (image.energy_ev > 615) & (image.energy_ev < 634), (image.energy_ev > 660) & (image.energy_ev < 680)
+    pre, above = (
+        (image.energy_ev > 615) & (image.energy_ev < 634),
+        (image.energy_ev > 660) & (image.energy_ev < 680),
+    )
     log_e, log_c = np.log(image.energy_ev), np.log(image.counts.reshape(-1, len(image.energy_ev)))
     line = np.polynomial.polynomial.polyfit(log_e[pre], log_c[:, pre].T, 1)  # (2, P)
     edge = np.exp(log_c) - np.exp(line[0][:, None] + line[1][:, None] * log_e)
     t, peak = image.thickness.ravel(), edge.max(axis=1)
     assert peak[t == 0].max() < 0.05 * np.median(peak[t > 0])
     ratio = edge[:, above].mean(axis=1) / peak
-    assert ratio[t > np.quantile(t, 0.9)].mean() > 1.3 * ratio[(t > 0) & (t < np.quantile(t[t > 0], 0.2))].mean()
+    assert (
+        ratio[t > np.quantile(t, 0.9)].mean() > 1.3 * ratio[(t > 0) & (t < np.quantile(t[t > 0], 0.2))].mean()
+    )
 
 
 def test_point_spread_keeps_counts_and_correlates_as_the_formula_says():
@@ -116,7 +130,12 @@ def test_point_spread_does_not_darken_the_ends():
 
 
 def test_detected_noise_is_poissonian_apart_from_the_spread(mn):
-    s = replace(mn[0], instrument=replace(mn[0].instrument, spread=(0.0, 0.0), readout_counts=(0.0, 0.0), spikes_per_image=0.0))
+    s = replace(
+        mn[0],
+        instrument=replace(
+            mn[0].instrument, spread=(0.0, 0.0), readout_counts=(0.0, 0.0), spikes_per_image=0.0
+        ),
+    )
     counts = detect(np.full((20, 20, 300), 400.0), s, np.random.default_rng(0))
     assert counts.var() == pytest.approx(400, rel=0.03)
 
@@ -143,7 +162,11 @@ def test_unknown_size_is_refused(tmp_path):
 def test_references_come_from_elsewhere(tmp_path):
     manifest = simulate_references(tmp_path, seed=1)
     rows = rows_of(manifest)
-    assert {v: sum(row["valence"] == v for row in rows) for v in MN.classes} == {"Mn2+": 10, "Mn3+": 9, "Mn4+": 12}
+    assert {v: sum(row["valence"] == v for row in rows) for v in MN.classes} == {
+        "Mn2+": 10,
+        "Mn3+": 9,
+        "Mn4+": 12,
+    }
     assert len({row["group"] for row in rows}) > 1
     for row in rows:
         energy_ev, intensity = np.loadtxt(tmp_path / row["file"], delimiter=",", skiprows=1).T
@@ -153,7 +176,7 @@ def test_references_come_from_elsewhere(tmp_path):
 
 
 def test_references_reach_a_spectrum_set(tmp_path):
-    from mnflow.read.source import read_references
+    from mnflow.references import read_references
 
     simulate_references(tmp_path, seed=2)
     assert isinstance(read_references(tmp_path, MN).spectra, SpectrumSet)
@@ -180,7 +203,13 @@ def test_disorder_broadens_lines_and_keeps_their_area(mn):
     energy_ev = np.arange(560.0, 760.0, 0.1)
     bare = replace(s.spectrum, continuum_share=(0.0, 0.0))
     sharp, broad = (
-        phase_edge(energy_ev, bare, replace(s.valence[0], disorder_ev=(w, w)), library.of(0), np.random.default_rng(1))
+        phase_edge(
+            energy_ev,
+            bare,
+            replace(s.valence[0], disorder_ev=(w, w)),
+            library.of(0),
+            np.random.default_rng(1),
+        )
         for w in (0.0, 2.0)
     )
     assert broad.max() < 0.7 * sharp.max()

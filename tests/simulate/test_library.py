@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnflow.simulate.atom import ion
-from mnflow.simulate.edge import STICK_EV
 from mnflow.simulate.library import SHIPPED, Library, binned, draw, file_name, library_for, read, save
-from mnflow.simulate.multiplet import Sticks, absorption
+from mnflow.simulate.physics.atom import ion
+from mnflow.simulate.physics.lineshape import STICK_EV
+from mnflow.simulate.physics.multiplet import Sticks, absorption
 from mnflow.simulate.settings import SETTINGS, load
 
 NAMES = sorted(p.stem for p in SETTINGS.glob("*.toml"))
@@ -25,7 +25,9 @@ def test_every_settings_file_has_its_library_shipped(name):
 
 
 def test_no_library_is_left_over():
-    assert {p.name for p in SHIPPED.glob("*.npz")} == {file_name(load(SETTINGS / f"{name}.toml")) for name in NAMES}
+    assert {p.name for p in SHIPPED.glob("*.npz")} == {
+        file_name(load(SETTINGS / f"{name}.toml")) for name in NAMES
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,5 +71,8 @@ def test_changed_settings_ask_for_another_library(tmp_path):
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        save(Library(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), np.zeros(1, bool)), tmp_path / "a.npz")
+        save(
+            Library(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), np.zeros(1, bool)),
+            tmp_path / "a.npz",
+        )
     assert not any(tmp_path.iterdir())

@@ -4,7 +4,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.simulate.settings import SETTINGS, load
-from mnflow.valence import MN
+from mnflow.spectra import MN
 
 DEFAULT = (SETTINGS / "mn.toml").read_text()
 

@@ -1,7 +1,7 @@
 """Atomic Hartree-Fock integrals of the 3d ions (atomic.csv).
 
-Values in eV, 100 % (no reduction), as calculated with Cowan's RCN and shipped by Crispy (MIT licence, M. Retegan,
-https://doi.org/10.5281/zenodo.1008184). "final" is the configuration 2p5 3d^(n+1).
+Values in eV, 100 % (no reduction), as calculated with Cowan's RCN and shipped by Crispy (MIT licence, M.
+Retegan, https://doi.org/10.5281/zenodo.1008184). "final" is the configuration 2p5 3d^(n+1).
 """
 
 import csv
@@ -41,6 +41,7 @@ def ion(name: str) -> Ion:
     """The integrals of an ion such as "Mn2+"; raises `InputError` for one that is not in the table."""
     if name not in _table():
         raise InputError(
-            f"No atomic data for the ion {name!r}: expected one of {', '.join(_table())}; add a row to {TABLE.name}."
+            f"No atomic data for the ion {name!r}: expected one of {', '.join(_table())}; add a row to "
+            f"{TABLE.name}."
         )
     return _table()[name]

@@ -1,8 +1,9 @@
-"""Ligand-field multiplets from first principles: the sticks of 2p6 3d^n -> 2p5 3d^(n+1) in the dipole approximation.
+"""Ligand-field multiplets from first principles: the sticks of 2p6 3d^n -> 2p5 3d^(n+1) in the dipole
+approximation.
 
-The Hamiltonian is written in second quantisation over Slater determinants of 6 (2p) + 10 (3d) spin-orbitals, and
-10 more (ligand) if charge transfer is on. See de Groot & Kotani, "Core Level Spectroscopy of Solids", 2008;
-Haverkort et al., Phys. Rev. B 85, 165113 (2012), https://doi.org/10.1103/PhysRevB.85.165113.
+The Hamiltonian is written in second quantisation over Slater determinants of 6 (2p) + 10 (3d) spin-orbitals,
+and 10 more (ligand) if charge transfer is on. See de Groot & Kotani, "Core Level Spectroscopy of Solids",
+2008; Haverkort et al., Phys. Rev. B 85, 165113 (2012), https://doi.org/10.1103/PhysRevB.85.165113.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,17 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mnflow.errors import InputError
-from mnflow.simulate.atom import Ion
-from mnflow.simulate.operators import FIELD_ORBITALS, Term, dd_repulsion, dipole, matrix, one_shell, pd_repulsion, spin_orbit
+from mnflow.simulate.physics.atom import Ion
+from mnflow.simulate.physics.operators import (
+    FIELD_ORBITALS,
+    Term,
+    dd_repulsion,
+    dipole,
+    matrix,
+    one_shell,
+    pd_repulsion,
+    spin_orbit,
+)
 
 BOLTZMANN_EV_PER_K = 8.617333e-5
 _NEGLIGIBLE_POPULATION = 1e-3
@@ -86,7 +96,9 @@ class ChargeTransfer:
 
 @dataclass(frozen=True)
 class Sticks:
-    """Lines of a spectrum: energies (n,) in eV above the configurations' mean, strengths (n,), sorted by energy."""
+    """Lines of a spectrum: energies (n,) in eV above the configurations' mean, strengths (n,), sorted by
+    energy.
+    """
 
     energy_ev: NDArray[np.float64]
     strength: NDArray[np.float64]
@@ -113,7 +125,9 @@ def determinants(n_p: int, n_d: int, n_ligand: int = 0) -> NDArray[np.uint32]:
     """
 
     def shell(first: int, size: int, n: int) -> NDArray[np.uint32]:
-        return np.array([sum(1 << (first + i) for i in c) for c in combinations(range(size), n)], dtype=np.uint32)
+        return np.array(
+            [sum(1 << (first + i) for i in c) for c in combinations(range(size), n)], dtype=np.uint32
+        )
 
     p, d, ligand = shell(0, 6, n_p), shell(6, 10, n_d), shell(16, 10, n_ligand)
     return np.sort((p[:, None, None] | d[:, None] | ligand).ravel())
@@ -127,7 +141,11 @@ def _space(n_p: int, n_d: int, with_ligand: bool) -> _Space:
         if n_d < 10:
             parts.append(determinants(n_p, n_d + 1, 9))
         basis = np.sort(np.concatenate(parts))
-    terms: dict[str, list[Term]] = {"f2dd": dd_repulsion(2), "f4dd": dd_repulsion(4), "zeta3d": spin_orbit("d")}
+    terms: dict[str, list[Term]] = {
+        "f2dd": dd_repulsion(2),
+        "f4dd": dd_repulsion(4),
+        "zeta3d": spin_orbit("d"),
+    }
     terms |= {name: one_shell("d", "d", name) for name in FIELD_ORBITALS}
     if n_p < 6:
         terms |= {"f2pd": pd_repulsion("F", 2), "g1pd": pd_repulsion("G", 1), "g3pd": pd_repulsion("G", 3)}
@@ -139,7 +157,9 @@ def _space(n_p: int, n_d: int, with_ligand: bool) -> _Space:
 
 
 def _common_pattern(basis: NDArray[np.uint32], operators: dict[str, csr_matrix]) -> _Space:
-    """Put all operators on the union of their patterns, so that a Hamiltonian is one weighted sum of arrays."""
+    """Put all operators on the union of their patterns, so that a Hamiltonian is one weighted sum of
+    arrays.
+    """
     n = len(basis)
     keys = {name: np.repeat(np.arange(n), np.diff(m.indptr)) * n + m.indices for name, m in operators.items()}
     union = np.unique(np.concatenate(list(keys.values())))
@@ -167,10 +187,13 @@ def _coefficients(
     return c
 
 
-def low_states(h: csr_matrix, temperature_k: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def low_states(
+    h: csr_matrix, temperature_k: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The thermally populated states of `h`: energies (k,), populations (k,), vectors (N, k).
 
-    Every symmetry block (connected component of the matrix) is diagonalised in full, so no degenerate partner is missed.
+    Every symmetry block (connected component of the matrix) is diagonalised in full, so no degenerate partner
+    is missed.
     """
     n_blocks, label = connected_components(h, directed=False)
     window_ev = -np.log(_NEGLIGIBLE_POPULATION) * BOLTZMANN_EV_PER_K * temperature_k
@@ -178,7 +201,9 @@ def low_states(h: csr_matrix, temperature_k: float) -> tuple[NDArray[np.float64]
     vectors: list[NDArray[np.float64]] = []
     for block in range(n_blocks):
         members = np.flatnonzero(label == block)
-        e, v = eigh(h[members][:, members].toarray(), driver="evr", subset_by_index=[0, min(len(members), 16) - 1])
+        e, v = eigh(
+            h[members][:, members].toarray(), driver="evr", subset_by_index=[0, min(len(members), 16) - 1]
+        )
         for i in np.flatnonzero(e <= e[0] + window_ev):
             full = np.zeros(h.shape[0])
             full[members] = v[:, i]
@@ -190,11 +215,13 @@ def low_states(h: csr_matrix, temperature_k: float) -> tuple[NDArray[np.float64]
     return energy[keep], boltzmann / boltzmann.sum(), np.stack([vectors[i] for i in keep], axis=1)
 
 
-def lanczos(h: csr_matrix, start: NDArray[np.float64], steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def lanczos(
+    h: csr_matrix, start: NDArray[np.float64], steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Poles and weights of <s|delta(E - h)|s> for every column s of `start` (N, B): two arrays (B, steps).
 
-    The weights of a column sum to its squared norm, and the first 2 * steps moments are exact
-    (Lanczos 1950, https://doi.org/10.6028/jres.045.026). Columns are run together: one sparse product serves all.
+    The weights of a column sum to its squared norm, and the first 2 * steps moments are exact (Lanczos 1950,
+    https://doi.org/10.6028/jres.045.026). Columns are run together: one sparse product serves all.
     """
     norm = np.linalg.norm(start, axis=0)
     v, previous = start / np.where(norm > 0, norm, 1), np.zeros_like(start)
@@ -255,14 +282,18 @@ def absorption(
     integrals = [{k: v * scale.get(k, 1.0) for k, v in part.items()} for part in (ion.initial, ion.final)]
     initial, final = (_space(6, ion.n_d, transfer is not None), _space(5, ion.n_d + 1, transfer is not None))
     ground_ev, population, ground = low_states(
-        initial.hamiltonian(_coefficients(integrals[0], field, transfer, core_hole=False)), field.temperature_k
+        initial.hamiltonian(_coefficients(integrals[0], field, transfer, core_hole=False)),
+        field.temperature_k,
     )
     h = final.hamiltonian(_coefficients(integrals[1], field, transfer, core_hole=True))
     energies, strengths = [], []
-    # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts twice.
+    # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts
+    # twice.
     for q, weight in ((0, 1.0), (1, 2.0)):
         start = (matrix(dipole(q), initial.basis, final.basis) @ ground) * np.sqrt(population * weight)
-        poles, strength = lanczos(h, start, min(steps, h.shape[0])) if method == "lanczos" else _all_poles(h, start)
+        poles, strength = (
+            lanczos(h, start, min(steps, h.shape[0])) if method == "lanczos" else _all_poles(h, start)
+        )
         energies.append((poles - ground_ev[:, None]).ravel())
         strengths.append(strength.ravel())
     energy, strength = np.concatenate(energies), np.concatenate(strengths)

@@ -1,0 +1,1 @@
+"""What training adds to spectra: energy shifts, scaled noise, and degraded copies."""

@@ -1,0 +1,1 @@
+"""Trained models and spectra -> accuracies, embeddings, activations, saliency. Arrays in, arrays out."""

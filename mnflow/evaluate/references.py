@@ -1,0 +1,66 @@
+"""Accuracy on reference spectra: single fold models, and their majority vote (the paper's Table 1)."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mnflow.spectra import UNLABELLED
+
+if TYPE_CHECKING:
+    from mnflow.references import References
+
+
+class ReferenceAccuracy(NamedTuple):
+    """Shares of labelled references that are right: of every fold's model, their mean, and by the models'
+    vote.
+    """
+
+    per_fold: NDArray[np.float64]
+    mean: float
+    vote: float
+
+
+def vote(probabilities: NDArray[Any]) -> NDArray[np.int64]:
+    """The class that most models choose (N,), from probabilities (n_models, N, K); their mean decides a
+    tie.
+    """
+    n_classes = probabilities.shape[2]
+    votes = np.eye(n_classes)[probabilities.argmax(axis=2)].sum(axis=0)  # (N, K)
+    return (votes + 0.5 * probabilities.mean(axis=0)).argmax(axis=1)
+
+
+def reference_accuracy(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> ReferenceAccuracy:
+    """Compare probabilities (n_models, N, K) with labels (N,); unlabelled spectra (mixed valences) do not
+    count.
+    """
+    known = valence != UNLABELLED
+    if not known.any():
+        return ReferenceAccuracy(np.full(len(probabilities), np.nan), float("nan"), float("nan"))
+    per_fold = (probabilities.argmax(axis=2) == valence)[:, known].mean(axis=1)
+    return ReferenceAccuracy(
+        per_fold, float(per_fold.mean()), float((vote(probabilities) == valence)[known].mean())
+    )
+
+
+def reference_table(probabilities: NDArray[Any], references: "References") -> pd.DataFrame:
+    """One row a reference: name, publication, valence in the manifest's words, vote, share of models that
+    agree, means.
+    """
+    spectra = references.spectra
+    classes = np.array(spectra.edge.classes)
+    chosen = vote(probabilities)
+    columns = {
+        "name": spectra.name,
+        "group": spectra.group,
+        "valence": references.valence_text,
+        "vote": classes[chosen],
+        "agreement": (probabilities.argmax(axis=2) == chosen).mean(axis=0),
+        "right": np.where(
+            spectra.valence == UNLABELLED, "", np.where(chosen == spectra.valence, "yes", "no")
+        ),
+        "moved_ev": references.moved_bins * spectra.edge.dispersion_ev,
+    }
+    means = {f"p({name})": probabilities[:, :, i].mean(axis=0) for i, name in enumerate(classes)}
+    return pd.DataFrame(columns | means)

@@ -1,0 +1,1 @@
+"""The networks (Keras, JAX) and the classifiers that they are compared with."""

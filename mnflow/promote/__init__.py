@@ -1,0 +1,1 @@
+"""The model registry: gate, registration, promotion, rollback, verification."""

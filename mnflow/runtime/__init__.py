@@ -1,0 +1,3 @@
+"""What runs a command, and knows nothing of spectra: options, files, processes, signals, workers, the
+project.
+"""

@@ -1,0 +1,1 @@
+"""From an ion and its surroundings to an edge: atomic numbers, multiplets, line shapes, scattering."""

@@ -1,0 +1,95 @@
+"""Inelastic scattering and the spectrometer's response as factors in Fourier space. Pure array functions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+Range = tuple[float, float]
+
+
+_FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
+
+
+@dataclass(frozen=True)
+class Scattering:
+    """What a specimen's inelastic scattering is drawn from, uniformly; energies in eV.
+
+    Attributes
+    ----------
+    band_gap_ev : tuple of float
+        Where losses begin.
+    plasmon_ev, plasmon_width_ev : tuple of float
+        Position and width of the Drude plasmon.
+    low_loss_share : tuple of float
+        Share of interband transitions, below the plasmon, in the single losses.
+    """
+
+    band_gap_ev: Range = (0.5, 4.0)
+    plasmon_ev: Range = (19.0, 27.0)
+    plasmon_width_ev: Range = (8.0, 25.0)
+    low_loss_share: Range = (0.05, 0.4)
+
+    def draw(self, n: int, step_ev: float, rng: np.random.Generator) -> Array:
+        """A single-scattering distribution (n,) of some oxide on losses 0, step_ev, ..."""
+        ranges = (self.band_gap_ev, self.plasmon_ev, self.plasmon_width_ev, self.low_loss_share)
+        return single_scattering(np.arange(n) * step_ev, *(rng.uniform(*r) for r in ranges))
+
+
+def single_scattering(
+    loss_ev: Array, band_gap_ev: float, plasmon_ev: float, plasmon_width_ev: float, low_share: float
+) -> Array:
+    """Distribution (C,) of single inelastic losses, sum 1: interband transitions from the gap on, and a Drude
+    plasmon.
+
+    Form of the plasmon: Egerton, "EELS in the Electron Microscope", eq. 3.43, https://doi.org/10.1007/978-1-4419-9583-4
+    """
+    above = np.clip(loss_ev - band_gap_ev, 0, None)
+    onset = 1 - np.exp(-((above / 3) ** 1.5))
+    drude = (
+        loss_ev
+        * plasmon_ev**2
+        * plasmon_width_ev
+        / ((loss_ev**2 - plasmon_ev**2) ** 2 + (loss_ev * plasmon_width_ev) ** 2)
+    )
+    interband = np.sqrt(above) * np.exp(-above / 5)
+    plasmon = onset * drude
+    return (1 - low_share) * plasmon / plasmon.sum() + low_share * interband / interband.sum()
+
+
+def plural_factor(single: Array, thickness: Array, n_fft: int) -> NDArray[np.complex128]:
+    """Fourier factor (P, n_fft // 2 + 1) of plural scattering for thicknesses t/lambda (P,).
+
+    Sum over n of exp(-t) t^n / n! times the n-fold convolution of `single` is exp(t (S - 1)); Egerton eq.
+    4.8.
+    """
+    return np.exp(thickness[:, None] * (np.fft.rfft(single, n_fft) - 1))
+
+
+def response_factor(
+    step_ev: float,
+    n_fft: int,
+    fwhm_ev: Array,
+    tail_share: float = 0.0,
+    tail_ev: float = 1.0,
+    shift_ev: Array | float = 0.0,
+) -> NDArray[np.complex128]:
+    """Fourier factor (P, n_fft // 2 + 1) of a Gaussian (P,), an exponential tail to higher losses, and a
+    shift (P,).
+    """
+    omega = 2 * np.pi * np.fft.rfftfreq(n_fft, step_ev)
+    gauss = np.exp(-0.5 * (np.asarray(fwhm_ev)[:, None] * _FWHM_TO_SIGMA * omega) ** 2)
+    tail = 1 - tail_share + tail_share / (1 + 1j * omega * tail_ev)
+    return gauss * tail * np.exp(-1j * omega * np.atleast_1d(shift_ev)[:, None])
+
+
+def convolve(intensity: Array, factor: NDArray[np.complex128], n_fft: int) -> Array:
+    """Apply Fourier factors (P, F) to spectra (P, C); `n_fft` of twice C or more keeps the end away from the
+    start.
+    """
+    n = intensity.shape[-1]
+    return np.fft.irfft(np.fft.rfft(intensity, n_fft) * factor, n_fft)[..., :n]

@@ -1,0 +1,101 @@
+"""Find finished and unfinished runs, and what belongs to them."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from mnflow.errors import InputError
+from mnflow.runtime.project import EXPERIMENT, EXPERIMENT_TAGS, default_tracking_uri
+from mnflow.track.connection import connect
+
+
+def _experiment_id() -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    if os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return os.environ["MLFLOW_EXPERIMENT_ID"]
+    found = connect().get_experiment_by_name(name)
+    return found.experiment_id if found else connect().create_experiment(name, tags=EXPERIMENT_TAGS)
+
+
+def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
+    """A finished run of `step`: by its id, or the newest with these tags.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the id is unknown, of another step, or of a run that did not finish.
+    """
+    if run != "newest":
+        try:
+            found = connect().get_run(run)
+        except MlflowException:
+            raise InputError(
+                f"No run {run!r} in {default_tracking_uri()}: copy a run id from the UI, or leave run=newest."
+            ) from None
+        actual = found.data.tags.get("mnflow.step", "none of ours")
+        if actual != step:
+            raise InputError(
+                f"Run {run} is of the step {actual}, a {step} run is needed: copy the id of one from the UI."
+            )
+        if found.info.status != "FINISHED":
+            raise InputError(
+                f"Run {run} is {found.info.status}, a FINISHED one is needed: wait for it, or run {step} "
+                f"again."
+            )
+        return found
+    runs = finished_runs(step, **tags)
+    if not runs:
+        described = ", ".join(f"{k}={v}" for k, v in tags.items())
+        raise InputError(
+            f"No finished {step} run{f' with {described}' if described else ''} was found: `mlflow run . -e "
+            f"{step}` makes one."
+        )
+    return runs[0]
+
+
+def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
+    """All finished runs of `step` with these tags, the newest first."""
+    return _runs("attributes.status = 'FINISHED'", {"mnflow.step": step, **tags})
+
+
+def unfinished_runs(**tags: str) -> list[MlflowRun]:
+    """All runs with these tags that were stopped before their end, the newest first; not those that are still
+    at work.
+    """
+    return [r for r in _runs("attributes.status != 'FINISHED'", tags) if r.info.status != "RUNNING"]
+
+
+def _runs(condition: str, tags: Mapping[str, str]) -> list[MlflowRun]:
+    query = " and ".join([condition, *(f"tags.`{k}` = '{v}'" for k, v in tags.items())])
+    return list(
+        connect().search_runs(
+            [_experiment_id()], query, max_results=1000, order_by=["attributes.start_time DESC"]
+        )
+    )
+
+
+def children(run_id: str, status: str = "") -> list[MlflowRun]:
+    """The nested runs of a run (with this status), oldest first."""
+    experiment = connect().get_run(run_id).info.experiment_id
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'" + (
+        f" and attributes.status = '{status}'" if status else ""
+    )
+    return list(
+        connect().search_runs([experiment], query, max_results=1000, order_by=["attributes.start_time ASC"])
+    )
+
+
+@contextmanager
+def artifact(run_id: str, path: str) -> Iterator[Path]:
+    """A local copy of an artifact (file or folder) for the length of a with-block."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield Path(connect().download_artifacts(run_id, path, folder))
+        except (OSError, MlflowException) as error:
+            raise InputError(f"Run {run_id} has no artifact {path} ({error}): run its step again.") from error

@@ -1,0 +1,1 @@
+"""A dataset and its folds -> trained fold models. No MLflow here."""

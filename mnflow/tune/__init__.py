@@ -1,0 +1,1 @@
+"""Optuna studies of architectures and training settings, on inner folds only."""
