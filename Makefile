@@ -29,11 +29,11 @@ test: $(READY)
 
 # Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
 test-team test-docker: test-%: $(READY)
-	.venv/bin/python -m pytest -m services tests/test_$**.py
+	.venv/bin/python -m pytest -m services tests/system/test_$**.py
 
 # Kills, a tracking server that goes away, abuse of the served model: half an hour on two cores.
 test-faults: $(READY)
-	.venv/bin/python -m pytest -m services tests/test_kills.py tests/test_store.py tests/test_server_away.py tests/test_server_abuse.py
+	.venv/bin/python -m pytest -m services tests/system/test_kills.py tests/track/test_connection.py tests/system/test_server_away.py tests/system/test_server_abuse.py
 
 # Damaged files for every reader: ten minutes of processor time.
 fuzz: $(READY)

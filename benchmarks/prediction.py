@@ -7,6 +7,7 @@ Keras afterwards.
 
 import argparse
 import resource
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,7 @@ def main() -> None:
     for batch in BATCHES:
         for net in nets[:n_models]:
             net.predict(crops[:batch], batch_size=batch, verbose=0)  # compiles
-        theirs = median_seconds(
-            lambda size=batch: [m.predict(crops, size, 0) for m in nets[:n_models]], 1
-        ).wall  # type: ignore[misc]
+        theirs = median_seconds(partial(_predict_all, nets[:n_models], crops, batch), 1).wall
         per_million = theirs / len(crops) * 1e6 * FOLDS / n_models
         emit(
             "prediction/keras",
@@ -61,6 +60,11 @@ def main() -> None:
             per_million_s=per_million,
             ratio=per_million / (seconds / n * 1e6),
         )
+
+
+def _predict_all(nets: list, crops: np.ndarray, batch: int) -> None:
+    for net in nets:
+        net.predict(crops, batch_size=batch, verbose=0)
 
 
 def _predictor(net: object) -> Predictor:

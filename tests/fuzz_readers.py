@@ -28,10 +28,10 @@ from mnflow.read.tables import read_manifest
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.settings import SETTINGS, load
 from mnflow.spectra import MN, SpectrumSet
-from tests.made_up_net import made_up_net
-from tests.made_up_spectra import spectra
-from tests.read.files import counts_image, write, write_dm3
-from tests.read.files import signal as eels
+from tests.helpers.files import counts_image, write, write_dm3
+from tests.helpers.files import signal as eels
+from tests.helpers.nets import made_up_net
+from tests.helpers.spectra import spectra
 
 SLOW_SECONDS = 10
 MAX_MEMORY = 4_000_000_000

@@ -1,7 +1,7 @@
 """Mutation testing: changes one thing at a time in a module, and counts the changes that its tests do not
 notice.
 
-    python -m tests.mutants mnflow/folds.py --tests tests/test_folds.py tests/test_leaks.py --most 200
+    python -m tests.mutants mnflow/folds.py --tests tests/test_folds.py tests/system/test_leaks.py --most 200
 
 The changes are mutmut's (its operators on functions and methods; it is installed into .mutants, see `make
 mutants`). Its own runner is not used: JAX's threads do not survive its forks, and it asks every file to be

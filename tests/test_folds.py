@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_spectra import COARSE
-from made_up_spectra import spectra as made_up
 
 from mnflow.errors import InputError
 from mnflow.folds import Fold, inner_validation, split
 from mnflow.spectra import SpectrumSet
+from tests.helpers.spectra import COARSE
+from tests.helpers.spectra import spectra as made_up
 
 
 def _check_complete(spectra: SpectrumSet, folds: list[Fold]) -> None:

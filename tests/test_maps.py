@@ -14,8 +14,8 @@ from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
-from tests.made_up_net import made_up_net
-from tests.made_up_spectra import edge_shape
+from tests.helpers.nets import made_up_net
+from tests.helpers.spectra import edge_shape
 
 pytest.importorskip("hyperspy.api")
 

@@ -41,10 +41,10 @@ references.
 _SERVED_CODE = (
     "__init__.py",
     "errors.py",
-    "files.py",
-    "processes.py",
-    "valence.py",
-    "spectra.py",
+    "runtime/__init__.py",
+    "runtime/files.py",
+    "runtime/process.py",
+    "spectra",
     "preprocess",
     "serve",
 )
@@ -126,10 +126,11 @@ def _served_code(folder: Path) -> Path:
     target = folder / "code" / "mnflow"
     target.mkdir(parents=True)
     for name in _SERVED_CODE:
-        source = Path(__file__).parent / name
+        source = Path(__file__).parents[1] / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(*_NOT_SERVED))
         else:
+            (target / name).parent.mkdir(exist_ok=True)
             shutil.copy(source, target / name)
     return target
 

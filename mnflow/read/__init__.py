@@ -4,15 +4,12 @@
 
 from mnflow.read.microscopes import SUFFIXES, read_file
 from mnflow.read.source import list_source, read_source
-from mnflow.references import References, read_references
 from mnflow.spectra import RawSpectra
 
 __all__ = [
     "SUFFIXES",
     "RawSpectra",
-    "References",
     "list_source",
     "read_file",
-    "read_references",
     "read_source",
 ]

@@ -6,13 +6,13 @@ from functools import cache
 import matplotlib as mpl
 import numpy as np
 import pytest
-from made_up import shift_curve, spectra
 
 from mnflow import plots
 from mnflow.plots import style
 from mnflow.preprocess import crop
 from mnflow.preprocess.clusters import Clusters
 from mnflow.spectra import UNLABELLED
+from tests.helpers.predictions import shift_curve, spectra
 
 CLASSES = ("Mn2+", "Mn3+", "Mn4+")
 AUGMENTATIONS = ["none", *(f"{k}x" for k in range(1, 11))]

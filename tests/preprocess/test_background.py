@@ -10,8 +10,8 @@ from mnflow.errors import InputError
 from mnflow.preprocess import fit_power_law, locate_edge, subtract_background
 from mnflow.preprocess.background import locate_edges
 from mnflow.spectra import MN
-from tests.made_up_spectra import edge_shape
-from tests.preprocess.images import make
+from tests.helpers.images import make
+from tests.helpers.spectra import edge_shape
 
 WINDOW_EV = 634 + 0.1 * np.arange(50)
 

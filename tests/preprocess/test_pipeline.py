@@ -14,7 +14,7 @@ from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK, Prepr
 from mnflow.preprocess.scan import bad_pixels, check_window
 from mnflow.spectra import MN, RawSpectra
 from mnflow.spectra.axis import axis_ev
-from tests.preprocess.images import Made, make
+from tests.helpers.images import Made, make
 
 KEEP = PreprocessOptions(substrate="keep", thick="keep")
 

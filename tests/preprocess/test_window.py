@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_spectra import edge_shape
 
 from mnflow.errors import InputError
 from mnflow.preprocess import crop, normalise, place_window, placement
 from mnflow.preprocess.window import crop_start, place_windows
 from mnflow.spectra import MN, SpectrumSet
+from tests.helpers.spectra import edge_shape
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from mnflow.errors import InputError
 from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
 from mnflow.read import read_file
 from mnflow.spectra import MN
-from tests.read.files import counts_image, signal, write
+from tests.helpers.files import counts_image, signal, write
 
 NUMBERS = st.one_of(
     st.floats(-2000, 2000), st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e300, -1e-300, 5e-324])

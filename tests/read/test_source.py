@@ -9,7 +9,7 @@ from mnflow.preprocess import normalise
 from mnflow.read import read_source
 from mnflow.references import read_references
 from mnflow.spectra import MN, UNLABELLED, Edge
-from tests.read.files import counts_image, signal, write
+from tests.helpers.files import counts_image, signal, write
 
 
 @pytest.fixture(scope="module")

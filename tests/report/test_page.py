@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import browse, needs_browser
 
 from mnflow.plots.style import UNKNOWN_COLOUR, series_styles, valence_colours
 from mnflow.report import page
+from tests.helpers.browser import browse, needs_browser
 
 CLASSES = ["Mn2+", "Mn3+", "Mn4+"]
 

@@ -5,7 +5,7 @@ import pytest
 from mnflow.serve.numpy_nets import NumpyNet
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
-from tests.made_up_net import made_up_net
+from tests.helpers.nets import made_up_net
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
-from tests.made_up_spectra import edge_shape
+from tests.helpers.spectra import edge_shape
 
 ENERGY_EV = 600 + 0.25 * np.arange(400)
 

@@ -11,7 +11,7 @@ from mnflow.preprocess import crop, normalise
 from mnflow.serve.novelty import Novelty, aligned, locate
 from mnflow.spectra import MN
 from mnflow.spectra.axis import axis_ev
-from tests.made_up_spectra import edge_shape, spectra
+from tests.helpers.spectra import edge_shape, spectra
 
 ENERGY_EV = axis_ev(MN.crop_ev[0], MN.n_crop, MN.dispersion_ev)
 

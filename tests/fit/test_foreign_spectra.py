@@ -1,0 +1,49 @@
+"""What is no edge of ours is made as it should be, and is found out."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mnflow.fit import foreign_spectra
+from mnflow.fit.novelty import fit_novelty
+from mnflow.preprocess import crop
+from mnflow.serve.predictor import Predictor
+from mnflow.simulate.library import SHIPPED
+from mnflow.spectra import MN
+from tests.helpers.nets import made_up_net
+from tests.helpers.spectra import spectra
+
+
+def test_strangers_are_spectra_of_every_kind() -> None:
+    drawn = foreign_spectra.draw(MN, np.random.default_rng(0))
+    assert set(drawn) == {"noise", "flat", "background", "carbon", "iron", "saturated"}
+    for intensity in drawn.values():
+        assert intensity.shape == (foreign_spectra.DRAWN, 700)
+        assert np.isfinite(intensity).all()
+    others = foreign_spectra.draw(replace(MN, element="Xx"), np.random.default_rng(0))
+    assert set(others) == {"noise", "flat", "background", "carbon", "manganese"}, (
+        "nobody can simulate an unknown element"
+    )
+
+
+def test_those_that_know_our_edges_flag_them() -> None:
+    rng = np.random.default_rng(0)
+    data = spectra(120, noise=0.02)
+    novelty = fit_novelty(crop(data, rng.integers(-50, 51, len(data))), data.group, rng)
+    found = foreign_spectra.flagged(Predictor(made_up_net(1), MN, novelty=novelty), seed=0)
+    assert found["novelty/flagged_flat"] == 1
+    assert found["novelty/flagged_saturated"] == 1
+    assert found["novelty/flagged_noise"] > 0.9
+    assert found["novelty/flagged_background"] > 0.9
+    blind = foreign_spectra.flagged(Predictor(made_up_net(1), MN), seed=0)
+    assert blind["novelty/flagged_noise"] == 0, "without novelty nothing is strange"
+
+
+def test_other_elements_are_those_that_ship_and_are_looked_at_alike() -> None:
+    shipped = {path.stem.split("-")[0] for path in SHIPPED.glob("*.npz")}
+    assert {name.lower() for name in foreign_spectra.ELEMENTS} == shipped
+    rng = np.random.default_rng(0)
+    assert [crops.shape for crops in foreign_spectra.other_elements(MN, rng)] == [
+        (foreign_spectra.LEARNT, MN.n_crop)
+    ] * 2
+    assert foreign_spectra.other_elements(replace(MN, dispersion_ev=0.2), rng) == []

@@ -1,0 +1,66 @@
+"""The anti-aliased net: the paper's FCN with a filter before pooling, the same in Keras and in the engine."""
+
+import keras
+import numpy as np
+
+from mnflow.folds import split
+from mnflow.models import jax_nets as engine
+from mnflow.models import keras_nets
+from mnflow.models.architectures import ARCHITECTURES, block_lengths
+from mnflow.spectra import MN
+from mnflow.train.cross_validate import make_plan, train_fold
+from mnflow.train.settings import TrainSettings
+from tests.helpers.spectra import spectra
+
+NET = "fcn_antialiased"
+
+
+def _random_net() -> keras.Model:
+    keras_net = keras_nets.build(NET)
+    rng = np.random.default_rng(0)
+    for layer in keras_net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    return keras_net
+
+
+def test_it_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
+    assert (
+        keras_nets.count_weights(keras_nets.build(NET))
+        == keras_nets.count_weights(keras_nets.build("fcn"))
+        == 673
+    )
+    assert block_lengths(ARCHITECTURES[NET], 300) == [300, 145, 68, 30, 12, 4]
+
+
+def test_keras_and_engine_agree() -> None:
+    net = _random_net()
+    weights = keras_nets.get_weights(net)
+    plan = make_plan(TrainSettings(arch=NET), MN)
+    params = {name: arrays[:2] for name, arrays in weights.items()}
+    norms = {name: arrays for name, arrays in weights.items() if len(arrays) == 4}
+    fixed = engine.Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
+    crops = np.random.default_rng(1).normal(size=(5, 300)).astype(np.float32)
+    logits, _ = engine.forward(params, crops, plan, fixed)
+    before_softmax = keras.Model(net.inputs, net.get_layer("mean").output)
+    np.testing.assert_allclose(np.asarray(logits).T, before_softmax.predict_on_batch(crops), atol=1e-5)
+
+
+def test_the_filter_takes_away_what_pooling_would_alias() -> None:
+    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[
+        :, None, None
+    ]  # above a quarter: pooling by 2 folds it back
+
+    def left(smoothing: int) -> float:
+        return float(np.abs(engine.average_pool(wave, smoothing)).max())
+
+    assert left(0) > 0.4
+    assert left(2) < 0.1
+
+
+def test_it_trains() -> None:
+    some = spectra(n=60)
+    settings = TrainSettings(arch=NET, augmentation=1, epochs=2)
+    trained, _ = train_fold(some, (split(some, n_folds=3)[0], settings))
+    assert np.isfinite(trained.curves["train/loss"]).all()
+    assert set(trained.weights) >= {"conv1", "norm5", "logits"}

@@ -1,0 +1,92 @@
+"""The nets have the paper's shapes, and their files mean the same under every backend."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.models import keras_nets
+
+
+@pytest.mark.parametrize(("arch", "weights"), [("dense", 10_915), ("conv_dense", 1_293), ("fcn", 673)])
+def test_weight_counts_are_the_papers(arch: str, weights: int) -> None:
+    assert keras_nets.count_weights(keras_nets.build(arch)) == weights
+
+
+def test_the_extractor_has_the_papers_lengths() -> None:
+    net = keras_nets.build("fcn")
+    lengths = [net.get_layer(f"{kind}{i}").output.shape[1] for i in range(1, 6) for kind in ("conv", "pool")]
+    assert lengths == [292, 146, 140, 70, 64, 32, 28, 14, 12, 6]
+    assert keras_nets.feature_model(net).output_shape == (None, 72)
+    assert net.get_layer("dropout1").rate == 0.8
+
+
+def test_normalisation_follows_the_activation() -> None:
+    order = [layer.name.rstrip("12345") for layer in keras_nets.build("conv_dense").layers[2:5]]
+    assert order == ["conv", "norm", "pool"]
+    assert keras_nets.build("dense").get_layer("dense1").activation.__name__ == "relu"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"arch": "resnet"}, "dense, conv_dense, fcn"),
+        ({"arch": "fcn", "dropout": 1.0}, r"\[0, 1\)"),
+        ({"arch": "fcn", "filters": (2, 2)}, "one positive kernel length"),
+        ({"arch": "fcn", "filters": (2, 0), "kernels": (9, 7)}, "one positive kernel length"),
+        ({"arch": "dense", "filters": (2,), "kernels": (9,)}, "no convolutions"),
+        ({"arch": "fcn", "n_channels": 100}, "too short"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        keras_nets.build(**settings)
+
+
+def test_a_net_without_convolutions_has_no_features() -> None:
+    with pytest.raises(InputError, match="conv_dense or fcn"):
+        keras_nets.feature_model(keras_nets.build("dense"))
+
+
+def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_text("nothing of the kind")
+    with pytest.raises(InputError, match=r"expected a \.keras file"):
+        keras_nets.load(tmp_path / "model.keras")
+
+
+_LOAD = """
+import json, sys
+import numpy as np
+from mnflow.models import architectures, keras_nets
+inputs = np.load(sys.argv[1] + "/inputs.npy")
+nets = [keras_nets.load(f"{sys.argv[1]}/{a}.keras") for a in architectures.ARCHITECTURES]
+print(json.dumps([net.predict(inputs, verbose=0).tolist() for net in nets]))
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "numpy"])
+def test_saved_nets_give_the_same_under_every_backend(tmp_path: Path, backend: str) -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(5, 300)).astype(np.float32)
+    np.save(tmp_path / "inputs.npy", inputs)
+    here = []
+    for arch in keras_nets.ARCHITECTURES:
+        net = keras_nets.build(arch)
+        for variable in net.weights:
+            if variable.dtype == "float32":
+                variable.assign(rng.uniform(0.2, 0.8, variable.shape))
+        (tmp_path / f"{arch}.keras").write_bytes(keras_nets.to_bytes(net))
+        here.append(net.predict(inputs, verbose=0))
+    there = subprocess.run(
+        [sys.executable, "-c", _LOAD, str(tmp_path)],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    np.testing.assert_allclose(json.loads(there.stdout), here, atol=1e-5)

@@ -1,0 +1,444 @@
+import logging
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import dask.array as da
+import h5py
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.read import hdf5, ondisk, read_file
+from mnflow.read import microscopes as module
+from mnflow.read.microscopes import _axis_values, _raw, _signal_axis
+from mnflow.read.ondisk import OnDisk
+from mnflow.spectra import RawSpectra
+from mnflow.spectra.axis import ev_per_unit
+from tests.helpers.files import axis, counts_image, signal, write, write_dm3
+
+
+@pytest.fixture(scope="module")
+def counts() -> np.ndarray:
+    return counts_image(np.random.default_rng(0))
+
+
+def _same(raw: RawSpectra, counts: np.ndarray) -> None:
+    np.testing.assert_allclose(np.asarray(raw.counts), counts.reshape(-1, counts.shape[-1]), rtol=1e-6)
+    np.testing.assert_allclose(raw.energy_ev, 580 + 0.1 * np.arange(counts.shape[-1]), atol=1e-3)
+    assert raw.nav_shape == counts.shape[:-1]
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "emd"])
+def test_images_line_scans_and_single_spectra(tmp_path: Path, counts: np.ndarray, suffix: str) -> None:
+    for i, part in enumerate((counts, counts[0], counts[0, 0])):
+        raw = read_file(write(tmp_path / f"{i}.{suffix}", signal(part)), "Mn2+", "an image")
+        _same(raw, part)
+        assert (raw.valence, raw.group) == ("Mn2+", "an image")
+
+
+def test_digital_micrograph(tmp_path: Path, counts: np.ndarray) -> None:
+    _same(
+        read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0))), counts
+    )  # it keeps the energy first
+    raw = read_file(write_dm3(tmp_path / "b.dm3", counts[0, 0]))
+    _same(raw, counts[0, 0])
+    assert not raw.counts.flags.writeable  # the file itself lies behind it
+
+
+@pytest.mark.parametrize(
+    ("honest", "forged"),
+    [
+        (struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0), struct.pack(">7i", 7, 15, 0, 10_001, 0, 3, 0)),
+        (struct.pack(">7i", 7, 15, 0, 2, 0, 3, 0), struct.pack(">7i", 7, 15, 0, -1, 0, 3, 0)),
+        (
+            struct.pack(">iiii", 3, 20, 4, 14),
+            struct.pack(">iiii", 3, 20, 4, 20_000_001),
+        ),  # the text "Spectrum image"
+        (struct.pack(">iiii", 3, 20, 4, 14), struct.pack(">iiii", 3, 20, 4, -5)),
+    ],
+)
+def test_forged_tags_of_digital_micrograph(
+    tmp_path: Path, counts: np.ndarray, honest: bytes, forged: bytes
+) -> None:
+    path = write_dm3(tmp_path / "a.dm3", counts[0, 0])
+    whole = path.read_bytes()
+    assert honest in whole
+    path.write_bytes(whole.replace(honest, forged))
+    with pytest.raises(
+        InputError, match=r"cannot be read as \.dm3 \(OSError: a (structure of .* fields|tag of .* items)\)"
+    ):
+        read_file(path)
+
+
+def test_what_digital_micrograph_says_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
+    assert read_file(write_dm3(tmp_path / "a.dm3", counts[0, 0])).metadata == {
+        "title": "made",
+        "beam_energy_kev": 200.0,
+    }
+
+
+def test_msa(tmp_path: Path, counts: np.ndarray) -> None:
+    _same(read_file(write(tmp_path / "a.msa", signal(counts[0, 0]))), counts[0, 0])
+
+
+def test_metadata_is_kept(tmp_path: Path, counts: np.ndarray) -> None:
+    assert read_file(write(tmp_path / "a.hspy", signal(counts))).metadata == {
+        "title": "a title",
+        "beam_energy_kev": 80.0,
+    }
+
+
+def test_all_that_is_known_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts)
+    tem = made["metadata"]["Acquisition_instrument"]["TEM"]
+    tem |= {
+        "convergence_angle": 20.0,
+        "Detector": {"EELS": {"collection_angle": 30, "dwell_time": True}},
+    }  # no number
+    assert read_file(write(tmp_path / "a.hspy", made)).metadata == {
+        "beam_energy_kev": 80.0, "convergence_mrad": 20.0, "collection_mrad": 30, "title": "a title",
+    }  # fmt: skip
+
+
+def test_units_that_are_energies() -> None:
+    names = {
+        "eV": 1,
+        "EV": 1,
+        "[eV]": 1,
+        " (keV) ": 1e3,
+        "KEV": 1e3,
+        "meV": 1e-3,
+        "mev": 1e-3,
+        "m-eV": 1e-3,
+        "electronvolt": 1,
+    }
+    names |= {"electron_volt": 1, "kiloelectron_volt": 1e3}
+    for name, factor in names.items():
+        assert ev_per_unit(name, "a file") == factor
+    for name in ("MeV", "MEV", "M-eV", "e", "nm", "ev/ch"):
+        with pytest.raises(
+            InputError,
+            match=f"^a file: expected an energy axis in eV, keV or meV, got '{name}'; set the axis' units",
+        ):
+            ev_per_unit(name, "a file")
+    for nothing in (None, "", "<undefined>", "[]"):
+        with pytest.raises(InputError, match="got no units"):
+            ev_per_unit(nothing, "a file")
+
+
+def test_the_axis_to_blame_is_the_signals() -> None:
+    scan, energy = {"navigate": True}, {"navigate": False}
+    assert _signal_axis([scan, energy, scan]) == 1
+    assert _signal_axis([energy, energy, scan]) == 2  # which of them cannot be told
+    assert _signal_axis(["no axis", scan, {}]) == 2
+    assert _signal_axis([{}, scan]) == 1
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"), [("keV", 1e-3), ("meV", 1e3), ("eV", 1), ("ev", 1), ("[eV]", 1)]
+)
+def test_units_of_energy(tmp_path: Path, counts: np.ndarray, units: str, factor: float) -> None:
+    made = signal(counts, units=units, scale=0.1 * factor, offset=580 * factor)
+    _same(read_file(write(tmp_path / "a.hspy", made)), counts)
+
+
+@pytest.mark.parametrize("units", ["nm", "", None, "<undefined>", "MeV", "m", "channels"])
+def test_no_energy_axis_is_said(tmp_path: Path, counts: np.ndarray, units: str) -> None:
+    with pytest.raises(InputError, match=r"expected an energy axis in eV, keV or meV, got ('|no units)"):
+        read_file(write(tmp_path / "a.hspy", signal(counts, units=units)))
+
+
+def test_descending_axis_is_turned(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts[..., ::-1].copy(), scale=-0.1, offset=580 + 0.1 * (counts.shape[-1] - 1))
+    _same(read_file(write(tmp_path / "a.hspy", made)), counts)
+
+
+def test_irregular_axis(tmp_path: Path, counts: np.ndarray) -> None:
+    energy_ev = 580 + 0.1 * np.arange(1200) + 1e-5 * np.arange(1200) ** 2
+    made = signal(counts)
+    made["axes"][-1] = {
+        "_type": "DataAxis",
+        "name": "E",
+        "axis": energy_ev,
+        "units": "eV",
+        "navigate": False,
+        "size": 1200,
+    }
+    np.testing.assert_allclose(read_file(write(tmp_path / "a.hspy", made)).energy_ev, energy_ev)
+
+
+def test_energy_axis_may_be_any(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts)
+    made["data"] = np.moveaxis(counts, -1, 0).copy()
+    made["axes"] = [made["axes"][2], made["axes"][0], made["axes"][1]]
+    _same(read_file(write(tmp_path / "a.hspy", made)), counts)
+
+
+@pytest.mark.parametrize("name", ["none.hspy", "none.dm3", "none.csv", "none.pkl"])
+def test_missing_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="No file at"):
+        read_file(tmp_path / name)
+
+
+def test_unknown_suffix(tmp_path: Path) -> None:
+    (tmp_path / "a.doc").touch()
+    with pytest.raises(InputError, match=r"expected one of .hspy, .emd, .*, got '.doc'"):
+        read_file(tmp_path / "a.doc")
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "emd", "msa", "dm3", "dm4"])
+@pytest.mark.parametrize("content", [b"", b"nonsense\n" * 40, bytes(range(256)) * 8])
+def test_a_file_of_another_kind(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as|expected spectra|energy axis"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "emd", "dm3"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_a_file_cut_short(tmp_path: Path, counts: np.ndarray, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "dm3":
+        write_dm3(path, np.moveaxis(counts, -1, 0))
+    else:
+        write(path, signal(counts))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match=r"cannot be read as|promises"):
+        read_file(path)
+
+
+def test_a_header_that_promises_100_gb_in_dm3(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0), promised=2_000_000_000)
+    with pytest.raises(InputError, match=r"its header promises 96000 MB of data, and the file has 0\.0"):
+        read_file(path)
+
+
+def test_a_decompression_bomb_in_hdf5(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        experiment = next(iter(file["Experiments"].values()))
+        del experiment["data"]
+        experiment.create_dataset("data", (5000, 5000, 1200), "f4", chunks=(8, 8, 1200), compression="gzip")
+    with pytest.raises(InputError, match=r"that promise 120\.0 GB of data hold no measurement"):
+        read_file(path)
+
+
+def test_giant_chunks_in_hdf5(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("other", (1000, 1000, 200), "f4", chunks=(1000, 1000, 200))
+    with pytest.raises(InputError, match=r"chunks of 0\.8 GB"):
+        read_file(path)
+
+
+def test_links_out_of_the_file(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file["stolen"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(InputError, match="stolen lies in another file"):
+        read_file(path)
+
+
+def test_data_kept_in_another_file(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("out", (10,), "f4", external=[("/etc/passwd", 0, 40)])
+    with pytest.raises(InputError, match="out lies in another file"):
+        read_file(path)
+
+
+def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAZY_BYTES", 1000)
+    raw = read_file(write(tmp_path / "a.hspy", signal(counts)))
+    assert isinstance(raw.counts, OnDisk)
+    _same(raw, counts)
+    flat = counts.reshape(-1, 1200)
+    np.testing.assert_array_equal(raw.counts[3:11:2, 5:9], flat[3:11:2, 5:9])
+    np.testing.assert_array_equal(raw.counts[7], flat[7])
+    assert sum(raw.counts.chunks[0]) == len(raw) == 12
+    turned = signal(counts[..., ::-1].copy(), scale=-0.1, offset=580 + 0.1 * 1199)
+    lazy = read_file(write(tmp_path / "b.hspy", turned))
+    assert isinstance(lazy.counts, da.Array)
+    _same(lazy, counts)
+    other = read_file(write(tmp_path / "c.emd", signal(counts)))
+    assert isinstance(other.counts, da.Array)
+    _same(other, counts)
+    np.testing.assert_array_equal(
+        np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200)
+    )
+
+
+def test_blocks_cover_every_spectrum_once() -> None:
+    counts = np.arange(70.0).reshape(35, 2)
+    raw = RawSpectra(np.array([1.0, 2.0]), counts, (5, 7), None, "g", Path("x"))
+    blocks = list(raw.blocks(block_bytes=64))
+    assert max(len(b) for _, b in blocks) == 4
+    np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), counts)
+
+
+def test_blocks_of_lazy_files_are_whole_chunks() -> None:
+    lazy = da.zeros((20, 2), chunks=((3, 3, 3, 3, 8), 2))
+    raw = RawSpectra(np.array([1.0, 2.0]), lazy, (20,), None, "g", Path("x"))
+    assert [(s.start, s.stop) for s in raw.block_slices(5 * 16)] == [(0, 6), (6, 12), (12, 20)]
+    assert [(s.start, s.stop) for s in raw.block_slices(1)] == [(0, 3), (3, 6), (6, 9), (9, 12), (12, 20)]
+    assert [(s.start, s.stop) for s in replace(raw, counts=np.zeros((20, 2))).block_slices(7 * 16)] == [
+        (0, 7),
+        (7, 14),
+        (14, 20),
+    ]
+
+
+def test_which_datasets_may_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ondisk, "_MAX_LINE_BYTES", 4 * 60)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        sets = {
+            shape: file.create_dataset(str(shape), shape, "f4")
+            for shape in [(9,), (5, 60), (5, 61), (2, 3, 20), (0, 60)]
+        }
+        assert [shape for shape, d in sets.items() if OnDisk.suits(d, d.ndim - 1)] == [(5, 60), (2, 3, 20)]
+        assert not OnDisk.suits(sets[(2, 3, 20)], 0)
+        assert not OnDisk.suits(None, 1)
+        assert OnDisk(sets[(2, 3, 20)]).nbytes == 2 * 3 * 20 * 4
+        chunked = OnDisk(file.create_dataset("chunked", (7, 2, 20), "f4", chunks=(3, 1, 20)))
+        assert chunked.chunks == ((6, 6, 2), (20,))
+        assert OnDisk(sets[(2, 3, 20)]).chunks == ((3, 3), (20,))
+        assert np.asarray(chunked, dtype=np.float64).dtype == np.float64
+
+
+def test_empty_image(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        del file["Experiments/a title/data"]
+        file.create_dataset("Experiments/a title/data", (0, 4, 1200), "f4")
+    with pytest.raises(InputError, match=r"expected spectra, got an empty image of shape \(0, 4\)"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("data", [np.ones((3, 900), complex), np.ones((3, 900), bool)])
+def test_numbers_must_be_real(tmp_path: Path, data: np.ndarray) -> None:
+    with pytest.raises(InputError, match="expected real numbers"):
+        read_file(write(tmp_path / "a.hspy", signal(data)))
+
+
+def test_one_channel_is_no_spectrum(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two channels or more"):
+        read_file(write(tmp_path / "a.hspy", signal(np.ones((3, 1), np.float32))))
+
+
+@pytest.mark.parametrize("changes", [{"scale": 0.0}, {"scale": np.nan}, {"offset": np.inf}])
+def test_a_broken_energy_axis(tmp_path: Path, counts: np.ndarray, changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"a\.hspy: .*(energy axis|finite energies)"):
+        read_file(write(tmp_path / "a.hspy", signal(counts, **changes)))
+
+
+def test_axes_that_cannot_be() -> None:
+    cases: list[tuple[object, str]] = [
+        ("text", "mine: expected a described energy axis, got none"),
+        ({"units": "eV", "expression": "x**2"}, "mine: its energy axis is a function; convert it"),
+        ({"units": "eV", "axis": [1.0, 2.0]}, r"mine: expected 3 energies, got an axis of shape \(2,\)"),
+    ]
+    for axis_, sentence in cases:
+        with pytest.raises(InputError, match=sentence):
+            _axis_values(axis_, 3, "mine")
+    np.testing.assert_allclose(_axis_values({"units": "keV", "scale": "0.5"}, 3, "mine"), [0, 500, 1000])
+    with pytest.raises(
+        InputError,
+        match=r"^a\.hspy: its energy axis is damaged \(could not convert string to float: 'much'\)",
+    ):
+        _raw({"data": np.ones((2, 3)), "axes": [{}, {"units": "eV", "scale": "much"}]}, Path("a.hspy"))
+
+
+def test_what_a_library_logs_is_not_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noisy(path: Path) -> list[dict[str, object]]:
+        logging.getLogger("rsciio").critical("heard")
+        return [{"no": "data"}, "no signal"]  # type: ignore[list-item]
+
+    monkeypatch.setitem(module._READERS, ".msa", noisy)
+    (tmp_path / "a.msa").touch()
+    with pytest.raises(InputError, match="expected spectra, got a file without any data"):
+        read_file(tmp_path / "a.msa")
+    assert not caplog.records
+    logging.getLogger("rsciio").critical("heard")
+    assert len(caplog.records) == 1
+
+
+def test_among_several_signals_the_core_loss_is_taken(tmp_path: Path, counts: np.ndarray) -> None:
+    path, other = tmp_path / "a.hspy", tmp_path / "b.hspy"
+    write(path, signal(counts))
+    low_loss = signal(counts, offset=-20.0)
+    low_loss["metadata"]["General"]["title"] = "low loss"
+    write(other, low_loss)
+    with h5py.File(other) as source, h5py.File(path, "a") as target:
+        source.copy(source["Experiments/low loss"], target["Experiments"])
+        survey = target["Experiments"].create_group("survey")
+        for key in ("metadata", "original_metadata"):
+            survey.create_group(key)
+        survey["data"] = np.ones((4, 4))
+        for i in range(2):
+            survey.create_group(f"axis-{i}").attrs.update(axis("x", 4, 1.0, 0.0, "nm", True))
+    _same(read_file(path), counts)
+
+
+def test_several_that_fit_are_refused(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with h5py.File(path, "a") as file:
+        file.copy(file["Experiments/a title"], file["Experiments"], "copy")
+    with pytest.raises(InputError, match="expected one signal that covers 635-665 eV, got 2 among 2"):
+        read_file(path)
+
+
+def test_vendor_files(real_data: Path) -> None:
+    spectrum = read_file(real_data / "vendor" / "EELS_spectrum.dm3")
+    assert (spectrum.nav_shape, spectrum.energy_ev[0], spectrum.energy_ev[1]) == ((), -100, -99.5)
+    image = read_file(real_data / "vendor" / "EELS_SI.dm4")
+    assert (image.nav_shape, image.counts.shape, image.energy_ev[0]) == ((2, 2), (4, 2048), 300)
+    core_loss = read_file(real_data / "vendor" / "coreloss_spectrum.msa")
+    np.testing.assert_allclose([core_loss.energy_ev[0], core_loss.energy_ev[-1]], [360, 769.4])
+
+
+def test_what_leads_hdf5_in_circles_is_left_alone(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fuzzed file on which the HDF5 library never returned: one that hangs, and one that kills its
+    reader.
+    """
+    path = write(tmp_path / "a.hspy", signal(counts))
+    monkeypatch.setattr(module, "survey", lambda p: hdf5.survey(p, seconds=0.0))
+    with pytest.raises(InputError, match="leads nowhere"):
+        read_file(path)
+    monkeypatch.undo()
+    hdf5.survey(str(path))
+    assert hdf5._process is not None
+    hdf5._process.kill()
+    hdf5._process.wait()
+    _same(read_file(path), counts)
+
+
+def test_an_interrupted_look_answers_for_no_other_file(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = write(tmp_path / "a.hspy", signal(counts))
+    with monkeypatch.context() as patch:
+        patch.setattr(hdf5.select, "select", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            hdf5.survey(str(tmp_path / "none.hspy"))
+    assert "error" not in hdf5.survey(str(path))
+
+
+def test_a_relative_path_is_that_of_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        with h5py.File("here.hspy", "w"):
+            pass
+        assert "error" not in hdf5.survey("here.hspy")
+        (tmp_path / folder / "here.hspy").unlink()

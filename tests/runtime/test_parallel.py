@@ -1,0 +1,115 @@
+"""Work runs on local processes or a Dask cluster, and a killed worker costs a retry of its unfinished items
+only.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from mnflow.errors import InputError
+from mnflow.runtime.parallel import run_parallel
+from mnflow.runtime.project import ROOT
+
+
+def _work(folder: str, item: int) -> tuple[int, int]:
+    """Note who works on the item, and when it is done."""
+    note = Path(folder) / f"{item}-{os.getpid()}"
+    note.touch()
+    if item == 99:
+        raise ValueError("this item cannot be done")
+    time.sleep(0.5)
+    note.with_suffix(".done").touch()
+    return item, os.getpid()
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """A scheduler and two workers, each started by itself as on several machines."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "dask"]
+    file = tmp_path / "scheduler.json"
+    common = ["--no-dashboard", "--scheduler-file", str(file), "--host", "127.0.0.1"]
+    processes = [subprocess.Popen([*dask, "scheduler", "--port", "0", *common], **quiet)]
+    while not file.exists():
+        assert processes[0].poll() is None, "the scheduler did not start"
+        time.sleep(0.1)
+    for _ in range(2):  # without a nanny: a killed worker stays dead
+        processes.append(
+            subprocess.Popen([*dask, "worker", "--no-nanny", "--nthreads", "1", *common], **quiet)
+        )
+    address = json.loads(file.read_text())["address"]
+    with Client(address) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield address
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_worker_costs_a_retry_of_its_unfinished_items(scheduler: str, tmp_path: Path) -> None:
+    received: list[int] = []
+    killed: list[int] = []
+
+    def kill_one(place: int, result: tuple[int, int]) -> None:
+        received.append(place)
+        if not killed:
+            time.sleep(0.1)  # until the scheduler has heard that this result is fetched
+        notes = [p for p in tmp_path.iterdir() if "-" in p.name and not p.suffix]
+        busy = [p for p in notes if not p.with_suffix(".done").exists()]
+        if not killed and busy:
+            killed.append(int(busy[0].name.split("-")[1]))
+            os.kill(killed[0], signal.SIGKILL)
+            safe.extend(received)
+
+    safe: list[int] = []
+    results = run_parallel(_work, str(tmp_path), list(range(6)), scheduler=scheduler, on_result=kill_one)
+    assert [item for item, _ in results] == list(range(6))
+    assert sorted(received) == list(range(6))
+    assert len(killed) == 1
+    tries = [sum(1 for p in tmp_path.glob(f"{item}-*") if not p.suffix) for item in range(6)]
+    assert all(tries[item] == 1 for item in safe)
+    assert 7 <= sum(tries) <= 8  # the one that was killed, and one that was done there but not fetched yet
+
+
+def test_local_processes_work_and_what_fails_is_raised(tmp_path: Path) -> None:
+    results = run_parallel(_work, str(tmp_path), [0, 1], workers=1)
+    assert [item for item, _ in results] == [0, 1]
+    assert {pid for _, pid in results} - {os.getpid()}
+    with pytest.raises(ValueError, match="cannot be done"):
+        run_parallel(_work, str(tmp_path), [99], workers=1)
+    assert run_parallel(_work, str(tmp_path), []) == []
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_workers_that_are_gone_when_work_is_sent_get_another_chance_and_then_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    answers = iter([True] * times)
+    scatter = Client.scatter
+
+    def gone(self: Client, *args: object, **kwargs: object) -> object:
+        if next(answers, False):
+            raise TimeoutError("No valid workers found")
+        return scatter(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "scatter", gone)
+    if times == 1:
+        assert [item for item, _ in run_parallel(_work, str(tmp_path), [3], workers=1)] == [3]
+        return
+    with pytest.raises(InputError, match="1 of 1 tasks were lost with their workers 5 times"):
+        run_parallel(_work, str(tmp_path), [3], workers=1)
+
+
+def test_no_cluster_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnflow.runtime.parallel.CONNECT_SECONDS", 0.5)
+    with pytest.raises(InputError, match=r"No Dask cluster answers at tcp://127.0.0.1:9"):
+        run_parallel(_work, "", [1], scheduler="tcp://127.0.0.1:9")

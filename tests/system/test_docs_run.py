@@ -1,0 +1,121 @@
+"""Every `mlflow run . -e` command of the documents, run in their order in one small project, on few spectra
+and one epoch.
+"""
+
+import importlib
+import shlex
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoints import main, simulate
+from mnflow.runtime import parallel
+from mnflow.runtime.cli import parse
+from mnflow.runtime.project import ROOT
+from mnflow.simulate import simulate_references
+from mnflow.track import tracking
+from mnflow.track.query import finished_run, finished_runs
+from tests.system.test_docs import commands
+
+SMALL = {
+    "size": "quick",
+    "n_folds": 2,
+    "epochs": 1,
+    "iterations": 250,
+    "methods": "least_squares",
+    "trials": 1,
+    "scored_folds": 1,
+    "workers": 1,
+}
+"""What makes a step short; nothing else of a command is changed."""
+
+_DONE: set[tuple[str, Any]] = set()
+
+OPEN_GATE = {"max_calibration_error": 1.0}  # and every `min_...` is 0: nets of one epoch are not good
+
+
+def _inline(
+    function: Callable[[Any, Any], Any],
+    shared: Any,
+    items: Sequence[Any],
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_result: Callable[[int, Any], Any] | None = None,
+) -> list[Any]:
+    """`cluster.run_parallel` without processes: whether it gives the same is tested in test_cluster."""
+    results = []
+    for place, item in enumerate(items):
+        results.append(function(shared, item))
+        if on_result is not None:
+            on_result(place, results[-1])
+    return results
+
+
+@pytest.fixture(scope="module")
+def project(module_store: Path) -> Iterator[Path]:
+    """A folder with what the documents take for given: spectra of one's own, those of others, a settings
+    file, an image.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "run_parallel", _inline)
+        simulate.run(simulate.Options(out="spectra", size="quick"))
+        simulate_references(module_store / "others", 0, Path("mn"))
+        shutil.copy(ROOT / "mnflow" / "simulate" / "settings" / "mn.toml", "my-element.toml")
+        shutil.copy(sorted(Path("spectra").rglob("*.hspy"))[0], "image.hspy")
+        yield module_store
+
+
+def _runs() -> list[str]:
+    """The commands once each, in the documents' order; those for another machine, container or operating
+    system left out.
+    """
+    found = [command.partition(" #")[0].rstrip(" &") for _, command in commands()]
+    return list(dict.fromkeys(c for c in found if c.startswith("mlflow run . -e ")))
+
+
+def _fill_in(value: str) -> str:
+    """A user's own values in place of the documents' placeholders."""
+    if "RUN_ID" in value:
+        newest = [run.info.run_id for run in finished_runs("cv_train", arch="fcn")]
+        return ",".join(newest[:2]) if "," in value else newest[0]
+    if "DATA_RUN" in value:
+        return str(finished_run("preprocess").info.run_id)
+    return {"FOLDER": "spectra"}.get(value, value)
+
+
+def _small(options: Any) -> Any:
+    names = {f.name for f in fields(options)}
+    changed = {
+        k: v
+        for k, v in (SMALL | OPEN_GATE | {n: 0.0 for n in names if n.startswith("min_")}).items()
+        if k in names
+    }
+    return replace(options, **changed)
+
+
+@pytest.mark.filterwarnings("ignore:Importing `Lazy.*:hyperspy.exceptions.VisibleDeprecationWarning")
+@pytest.mark.parametrize("command", _runs())
+def test_a_command_of_the_documents_runs(project: Path, command: str) -> None:
+    words = shlex.split(command)
+    entry = importlib.import_module(f"entrypoints.{words[words.index('-e') + 1]}")
+    given = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-P")
+    if given.get("references") == "FOLDER":
+        given["references"] = "others"
+    argv = [part for key, value in given.items() for part in (f"--{key}", _fill_in(value))]
+    options = _small(parse(entry.Options, argv))
+    if entry.__name__.endswith("promote") and options.run == "best" and not options.rollback:
+        _evaluate_newest()
+    if (entry.__name__, options) in _DONE:
+        return  # what is left of the command when it is made small has been run for another document
+    _DONE.add((entry.__name__, options))
+    run_id = entry.run(options)
+    assert tracking.connect().get_run(run_id).info.status == "FINISHED"
+
+
+def _evaluate_newest() -> None:
+    """`promote` takes a net that has been through every evaluation, as after `main`."""
+    main._evaluate(finished_run("cv_train", arch="fcn").info.run_id, 0)

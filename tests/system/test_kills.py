@@ -1,0 +1,196 @@
+"""Every entry point is killed at random moments; then the same command ends with the numbers of an
+undisturbed run.
+
+MNFLOW_KILLS scales how often (1: some 60 times in all), MNFLOW_KILL_SEED draws other moments.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.promote import registry
+from mnflow.runtime.project import ROOT
+from mnflow.track import provenance
+from mnflow.track.query import _runs, artifact, finished_run
+from tests.helpers.spectra import spectra
+
+pytestmark = pytest.mark.services
+
+KILLS = {
+    "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 4, "tsne": 6,
+    "promote": 6, "predict": 6, "tune": 5, "main": 4,
+}  # fmt: skip
+
+NEEDS = {
+    "preprocess": ["simulate"], "shift_eval": ["cv_train"], "noise_eval": ["cv_train"], "reference_test": ["cv_train"],
+    "tsne": ["cv_train"], "promote": ["shift_eval", "noise_eval", "reference_test"], "predict": ["simulate", "promote"],
+}  # fmt: skip
+"""What must have ended before a step can begin."""
+
+HOW = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+TIMES = ("cv/seconds",)
+"""Metrics that are no result."""
+
+
+@dataclass
+class Shop:
+    """A folder with a store and made-up data, and the process that starts entry points in it."""
+
+    folder: Path
+    server: "subprocess.Popen[str]"
+    commands: dict[str, list[str]]
+    tried: list[str] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+
+    def start(self, step: str) -> int:
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps([step, *self.commands[step]]) + "\n")
+        self.server.stdin.flush()
+        return int(self._answer())
+
+    def wait(self) -> int:
+        """The exit code."""
+        return int(self._answer())
+
+    def _answer(self) -> str:
+        assert self.server.stdout is not None
+        return self.server.stdout.readline()
+
+    def parts(self) -> set[Path]:
+        """Files that are not whole."""
+        return {p for p in self.folder.rglob(".*") if p.is_file()}
+
+    def end(self, step: str) -> float:
+        """Run a step to its end, and before it what it needs; returns the seconds that it took itself."""
+        for needed in NEEDS.get(step, []):
+            if needed not in self.ended:
+                self.end(needed)
+        began = time.monotonic()
+        self.start(step)
+        code = self.wait()
+        assert code == 0, (self.folder / f"{step}.log").read_text()[-3000:]
+        self.ended.add(step)
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def shop(module_store: Path) -> Iterator[Shop]:
+    data = spectra(90, noise=0.3, n_groups=9).save(module_store / "made_up.npz")
+    training = {"data": data, "n_folds": 3, "epochs": 2}
+    gate = {
+        f"min_{k}": 0
+        for k in ("cv_accuracy", "shift_accuracy", "worst_shift_accuracy", "noise_accuracy", "reference_vote")
+    }
+    options: dict[str, dict[str, object]] = {
+        "simulate": {"out": "images", "size": "quick"},
+        "preprocess": {"source": "images"},
+        "cv_train": {**training, "augmentation": "1x", "workers": 2},
+        "shift_eval": {},
+        "noise_eval": {},
+        "reference_test": {},
+        "tsne": {"perplexity": 10, "iterations": 250},
+        "promote": {**gate, "max_calibration_error": 1},
+        "predict": {"file": "images/Mn2+/Mn2_01.hspy", "out": "maps"},
+        "tune": {
+            **training,
+            "trials": 3,
+            "scored_folds": 1,
+            "search": "dropout,learning_rate",
+            "storage": "sqlite:///studies.db",
+            "heartbeat": 1,
+        },
+        "main": {},
+    }
+    commands = {
+        step: [w for k, v in words.items() for w in (f"--{k}", str(v))] for step, words in options.items()
+    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.killing"], cwd=module_store, env=environment, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    shop = Shop(module_store, server, commands)
+    yield shop
+    server.communicate()
+    print("\n".join(shop.tried))
+
+
+def results(shop: Shop, step: str) -> dict[str, object]:
+    """What the newest finished run of a step has come to: its metrics, and what else is a result."""
+    record = finished_run(step)
+    found: dict[str, object] = {k: v for k, v in record.data.metrics.items() if k not in TIMES}
+    if step == "simulate":
+        found |= {
+            p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (shop.folder / "images").rglob("*.*")
+        }
+    if "dataset_digest" in record.data.tags:
+        found["data"] = record.data.tags["dataset_digest"]
+    if step == "main":
+        with artifact(record.info.run_id, "tables/summary.csv") as path:
+            found["summary"] = path.read_text()
+    return found
+
+
+def left_running(pid: int) -> list[str]:
+    """Runs of a process that are not ended."""
+    running = _runs("attributes.status = 'RUNNING'", {})
+    return [str(r.info.run_name) for r in running if r.data.tags[provenance.PROCESS].split()[1] == str(pid)]
+
+
+def again(shop: Shop, step: str) -> None:
+    """Let the step do its work anew: a search that has its trials would have nothing to do."""
+    if step == "tune":
+        shop.commands[step] += ["--study", f"study {len(shop.commands[step])}"]
+
+
+@pytest.mark.parametrize("step", KILLS)
+def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) -> None:
+    rng = np.random.default_rng([int(os.environ.get("MNFLOW_KILL_SEED", "0")), list(KILLS).index(step)])
+    shop.end(step)
+    undisturbed = results(shop, step)
+    again(shop, step)
+    seconds = shop.end(step)  # with what the first has compiled, as those that are killed
+    assert results(shop, step) == undisturbed
+    again(shop, step)
+    killed = 0
+    while killed < round(KILLS[step] * float(os.environ.get("MNFLOW_KILLS", "1"))):
+        how, after = HOW[killed % len(HOW)], float(rng.uniform(0.05, 1)) * seconds
+        parts = shop.parts()
+        began, pid = time.monotonic(), shop.start(step)
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < began + after:
+            time.sleep(0.02)
+        try:
+            kill = (
+                os.kill if how == signal.SIGTERM else os.killpg
+            )  # Ctrl-C and a power cut reach all its processes
+            kill(pid, how)
+            killed += 1
+        except ProcessLookupError:  # it was quicker than before, and is at its end
+            seconds = time.monotonic() - began
+        code = shop.wait()
+        shop.tried.append(f"{step}: {how.name} after {after:.2f} of {seconds:.2f} s, exit code {code}")
+        assert code in ((0, -9) if how == signal.SIGKILL else (0, 130)), (
+            shop.folder / f"{step}.log"
+        ).read_text()[-3000:]
+        if code == 0:
+            again(shop, step)
+        if how != signal.SIGKILL:
+            assert not left_running(pid), shop.tried[-1]
+            assert shop.parts() <= parts, shop.tried[-1]
+        assert step != "predict" or registry.load_predictor("models:/mn-valence@champion")
+    shop.end(step)
+    assert not shop.parts()
+    assert not _runs("attributes.status = 'RUNNING'", {})
+    assert results(shop, step) == undisturbed

@@ -1,0 +1,98 @@
+"""The layout's rules: imports go downwards, folders stay small, and each says what it is for."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mnflow.runtime.project import ROOT
+
+LEVELS = (
+    ("mnflow.errors",),
+    ("mnflow.runtime",),
+    ("mnflow.spectra",),
+    ("mnflow.read", "mnflow.simulate", "mnflow.preprocess", "mnflow.folds"),
+    ("mnflow.augment", "mnflow.serve", "mnflow.references", "mnflow.plots"),
+    ("mnflow.models",),
+    ("mnflow.train", "mnflow.evaluate"),
+    ("mnflow.fit", "mnflow.tune", "mnflow.track"),
+    ("mnflow.promote", "mnflow.report", "mnflow.doctor"),
+    ("mnflow.maps", "mnflow.reproduction"),
+    ("entrypoints",),
+    ("benchmarks",),
+)
+"""From the ground up. A room imports from levels below its own; rooms of one level do not know each other."""
+
+HEAVY = {
+    "mlflow": (
+        "mnflow.track", "mnflow.promote", "mnflow.report", "mnflow.reproduction", "mnflow.doctor", "mnflow.tune",
+        "mnflow.runtime.mlflow_env", "mnflow.serve.limits", "mnflow.serve.model", "entrypoints", "benchmarks",
+    ),
+    "keras": (
+        "mnflow.models", "mnflow.train", "mnflow.doctor", "mnflow.evaluate", "mnflow.track.cross_validation",
+        "benchmarks",
+    ),
+}  # fmt: skip
+"""Packages that are slow to import, and who may import them."""
+
+FOLDER_SIZE = range(2, 11)
+"""Modules of a folder, `__init__.py` not counted."""
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    for top in ("mnflow", "entrypoints", "benchmarks"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(_modules())
+
+
+def _room(module: str) -> str | None:
+    rooms = [room for level in LEVELS for room in level if module == room or module.startswith(f"{room}.")]
+    return rooms[0] if rooms else None
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in whole)
+
+
+def _level(room: str) -> int:
+    return next(i for i, level in enumerate(LEVELS) if room in level)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "mnflow"])
+def test_imports_go_downwards(module: str) -> None:
+    room = _room(module)
+    assert room is not None, f"{module} stands in no room of LEVELS"
+    for name in _imports(MODULES[module]):
+        other = _room(name)
+        if other is None or other == room:
+            continue
+        same = _level(other) == _level(room) and (room, other) in WITHIN_A_LEVEL
+        assert same or _level(other) < _level(room), (
+            f"{module} imports {name}, which stands above or beside it"
+        )
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_slow_packages_are_imported_in_few_places(package: str) -> None:
+    found = [m for m, path in MODULES.items() if any(i.split(".")[0] == package for i in _imports(path))]
+    allowed = HEAVY[package]
+    assert [m for m in found if not any(m == room or m.startswith(f"{room}.") for room in allowed)] == []
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for m, p in MODULES.items() if m.startswith("mnflow.")}))
+def test_folders_are_small_and_say_what_they_are_for(folder: Path) -> None:
+    names = [p.name for p in folder.glob("*.py") if not p.name.startswith("__")]
+    assert folder == ROOT / "mnflow" or len(names) in FOLDER_SIZE, f"{folder.name}: {len(names)} modules"
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), (
+        f"{folder.name} has no docstring"
+    )

@@ -1,0 +1,205 @@
+"""What a step logs while the tracking server is away waits on disk and arrives in order, once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from mlflow.exceptions import MlflowException
+
+from mnflow import plots
+from mnflow.errors import InputError
+from mnflow.runtime.process import this_process
+from mnflow.track import connection, outbox, tracking
+from mnflow.track.query import artifact
+from tests.helpers.spectra import spectra
+
+TAGS = tracking.tags_of("shift_eval")
+
+
+class Server:
+    """Stands between us and the store: `there` says whether it answers, `tried` what was asked of it, `made`
+    what it did.
+    """
+
+    def __init__(self) -> None:
+        self.there, self.tried, self.made = True, list[str](), list[str]()
+        self.make = outbox._make
+
+    def __call__(self, run_id: str, call: str, file: Path | None, words: dict[str, Any]) -> None:
+        self.tried.append(call)
+        if not self.there:
+            raise MlflowException("no answer")
+        self.make(run_id, call, file, words)
+        self.made.append(call)
+
+
+@pytest.fixture
+def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    monkeypatch.setattr("mnflow.track.connection.answers", lambda: server.there)
+    monkeypatch.setattr(tracking, "answers", lambda: server.there)
+    monkeypatch.setattr("mnflow.track.connection.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "_make", server)
+    yield server
+    outbox._waiting.clear()
+
+
+def log_all(run: tracking.Run) -> None:
+    run.metrics({"a": 1.0, "b": float("nan")})
+    run.curve("c", [1, 2, 3], [0.1, 0.2, 0.3])
+    run.table(pd.DataFrame({"x": [1, 2]}), "t")
+    run.json({"k": 1}, "cv/settings.json")
+    run.figure(figure(), "f")
+    run.dataset(spectra(6), "training")
+    run.rename("another")
+    run.note("in words")
+
+
+def figure() -> Figure:
+    x = np.arange(-5.0, 6.0)
+    return plots.shift_curves({"a": (x, np.ones((2, 11)))})
+
+
+def held_by(run: tracking.Run) -> dict[str, Any]:
+    """All that the store has of a run."""
+    client = tracking.connect()
+    record = client.get_run(run.id)
+    found: dict[str, Any] = {
+        "name": record.info.run_name,
+        "status": record.info.status,
+        "metrics": str(record.data.metrics),
+    }
+    found["note"] = record.data.tags["mlflow.note.content"]
+    found["curve"] = [(m.step, m.value) for m in client.get_metric_history(run.id, "c")]
+    found["data"] = [(d.dataset.digest, d.tags[0].value) for d in record.inputs.dataset_inputs]
+    for path in ("tables/t.csv", "cv/settings.json", "figures/f.png", "figures/f.csv"):
+        with artifact(run.id, path) as file:
+            found[path] = file.read_bytes()
+    return found
+
+
+def held_status(run: tracking.Run) -> str:
+    return str(tracking.connect().get_run(run.id).info.status)
+
+
+def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracking.Run:
+    """The run of a step that logs all this while the server is away, and does not see it again."""
+    runs = []
+
+    def step() -> None:
+        with tracking.step(TAGS, "a", {}) as run:
+            runs.append(run)
+            server.there = False
+            server.tried.clear()
+            log(run)
+
+    sentence = (
+        r"does not answer\. What was to be logged waits in data/unsent/logs, \d+ entries: the next command"
+    )
+    with pytest.raises(InputError, match=sentence):
+        step()
+    return runs[0]
+
+
+def left_by_another() -> None:
+    """Let this process's entries look as if a process that is gone had made them."""
+    host, pid, started = this_process().split()
+    for path in sorted(outbox.FOLDER.iterdir()):
+        path.rename(path.with_name(path.name.replace(f"{host}~{pid}~{started}", f"{host}~4194304~{started}")))
+    outbox._waiting.clear()
+
+
+def on_disk() -> list[str]:
+    return sorted(p.name for p in outbox.FOLDER.rglob("*"))
+
+
+def test_a_server_that_comes_back_has_all_in_order(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracking.step(TAGS, "undisturbed", {}) as undisturbed:
+        log_all(undisturbed)
+    calls = server.made.copy()
+    server.made.clear()
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 60.0)
+    with tracking.step(TAGS, "disturbed", {}) as run:
+        server.there = False
+        log_all(run)
+        server.there = True
+    assert server.made == calls
+    assert held_by(run) == held_by(undisturbed)
+    assert on_disk() == []
+
+
+def test_if_it_stays_away_the_next_command_sends_what_waits(server: Server) -> None:
+    with tracking.step(TAGS, "undisturbed", {}) as undisturbed:
+        log_all(undisturbed)
+    run = gone_for_good(server, log_all)
+    assert server.tried == ["batch"]  # and no other waits for MLflow's retries
+    left_by_another()
+    server.there = True
+    assert tracking.connect().get_run(run.id).info.status == "RUNNING"
+    with tracking.step(TAGS, "next", {}):
+        pass
+    assert held_by(run) == held_by(undisturbed)
+    assert on_disk() == []
+
+
+def test_what_a_living_process_or_another_store_waits_for_is_left_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = gone_for_good(server, lambda run: run.metrics({"a": 1.0}))
+    outbox._waiting.clear()  # as another process would see it
+    server.there = True
+    outbox.send_left()
+    waiting = on_disk()
+    assert len(waiting) == 2
+    left_by_another()
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "sqlite:///another.db")
+        outbox.send_left()
+    assert len(on_disk()) == 2
+    outbox.send_left()
+    assert (on_disk(), held_status(run)) == ([], "FINISHED")
+
+
+def test_ctrl_c_does_not_wait_for_a_server_that_is_away(server: Server) -> None:
+    runs = []
+
+    def stopped() -> None:
+        with tracking.step(TAGS, "a", {}) as run:
+            runs.append(run)
+            server.there = False
+            server.tried.clear()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not server.tried
+    server.there = True
+    assert outbox.send()
+    assert held_status(runs[0]) == "KILLED"
+
+
+def test_what_the_store_refuses_is_put_aside_and_the_rest_arrives(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log(run: tracking.Run) -> None:
+        tracking.Run("no such run").metrics({"a": 1.0})
+        run.metrics({"a": 1.0})
+
+    run = gone_for_good(server, log)
+    left_by_another()
+    server.there = True
+    outbox.send_left()
+    assert "is not taken by the store" in capsys.readouterr().err
+    (refused,) = on_disk()
+    assert refused.endswith(".refused")
+    assert held_status(run) == "FINISHED"
+
+
+def test_an_error_of_ours_is_not_taken_for_a_server_that_is_away(server: Server) -> None:
+    with pytest.raises(MlflowException), tracking.step(TAGS, "a", {}):
+        tracking.Run("no such run").metrics({"a": 1.0})
+    assert on_disk() == []

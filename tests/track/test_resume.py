@@ -1,0 +1,117 @@
+"""A cross-validation that was interrupted is taken up where it stopped, and ends as an undisturbed one
+does.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from entrypoints import cv_train
+from mnflow.folds import split
+from mnflow.runtime.project import ROOT
+from mnflow.track import provenance, resume, tracking
+from mnflow.track.query import _runs, children
+from mnflow.train.cross_validate import FoldModel
+from mnflow.train.settings import TrainSettings
+from tests.helpers.spectra import spectra
+
+RESULT = FoldModel(
+    3, b"\x00model", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.arange(4, dtype=np.float32)}, 1.5
+)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_fold_comes_back_to_the_last_bit() -> None:
+    with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
+        run.tags({resume.SIGNATURE: "0123"})
+        with tracking.child(run, {"fold": "3"}, "fold 3") as child:
+            resume.keep(child, RESULT)
+        assert resume.finished_folds("0123") == ([], [])  # it is still at work
+    run.close("KILLED")
+    (back,), (record,) = resume.finished_folds("0123")
+    assert (back.fold, back.model, back.accuracy, back.seconds) == (3, RESULT.model, 0.5, 1.5)
+    np.testing.assert_array_equal(back.probabilities, RESULT.probabilities)
+    np.testing.assert_array_equal(back.curves["train/loss"], RESULT.curves["train/loss"])
+    assert record.info.run_id == run.id
+    assert resume.finished_folds("4567") == ([], [])
+    with tracking.step(tracking.tags_of("cv_train"), "b", {}) as successor:
+        resume.take_up(record, successor)
+    assert resume.finished_folds("0123") == ([], [])
+
+
+@pytest.mark.usefixtures("store")
+def test_a_fold_that_was_not_logged_comes_back_from_the_disk() -> None:
+    resume.put_aside("0123", RESULT)
+    (back,), runs = resume.finished_folds("0123")
+    assert (back.fold, back.model, runs) == (3, RESULT.model, [])
+    resume.forget("0123", RESULT)
+    assert resume.finished_folds("0123") == ([], [])
+
+
+def test_the_signature_depends_on_all_that_decides_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, settings = spectra(30), TrainSettings()
+    known = resume.signature(data.digest(), settings, split(data, n_folds=3))
+    others = [
+        resume.signature("other", settings, split(data, n_folds=3)),
+        resume.signature(data.digest(), TrainSettings(seed=1), split(data, n_folds=3)),
+        resume.signature(data.digest(), settings, split(data, n_folds=3, seed=1)),
+    ]
+    for made_by in ("code_digest", "environment_digest"):
+        monkeypatch.setattr(provenance, made_by, lambda: "changed")
+        others.append(resume.signature(data.digest(), settings, split(data, n_folds=3)))
+    assert known not in others
+    assert len(set(others)) == 5
+
+
+def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(store: Path) -> None:
+    path = spectra(90, noise=0.3).save(store / "made_up.npz")
+    options = {"data": str(path), "n_folds": 3, "epochs": 2, "workers": 1}
+    undisturbed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
+    assert "taken up" not in undisturbed.data.tags["mlflow.note.content"]
+    for how, status in ((signal.SIGKILL, "RUNNING"), (signal.SIGTERM, "KILLED")):
+        first = _start_and_stop(options, how, store)
+        assert tracking.connect().get_run(first).info.status == status
+        finished_before = len(children(first, status="FINISHED"))
+        resumed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
+        note = resumed.data.tags["mlflow.note.content"]
+        assert any(f"{n} folds were taken up" in note for n in range(finished_before, 4)), note
+        assert not list(resume.UNSENT.rglob("*.npz"))
+        orphan = tracking.connect().get_run(first)
+        assert orphan.info.status == "KILLED"
+        assert orphan.data.tags[resume.RESUMED_BY] == resumed.info.run_id
+        assert undisturbed.data.metrics == resumed.data.metrics
+
+
+def _start_and_stop(options: dict[str, Any], how: int, folder: Path) -> str:
+    """Start cv_train as a process of its own, stop it after its first fold, and return the id of the run it
+    began.
+    """
+    words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
+    command = [sys.executable, "-m", "entrypoints.cv_train", *words]
+    started = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
+    )
+    run_id = _wait_for_a_fold()
+    if how == signal.SIGKILL:
+        os.killpg(started.pid, how)  # and its workers, as when the machine goes down
+    else:
+        started.send_signal(how)
+    started.wait(60)
+    return run_id
+
+
+def _wait_for_a_fold() -> str:
+    """The id of the CV run that another process has begun, once it has finished its first fold."""
+    for _ in range(1200):
+        for run in _runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"}):
+            if children(run.info.run_id, status="FINISHED"):
+                return str(run.info.run_id)
+        time.sleep(0.1)
+    raise AssertionError("no fold was finished within two minutes")

@@ -1,0 +1,179 @@
+"""Training learns, repeats itself, does not depend on the number of workers, and never sees a test
+spectrum.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.folds import Fold, split
+from mnflow.models import keras_nets
+from mnflow.preprocess import crop
+from mnflow.runtime.project import ROOT
+from mnflow.spectra import SpectrumSet
+from mnflow.train import cross_validate, engine_jax
+from mnflow.train.settings import TrainSettings, parse_augmentation
+from tests.helpers.spectra import COARSE
+from tests.helpers.spectra import spectra as made_up
+
+QUICK = TrainSettings(
+    arch="fcn", augmentation=4, epochs=25, batch_size=32, filters=(4, 6), kernels=(9, 7), dropout=0.2
+)
+
+
+@pytest.fixture(scope="module")
+def some() -> SpectrumSet:
+    return made_up(90, edge=COARSE)
+
+
+@pytest.fixture(scope="module")
+def folds(some: SpectrumSet) -> list[Fold]:
+    return split(some, n_folds=3)
+
+
+def test_folds_train_in_parallel_and_in_order(some: SpectrumSet, folds: list[Fold]) -> None:
+    seen: list[int] = []
+    results = cross_validate.train_folds(some, folds, QUICK, workers=2, on_fold=lambda r: seen.append(r.fold))
+    assert [r.fold for r in results] == [0, 1, 2]
+    assert sorted(seen) == [0, 1, 2]
+    for fold, result in zip(folds, results, strict=True):
+        assert result.accuracy > 0.9
+        assert {k: len(v) for k, v in result.curves.items()} == dict.fromkeys(
+            ("train/loss", "train/accuracy", "test/loss", "test/accuracy"), 25
+        )
+        assert result.curves["test/accuracy"][-1] == pytest.approx(result.accuracy)
+        saved = keras_nets.from_bytes(result.model).predict(crop(some.select(fold.test)), verbose=0)
+        np.testing.assert_allclose(saved, result.probabilities, atol=1e-4)
+
+
+def test_results_do_not_depend_on_the_number_of_workers(some: SpectrumSet, folds: list[Fold]) -> None:
+    settings = TrainSettings(arch="dense", augmentation=1, epochs=2, noise_augmentation=True)
+    one, two = (cross_validate.train_folds(some, folds, settings, workers=n) for n in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.probabilities, b.probabilities)
+        np.testing.assert_array_equal(a.curves["train/loss"], b.curves["train/loss"])
+
+
+def test_folds_of_nearly_one_size_share_a_compilation(
+    some: SpectrumSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are filled up to one size, and what fills them up changes nothing."""
+    uneven = [Fold(0, np.arange(50), np.arange(60, 90)), Fold(1, np.arange(45), np.arange(60, 85))]
+    settings = TrainSettings(arch="dense", augmentation=1, epochs=2)
+    before = engine_jax.train._cache_size()
+    filled = [cross_validate.train_fold(some, (fold, settings))[0] for fold in uneven]
+    assert engine_jax.train._cache_size() == before + 1
+    monkeypatch.setattr(cross_validate, "ROWS", 1)
+    plain = cross_validate.train_fold(some, (uneven[1], settings))[0]
+    assert filled[1].probabilities.shape == (25, 3)
+    np.testing.assert_allclose(filled[1].probabilities, plain.probabilities, atol=1e-5)
+    for name, curve in plain.curves.items():
+        np.testing.assert_allclose(filled[1].curves[name], curve, atol=1e-5, err_msg=name)
+
+
+def test_another_seed_gives_another_net(some: SpectrumSet, folds: list[Fold]) -> None:
+    first, again, other = (
+        cross_validate.train_fold(some, (folds[0], replace(QUICK, epochs=1, seed=s)))[0] for s in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first.probabilities, again.probabilities)
+    assert not np.array_equal(first.probabilities, other.probabilities)
+
+
+def test_no_test_spectrum_reaches_the_weights(some: SpectrumSet, folds: list[Fold]) -> None:
+    """A tracer: whatever the test spectra and their labels are, the net is the same."""
+    fold, settings = folds[0], replace(QUICK, epochs=1, noise_augmentation=True)
+    intensity, valence = some.intensity.copy(), some.valence.copy()
+    intensity[fold.test] = np.random.default_rng(0).normal(size=intensity[fold.test].shape)
+    valence[fold.test] = 0
+    other = SpectrumSet(some.energy_ev, intensity, valence, some.group, some.edge)
+    mine, theirs = (cross_validate.train_fold(s, (fold, settings))[0].weights for s in (some, other))
+    for name, arrays in mine.items():
+        for a, b in zip(arrays, theirs[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_degraded_copies_train_and_share_the_crops_of_an_epoch(some: SpectrumSet, folds: list[Fold]) -> None:
+    settings = replace(QUICK, epochs=1, augmentation=10)
+    assert cross_validate.make_plan(settings, some.edge).draws == 10
+    assert cross_validate.make_plan(replace(settings, degraded_copies=1), some.edge).draws == 5
+    assert (
+        cross_validate.make_plan(replace(settings, degraded_copies=1, augmentation=0), some.edge).draws == 1
+    )
+    plain, copied = (
+        cross_validate.train_fold(some, (folds[0], replace(settings, degraded_copies=k)))[0] for k in (0, 1)
+    )
+    assert plain.probabilities.shape == copied.probabilities.shape == (len(folds[0].test), 3)
+    assert not np.array_equal(plain.probabilities, copied.probabilities)
+
+
+def test_noise_augmentation_parts_by_the_training_spectra(some: SpectrumSet, folds: list[Fold]) -> None:
+    wide, none = cross_validate.prepare(some, folds[0], QUICK)
+    cleaned, noise = cross_validate.prepare(some, folds[0], replace(QUICK, noise_augmentation=True))
+    assert none is None
+    np.testing.assert_allclose(cleaned + noise, wide, atol=1e-6)
+
+
+_TENSORFLOW = """
+import json, sys
+from tests.helpers.spectra import COARSE, spectra
+from mnflow import folds
+from mnflow.train import cross_validate
+from mnflow.train.settings import TrainSettings
+some = spectra(60, edge=COARSE)
+how = {"augmentation": 2, "epochs": 15, "batch_size": 32, "dropout": 0.1, "noise_augmentation": True}
+settings = TrainSettings(arch="dense", **how)
+job = (folds.split(some, n_folds=3)[0], settings)
+results = [cross_validate.train_fold(some, job)[0] for _ in range(2)]
+same = all((a == b).all() for n in results[0].weights for a, b in zip(results[0].weights[n], results[1].weights[n]))
+print(json.dumps([bool(same), {k: v.tolist() for k, v in results[0].curves.items()}]))
+"""
+
+
+def test_tensorflow_trains_too_and_repeats_itself() -> None:
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", _TENSORFLOW], env=environment, capture_output=True, text=True, check=True
+    )
+    same, curves = json.loads(done.stdout.splitlines()[-1])
+    assert same
+    assert curves["test/accuracy"][-1] > 0.9
+    assert curves["train/loss"][-1] < curves["train/loss"][0] / 2
+
+
+def test_words_for_augmentations() -> None:
+    assert [parse_augmentation(w) for w in ("none", "1x", "10x")] == [0, 1, 10]
+    for word in ("x", "10", "-1x", "1.5x", "101x", ""):
+        with pytest.raises(InputError, match=r"none or 1x \.\.\. 100x"):
+            parse_augmentation(word)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"augmentation": -1}, "augmentation of 0"),
+        ({"degraded_copies": 21}, "Expected 0 ... 20 degraded copies, got 21"),
+        ({"epochs": 0}, "1 epoch"),
+        ({"batch_size": 1}, "batch of 2"),
+        ({"learning_rate": 0.0}, "positive learning rate"),
+        ({"schedule": "cosine"}, "one_cycle, constant"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        TrainSettings(**settings)
+
+
+def test_what_does_not_fit_is_refused_before_a_worker_starts(some: SpectrumSet, folds: list[Fold]) -> None:
+    with pytest.raises(InputError, match="dense, conv_dense"):
+        cross_validate.train_folds(some, folds, TrainSettings(arch="resnet"))
+    with pytest.raises(InputError, match="Shifts of up to 9"):
+        cross_validate.train_folds(some, folds, replace(QUICK, max_shift_ev=9.0))
+    cropped = SpectrumSet(some.energy_ev[:100], some.intensity[:, :100], some.valence, some.group, some.edge)
+    with pytest.raises(InputError, match="200 channels, got 100"):
+        cross_validate.train_folds(cropped, folds, QUICK)

@@ -1,0 +1,187 @@
+"""The compiled engine computes what Keras computes: forward, one step of training, batches."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from mnflow.augment.energy_shift import crops
+from mnflow.augment.pca_noise import augment
+from mnflow.models import jax_nets, keras_nets
+from mnflow.preprocess import crop
+from mnflow.train import engine_jax, engine_keras
+from mnflow.train.cross_validate import make_plan
+from mnflow.train.plan import Plan, steps_of_epoch
+from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+from mnflow.train.settings import TrainSettings
+from tests.helpers.spectra import COARSE
+from tests.helpers.spectra import spectra as made_up
+
+ARCHITECTURES = ("dense", "conv_dense", "fcn")
+
+
+def _plan(arch: str, **settings: object) -> Plan:
+    small = (
+        {} if arch == "dense" else {"filters": (2, 3), "kernels": (5, 4)}
+    )  # 110-53-25: an odd length is pooled, too
+    return make_plan(TrainSettings(arch=arch, **(small | settings)), COARSE)
+
+
+def _keras(plan: Plan, params: engine_jax.Params, moving: engine_jax.Moments) -> keras.Model:
+    net = keras_nets.build(
+        plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None
+    )
+    return keras_nets.with_weights(net, engine_jax.collect(params, moving))
+
+
+def _random_state(plan: Plan) -> tuple[engine_jax.Params, engine_jax.Moments]:
+    rng = np.random.default_rng(1)
+    params = {
+        k: [a + rng.uniform(0.1, 0.3, a.shape).astype(np.float32) for a in v]
+        for k, v in engine_jax.initial_params(plan, rng).items()
+    }
+    norms = {k: v[0].shape for k, v in params.items() if "norm" in k}
+    draw = lambda: {k: rng.uniform(0.2, 0.9, shape).astype(np.float32) for k, shape in norms.items()}  # noqa: E731
+    return params, engine_jax.Moments(draw(), draw())
+
+
+@pytest.mark.parametrize(
+    ("arch", "settings"), [(a, {}) for a in ARCHITECTURES] + [("fcn", {"filters": (9, 3)})]
+)
+def test_prediction_is_keras_own(arch: str, settings: dict) -> None:
+    """The last net has a convolution of more than `MAX_TAPS`, which is a matrix product when it predicts,
+    too.
+    """
+    plan = _plan(arch, **settings)
+    params, moving = _random_state(plan)
+    inputs = crop(made_up(7, edge=COARSE))
+    logits, _ = jax.jit(engine_jax.forward, static_argnums=2)(params, inputs, plan, fixed=moving)
+    np.testing.assert_allclose(
+        jax.nn.softmax(logits, axis=0).T, _keras(plan, params, moving).predict(inputs, verbose=0), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_loss_gradient_and_moments_are_keras_own(arch: str) -> None:
+    """After a step of plain gradient descent at rate 1, every weight and moving moment is as Keras has it."""
+    plan = _plan(arch, dropout=0.0)
+    params, moving = _random_state(plan)
+    some = made_up(32, edge=COARSE)
+    inputs, labels = crop(some), some.valence
+    net = _keras(plan, params, moving)
+    net.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+    loss = net.train_on_batch(inputs, labels)
+    differentiate = jax.jit(jax.value_and_grad(engine_jax._loss, has_aux=True), static_argnums=4)
+    (ours, (_, found)), gradient = differentiate(params, inputs, labels, None, plan)
+    assert float(ours) == pytest.approx(float(np.asarray(loss)), abs=1e-4)
+    stepped = jax.tree.map(lambda p, g: p - g, params, gradient)
+    expected = keras_nets.get_weights(net)
+    for name, arrays in engine_jax.collect(
+        stepped, jax.tree.map(lambda o, n: 0.99 * o + 0.01 * n, moving, found)
+    ).items():
+        for mine, theirs in zip(arrays, expected[name], strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=2e-4, err_msg=name)
+
+
+def test_adam_is_keras_own() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=5).astype(np.float32)
+    variable = keras.Variable(start)
+    adam = keras.optimizers.Adam(0.01, *ADAM_BETAS, epsilon=ADAM_EPSILON)
+    none = engine_jax.Moments({}, {})
+    state = engine_jax.State(
+        {"a": [start]}, none, {"a": [np.zeros(5)]}, {"a": [np.zeros(5)]}, jnp.zeros((), jnp.int32)
+    )
+    for _ in range(4):
+        gradient = rng.normal(size=5).astype(np.float32)
+        adam.apply([gradient], [variable])
+        state = engine_jax._adam(state, {"a": [gradient]}, none, 0.01)
+    np.testing.assert_allclose(state.params["a"][0], np.asarray(variable.value), atol=1e-6)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    dropped = jax_nets.drop_out(jnp.ones((72, 1000)), 0.8, jax.random.key(0), 1)
+    assert float((dropped == 0).mean()) == pytest.approx(0.8, abs=0.01)
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
+    assert (jax_nets.drop_out(dropped, 0.8, None, 1) == dropped).all()
+
+
+def test_an_epoch_draws_every_spectrum_equally_often() -> None:
+    order = np.asarray(engine_jax.draw_order(jax.random.key(0), 37, 37 * 3 + 17, 3))
+    assert (np.bincount(order[: 37 * 3]) == 3).all()
+    assert (order[37 * 3 :] == order[:17]).all()  # filled up from its start
+    assert order.max() < 37
+    assert (order[:37] != np.arange(37)).any()
+
+
+@pytest.mark.parametrize(
+    ("draws", "n_train", "n_rows"), [(1, 2700, 3072), (10, 2700, 3072), (7, 300, 512), (1, 5, 256)]
+)
+def test_an_epochs_steps_are_counted(draws: int, n_train: int, n_rows: int) -> None:
+    """Both engines take as many batches as `steps_of_epoch` says, and a tenth more than the spectra fill at
+    most.
+    """
+    plan = replace(_plan("fcn"), draws=draws, batch_size=64)
+    wide = np.zeros((n_rows, COARSE.n_wide), np.float32)
+    index = np.concatenate(
+        [i for _, i in engine_keras._batches(wide, None, n_train, plan, np.random.default_rng(0))]
+    )
+    steps = steps_of_epoch(draws, n_train, n_rows, 64)
+    assert len(index) == 64 * steps
+    assert steps <= 1.1 * draws * n_train / 64 + 1
+    often = np.bincount(index, minlength=n_train)
+    assert len(often) == n_train
+    assert often.min() >= draws
+
+
+def test_augmentations_and_epochs_share_a_compilation() -> None:
+    some = made_up(40, edge=COARSE)
+    sizes = []
+    for augmentation, epochs in ((0, 2), (1, 3), (3, 1)):
+        plan = _plan("fcn", augmentation=augmentation, epochs=epochs, filters=(2, 2))
+        found = engine_jax.fit(some.intensity, None, some.valence, 30, 40, plan, (0, 0))
+        assert all(len(curve) == epochs for curve in found.curves.values())
+        assert all(np.all(curve > 0) for name, curve in found.curves.items() if "loss" in name)
+        sizes.append(engine_jax.train._cache_size())
+    assert len(set(sizes)) == 1
+
+
+def test_crops_are_those_of_numpy() -> None:
+    spectra = made_up(12, edge=COARSE)
+    wide, index = spectra.intensity, np.array([3, 3, 0, 11])
+    plan = _plan("fcn")
+    np.testing.assert_allclose(
+        engine_jax.draw_crops(None, wide, None, index, plan), crop(spectra.select(index)), atol=1e-6
+    )
+    drawn = np.asarray(engine_jax.draw_crops(jax.random.key(5), wide, None, index, plan, plan.max_shift))
+    for one, i in zip(drawn, index, strict=True):
+        every_shift = crops(np.repeat(wide[[i]], 51, axis=0), np.arange(-25, 26), COARSE)
+        assert np.abs(every_shift - one).max(axis=1).min() < 1e-6
+
+
+def test_noise_is_scaled_between_none_and_five_times() -> None:
+    spectra = made_up(400, edge=COARSE)
+    flat, noise = (
+        np.repeat(spectra.intensity[:1], 400, axis=0),
+        np.random.default_rng(0).normal(0, 0.05, spectra.intensity.shape),
+    )
+    plan = _plan("fcn", augmentation=0)
+    drawn = np.asarray(
+        engine_jax.draw_crops(jax.random.key(0), flat, noise.astype(np.float32), np.arange(400), plan)
+    )
+    in_numpy = augment(flat, noise, COARSE, np.random.default_rng(0), 0)
+    assert np.std(drawn - drawn.mean(axis=0)) == pytest.approx(
+        np.std(in_numpy - in_numpy.mean(axis=0)), rel=0.1
+    )
+
+
+def test_one_cycle_rises_and_falls_to_nothing() -> None:
+    rates = [float(learning_rate("one_cycle", 0.01, p)) for p in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    np.testing.assert_allclose(rates, [0.0005, 0.00525, 0.01, 0.005, 0], atol=1e-9)
+    np.testing.assert_allclose(
+        learning_rate("one_cycle", 0.01, jnp.array([0.0, 0.05, 0.1, 0.55, 1.0])), rates, atol=1e-8
+    )
+    assert learning_rate("constant", 0.01, 0.7) == 0.01

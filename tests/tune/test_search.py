@@ -1,0 +1,192 @@
+"""The search: what may vary, that only inner validation spectra are scored, what is pruned, and what is
+proposed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from entrypoints import cv_train
+from entrypoints import tune as entry
+from mnflow.errors import InputError
+from mnflow.folds import split
+from mnflow.track import tracking
+from mnflow.track.query import children
+from mnflow.train.settings import TrainSettings
+from mnflow.tune import search, study
+from tests.helpers.spectra import spectra
+
+FCN = TrainSettings("fcn", augmentation=1, epochs=2)
+
+
+def made_up_score(accuracy: float) -> search.FoldScore:
+    bins = np.arange(-2, 3)
+    return search.FoldScore(
+        accuracy,
+        accuracy,
+        accuracy,
+        bins,
+        np.full(5, accuracy),
+        {"train/loss": np.ones(2), "test/loss": np.ones(2)},
+    )
+
+
+def test_search_words_become_names_or_a_sentence() -> None:
+    assert search.parse_search("dropout, filters") == ("dropout", "filters")
+    with pytest.raises(InputError, match="Cannot search depth: expected some of dropout"):
+        search.parse_search("dropout,depth")
+
+
+@pytest.mark.parametrize(("arch", "n_weights"), [("fcn", 673), ("conv_dense", 1293), ("dense", 10915)])
+def test_the_first_trial_is_the_papers_net(arch: str, n_weights: int) -> None:
+    base = TrainSettings(arch)
+    params = search.paper_params(base, search.SEARCHABLE)
+    settings = search.suggest(optuna.trial.FixedTrial(params), base, search.SEARCHABLE)  # type: ignore[arg-type]
+    assert search.count_weights(settings, spectra(6)) == n_weights
+    assert set(search.paper_params(base, ["dropout"])) == {"dropout"}
+
+
+def test_parameters_become_settings() -> None:
+    params = {
+        "filters_2": 3,
+        "filters_1": 1,
+        "kernel_1": 9,
+        "kernel_2": 5,
+        "dropout": 0.5,
+        "learning_rate": 0.01,
+    }
+    assert search.train_settings_of(params) == {
+        "filters": (1, 3),
+        "kernels": (9, 5),
+        "dropout": 0.5,
+        "learning_rate": 0.01,
+    }
+
+
+@pytest.mark.parametrize("kind", ["stratified", "grouped"])
+def test_no_outer_test_spectrum_is_trained_on_or_scored(kind: str) -> None:
+    some = spectra(240)
+    if kind == "grouped":
+        some = type(some)(
+            some.energy_ev, some.intensity, some.valence, [f"{i // 6} {i % 3}" for i in range(240)]
+        )
+    inner = search.inner_folds(some, kind, 4, 3, seed=1)
+    outer = split(some, kind, 4, seed=1)  # as cv_train divides
+    assert len(inner) == 3
+    for ours, theirs in zip(inner, outer, strict=False):
+        assert not set(theirs.test) & {*ours.train, *ours.test}
+        assert not set(ours.train) & set(ours.test)
+
+
+def test_a_net_is_trained_and_scored_on_the_inner_fold() -> None:
+    some = spectra(180)
+    (inner,) = search.inner_folds(some, "stratified", 3, 1, seed=0)
+    score = search.score_fold(some, inner, TrainSettings("fcn", augmentation=2, epochs=12))
+    assert score.accuracy > 0.9
+    assert score.score == pytest.approx((score.accuracy + score.shift_accuracy + score.noise_accuracy) / 3)
+    assert len(score.shift_curve) == len(score.shift_bins) == 101
+    again = search.score_fold(some, inner, TrainSettings("fcn", augmentation=2, epochs=12))
+    assert again.score == score.score
+
+
+def test_a_bad_trial_is_pruned_after_its_first_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2))
+    some = spectra(60)
+    folds = search.inner_folds(some, "stratified", 3, 3, seed=0)
+    for accuracy, pruned in ((0.9, False), (0.8, False), (0.5, True), (0.95, False)):
+        monkeypatch.setattr(search, "score_fold", lambda *_, a=accuracy: made_up_score(a))
+        trial = found.ask()
+        scores, stopped = search.score_trial(trial, some, folds, FCN, prune=True)
+        assert (len(scores), stopped) == ((1, True) if pruned else (3, False))
+        assert trial.user_attrs["n_weights"] == 673
+        found.tell(
+            trial, None if stopped else accuracy, TrialState.PRUNED if stopped else TrialState.COMPLETE
+        )
+
+
+def test_front_and_knee() -> None:
+    weights = [100, 200, 300, 250, 1000, 3000]
+    score = [0.5, 0.9, 0.85, 0.95, 0.96, 0.96]
+    front = search.front(weights, score)
+    assert front == [0, 1, 3, 4]
+    assert search.knee(np.take(weights, front), np.take(score, front)) == 2
+    assert search.knee([100], [0.5]) == 0
+    assert search.knee([100, 200], [0.5, 0.6]) == 1
+
+
+def made_up_study(folder: Path, mode: str) -> str:
+    """A study with four complete trials and a pruned one; returns its storage."""
+    url = f"sqlite:///{folder}/studies.db"
+    found = study.open_study(
+        "s", study.connect(url), search.MODES[mode], {"arch": "fcn"}, {"dropout": 0.8}, seed=0
+    )
+    distribution = {"dropout": optuna.distributions.FloatDistribution(0.0, 0.9)}
+    for dropout, score, weights in ((0.1, 0.5, 100), (0.2, 0.95, 200), (0.3, 0.96, 900), (0.4, 0.94, 950)):
+        attributes = dict.fromkeys(("score", *search.MEASURES), score) | {"n_weights": weights, "folds": 3}
+        values: Any = [score] if mode == "score" else [score, weights]
+        found.add_trial(
+            create_trial(
+                params={"dropout": dropout}, distributions=distribution, values=values, user_attrs=attributes
+            )
+        )
+    return url
+
+
+@pytest.mark.parametrize(("mode", "dropout"), [("score", 0.3), ("front", 0.2)])
+def test_the_best_or_the_knee_is_proposed(mode: str, dropout: float, tmp_path: Path) -> None:
+    url = made_up_study(tmp_path, mode)
+    assert search.best_settings("s", url) == {"arch": "fcn", "dropout": dropout}
+    rows = search.table(study.load_study("s", url))
+    assert dict(zip(rows["n_weights"], rows["place"], strict=True)) == {
+        100: "front",
+        200: "knee",
+        900: "best",
+        950: "",
+    }
+
+
+def test_a_study_without_complete_trials_proposes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    study.open_study("s", study.connect(url), ["maximize"], {"arch": "fcn"}, {"dropout": 0.8}, seed=0)
+    with pytest.raises(InputError, match="no complete trial"):
+        search.best_settings("s", url)
+
+
+@pytest.mark.parametrize(("mode", "first", "second"), [("score", 5, 6), ("front", 2, 3)])
+def test_the_entry_point_logs_trials_nested_and_resumes(
+    store: Path, mode: str, first: int, second: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        search, "score_fold", lambda data, fold, settings: made_up_score(1 - settings.dropout / 2)
+    )
+    path = spectra(60).save(store / "some.npz")
+    given: Any = {"study": "s", "mode": mode, "search": "dropout,filters", "data": str(path), "n_folds": 3}
+    monkeypatch.setenv(study.STORAGE_VARIABLE, f"sqlite:///{store}/s.db")
+    entry.run(entry.Options(trials=first, **given))
+    (trial,) = children(run_id := entry.run(entry.Options(trials=second, **given)))
+    assert trial.data.tags["trial_state"] == "complete"
+    assert {"inner/score", "inner/n_weights", "inner/shift_curve", "inner/loss", "train/loss"} <= set(
+        trial.data.metrics
+    )
+    assert {"dropout", "filters_1"} <= set(trial.data.params)
+    assert tracking.connect().get_run(run_id).data.metrics["tune/trials"] == second
+    logged = {a.path for a in tracking.connect().list_artifacts(run_id, "figures")}
+    assert {f"figures/{n}.png" for n in ("history", "slices", "front")} <= logged
+    assert ("figures/importance.png" in logged) == (second >= 5)
+    assert cv_train.run_name(cv_train.Options(study="s")).startswith("study s")
+    assert search.best_settings("s")["arch"] == "fcn"
+
+
+def test_a_study_of_other_terms_fails_the_run_with_a_sentence(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "score_fold", lambda *_: made_up_score(0.9))
+    path = spectra(60).save(store / "some.npz")
+    given = {"study": "s", "n_folds": 3, "trials": 1, "data": str(path), "storage": f"sqlite:///{store}/s.db"}
+    entry.run(entry.Options(**given))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="epochs=10 there, 5 here"):
+        entry.run(entry.Options(epochs=5, **given))  # type: ignore[arg-type]
