@@ -42,7 +42,7 @@ def run(options: Options) -> str:
 
     from entrypoints.preprocess import find_or_make_dataset
     from mnflow import folds
-    from mnflow.track import cross_validation, resume, tracking
+    from mnflow.track import cross_validation, names, resume, tracking
     from mnflow.train import cross_validate
     from mnflow.train.settings import TrainSettings, parse_augmentation
 
@@ -71,7 +71,7 @@ def run(options: Options) -> str:
         cross_validation.log_settings(run, settings)
         signature = resume.signature(spectra.digest(), settings, parts)
         done, orphans = resume.finished_folds(signature)
-        run.tags({resume.SIGNATURE: signature})
+        run.tags({names.SIGNATURE: signature})
         todo = [fold for fold in parts if fold.number not in {result.fold for result in done}]
         log = cross_validation.FoldLog(run, tags, signature)
         with tqdm(

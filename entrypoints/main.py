@@ -170,9 +170,9 @@ def _interrupted(own: "Run", options: Options) -> dict[str, str] | None:
     """Tags by which the cells of an interrupted start of this command, same in code and packages, are known;
     it is marked.
     """
-    from mnflow.track import provenance, resume
+    from mnflow.track import names, provenance, resume
 
-    same = {k: v for k, v in provenance.tags().items() if k != provenance.PROCESS}
+    same = {k: v for k, v in provenance.tags().items() if k != names.PROCESS}
     params = {k: str(v) for k, v in vars(options).items()}
     stopped = [
         r

@@ -24,7 +24,7 @@ def run(options: Options) -> str:
     from mnflow.promote import verification
     from mnflow.references import load_references
     from mnflow.runtime.cli import say
-    from mnflow.track import provenance, tracking
+    from mnflow.track import names, provenance, tracking
 
     with tracking.step(tracking.tags_of("verify"), f"verify {options.version}", vars(options)) as run:
         version = verification.find_version(options.version)
@@ -44,9 +44,7 @@ def run(options: Options) -> str:
         run.table(verification.table(checks), "verification")
         failed = [f"{c.name} was {c.registered:.6g} and is {c.found:.6g}" for c in checks if not c.holds]
         changed = [
-            k
-            for k in (provenance.CODE, provenance.ENVIRONMENT)
-            if promoted.data.tags.get(k) != provenance.tags()[k]
+            k for k in (names.CODE, names.ENVIRONMENT) if promoted.data.tags.get(k) != provenance.tags()[k]
         ]
         since = (
             f" ({' and '.join(k.removeprefix('mnflow.') for k in changed)} changed since)" if changed else ""

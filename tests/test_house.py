@@ -36,7 +36,7 @@ HEAVY = {
 }  # fmt: skip
 """Packages that are slow to import, and who may import them."""
 
-FOLDER_SIZE = range(2, 11)
+FOLDER_SIZE = range(2, 12)
 """Modules of a folder, `__init__.py` not counted."""
 
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.track import names
+
 CALIBRATION_ERROR = "calibration/error"
 """Metric that `promote` itself measures; the others are those of cv_train, shift_eval, noise_eval and
 reference_test.
 """
 
 _METRICS: dict[str, tuple[str, str]] = {  # threshold -> metric, and the step that measures it
-    "min_cv_accuracy": ("cv/accuracy_mean", "cv_train"),
-    "min_shift_accuracy": ("shift/integrated_accuracy", "shift_eval"),
-    "min_worst_shift_accuracy": ("shift/worst_accuracy", "shift_eval"),
-    "min_noise_accuracy": ("noise/accuracy_at_5x", "noise_eval"),
-    "min_reference_vote": ("reference/accuracy_vote", "reference_test"),
+    "min_cv_accuracy": (names.CV_ACCURACY, "cv_train"),
+    "min_shift_accuracy": (names.SHIFT_ACCURACY, "shift_eval"),
+    "min_worst_shift_accuracy": (names.WORST_SHIFT_ACCURACY, "shift_eval"),
+    "min_noise_accuracy": (names.NOISE_5X_ACCURACY, "noise_eval"),
+    "min_reference_vote": (names.REFERENCE_VOTE_ACCURACY, "reference_test"),
     "max_calibration_error": (CALIBRATION_ERROR, "promote"),
 }
 

@@ -24,7 +24,7 @@ from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, 
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra.axis import axis_ev
-from mnflow.track import cross_validation, tracking
+from mnflow.track import cross_validation, names, tracking
 from mnflow.track.cross_validation import FinishedCv
 from mnflow.train import cross_validate
 
@@ -74,12 +74,9 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     run.metrics(measured.metrics)
     show(run, measured)
     tags = measured.finished.tags
-    run.tags(
-        {k: tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")}
-        | {"cv_run": record.info.run_id}
-    )
+    run.tags({**names.setting_of(tags), names.CV_RUN: record.info.run_id})
     with registry.locked():
-        if tags["arch"] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
+        if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
             version = _register(run, measured, None)
             return f"Version {version} of {registry.MODEL} is registered; only a fully convolutional net can become champion."
         comparison = beside_champion(measured)
@@ -124,8 +121,8 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
     if unmixer is not None:
         metrics |= unmix.measure(unmixer, net, temperature, spectra.edge, seed)
     facts = {
-        "cv_run": finished.run.id,
-        "dataset_digest": finished.tags["dataset_digest"],
+        names.CV_RUN: finished.run.id,
+        names.DATASET_DIGEST: finished.tags[names.DATASET_DIGEST],
         "code": registry.code_version(),
     }
     predictor = Predictor(net, spectra.edge, temperature, novelty, unmixer, facts)
@@ -164,7 +161,9 @@ def beside_champion(measured: Measured) -> Comparison | None:
     champion = registry.aliased(registry.CHAMPION)
     if champion is None:
         return None
-    theirs = registry.held_out_of(champion, measured.finished.tags["dataset_digest"], measured.folds_digest)
+    theirs = registry.held_out_of(
+        champion, measured.finished.tags[names.DATASET_DIGEST], measured.folds_digest
+    )
     return None if theirs is None else compare(measured.fold_accuracy, theirs)
 
 
@@ -200,11 +199,9 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
     run_tags = finished.tags
     tags = {
         **{k: f"{v:.6g}" for k, v in measured.metrics.items()},
-        **{
-            k: run_tags[k]
-            for k in ("arch", "augmentation", "noise_augmentation", "folds", "dataset_digest", "dataset_uri")
-        },
-        "cv_run": finished.run.id,
+        **names.setting_of(run_tags),
+        names.DATASET_URI: run_tags[names.DATASET_URI],
+        names.CV_RUN: finished.run.id,
         "seed": finished.record.data.params.get("seed", "unknown"),
         "code_version": registry.code_version(),
         "labels": ",".join(finished.spectra.edge.classes),
@@ -235,12 +232,12 @@ def card(measured: Measured, comparison: Comparison | None) -> str:
     return (
         f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by "
         f"{finished.label} "
-        f"({measured.strategy}; {len(finished.models)} {finished.tags['folds']} folds).\n\n"
+        f"({measured.strategy}; {len(finished.models)} {finished.tags[names.FOLDS]} folds).\n\n"
         "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any "
         "calibration off by a few "
         f"eV, background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; "
         f"{finished.spectra.source}; "
-        f"digest {finished.tags['dataset_digest']}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
+        f"digest {finished.tags[names.DATASET_DIGEST]}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
         "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random "
         "shifts of up to 5 eV "
         "and up to five times the noise. The class of a mixture is what it resembles most: look at "

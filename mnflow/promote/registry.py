@@ -25,15 +25,15 @@ from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri, one_at_a_time
 from mnflow.runtime.signals import held
 from mnflow.serve.predictor import Predictor
-from mnflow.track import tracking
-from mnflow.track.query import finished_run
+from mnflow.track import names, tracking
+from mnflow.track.query import finished_run, finished_runs
 
 MODEL = EXPERIMENT
 """Name of the registered model."""
 
 CHAMPION, PREVIOUS = "champion", "previous"
 
-SELECTED_BY = ("cv/accuracy_mean", "shift/integrated_accuracy", "noise/accuracy_at_5x")
+SELECTED_BY = (names.CV_ACCURACY, names.SHIFT_ACCURACY, names.NOISE_5X_ACCURACY)
 """Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on
 references.
 """
@@ -66,13 +66,8 @@ def candidate(run: str) -> MlflowRun:
         _ask_for_evaluations([record])
         return record
     newest = finished_run("cv_train")
-    digest = newest.data.tags["dataset_digest"]
-    query = f"tags.`mnflow.step` = 'cv_train' and attributes.status = 'FINISHED' and tags.dataset_digest = '{digest}'"
-    records = [
-        r
-        for r in tracking.connect().search_runs([newest.info.experiment_id], query, max_results=1000)
-        if r.data.tags["arch"] in FULLY_CONVOLUTIONAL
-    ]
+    same_data = finished_runs("cv_train", dataset_digest=newest.data.tags[names.DATASET_DIGEST])
+    records = [r for r in same_data if r.data.tags[names.ARCH] in FULLY_CONVOLUTIONAL]
     if not records:
         raise InputError(
             "No finished cv_train run of a fully convolutional net on the newest data: `mlflow run . -e "
@@ -246,7 +241,7 @@ def locked() -> Iterator[None]:
 def held_out_of(version: ModelVersion, dataset_digest: str, folds_digest: str) -> list[float] | None:
     """A version's accuracies on held-out spectra by fold, if it was measured on the same data and folds."""
     tags = version.tags
-    if (tags.get("dataset_digest"), tags.get("folds_digest")) != (dataset_digest, folds_digest):
+    if (tags.get(names.DATASET_DIGEST), tags.get("folds_digest")) != (dataset_digest, folds_digest):
         return None
     return [float(x) for x in json.loads(tags["held_out_accuracy"])]
 

@@ -24,7 +24,7 @@ from mnflow.promote import promotion, registry
 from mnflow.references import References
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
-from mnflow.track import cross_validation, evaluations, tracking
+from mnflow.track import cross_validation, evaluations, names, tracking
 from mnflow.track.cross_validation import FinishedCv
 from mnflow.track.query import finished_run, finished_runs
 
@@ -73,9 +73,9 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Predictor]:
     InputError
         If an artifact is missing or is not what was registered.
     """
-    finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags["cv_run"]))
+    finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags[names.CV_RUN]))
     for name, found in (
-        ("dataset_digest", finished.spectra.digest()),
+        (names.DATASET_DIGEST, finished.spectra.digest()),
         ("folds_digest", registry.folds_digest(finished.folds)),
     ):
         if found != version.tags[name]:
@@ -125,7 +125,7 @@ def recompute(
 ) -> dict[str, float]:
     """Every number of a version from its nets, data and folds; curves and figures are logged to `run`."""
     right = [_right(finished, place).mean() for place in range(len(finished.folds))]
-    found = {"cv/accuracy_mean": float(np.mean(right))}
+    found = {names.CV_ACCURACY: float(np.mean(right))}
     found |= evaluations.log_shift([run], finished)
     found |= evaluations.log_noise([run], finished, param_of("noise_eval", finished, "kept_components"))
     found |= evaluations.log_references([run], finished.models, references)

@@ -14,15 +14,12 @@ from mlflow.exceptions import MlflowException
 from mnflow.errors import InputError
 from mnflow.plots.style import UNKNOWN_COLOUR, series_styles, valence_colours
 from mnflow.report.tables import class_names, embedding, read_table, references
-from mnflow.track import tracking
+from mnflow.track import names, tracking
 from mnflow.track.query import finished_runs
 
 _COMPARED = ("cv_train", "baseline")
 _EVALUATIONS = ("shift_eval", "noise_eval", "reference_test", "tsne")
 _DASHES = {"-": "", "--": "7 4", "-.": "8 3 2 3", ":": "2 3"}  # matplotlib's line styles as SVG's
-
-_AXES = {"shift/": (1000.0, "energy shift / eV"), "noise/": (100.0, "noise, times the measured")}
-"""By the beginning of a metric's name: steps in one unit of the abscissa, and what the abscissa is called."""
 
 
 def gather(runs: Sequence[MlflowRun]) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def _newest(step: str) -> list[MlflowRun]:
     """
     found: dict[tuple[str, ...], MlflowRun] = {}
     for run in finished_runs(step):  # newest first
-        key = tuple(run.data.tags.get(k, "") for k in ("arch", "augmentation", "noise_augmentation", "folds"))
+        key = tuple(run.data.tags.get(k, "") for k in names.SETTING)
         found.setdefault(key, run)
     return [found[key] for key in sorted(found, key=lambda key: (key[0], len(key[1]), *key))]
 
@@ -122,7 +119,7 @@ def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
     return {
         "id": run.info.run_id,
         "label": label,
-        "note": run.data.tags.get("mlflow.note.content", ""),
+        "note": run.data.tags.get(names.NOTE, ""),
         "params": dict(run.data.params),
         "metrics": {k: v for source in reversed(sources) for k, v in _single_metrics(source).items()},
         "curves": {k: c for source in reversed(sources) for k, c in _curves(source).items()},
@@ -164,9 +161,9 @@ def _curves(run: MlflowRun) -> dict[str, dict[str, Any]]:
     curves: dict[str, dict[str, Any]] = {}
     for key, history in _histories(run).items():
         if len(history) > 1:
-            per_unit, name = next((a for start, a in _AXES.items() if key.startswith(start)), (1.0, "step"))
-            x = [round(step / per_unit, 6) for step, _ in history]
-            curves[key] = {"x": x, "y": [round(v, 6) for _, v in history], "x_label": name}
+            curve = names.CURVES.get(key, names.Curve(key, 1, "step"))
+            x = curve.values([step for step, _ in history]).round(6).tolist()
+            curves[key] = {"x": x, "y": [round(v, 6) for _, v in history], "x_label": curve.axis}
     for key, band in _bands(run).items():
         if key in curves and len(band) == len(curves[key]["x"]):
             curves[key] |= {"low": band["min"].round(6).tolist(), "high": band["max"].round(6).tolist()}
@@ -176,8 +173,11 @@ def _curves(run: MlflowRun) -> dict[str, dict[str, Any]]:
 def _bands(run: MlflowRun) -> dict[str, pd.DataFrame]:
     """Lowest and highest fold of the curves whose run logged a table with a row for each fold."""
     bands = {}
-    for name, x in (("shift", "shift_ev"), ("noise", "scale")):
+    for metric, name, x in (
+        (names.SHIFT_CURVE.metric, "shift", "shift_ev"),
+        (names.NOISE_CURVE.metric, "noise", "scale"),
+    ):
         table = read_table(run, name)
         if table is not None and {"fold", x, "accuracy"} <= set(table.columns):
-            bands[f"{name}/accuracy"] = table.groupby(x)["accuracy"].agg(["min", "max"]).sort_index()
+            bands[metric] = table.groupby(x)["accuracy"].agg(["min", "max"]).sort_index()
     return bands

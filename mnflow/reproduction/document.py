@@ -8,6 +8,7 @@ import pandas as pd
 
 from mnflow.reproduction.claims import CLAIMS, NAMES, QUESTIONS, Claim, Finding
 from mnflow.reproduction.evidence import Evidence, interval
+from mnflow.track import names
 
 SHOWN = {
     "shift_stratified": (
@@ -177,7 +178,7 @@ _QUANTITIES = {
 
 def _settings_table(evidence: Evidence) -> str:
     """A row for every setting that was run, nets and baselines."""
-    settings = evidence.values[["arch", "augmentation", "noise_augmentation", "folds"]].drop_duplicates()
+    settings = evidence.values[[*names.SETTING]].drop_duplicates()
     rows = []
     for arch, augmentation, noise, folds in sorted(
         settings.itertuples(index=False), key=lambda s: (s[3], s[0], len(s[1]), *s[1:3])

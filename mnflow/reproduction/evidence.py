@@ -12,22 +12,18 @@ from scipy import stats
 from mnflow.report.gather import evaluations
 from mnflow.report.tables import read_table
 from mnflow.reproduction.swing import STRIDES, by_fold, swing
-from mnflow.track import tracking
+from mnflow.track import names, tracking
 from mnflow.track.query import children, finished_run, finished_runs
 
 FAR_EV = 3.0
 """From this shift on, in either direction, a spectrum counts as far shifted."""
 
 _METRICS = (
-    "reference/accuracy_fold",
-    "reference/accuracy_vote",
-    "tsne/reference_agreement_input",
-    "tsne/reference_agreement_features",
-    "activations/correlation_same",
-    "activations/correlation_other",
+    names.REFERENCE_FOLD_ACCURACY,
+    names.REFERENCE_VOTE_ACCURACY,
+    *(names.TSNE_AGREEMENT.format(space) for space in ("input", "features")),
+    *(names.ACTIVATION_CORRELATION.format(which) for which in ("same", "other")),
 )
-
-_SETTING = ("arch", "augmentation", "noise_augmentation", "folds")
 
 
 @dataclass(frozen=True)
@@ -122,9 +118,9 @@ def collect(data: str = "newest") -> Evidence:
     """
     rows, counts = [], {}
     runs = _newest_runs(data)
-    digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
+    digest = runs[0].data.tags.get(names.DATASET_DIGEST, "unknown") if runs else "unknown"
     for run in runs:
-        known = {k: run.data.tags.get(k, "") for k in _SETTING} | {
+        known = {k: run.data.tags.get(k, "") for k in names.SETTING} | {
             "seed": int(run.data.params.get("seed", "0"))
         }
         known["noise_augmentation"] = known["noise_augmentation"] == "true"
@@ -132,9 +128,10 @@ def collect(data: str = "newest") -> Evidence:
         table = read_table(run, "predictions")
         if table is not None:
             counts = {str(name): int(n) for name, n in table["truth"].value_counts().items()}
-    columns = ["quantity", *_SETTING, "seed", "fold", "value"]
+    columns = ["quantity", *names.SETTING, "seed", "fold", "value"]
     made = [
-        _preprocess_params(uri) for uri in dict.fromkeys(run.data.tags.get("dataset_uri", "") for run in runs)
+        _preprocess_params(uri)
+        for uri in dict.fromkeys(run.data.tags.get(names.DATASET_URI, "") for run in runs)
     ]
     simulated = all("simulated" in params.get("source", "") for params in made)
     settings = made[0].get("settings", "unknown") if made else "unknown"
@@ -155,13 +152,13 @@ def _newest_runs(data: str) -> list[MlflowRun]:
     """The newest finished run of every setting and seed on a dataset (see `collect`)."""
     runs = [run for step in ("cv_train", "baseline") for run in finished_runs(step)]
     if data != "newest":
-        digest = finished_run("preprocess", data).data.tags["dataset_digest"]
+        digest = finished_run("preprocess", data).data.tags[names.DATASET_DIGEST]
     else:
-        digest = runs[0].data.tags.get("dataset_digest", "unknown") if runs else "unknown"
+        digest = runs[0].data.tags.get(names.DATASET_DIGEST, "unknown") if runs else "unknown"
     found: dict[tuple[str, ...], MlflowRun] = {}
     for run in runs:
-        if run.data.tags.get("dataset_digest", "unknown") == digest:
-            key = tuple(run.data.tags.get(k, "") for k in _SETTING)
+        if run.data.tags.get(names.DATASET_DIGEST, "unknown") == digest:
+            key = tuple(run.data.tags.get(k, "") for k in names.SETTING)
             found.setdefault((*key, run.data.params.get("seed", "0")), run)
     return list(found.values())
 
@@ -185,10 +182,10 @@ def _training(run: MlflowRun, tested: "pd.Series[int]") -> Iterator[tuple[str, i
 
     `tested` holds the number of test spectra by fold: all others trained, each as often as augmentation says.
     """
-    crops = max(1, int(run.data.tags.get("augmentation", "none").removesuffix("x").replace("none", "1")))
+    crops = max(1, int(run.data.tags.get(names.AUGMENTATION, "none").removesuffix("x").replace("none", "1")))
     client = tracking.connect()
     for child in children(run.info.run_id, status="FINISHED"):
-        fold, metrics = int(child.data.tags["fold"]), child.data.metrics
+        fold, metrics = int(child.data.tags[names.FOLD]), child.data.metrics
         if "test/accuracy" in metrics:
             curve = [
                 m.value
@@ -197,9 +194,9 @@ def _training(run: MlflowRun, tested: "pd.Series[int]") -> Iterator[tuple[str, i
                 )
             ]
             yield "best_epoch_gain", fold, max(curve) - curve[-1]
-        if "cv/seconds" in metrics and "epochs" in run.data.params:
+        if names.FOLD_SECONDS in metrics and "epochs" in run.data.params:
             trained = int(run.data.params["epochs"]) * crops * (tested.sum() - tested[fold])
-            yield "seconds_per_100k", fold, 1e5 * metrics["cv/seconds"] / trained
+            yield "seconds_per_100k", fold, 1e5 * metrics[names.FOLD_SECONDS] / trained
 
 
 def _evaluation(run: MlflowRun) -> Iterator[tuple[str, int, float]]:

@@ -26,7 +26,7 @@ from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.spectra import SpectrumSet
-from mnflow.track import connection, outbox, resume, tracking
+from mnflow.track import connection, names, outbox, resume, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import artifact, children, finished_run
 from mnflow.train.cross_validate import FoldModel
@@ -78,10 +78,10 @@ def load_cv(record: MlflowRun) -> FinishedCv:
         If an artifact is missing, or the dataset is not the one that was trained on.
     """
     run_id, tags = record.info.run_id, record.data.tags
-    spectra, folds, models = _load(run_id, tags["dataset_uri"])
-    if spectra.digest() != tags["dataset_digest"]:
+    spectra, folds, models = _load(run_id, tags[names.DATASET_URI])
+    if spectra.digest() != tags[names.DATASET_DIGEST]:
         raise InputError(
-            f"The dataset {tags['dataset_uri']} has changed since run {run_id} trained on it: run cv_train "
+            f"The dataset {tags[names.DATASET_URI]} has changed since run {run_id} trained on it: run cv_train "
             f"again."
         )
     return FinishedCv(record.info.run_name, spectra, folds, models, record)
@@ -97,7 +97,9 @@ def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[
         folds = [
             Fold(f["number"], np.array(f["train"]), np.array(f["test"])) for f in json.loads(path.read_text())
         ]
-    nets = {int(child.data.tags["fold"]): _load_model(child) for child in children(run_id, status="FINISHED")}
+    nets = {
+        int(child.data.tags[names.FOLD]): _load_model(child) for child in children(run_id, status="FINISHED")
+    }
     missing = [f.number for f in folds if f.number not in nets]
     if missing:
         raise InputError(f"Run {run_id} lacks the models of the folds {missing}: run cv_train again.")
@@ -125,11 +127,7 @@ def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run,
     with tracking.step(tracking.tags_of(step), step, {"run": run, **tags}) as own:
         record = finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
         finished = load_cv(record)
-        shared = {
-            k: finished.tags[k]
-            for k in ("arch", "augmentation", "folds", "noise_augmentation", "dataset_digest")
-        }
-        own.tags({**shared, "cv_run": finished.run.id})
+        own.tags({**names.setting_of(finished.tags), names.CV_RUN: finished.run.id})
         own.rename(f"{step} {finished.label}")
         yield own, finished
 
@@ -204,7 +202,7 @@ class FoldLog:
 def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:
     """Log one trained fold as a nested run: its curves, its accuracy, and its model linked to both."""
     with tracking.child(
-        parent, {**tags, "mnflow.step": "fold", "fold": str(result.fold)}, f"fold {result.fold}"
+        parent, {**tags, names.STEP: "fold", names.FOLD: str(result.fold)}, f"fold {result.fold}"
     ) as run:
         resume.keep(run, result)
         run.curves({key: (np.arange(1, len(values) + 1), values) for key, values in result.curves.items()})
@@ -213,7 +211,10 @@ def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> N
             info = mlflow.keras.log_model(
                 net, name="model", signature=_signature(net), pip_requirements=_REQUIREMENTS
             )
-        run.metrics({"cv/accuracy": result.accuracy, "cv/seconds": result.seconds}, model_id=info.model_id)
+        run.metrics(
+            {names.FOLD_ACCURACY: result.accuracy, names.FOLD_SECONDS: result.seconds},
+            model_id=info.model_id,
+        )
 
 
 def _signature(net: keras.Model) -> ModelSignature:
@@ -233,8 +234,8 @@ def log_summary(
     """
     accuracy = np.array([r.accuracy for r in results])
     metrics = {
-        "cv/accuracy_mean": accuracy.mean(),
-        "cv/accuracy_std": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0,
+        names.CV_ACCURACY: accuracy.mean(),
+        names.CV_ACCURACY_STD: accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0,
     }
     run.metrics(metrics)
     table = prediction_table(results, folds, spectra)

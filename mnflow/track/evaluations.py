@@ -21,7 +21,7 @@ from mnflow.evaluate.activations import last_block_agreement, mean_activations
 from mnflow.evaluate.references import reference_accuracy, reference_table
 from mnflow.preprocess import crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
-from mnflow.track import cross_validation
+from mnflow.track import cross_validation, names
 from mnflow.track.tracking import Run, log_figure
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def log_shift(runs: Sequence[Run], trained: cross_validation.Evaluated) -> dict[
     shift_ev = (shift_bins * trained.spectra.edge.dispersion_ev).round(6)
     mean = accuracy.mean(axis=0)  # (folds, shifts) -> (shifts,)
     metrics = {
-        "shift/integrated_accuracy": integrated_accuracy(shift_bins, accuracy),
-        "shift/worst_accuracy": float(mean.min()),
+        names.SHIFT_ACCURACY: integrated_accuracy(shift_bins, accuracy),
+        names.WORST_SHIFT_ACCURACY: float(mean.min()),
     }
     runs[0].table(cross_validation.curve_table(trained.folds, "shift_ev", shift_ev, accuracy), "shift")
     figure = plots.shift_curves({trained.label: (shift_ev, accuracy)})
     for run in runs:
-        run.curve("shift/accuracy", (1000 * shift_ev).round().astype(int), mean)  # steps are whole meV
+        run.curve(names.SHIFT_CURVE.metric, names.SHIFT_CURVE.steps(shift_ev), mean)
         run.metrics(metrics)
     log_figure(runs, figure, "shift")
     return metrics
@@ -63,13 +63,13 @@ def log_noise(
     accuracy = noise_accuracy(trained.models, spectra, folds, NOISE_SCALES, kept_components)
     mean = accuracy.mean(axis=0)  # (folds, scales) -> (scales,)
     at_1x = int(np.abs(NOISE_SCALES - 1).argmin())
-    metrics = {"noise/accuracy_at_1x": float(mean[at_1x]), "noise/accuracy_at_5x": float(mean[-1])}
+    metrics = {names.NOISE_1X_ACCURACY: float(mean[at_1x]), names.NOISE_5X_ACCURACY: float(mean[-1])}
     runs[0].table(cross_validation.curve_table(folds, "scale", NOISE_SCALES, accuracy), "noise")
     figure = plots.noise_curves(
         {trained.label: (NOISE_SCALES, accuracy)}, noise_examples(spectra, kept_components)
     )
     for run in runs:
-        run.curve("noise/accuracy", (100 * NOISE_SCALES).round().astype(int), mean)  # steps are whole percent
+        run.curve(names.NOISE_CURVE.metric, names.NOISE_CURVE.steps(NOISE_SCALES), mean)
         run.metrics(metrics)
     log_figure(runs, figure, "noise")
     return metrics
@@ -92,8 +92,8 @@ def log_references(runs: Sequence[Run], models: Sequence[Any], references: "Refe
         )
     if (spectra.valence == UNLABELLED).all():
         return {}
-    metrics = {"reference/accuracy_mean": result.mean, "reference/accuracy_vote": result.vote}
-    runs[0].curve("reference/accuracy_fold", np.arange(len(result.per_fold)), result.per_fold)
+    metrics = {names.REFERENCE_ACCURACY: result.mean, names.REFERENCE_VOTE_ACCURACY: result.vote}
+    runs[0].curve(names.REFERENCE_FOLD_ACCURACY, np.arange(len(result.per_fold)), result.per_fold)
     for run in runs:
         run.metrics(metrics)
     return metrics
@@ -110,6 +110,5 @@ def log_activations(run: Run, model: Any, spectra: SpectrumSet, references: Spec
         return
     run.figure(plots.activations(acquired, window), "activations")
     run.figure(plots.activations(foreign, window), "activations_references")
-    run.metrics(
-        {f"activations/correlation_{k}": v for k, v in last_block_agreement(acquired, foreign).items()}
-    )
+    agreement = last_block_agreement(acquired, foreign)
+    run.metrics({names.ACTIVATION_CORRELATION.format(k): v for k, v in agreement.items()})

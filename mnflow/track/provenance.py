@@ -12,14 +12,16 @@ from pathlib import Path
 
 from mnflow.runtime.process import this_process
 from mnflow.runtime.project import ROOT
-
-CODE, ENVIRONMENT, PROCESS = "mnflow.code", "mnflow.environment", "mnflow.process"
-"""Tags of every run."""
+from mnflow.track import names
 
 
 def tags() -> dict[str, str]:
     """The tags that say what made a run in this process."""
-    return {CODE: code_digest(), ENVIRONMENT: environment_digest(), PROCESS: this_process()}
+    return {
+        names.CODE: code_digest(),
+        names.ENVIRONMENT: environment_digest(),
+        names.PROCESS: this_process(),
+    }
 
 
 @cache

@@ -12,6 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mnflow.errors import InputError
 from mnflow.runtime.project import EXPERIMENT, EXPERIMENT_TAGS, default_tracking_uri
+from mnflow.track import names
 from mnflow.track.connection import connect
 
 
@@ -38,7 +39,7 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
             raise InputError(
                 f"No run {run!r} in {default_tracking_uri()}: copy a run id from the UI, or leave run=newest."
             ) from None
-        actual = found.data.tags.get("mnflow.step", "none of ours")
+        actual = found.data.tags.get(names.STEP, "unknown")
         if actual != step:
             raise InputError(
                 f"Run {run} is of the step {actual}, a {step} run is needed: copy the id of one from the UI."
@@ -61,7 +62,7 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
 
 def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
     """All finished runs of `step` with these tags, the newest first."""
-    return _runs("attributes.status = 'FINISHED'", {"mnflow.step": step, **tags})
+    return _runs("attributes.status = 'FINISHED'", {names.STEP: step, **tags})
 
 
 def unfinished_runs(**tags: str) -> list[MlflowRun]:

@@ -18,13 +18,10 @@ from mlflow.entities import Run as MlflowRun
 
 from mnflow.folds import Fold
 from mnflow.runtime.files import read_arrays, whole_file
-from mnflow.track import provenance, tracking
+from mnflow.track import names, provenance, tracking
 from mnflow.track.query import artifact, children, unfinished_runs
 from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
-
-SIGNATURE = "mnflow.signature"
-RESUMED_BY = "mnflow.resumed_by"
 
 UNSENT = Path("data/unsent")
 """Folder of trained folds that the tracking store does not have yet, in a folder for each signature."""
@@ -74,10 +71,10 @@ def finished_folds(signature: str) -> tuple[list[FoldModel], list[MlflowRun]]:
         for path in sorted((UNSENT / signature).glob("*.npz"))
         for fold in [_load(path.read_bytes())]
     }
-    runs = stopped_runs({SIGNATURE: signature})
+    runs = stopped_runs({names.SIGNATURE: signature})
     for run in runs:
         for child in children(run.info.run_id, status="FINISHED"):
-            number = int(child.data.tags["fold"])
+            number = int(child.data.tags[names.FOLD])
             if number not in found:
                 with artifact(child.info.run_id, _FOLD) as path:
                     found[number] = _load(path.read_bytes())
@@ -88,12 +85,12 @@ def stopped_runs(tags: Mapping[str, str]) -> list[MlflowRun]:
     """Runs with these tags that were stopped before their end and that no other has taken up, the newest
     first.
     """
-    return [r for r in unfinished_runs(**tags) if RESUMED_BY not in r.data.tags]
+    return [r for r in unfinished_runs(**tags) if names.RESUMED_BY not in r.data.tags]
 
 
 def take_up(orphan: MlflowRun, successor: tracking.Run) -> None:
     """Say in a stopped run which one went on."""
-    tracking.Run(orphan.info.run_id).tags({RESUMED_BY: successor.id})
+    tracking.Run(orphan.info.run_id).tags({names.RESUMED_BY: successor.id})
 
 
 def _save(path: Path, result: FoldModel) -> Path:

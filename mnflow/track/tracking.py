@@ -26,12 +26,9 @@ from mnflow.runtime.process import is_gone
 from mnflow.runtime.project import default_tracking_uri
 from mnflow.runtime.signals import held
 from mnflow.spectra import SpectrumSet
-from mnflow.track import outbox, provenance
+from mnflow.track import names, outbox, provenance
 from mnflow.track.connection import answers, connect
 from mnflow.track.query import _experiment_id, _runs
-
-NOT_APPLICABLE = "n/a"
-"""Value of a tag that has no meaning for a step."""
 
 _MOST_METRICS = 1000  # in one message to a tracking server
 
@@ -59,7 +56,7 @@ class Run:
 
     def note(self, text: str) -> None:
         """The description that the UI shows above a run."""
-        self.tags({"mlflow.note.content": text})
+        self.tags({names.NOTE: text})
 
     def metrics(self, values: Mapping[str, float], model_id: str | None = None) -> None:
         """Log single numbers; with `model_id` they are linked to that logged model too."""
@@ -146,10 +143,13 @@ def _source(text: str) -> Any:
 
 
 def tags_of(
-    step: str, arch: str = NOT_APPLICABLE, augmentation: str = NOT_APPLICABLE, folds: str = NOT_APPLICABLE
+    step: str,
+    arch: str = names.NOT_APPLICABLE,
+    augmentation: str = names.NOT_APPLICABLE,
+    folds: str = names.NOT_APPLICABLE,
 ) -> dict[str, str]:
     """The four tags that every run carries."""
-    return {"mnflow.step": step, "arch": arch, "augmentation": augmentation, "folds": folds}
+    return {names.STEP: step, names.ARCH: arch, names.AUGMENTATION: augmentation, names.FOLDS: folds}
 
 
 @contextmanager
@@ -244,14 +244,14 @@ def _fail(run: Run, error: BaseException) -> None:
         if not isinstance(error, InputError):
             run._text(traceback.format_exc(), "traceback.txt")
     with suppress(MlflowException, OSError):
-        run.tags({"mnflow.error": f"{error}"[:4900]})
+        run.tags({names.ERROR: f"{error}"[:4900]})
         run.close("FAILED")
 
 
 def _close_orphans() -> None:
     """End the runs of processes of this machine that are gone without having ended them, as after kill -9."""
     for record in _runs("attributes.status = 'RUNNING'", {}):
-        if is_gone(record.data.tags.get(provenance.PROCESS, "")):
+        if is_gone(record.data.tags.get(names.PROCESS, "")):
             orphan = Run(record.info.run_id)
-            orphan.tags({"mnflow.error": "Its process stopped without a word."})
+            orphan.tags({names.ERROR: "Its process ended without closing the run."})
             orphan.close("KILLED")

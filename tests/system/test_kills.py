@@ -20,7 +20,7 @@ import pytest
 
 from mnflow.promote import registry
 from mnflow.runtime.project import ROOT
-from mnflow.track import provenance
+from mnflow.track import names
 from mnflow.track.query import _runs, artifact, finished_run
 from tests.helpers.spectra import spectra
 
@@ -146,7 +146,7 @@ def results(shop: Shop, step: str) -> dict[str, object]:
 def left_running(pid: int) -> list[str]:
     """Runs of a process that are not ended."""
     running = _runs("attributes.status = 'RUNNING'", {})
-    return [str(r.info.run_name) for r in running if r.data.tags[provenance.PROCESS].split()[1] == str(pid)]
+    return [str(r.info.run_name) for r in running if r.data.tags[names.PROCESS].split()[1] == str(pid)]
 
 
 def again(shop: Shop, step: str) -> None:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from entrypoints import cv_train, shift_eval
 from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import shift_accuracy
-from mnflow.track import connection, cross_validation, evaluations, outbox, provenance, resume, tracking
+from mnflow.track import connection, cross_validation, evaluations, names, outbox, resume, tracking
 from mnflow.track.query import _runs, children
 from mnflow.train.cross_validate import FoldModel
 from tests.helpers.services import free_port, listens, process, wait_until
@@ -165,9 +165,9 @@ def test_a_real_server_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch
     waited = waiting()
     server.start()
     (left,) = _runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"})
-    host, _, started = left.data.tags[provenance.PROCESS].split()
+    host, _, started = left.data.tags[names.PROCESS].split()
     tracking.Run(left.info.run_id).tags(
-        {provenance.PROCESS: f"{host} 4194304 {started}"}
+        {names.PROCESS: f"{host} 4194304 {started}"}
     )  # this test's process lives on
     record = tracking.connect().get_run(cv_train.run(options))
     assert "3 folds were taken up" in record.data.tags["mlflow.note.content"]

@@ -16,7 +16,7 @@ import pytest
 from entrypoints import cv_train
 from mnflow.folds import split
 from mnflow.runtime.project import ROOT
-from mnflow.track import provenance, resume, tracking
+from mnflow.track import names, provenance, resume, tracking
 from mnflow.track.query import _runs, children
 from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
@@ -30,7 +30,7 @@ RESULT = FoldModel(
 @pytest.mark.usefixtures("store")
 def test_a_fold_comes_back_to_the_last_bit() -> None:
     with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
-        run.tags({resume.SIGNATURE: "0123"})
+        run.tags({names.SIGNATURE: "0123"})
         with tracking.child(run, {"fold": "3"}, "fold 3") as child:
             resume.keep(child, RESULT)
         assert resume.finished_folds("0123") == ([], [])  # it is still at work
@@ -85,7 +85,7 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(st
         assert not list(resume.UNSENT.rglob("*.npz"))
         orphan = tracking.connect().get_run(first)
         assert orphan.info.status == "KILLED"
-        assert orphan.data.tags[resume.RESUMED_BY] == resumed.info.run_id
+        assert orphan.data.tags[names.RESUMED_BY] == resumed.info.run_id
         assert undisturbed.data.metrics == resumed.data.metrics
 
 

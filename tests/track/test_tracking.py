@@ -10,7 +10,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.spectra import MN, SpectrumSet
-from mnflow.track import provenance, tracking
+from mnflow.track import names, provenance, tracking
 from mnflow.track.query import _experiment_id, artifact, children, finished_run
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -82,7 +82,7 @@ def test_a_signal_just_before_or_after_the_block_of_a_step_leaves_no_run_open() 
 
 
 def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
-    host, pid, started = provenance.tags()[provenance.PROCESS].split()
+    host, pid, started = provenance.tags()[names.PROCESS].split()
     made_by = {
         "gone": f"{host} 4194304 {started}",
         "another": f"{host} {pid} {int(started) + 1}",
@@ -91,9 +91,7 @@ def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
     client = tracking.connect()
     runs = {}
     for name, process in made_by.items():
-        runs[name] = client.create_run(
-            _experiment_id(), tags={**TAGS, provenance.PROCESS: process}
-        ).info.run_id
+        runs[name] = client.create_run(_experiment_id(), tags={**TAGS, names.PROCESS: process}).info.run_id
     runs["unknown"] = client.create_run(_experiment_id(), tags=TAGS).info.run_id
     with tracking.step(TAGS, "still at work", {}), tracking.step(TAGS, "next", {}) as run:
         runs |= {"living": run.id}
@@ -105,7 +103,9 @@ def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
         "unknown": "RUNNING",
         "living": "RUNNING",
     }
-    assert client.get_run(runs["gone"]).data.tags["mnflow.error"] == "Its process stopped without a word."
+    assert (
+        client.get_run(runs["gone"]).data.tags["mnflow.error"] == "Its process ended without closing the run."
+    )
 
 
 def test_every_run_says_what_code_and_environment_made_it() -> None:
@@ -113,8 +113,8 @@ def test_every_run_says_what_code_and_environment_made_it() -> None:
         pass
     for run_id in (run.id, fold.id):
         tags = tracking.connect().get_run(run_id).data.tags
-        assert tags[provenance.CODE] == provenance.code_digest()
-        assert tags[provenance.ENVIRONMENT] == provenance.environment_digest()
+        assert tags[names.CODE] == provenance.code_digest()
+        assert tags[names.ENVIRONMENT] == provenance.environment_digest()
 
 
 def test_a_digest_of_files_depends_on_names_and_contents_and_not_on_the_folder(tmp_path: Path) -> None:
