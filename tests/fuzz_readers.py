@@ -24,7 +24,7 @@ import numpy as np
 
 from mnflow.errors import InputError
 from mnflow.read import read_file
-from mnflow.read.tables import read_manifest
+from mnflow.read.source import read_manifest
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.settings import SETTINGS, load
 from mnflow.spectra import MN, SpectrumSet

@@ -3,13 +3,14 @@
 """
 
 from mnflow.read.microscopes import SUFFIXES, read_file
-from mnflow.read.source import list_source, read_source
+from mnflow.read.source import list_source, read_all, read_source
 from mnflow.spectra import RawSpectra
 
 __all__ = [
     "SUFFIXES",
     "RawSpectra",
     "list_source",
+    "read_all",
     "read_file",
     "read_source",
 ]

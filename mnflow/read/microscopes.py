@@ -1,11 +1,5 @@
-"""Files of electron microscopes (.hspy, .dm3, .dm4, .emd, .msa) through RosettaSciIO, HyperSpy's reader,
-lazily when big.
-"""
+"""`read_file`: the spectra of one file of any kind, with their energy axis."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -14,18 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.read.hdf5 import survey
-from mnflow.read.ondisk import OnDisk, h5py_file
+from mnflow.read import formats, msa
+from mnflow.read.ondisk import OnDisk
 from mnflow.read.pickles import read_published
-from mnflow.read.tables import MAX_TEXT_BYTES, read_csv_spectrum
+from mnflow.read.tables import read_csv_spectrum
 from mnflow.spectra import MN, Edge, RawSpectra
-from mnflow.spectra.axis import ev_per_unit, is_energy_unit, ordered
+from mnflow.spectra.axis import energy_unit, ev_per_unit, names_no_unit, ordered, unit_from_numbers
+from mnflow.spectra.raw import NavAxis
 
-LAZY_BYTES = 200_000_000
-"""An HDF5 file that holds more than this stays on disk and is read block by block."""
+_TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".asc", ".xy")
+SUFFIXES = (*formats.SUFFIXES, *msa.SUFFIXES, *_TEXT_SUFFIXES, ".pkl")
+"""What `read_file` reads; a file with another suffix is tried by its content."""
 
-_MAX_COMPRESSION = 200
-_MAX_CHUNK_BYTES = 500_000_000
+_NOT_LOSS = ("EDS", "EDX", "WDS", "CL", "Luminescence")
+"""Beginnings of HyperSpy's names of signals whose energies are none of energy loss."""
+
+_KILOVOLTS = 5000.0  # no microscope has more; a larger beam energy was written in V
 
 
 def read_file(
@@ -36,11 +34,13 @@ def read_file(
     Parameters
     ----------
     path : path
-        A .hspy, .emd, .dm3, .dm4, .msa or .csv/.txt file, or one of the published .pkl files.
+        Any file that RosettaSciIO reads and that holds energy losses, text, EMSA, or one of the published
+        .pkl files.
     valence, group : str, optional
         Label and group of its spectra; the group is the file's name unless given.
     edge : Edge
-        Chooses among several spectra of one file (low loss and core loss): those that cover its window.
+        Chooses among several spectra of one file (low loss and core loss): those that cover its window; and
+        tells the unit of an axis without one.
 
     Returns
     -------
@@ -54,142 +54,91 @@ def read_file(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if not path.is_file():
+    if not path.is_file() and not (path.is_dir() and suffix in formats.FOLDERS):
         raise InputError(f"No file at {path}: expected one of {', '.join(SUFFIXES)}.")
-    if suffix in (".csv", ".txt"):
-        raw = read_csv_spectrum(path)
-    elif suffix == ".pkl":
+    if suffix == ".pkl":
         raw = read_published(path, edge)
-    elif suffix in _READERS:
-        raw = _choose([_raw(s, path) for s in _signals(path)], edge, path)
+    elif formats.is_microscopes(path):
+        raw = _choose(_loss_signals(path), edge, path)
+    elif suffix in msa.SUFFIXES or _begins(path, msa.FIRST_WORDS):
+        raw = msa.read_msa(path, edge)
+    elif suffix in _TEXT_SUFFIXES or _looks_like_text(path):
+        raw = read_csv_spectrum(path, edge)
     else:
+        archive = _begins(path, "PK\x03\x04")
         raise InputError(
-            f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; save it as .hspy."
+            f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; "
+            f"{'unpack it' if archive else 'save it as .hspy'}."
         )
     if len(raw) == 0:
         raise InputError(f"{path}: expected spectra, got an empty image of shape {raw.nav_shape}.")
     return raw.labelled(valence, group)
 
 
-def _signals(path: Path) -> list[dict[str, Any]]:
-    """RosettaSciIO's dictionaries of all signals in a file that have an energy axis, or all of them if none
-    has.
-    """
-    suffix = path.suffix.lower()
-    try:
-        with warnings.catch_warnings(), _quiet(logging.getLogger("rsciio")):
-            warnings.simplefilter(
-                "ignore"
-            )  # a reader's remarks on dates and versions: what matters is checked below
-            signals = [
-                s for s in _READERS[suffix](path) if isinstance(s, dict) and "data" in s and "axes" in s
-            ]
-    except InputError:
-        raise
-    except Exception as error:  # whatever a damaged file makes a reader stumble over
-        raise InputError(
-            f"{path} cannot be read as {suffix} ({type(error).__name__}: {str(error)[:120]}): it is damaged, "
-            f"cut short or of "
-            "another kind; copy it again or save it as .hspy."
-        ) from error
-    if not signals:
-        raise InputError(f"{path}: expected spectra, got a file without any data.")
-    return [s for s in signals if _energy_axes(s)] or signals
+def _begins(path: Path, words: str) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(words.encode())
 
 
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Let a library log nothing: it would show a traceback for a date that it does not understand."""
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _looks_like_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return len(head) > 0 and not any(byte in head for byte in (b"\0", b"\x01", b"\x02", b"\x03", b"PK"))
 
 
-def _read_hspy(path: Path) -> Any:
-    from rsciio.hspy import file_reader
-
-    lazy = _check_hdf5(path) > LAZY_BYTES
-    signals = file_reader(str(path), lazy=lazy)
-    if lazy:
-        groups = h5py_file(path)["Experiments"].values()
-        for signal, group in zip(signals, (g for g in groups if "data" in g), strict=False):
-            signal["dataset"] = group["data"]
-    return signals
+def _loss_signals(path: Path) -> list[dict[str, Any]]:
+    """The signals of a file that may be of energy loss: those with an axis in eV, or all if none has one."""
+    found = formats.signals(path)
+    loss = [s for s in found if not _signal_type(s).startswith(_NOT_LOSS)]
+    if not loss:
+        raise InputError(f"{path}: expected energy-loss spectra, got {_signal_type(found[0])} only.")
+    return [s for s in loss if _energy_axes(s)] or loss
 
 
-def _read_emd(path: Path) -> Any:
-    from rsciio.emd import file_reader
-
-    return file_reader(str(path), lazy=_check_hdf5(path) > LAZY_BYTES)
+def _signal_type(signal: dict[str, Any]) -> str:
+    return str(_get(signal, "Signal", "signal_type") or "")
 
 
-def _read_msa(path: Path) -> Any:
-    from rsciio.msa import file_reader
-
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise InputError(f"{path}: expected a text file below {MAX_TEXT_BYTES / 1e6:g} MB.")
-    return file_reader(str(path))
-
-
-def _read_dm(path: Path) -> Any:
-    from mnflow.read.gatan import read_gatan
-
-    return read_gatan(path)
-
-
-_READERS = {".hspy": _read_hspy, ".emd": _read_emd, ".dm3": _read_dm, ".dm4": _read_dm, ".msa": _read_msa}
-SUFFIXES = (*_READERS, ".csv", ".txt", ".pkl")
-"""What `read_file` reads."""
-
-
-def _check_hdf5(path: Path) -> int:
-    """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot
-    keep.
-    """
-    found = survey(str(path))
-    if "error" in found:
-        raise OSError(found["error"])
-    if found["outward"]:
-        raise InputError(f"{path}: {found['outward'][0]} lies in another file; copy all data into one file.")
-    if found["chunk_bytes"] > _MAX_CHUNK_BYTES:
-        raise InputError(
-            f"{path}: it is stored in chunks of {found['chunk_bytes'] / 1e9:.1f} GB; save it with smaller "
-            f"ones."
-        )
-    promised, size = int(found["bytes"]), max(path.stat().st_size, 1_000_000)
-    if promised > _MAX_COMPRESSION * size:
-        raise InputError(
-            f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; "
-            f"refused."
-        )
-    return promised
+def _get(signal: dict[str, Any], *keys: str) -> Any:
+    """A value of a signal's metadata, or None."""
+    node: Any = signal.get("metadata")
+    for key in keys:
+        node = node.get(key) if hasattr(node, "get") else None
+    return node
 
 
 def _energy_axes(signal: dict[str, Any]) -> list[int]:
     return [
         i
         for i, axis in enumerate(signal["axes"])
-        if isinstance(axis, dict) and is_energy_unit(axis.get("units"))
+        if isinstance(axis, dict) and energy_unit(axis.get("units")) is not None
     ]
 
 
-def _raw(signal: dict[str, Any], path: Path) -> RawSpectra:
+def _in_array_order(axes: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """The axes in the order of the array's dimensions: by `index_in_array`, where it fits the sizes."""
+    try:
+        index = [int(a["index_in_array"]) for a in axes]
+        placed = sorted(range(len(axes)), key=index.__getitem__)
+        fits = all(int(axes[i].get("size", shape[n])) == shape[n] for n, i in enumerate(placed))
+    except (KeyError, TypeError, ValueError):
+        return axes
+    return [axes[i] for i in placed] if fits and sorted(index) == list(range(len(shape))) else axes
+
+
+def _raw(signal: dict[str, Any], path: Path, edge: Edge) -> RawSpectra:
     """One signal as `RawSpectra`: its energy axis found by its unit and moved last, the scan made one
     axis.
     """
-    data, axes = signal["data"], signal["axes"]
+    data = signal["data"]
     dtype = np.dtype(getattr(data, "dtype", object))
-    if dtype.kind not in "iuf" or data.ndim == 0 or len(axes) != data.ndim:
+    if dtype.kind not in "iuf" or data.ndim == 0 or len(signal["axes"]) != data.ndim:
         raise InputError(
-            f"{path}: expected real numbers on {data.ndim} axes, got {dtype} on {len(axes)} axes."
+            f"{path}: expected real numbers on {data.ndim} axes, got {dtype} on {len(signal['axes'])} axes."
         )
-    found = _energy_axes(signal)
-    at = found[-1] if found else _signal_axis(axes)
+    axes = _in_array_order(list(signal["axes"]), data.shape)
     try:
-        energy = _axis_values(axes[at], data.shape[at], str(path))
+        at, energy, notes = _find_energy(axes, data.shape, edge, str(path))
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise (
             error
@@ -203,9 +152,45 @@ def _raw(signal: dict[str, Any], path: Path) -> RawSpectra:
     else:
         counts = data.transpose(order).reshape((int(np.prod(nav_shape)), len(energy)))  # (*scan, C) -> (N, C)
     energy, counts = ordered(energy, counts, str(path))
+    names = (
+        ["y", "x"][-len(nav_shape) :]
+        if 0 < len(nav_shape) < 3
+        else [f"axis {i}" for i in range(len(nav_shape))]
+    )
+    nav_axes = tuple(_nav_axis(axes[i], name) for i, name in zip(order[:-1], names, strict=True))
     while nav_shape and nav_shape[0] == 1:
-        nav_shape = nav_shape[1:]
-    return RawSpectra(energy, counts, nav_shape, None, path.stem, path, metadata=_metadata(signal))
+        nav_shape, nav_axes = nav_shape[1:], nav_axes[1:]
+    return RawSpectra(
+        energy,
+        counts,
+        nav_shape,
+        None,
+        path.stem,
+        path,
+        metadata=_metadata(signal),
+        notes=notes,
+        nav_axes=nav_axes,
+    )
+
+
+def _find_energy(
+    axes: list[Any], shape: tuple[int, ...], edge: Edge, where: str
+) -> tuple[int, NDArray[np.float64], tuple[str, ...]]:
+    """Which axis the energies lie on, by its unit or else its numbers; they in eV; and what to note."""
+    found = _energy_axes({"axes": axes})
+    inner = [i for i in found if not axes[i].get("navigate", True)]
+    if found:
+        at = (inner or found)[-1]
+        return at, _axis_values(axes[at], shape[at], where), ()
+    at = _signal_axis(axes)
+    for i in [at, *range(len(axes))]:
+        if isinstance(axes[i], dict) and names_no_unit(axes[i].get("units")):
+            values = _axis_values(axes[i] | {"units": "eV"}, shape[i], where)
+            unit = unit_from_numbers(values, edge.crop_ev)
+            if unit is not None:
+                note = f"the axis names no unit: the energies are read as {unit[1]}, by their numbers"
+                return i, values * unit[0], (note,)
+    return at, _axis_values(axes[at], shape[at], where), ()
 
 
 def _signal_axis(axes: list[Any]) -> int:
@@ -221,9 +206,8 @@ def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
     if axis.get("axis") is not None:
         values: NDArray[np.float64] = np.asarray(axis["axis"], dtype=np.float64)
     elif "scale" in axis:
-        with np.errstate(
-            invalid="ignore", over="ignore"
-        ):  # what is not finite is refused where energies are ordered
+        # what is not finite is refused where energies are ordered
+        with np.errstate(invalid="ignore", over="ignore"):
             values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(
                 size, dtype=np.float64
             )
@@ -237,21 +221,35 @@ def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
         return values * factor
 
 
+def _nav_axis(axis: Any, name: str) -> NavAxis:
+    """An axis of the scan as far as it is described."""
+    described = axis if isinstance(axis, dict) else {}
+
+    def number(key: str, default: float) -> float:
+        value = described.get(key)
+        good = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(float(value))
+        return float(value) if good else default  # type: ignore[arg-type]
+
+    units, given = described.get("units"), described.get("name")
+    named = str(given) if given and not names_no_unit(given) else name
+    return NavAxis(
+        named, number("scale", 1.0), number("offset", 0.0), "" if names_no_unit(units) else str(units)
+    )
+
+
 def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
     def get(*keys: str) -> Any:
-        node: Any = signal.get("metadata") or {}
-        for key in keys:
-            node = node.get(key) if hasattr(node, "get") else None
-        if isinstance(node, Real) and not isinstance(
-            node, bool
-        ):  # also numpy's numbers, as which HDF5 gives them
+        node = _get(signal, *keys)
+        # also numpy's numbers, as which HDF5 gives them
+        if isinstance(node, Real) and not isinstance(node, bool):
             return float(node)
         return node if isinstance(node, str) else None
 
     tem = ("Acquisition_instrument", "TEM")
+    beam = get(*tem, "beam_energy")
     found = {
         "title": get("General", "title"),
-        "beam_energy_kev": get(*tem, "beam_energy"),
+        "beam_energy_kev": beam / 1e3 if isinstance(beam, float) and beam > _KILOVOLTS else beam,
         "convergence_mrad": get(*tem, "convergence_angle"),
         "collection_mrad": get(*tem, "Detector", "EELS", "collection_angle"),
         "dwell_time_s": get(*tem, "Detector", "EELS", "dwell_time"),
@@ -259,12 +257,23 @@ def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in found.items() if v is not None}
 
 
-def _choose(raws: list[RawSpectra], edge: Edge, path: Path) -> RawSpectra:
-    """The one among several spectra of a file that covers the edge's crop window."""
-    if len(raws) == 1:
-        return raws[0]
+def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra:
+    """The one among several signals of a file that covers the edge's crop window, or most of it."""
+    if len(signals) == 1:
+        return _raw(signals[0], path, edge)
+    raws, refused = [], InputError(f"{path}: expected spectra.")
+    for signal in signals:
+        try:
+            raws.append(_raw(signal, path, edge))
+        except InputError as error:
+            refused = error
+    if not raws:
+        raise refused
     low, high = edge.crop_ev
-    covering = [r for r in raws if r.energy_ev[0] <= low and r.energy_ev[-1] >= high - edge.dispersion_ev]
+    covered = [min(high, r.energy_ev[-1]) - max(low, r.energy_ev[0]) for r in raws]
+    covering = [r for r, c in zip(raws, covered, strict=True) if c >= (high - low) / 2]
+    whole = [r for r, c in zip(raws, covered, strict=True) if c >= high - low - edge.dispersion_ev]
+    covering = whole if len(whole) == 1 else covering
     if len(covering) != 1:
         ranges = ", ".join(f"{r.energy_ev[0]:.0f}-{r.energy_ev[-1]:.0f} eV" for r in raws[:6])
         raise InputError(

@@ -1,11 +1,14 @@
 """Many files: a folder per valence, a manifest, or published pickles; and folders of reference spectra."""
 
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mnflow.errors import InputError
+from mnflow.read.formats import FOLDERS
 from mnflow.read.microscopes import SUFFIXES, read_file
-from mnflow.read.tables import read_manifest
+from mnflow.read.tables import read_text
 from mnflow.spectra import Edge, RawSpectra
 
 
@@ -29,17 +32,56 @@ def list_source(source: str | Path, edge: Edge) -> list[tuple[Path, str | None, 
         )
     if (folder / "manifest.csv").is_file():
         return [*read_manifest(folder)]
-    files = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES and p.is_file() and not _hidden(p, folder)
-    )
+    files = files_in(folder)
     if not files:
         raise InputError(
             f"{folder}: expected a manifest.csv or a folder per valence with files of {', '.join(SUFFIXES)}, "
             f"found none."
         )
     return [(p, _folder_valence(p, folder, edge), _group(p, folder)) for p in files]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files of a folder and of its folders that can be read, by their suffixes, in the order of their
+    names; hidden ones and manifests are left out.
+    """
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SUFFIXES
+        and (p.is_file() or p.suffix.lower() in FOLDERS)
+        and p.name != "manifest.csv"
+        and not any(parent.suffix.lower() in FOLDERS for parent in p.relative_to(folder).parents)
+        and not _hidden(p, folder)
+    )
+
+
+def read_all(paths: Iterable[str | Path], edge: Edge) -> Iterator[tuple[Path, RawSpectra | InputError]]:
+    """Read many files and folders of files; one that cannot be read costs no other.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files, and folders whose files are all meant (`files_in`).
+    edge : Edge
+        As for `read_file`.
+
+    Yields
+    ------
+    tuple
+        A file's path, and its spectra or why it was refused. A folder without any file that can be read is
+        a row of its own.
+    """
+    for given in map(Path, paths):
+        is_folder = given.is_dir() and given.suffix.lower() not in FOLDERS
+        files = files_in(given) if is_folder else [given]
+        if not files:
+            yield given, InputError(f"{given}: expected files of {', '.join(SUFFIXES)}, found none.")
+        for path in files:
+            try:
+                yield path, read_file(path, edge=edge)
+            except InputError as error:
+                yield path, error
 
 
 def _hidden(path: Path, folder: Path) -> bool:
@@ -82,3 +124,59 @@ def read_source(source: str | Path, edge: Edge) -> Iterator[RawSpectra]:
             )
         edge.label(raw.valence)
         yield raw
+
+
+def read_manifest(folder: Path) -> list[tuple[Path, str, str]]:
+    """Rows (file, valence, group) of folder/manifest.csv; a file that lies outside the folder is refused.
+
+    Without a column `group` every file is a group of its own.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a row is incomplete or named twice, a file does not exist or is outside the
+        folder.
+    """
+    path = folder / "manifest.csv"
+    try:
+        rows = csv.DictReader(io.StringIO(read_text(path)), strict=True)
+        names = [(n or "").strip() for n in rows.fieldnames or []]
+        rows.fieldnames = names
+        if not {"file", "valence"} <= set(names):
+            raise InputError(
+                f"{path}: expected the columns file, valence and group, got "
+                f"{', '.join(names)[:80] or 'none'}."
+            )
+        entries = [_entry(folder, row, rows.line_num) for row in rows]
+    except csv.Error as error:
+        raise InputError(f"{path}: expected comma-separated values ({error}).") from error
+    if not entries:
+        raise InputError(f"{path}: expected at least one row under the header, got none.")
+    twice = (
+        {str(e[0]) for i, e in enumerate(entries) if e[0] in {x[0] for x in entries[:i]}}
+        if len(entries) < 10_000
+        else set()
+    )
+    if twice:
+        raise InputError(f"{path}: expected every file once, got {min(twice)} more than once.")
+    return entries
+
+
+def _entry(folder: Path, row: dict[str, str | None], line: int) -> tuple[Path, str, str]:
+    where = f"{folder / 'manifest.csv'}, line {line}"
+    cells = {k: (v or "").strip() for k, v in row.items() if isinstance(k, str) and not isinstance(v, list)}
+    if None in row or not cells.get("file") or not cells.get("valence"):
+        raise InputError(f"{where}: expected a file, a valence and a group in every row.")
+    try:
+        file = (folder / cells["file"]).resolve()
+        inside = file.is_relative_to(folder.resolve())
+        exists = inside and file.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{where}: {cells['file'][:80]!r} is no path ({error}).") from error
+    if not inside:
+        raise InputError(
+            f"{where}: expected a file inside {folder}, got {cells['file'][:80]!r}, which leads out of it."
+        )
+    if not exists:
+        raise InputError(f"{where}: no file at {file}.")
+    return file, cells["valence"], cells.get("group") or file.stem

@@ -15,6 +15,16 @@ cache.
 
 
 @dataclass(frozen=True)
+class NavAxis:
+    """An axis of the scan: its name, and position = offset + scale x index in `units`."""
+
+    name: str
+    scale: float = 1.0
+    offset: float = 0.0
+    units: str = ""
+
+
+@dataclass(frozen=True)
 class RawSpectra:
     """The N spectra of one file on their own energy axis.
 
@@ -36,6 +46,10 @@ class RawSpectra:
         Whether the file's background is known to be removed; None leaves it to be seen from the spectra.
     metadata : dict
         What the file says of its acquisition (title, beam energy in keV, ...), as far as known.
+    notes : tuple of str
+        What was assumed or mended in reading, one sentence each; a user is shown them.
+    nav_axes : tuple of NavAxis
+        The scan's axes in the order of `nav_shape`; empty where the file describes none.
     """
 
     energy_ev: NDArray[np.float64]
@@ -46,6 +60,8 @@ class RawSpectra:
     path: Path
     background_removed: bool | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    nav_axes: tuple[NavAxis, ...] = ()
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])
@@ -53,6 +69,10 @@ class RawSpectra:
     def labelled(self, valence: str | None, group: str | None) -> "RawSpectra":
         """The same spectra with another label and group (None keeps what is there)."""
         return replace(self, valence=valence or self.valence, group=group or self.group)
+
+    def noted(self, *notes: str) -> "RawSpectra":
+        """The same spectra with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Walk through all spectra in bounded memory: yields (rows, counts[rows] as numpy, shape (n, C))."""

@@ -1,5 +1,6 @@
 import logging
 import struct
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.read import hdf5, ondisk, read_file
-from mnflow.read import microscopes as module
+from mnflow.read import formats, hdf5, ondisk, read_file
 from mnflow.read.microscopes import _axis_values, _raw, _signal_axis
 from mnflow.read.ondisk import OnDisk
-from mnflow.spectra import RawSpectra
+from mnflow.spectra import MN, RawSpectra
 from mnflow.spectra.axis import ev_per_unit
+from mnflow.spectra.raw import NavAxis
 from tests.helpers.files import axis, counts_image, signal, write, write_dm3
 
 
@@ -143,10 +144,25 @@ def test_units_of_energy(tmp_path: Path, counts: np.ndarray, units: str, factor:
     _same(read_file(write(tmp_path / "a.hspy", made)), counts)
 
 
-@pytest.mark.parametrize("units", ["nm", "", None, "<undefined>", "MeV", "m", "channels"])
+@pytest.mark.parametrize("units", ["nm", "MeV", "m", "channels"])
 def test_no_energy_axis_is_said(tmp_path: Path, counts: np.ndarray, units: str) -> None:
     with pytest.raises(InputError, match=r"expected an energy axis in eV, keV or meV, got ('|no units)"):
         read_file(write(tmp_path / "a.hspy", signal(counts, units=units)))
+
+
+@pytest.mark.parametrize("units", ["", None, "<undefined>"])
+@pytest.mark.parametrize("factor", [1.0, 1e-3])
+def test_numbers_without_a_unit_say_it_if_they_leave_no_doubt(
+    tmp_path: Path, counts: np.ndarray, units: str, factor: float
+) -> None:
+    made = signal(counts, units=units, scale=0.1 * factor, offset=580 * factor)
+    raw = read_file(write(tmp_path / "a.hspy", made))
+    _same(raw, counts)
+    unit = "eV" if factor == 1 else "keV"
+    assert raw.notes == (f"the axis names no unit: the energies are read as {unit}, by their numbers",)
+    for offset, scale in ((0.0, 1.0), (5000.0, 0.1)):  # channel numbers, and energies of nothing
+        with pytest.raises(InputError, match="expected an energy axis in eV, keV or meV, got no units"):
+            read_file(write(tmp_path / "b.hspy", signal(counts, units=units, scale=scale, offset=offset)))
 
 
 def test_descending_axis_is_turned(tmp_path: Path, counts: np.ndarray) -> None:
@@ -183,7 +199,7 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
 
 def test_unknown_suffix(tmp_path: Path) -> None:
     (tmp_path / "a.doc").touch()
-    with pytest.raises(InputError, match=r"expected one of .hspy, .emd, .*, got '.doc'"):
+    with pytest.raises(InputError, match=r"expected one of .hspy, .dm3, .*, got '.doc'"):
         read_file(tmp_path / "a.doc")
 
 
@@ -250,7 +266,7 @@ def test_data_kept_in_another_file(tmp_path: Path, counts: np.ndarray) -> None:
 
 
 def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LAZY_BYTES", 1000)
+    monkeypatch.setattr(formats, "LAZY_BYTES", 1000)
     raw = read_file(write(tmp_path / "a.hspy", signal(counts)))
     assert isinstance(raw.counts, OnDisk)
     _same(raw, counts)
@@ -347,7 +363,7 @@ def test_axes_that_cannot_be() -> None:
         InputError,
         match=r"^a\.hspy: its energy axis is damaged \(could not convert string to float: 'much'\)",
     ):
-        _raw({"data": np.ones((2, 3)), "axes": [{}, {"units": "eV", "scale": "much"}]}, Path("a.hspy"))
+        _raw({"data": np.ones((2, 3)), "axes": [{}, {"units": "eV", "scale": "much"}]}, Path("a.hspy"), MN)
 
 
 def test_what_a_library_logs_is_not_heard(
@@ -357,10 +373,10 @@ def test_what_a_library_logs_is_not_heard(
         logging.getLogger("rsciio").critical("heard")
         return [{"no": "data"}, "no signal"]  # type: ignore[list-item]
 
-    monkeypatch.setitem(module._READERS, ".msa", noisy)
-    (tmp_path / "a.msa").touch()
+    monkeypatch.setattr(formats, "_reader", lambda path: noisy)
+    (tmp_path / "a.dm3").touch()
     with pytest.raises(InputError, match="expected spectra, got a file without any data"):
-        read_file(tmp_path / "a.msa")
+        read_file(tmp_path / "a.dm3")
     assert not caplog.records
     logging.getLogger("rsciio").critical("heard")
     assert len(caplog.records) == 1
@@ -407,7 +423,7 @@ def test_what_leads_hdf5_in_circles_is_left_alone(
     reader.
     """
     path = write(tmp_path / "a.hspy", signal(counts))
-    monkeypatch.setattr(module, "survey", lambda p: hdf5.survey(p, seconds=0.0))
+    monkeypatch.setattr(formats, "survey", lambda p: hdf5.survey(p, seconds=0.0))
     with pytest.raises(InputError, match="leads nowhere"):
         read_file(path)
     monkeypatch.undo()
@@ -442,3 +458,74 @@ def test_a_relative_path_is_that_of_the_folder_one_is_in(
             pass
         assert "error" not in hdf5.survey("here.hspy")
         (tmp_path / folder / "here.hspy").unlink()
+
+
+def test_index_in_array_is_obeyed(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts)
+    made["axes"][0] |= {"units": "nm", "scale": 3.0}
+    made["axes"][1] |= {"units": "um", "offset": 7.0}
+    expected = (NavAxis("y", 3.0, 0.0, "nm"), NavAxis("x", 2.0, 7.0, "um"))
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        axes = [made["axes"][i] | {"index_in_array": i} for i in order]
+        raw = _raw(made | {"axes": axes}, tmp_path / "a", MN)
+        _same(raw, counts)
+        assert raw.nav_axes == expected
+    first = made | {"data": np.moveaxis(counts, -1, 0), "axes": [made["axes"][i] for i in (2, 0, 1)]}
+    raw = _raw(first, tmp_path / "a", MN)
+    _same(raw, counts)
+    assert raw.nav_axes == expected
+
+
+def test_any_steps_of_an_emd_file(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "a.emd", signal(counts))
+    energy_ev = 580 + 0.1 * np.arange(1200) + 1e-5 * np.arange(1200) ** 2
+    with h5py.File(path, "a") as file:
+        dims: list[str] = []
+        file.visititems(lambda k, d: dims.append(k) if getattr(d, "shape", ()) == (1200,) else None)
+        (name,) = dims
+        file[name][:] = energy_ev
+    raw = read_file(path)
+    np.testing.assert_allclose(raw.energy_ev, energy_ev, rtol=1e-6)
+    np.testing.assert_allclose(raw.counts, counts.reshape(-1, 1200))
+
+
+def test_x_rays_are_no_energy_loss(tmp_path: Path, counts: np.ndarray) -> None:
+    made = signal(counts, units="keV", offset=0.0, scale=0.01)
+    made["metadata"]["Signal"]["signal_type"] = "EDS_TEM"
+    with pytest.raises(InputError, match="expected energy-loss spectra, got EDS_TEM only"):
+        read_file(write(tmp_path / "a.hspy", made))
+
+
+def test_velox_with_energy_loss_and_x_rays(tmp_path: Path, real_data: Path) -> None:
+    with zipfile.ZipFile(real_data / "foreign" / "velox_eels_eds.zip") as archive:
+        name = archive.extract(archive.namelist()[0], tmp_path)
+    raw = read_file(name)
+    assert (raw.nav_shape, raw.counts.shape[1]) == ((16, 20), 2048)
+    assert [a.name for a in raw.nav_axes] == ["y", "x"]
+    with pytest.raises(InputError, match=r"got '\.zip'; unpack it"):
+        read_file(real_data / "foreign" / "velox_eels_eds.zip")
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reader(path: Path) -> None:
+        raise ModuleNotFoundError("No module named 'zarr'", name="zarr")
+
+    monkeypatch.setattr(formats, "_reader", lambda path: reader)
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(InputError, match=r"to read \.tif files the Python package zarr is needed"):
+        read_file(tmp_path / "a.tif")
+
+
+def test_a_store_that_asks_for_an_unpickler(tmp_path: Path) -> None:
+    folder = tmp_path / "a.zspy" / "Experiments"
+    folder.mkdir(parents=True)
+    (folder / ".zarray").write_text('{"filters": [{"id": "pickle"}]}')
+    with pytest.raises(InputError, match="it asks for an unpickler"):
+        read_file(tmp_path / "a.zspy")
+
+
+def test_the_content_says_what_a_file_is(tmp_path: Path, counts: np.ndarray) -> None:
+    for i, path in enumerate(
+        (write(tmp_path / "a.hspy", signal(counts[0, 0])), write_dm3(tmp_path / "a.dm3", counts[0, 0]))
+    ):
+        _same(read_file(path.rename(tmp_path / f"{i}.backup")), counts[0, 0])

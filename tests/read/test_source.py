@@ -6,7 +6,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.preprocess import normalise
-from mnflow.read import read_source
+from mnflow.read import read_all, read_source
 from mnflow.references import read_references
 from mnflow.spectra import MN, UNLABELLED, Edge
 from tests.helpers.files import counts_image, signal, write
@@ -180,3 +180,17 @@ def test_the_edge_chooses_among_the_signals_of_a_file(tmp_path: Path, image: np.
         assert raw.energy_ev[0] == pytest.approx(start_ev)
         path.unlink()
         path.parent.rmdir()
+
+
+def test_one_bad_file_costs_no_other(tmp_path: Path) -> None:
+    for name, text in (
+        ("a.csv", "640,1\n641,2\n"),
+        ("sub/b.csv", "nonsense"),
+        ("sub/c.txt", "640 1\n641 2\n"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "empty").mkdir()
+    found = list(read_all([tmp_path, tmp_path / "none.csv", tmp_path / "empty"], MN))
+    assert [p.name for p, _ in found] == ["a.csv", "b.csv", "c.txt", "none.csv", "empty"]
+    assert [isinstance(r, InputError) for _, r in found] == [False, True, False, True, True]

@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.read import read_file
-from mnflow.read.tables import read_manifest
+from mnflow.read.source import read_manifest
 
 
 def _csv(folder: Path, text: str, name: str = "a.csv") -> Path:
@@ -33,6 +34,82 @@ def test_two_columns(tmp_path: Path, text: str) -> None:
     np.testing.assert_allclose(raw.energy_ev, [640.5, 641])
     np.testing.assert_allclose(raw.counts, [[1, 2.5]])
     assert raw.nav_shape == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("640,5 1\n641 2,5\n", "read as eV"),
+        ("640,5;1\n641;2,5\n", "read as eV"),
+        ("Verlust / eV;Z\u00e4hlungen\n640,5;1,0\n641,0;2,5\n", None),
+        ("# Energy loss (keV)\tI\n0.6405\t1\n0.641\t2.5\n", None),
+        ("Instrument: a\nDate: 2020-01-05\n\nEnergy Loss (eV), Counts\n640.5, 1,\n641, 2.5,\n", None),
+        ("counts,energy_ev\n1,640.5\n2.5,641\n", None),
+        (",energy_ev,intensity\n0,640.5,1\n1,641,2.5\n", "of 3 columns, energy_ev is the energy"),
+        ("energy_ev,counts,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns"),
+    ],
+)
+def test_decimal_commas_and_headers(tmp_path: Path, text: str, note: str | None) -> None:
+    raw = read_file(_csv(tmp_path, text))
+    np.testing.assert_allclose(raw.energy_ev, [640.5, 641])
+    np.testing.assert_allclose(raw.counts, [[1, 2.5]])
+    assert (note is None and not raw.notes) or (note is not None and note in raw.notes[0])
+
+
+@pytest.mark.parametrize("header", ["", "Column2,Column3\n", "x,y\n", "spectrum of film 2\n", "a;b\n"])
+@pytest.mark.parametrize(("factor", "unit"), [(1, "eV"), (1e-3, "keV"), (1e3, "meV")])
+def test_numbers_say_the_unit_where_no_header_does(
+    tmp_path: Path, header: str, factor: float, unit: str
+) -> None:
+    energy_ev = np.arange(630, 670, 0.1)
+    text = header + "".join(f"{e * factor:.7g},{e}\n" for e in energy_ev)
+    raw = read_file(_csv(tmp_path, text))
+    np.testing.assert_allclose(raw.energy_ev, energy_ev, rtol=1e-6)
+    assert raw.notes == (f"no unit is named: the energies are read as {unit}, by their numbers",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8"])
+def test_text_of_other_programs(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes(
+        "Energy (eV)\tZ\u00e4hlungen\r\n640.5\t1\r\n641\t2.5\r\n".encode(encoding)
+    )
+    np.testing.assert_allclose(read_file(tmp_path / "a.txt").counts, [[1, 2.5]])
+
+
+def test_columns_beside_one_another_are_several_spectra(tmp_path: Path) -> None:
+    raw = read_file(_csv(tmp_path, "eV,centre,rim\n640,1,2\n641,3,4\n"))
+    np.testing.assert_allclose(raw.counts, [[1, 3], [2, 4]])
+    assert raw.nav_shape == (2,)
+    assert "centre, rim the intensity" in raw.notes[0]
+    with pytest.raises(
+        InputError, match="or a header that names one column of 3 as the energy, got no header"
+    ):
+        read_file(_csv(tmp_path, "640,1,2\n641,3,4\n"))
+
+
+@pytest.mark.parametrize("second", [1, -1])
+@pytest.mark.parametrize("offset", [0.0, 0.05, 10.0])
+def test_spectra_below_one_another_are_never_averaged(tmp_path: Path, second: int, offset: float) -> None:
+    energy = np.arange(620, 670, 0.5)
+    both = np.concatenate([energy, energy[::second] + offset])
+    with pytest.raises(InputError, match="expected one spectrum, got 2, one below the other"):
+        read_file(_csv(tmp_path, "".join(f"{e},{i}\n" for i, e in enumerate(both))))
+
+
+def test_a_digitized_curve_may_step_back(tmp_path: Path) -> None:
+    energy = np.linspace(630, 665, 400) + 0.1 * np.random.default_rng(0).normal(size=400)
+    assert len(read_file(_csv(tmp_path, "".join(f"{e:.4f},{e}\n" for e in energy))).energy_ev) == 400
+
+
+def test_a_long_file_is_read_fast_and_in_little_memory(tmp_path: Path) -> None:
+    n = 300_000
+    path = _csv(tmp_path, "".join(f"{600 + i * 1e-4:.4f},{i}\n" for i in range(n)))
+    tracemalloc.start()
+    raw = read_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert raw.counts.shape == (1, n)
+    assert peak < 15 * path.stat().st_size
 
 
 def test_equal_energies_are_averaged(tmp_path: Path) -> None:
@@ -78,7 +155,7 @@ def test_a_giant_text_is_not_read(tmp_path: Path) -> None:
     for name in ("a.csv", "a.msa", "a.pkl"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(3_000_000_000)  # a hole: it takes no space
-        with pytest.raises(InputError, match=r"expected a (text file below 256 MB|pickle below 2 GB)"):
+        with pytest.raises(InputError, match=r"expected a (text file below 100 MB|pickle below 2 GB)"):
             read_file(tmp_path / name)
 
 

@@ -1,0 +1,96 @@
+"""EMSA files that contradict themselves, and units in words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.read import read_file
+
+ENERGY_EV = 620 + 0.2 * np.arange(300)
+
+
+def _msa(folder: Path, energy: np.ndarray = ENERGY_EV, **head: object) -> Path:
+    words = {
+        "FORMAT": "EMSA/MAS Spectral Data File", "TITLE": "mine", "NPOINTS": len(energy), "XUNITS": "eV",
+        "DATATYPE": "XY", "XPERCHAN": 0.2, "OFFSET": 620.0,
+    } | head  # fmt: skip
+    lines = [f"#{k:<12}: {v}" for k, v in words.items() if v is not None] + ["#SPECTRUM    : "]
+    if words["DATATYPE"] == "XY":
+        lines += [f"{e:.4f}, {i}" for i, e in enumerate(energy)]
+    else:
+        lines += [
+            ", ".join(str(j) for j in range(i, min(i + 4, len(energy)))) for i in range(0, len(energy), 4)
+        ]
+    (folder / "a.msa").write_text("\n".join([*lines, "#ENDOFDATA   : "]))
+    return folder / "a.msa"
+
+
+@pytest.mark.parametrize("datatype", ["XY", "Y"])
+def test_both_types(tmp_path: Path, datatype: str) -> None:
+    raw = read_file(_msa(tmp_path, DATATYPE=datatype, NCOLUMNS=4))
+    np.testing.assert_allclose(raw.energy_ev, ENERGY_EV, atol=1e-9)
+    np.testing.assert_array_equal(raw.counts, np.arange(300)[None])
+    assert raw.notes == ()
+
+
+@pytest.mark.parametrize(
+    "energy", [620 + 0.24 * np.arange(300), 620 + 0.2 * np.arange(300) + 1e-3 * np.arange(300) ** 1.5]
+)
+def test_the_x_column_is_believed(tmp_path: Path, energy: np.ndarray) -> None:
+    raw = read_file(_msa(tmp_path, energy))
+    np.testing.assert_allclose(raw.energy_ev, energy, atol=1e-4)
+    assert "X column" in raw.notes[0]
+
+
+@pytest.mark.parametrize("datatype", ["XY", "Y"])
+@pytest.mark.parametrize("points", [299, 301, 1000, None])
+def test_another_number_of_points_is_refused(tmp_path: Path, datatype: str, points: int | None) -> None:
+    with pytest.raises(InputError, match=r"no NPOINTS|NPOINTS \d+ but 300 values: it is cut short"):
+        read_file(_msa(tmp_path, DATATYPE=datatype, NPOINTS=points))
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [
+        ("Energy Loss (eV)", 1),
+        ("keV", 1e-3),
+        ("<undefined>", 1),
+        ("", 1),
+        ("", 1e-3),
+        ("energy loss [keV]", 1e-3),
+    ],
+)
+def test_units_in_words_or_in_numbers(tmp_path: Path, units: str, factor: float) -> None:
+    path = _msa(
+        tmp_path, ENERGY_EV * factor, XUNITS=units, DATATYPE="Y", OFFSET=620 * factor, XPERCHAN=0.2 * factor
+    )
+    raw = read_file(path)
+    np.testing.assert_allclose(raw.energy_ev, ENERGY_EV, atol=1e-6)
+    assert bool(raw.notes) == (units in ("", "<undefined>"))
+
+
+@pytest.mark.parametrize(("written", "kev"), [(200, 200.0), (200_000, 200.0), ("many", None), (0, None)])
+def test_the_beam_energy_in_kv_or_v(tmp_path: Path, written: object, kev: float | None) -> None:
+    assert read_file(_msa(tmp_path, BEAMKV=written)).metadata.get("beam_energy_kev") == kev
+
+
+@pytest.mark.parametrize(
+    ("head", "sentence"),
+    [
+        ({"SIGNALTYPE": "EDS"}, "got X-rays"),
+        ({"XPERCHAN": "much"}, "expected a number for XPERCHAN, got 'much'"),
+        ({"XUNITS": "nm"}, "expected an energy axis in eV, keV or meV, got 'nm'"),
+        ({"DATATYPE": "Y", "OFFSET": None}, "expected XPERCHAN and OFFSET"),
+        ({"FORMAT": None}, r"cannot be read as \.msa: expected a header from #FORMAT to #SPECTRUM"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path: Path, head: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read_file(_msa(tmp_path, **head))
+
+
+def test_any_name_will_do(tmp_path: Path) -> None:
+    path = _msa(tmp_path).rename(tmp_path / "mine.spectrum")
+    np.testing.assert_allclose(read_file(path).energy_ev, ENERGY_EV, atol=1e-9)
