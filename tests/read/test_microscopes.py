@@ -480,10 +480,11 @@ def test_any_steps_of_an_emd_file(tmp_path: Path, counts: np.ndarray) -> None:
     path = write(tmp_path / "a.emd", signal(counts))
     energy_ev = 580 + 0.1 * np.arange(1200) + 1e-5 * np.arange(1200) ** 2
     with h5py.File(path, "a") as file:
-        dims: list[str] = []
-        file.visititems(lambda k, d: dims.append(k) if getattr(d, "shape", ()) == (1200,) else None)
-        (name,) = dims
-        file[name][:] = energy_ev
+        group = file["signals/a title"]
+        described = dict(group["dim1"].attrs)
+        del group["dim1"]
+        group["dim1"] = energy_ev
+        group["dim1"].attrs.update(described)
     raw = read_file(path)
     np.testing.assert_allclose(raw.energy_ev, energy_ev, rtol=1e-6)
     np.testing.assert_allclose(raw.counts, counts.reshape(-1, 1200))
