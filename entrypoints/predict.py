@@ -52,6 +52,7 @@ def run(options: Options) -> str:
             run.figure(plots.saliency(*maps.where_the_nets_looked(raw, predictor)), "saliency")
         metrics, sentence = maps.summary(values, predictor)
         run.metrics(metrics)
+        sentence = " ".join([sentence, *(f"{note[0].upper()}{note[1:]}." for note in raw.notes)])
         run.note(f"{raw.path.name}: {sentence}")
         say(f"{raw.path.name}: {sentence}\nwrote {relative(path)} and .png")
     return run.id

@@ -21,6 +21,7 @@ from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
 from mnflow.spectra.axis import ev_per_unit, ordered
+from mnflow.spectra.raw import NavAxis
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -210,26 +211,31 @@ def maps_signal(values: NDArray[np.float32], signal: "BaseSignal", predictor: Pr
     return maps
 
 
+_METADATA = {
+    "title": "General.title",
+    "beam_energy_kev": "Acquisition_instrument.TEM.beam_energy",
+    "convergence_mrad": "Acquisition_instrument.TEM.convergence_angle",
+    "collection_mrad": "Acquisition_instrument.TEM.Detector.EELS.collection_angle",
+    "dwell_time_s": "Acquisition_instrument.TEM.Detector.EELS.dwell_time",
+}
+"""Where HyperSpy keeps what `RawSpectra.metadata` knows."""
+
+
 def signal_of(raw: RawSpectra) -> "BaseSignal":
-    """A signal with the navigation axes and the metadata of the file that `raw` was read from, as far as
-    HyperSpy reads it.
-    """
+    """A signal with the navigation axes and the metadata of a file of any kind, and no counts."""
     import hyperspy.api as hs
 
-    found: list[Any] = []
-    if raw.path.suffix.lower() in (".hspy", ".dm3", ".dm4", ".emd", ".msa"):
-        loaded = hs.load(str(raw.path), lazy=raw.path.suffix.lower() != ".msa")
-        found = [
-            s
-            for s in (loaded if isinstance(loaded, list) else [loaded])
-            if s.axes_manager.navigation_size in (0, len(raw))
-        ]
-        found = [s for s in found if s.axes_manager.signal_shape == (len(raw.energy_ev),)]
-    if found:
-        return found[0]
-    plain = hs.signals.Signal1D(np.empty((*raw.nav_shape, 1), dtype=np.float32))
-    plain.metadata.set_item("General.title", raw.path.stem)
-    return plain
+    described = raw.nav_axes or tuple(NavAxis(f"axis {i}") for i in range(len(raw.nav_shape)))
+    axes = [
+        {"name": a.name, "units": a.units, "scale": a.scale, "offset": a.offset, "size": n, "navigate": True}
+        for a, n in zip(described, raw.nav_shape, strict=True)
+    ]
+    axes.append({"name": "Energy", "units": "eV", "size": 1, "navigate": False})
+    signal = hs.signals.Signal1D(np.empty((*raw.nav_shape, 1), dtype=np.float32), axes=axes)
+    signal.metadata.set_item("General.title", raw.path.stem)
+    for name, value in raw.metadata.items():
+        signal.metadata.set_item(_METADATA[name], value)
+    return signal
 
 
 def as_images(maps: "BaseSignal") -> dict[str, NDArray[np.float32]]:
