@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.measure import emit, machine, median_seconds
 from mnflow.fit.novelty import PLANES
 from mnflow.fit.unmix import shipped
-from mnflow.maps import read_valences
+from mnflow.maps.pixels import read_pixels
 from mnflow.models import keras_nets
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.numpy_nets import from_keras
@@ -43,8 +43,8 @@ def main() -> None:
     nets = [keras_nets.build("fcn") for _ in range(FOLDS)]
     predictor = _predictor(from_keras(nets))
     raw = raw_spectra(n)
-    read_valences(raw_spectra(CHUNK), predictor)
-    seconds = median_seconds(lambda: read_valences(raw, predictor), 1).wall
+    read_pixels(raw_spectra(CHUNK), predictor)
+    seconds = median_seconds(lambda: read_pixels(raw, predictor), 1).wall
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     emit("prediction/maps", spectra=n, seconds=seconds, per_million_s=seconds / n * 1e6, peak_mb=peak_mb)
     crops = np.random.default_rng(0).normal(size=(20_000, MN.n_crop)).astype(np.float32)

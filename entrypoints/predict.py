@@ -1,7 +1,6 @@
-"""Valence maps of a file: every pixel's class, mean valence, confidence and flags, as .hspy and as one
-figure.
-"""
+"""Valence maps of a file: every pixel's class, mean valence, interval, fractions and flags, and their figure."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +16,12 @@ class Options:
         "none", "a .hspy, .dm3, .dm4, .emd, .msa or .csv file: an image, a line scan or one spectrum"
     )
     model: str = option("models:/mn-valence@champion", "a registered model's URI")
-    out: str = option("data/valence", "folder for FILE_valence.hspy and FILE_valence.png")
+    out: str = option("data/valence", "folder for FILE_valence.hspy, .csv, .png and .pdf")
 
 
 def run(options: Options) -> str:
     """Read the file, write and log the maps, and return the run's id."""
-    from mnflow import maps, plots
+    from mnflow import maps
     from mnflow.read import read_file
     from mnflow.runtime.cli import relative, say
     from mnflow.runtime.files import whole_file
@@ -36,25 +35,23 @@ def run(options: Options) -> str:
         predictor = maps.load_predictor(options.model)
         raw = read_file(options.file, edge=predictor.edge)
         run.tags({"file_digest": provenance.files_digest([raw.path], raw.path.parent)})
-        values = maps.read_valences(raw, predictor, progress=True)
-        found = maps.maps_signal(values, maps.signal_of(raw), predictor)
-        name = f"{Path(options.file).stem}_valence"
-        path = maps.save_maps(found, Path(options.out) / f"{name}.hspy")
-        edge = predictor.edge
-        figure = plots.valence_maps(
-            maps.as_images(found), edge.classes, edge.charges, *maps.pixel_size(found)
-        )
-        with whole_file(path.with_suffix(".png")) as part:
-            figure.savefig(part)
+        found = maps.maps_of(raw, predictor, progress=True)
+        path = Path(options.out) / f"{Path(options.file).stem}_valence.hspy"
+        for suffix in (".hspy", ".csv"):
+            run.file(found.save(path.with_suffix(suffix)), "maps")
+        figure = found.plot()
+        for suffix in (".png", ".pdf"):
+            with whole_file(path.with_suffix(suffix)) as part:
+                figure.savefig(part, format=suffix[1:], dpi=300)
         run.figure(figure, "valence")
-        run.file(path, "maps")
-        if len(raw) == 1:
-            run.figure(plots.saliency(*maps.where_the_nets_looked(raw, predictor)), "saliency")
-        metrics, sentence = maps.summary(values, predictor)
+        region = found.region()
+        metrics = {"predict/spectra": region.n, "predict/flagged": region.n_flagged / region.n}
+        if math.isfinite(region.mean_valence):
+            metrics["predict/mean_valence"] = region.mean_valence
         run.metrics(metrics)
-        sentence = " ".join([sentence, *(f"{note[0].upper()}{note[1:]}." for note in raw.notes)])
+        sentence = " ".join([f"{region}.", *(f"{note[0].upper()}{note[1:]}." for note in raw.notes)])
         run.note(f"{raw.path.name}: {sentence}")
-        say(f"{raw.path.name}: {sentence}\nwrote {relative(path)} and .png")
+        say(f"{raw.path.name}: {sentence}\nwrote {relative(path)}, .csv, .png and .pdf")
     return run.id
 
 

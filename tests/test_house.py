@@ -19,6 +19,7 @@ LEVELS = (
     ("mnflow.fit", "mnflow.tune", "mnflow.track"),
     ("mnflow.promote", "mnflow.report", "mnflow.doctor"),
     ("mnflow.maps", "mnflow.reproduction"),
+    ("mnflow.view",),
     ("entrypoints",),
     ("benchmarks",),
 )

@@ -1,5 +1,8 @@
 """Where a net looked: how its answer changes when a stretch of the spectrum is taken away (occlusion)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,15 +14,11 @@ WIDTH, STEP = 15, 5
 
 
 def saliency(net: NumpyNet, crops: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much the probability of each crop's class hangs on each energy.
-
-    A stretch of `WIDTH` channels is replaced by the straight line between its ends, so that what is left is
-    still a spectrum; a channel's value is the mean change over the stretches that it lies in. Zeiler &
-    Fergus, doi:10.1007/978-3-319-10590-1_53.
+    """How much the probability of each crop's class depends on each energy, as the mean over the fold models.
 
     Parameters
     ----------
-    net : Net
+    net : NumpyNet
         F fold models.
     crops : ndarray, shape (N, n_crop)
         Normalised.
@@ -27,9 +26,33 @@ def saliency(net: NumpyNet, crops: NDArray[np.float32]) -> NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (N, n_crop)
-        Mean over the fold models of the absolute change of probability, 0 ... 1.
+        See `occlusion`.
     """
-    before = softmax(net.logits(crops))  # (F, N, K)
+    return occlusion(lambda x: softmax(net.logits(x)), crops)
+
+
+def occlusion(
+    probabilities: Callable[[NDArray[np.float32]], NDArray[Any]], crops: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """How much the probability of each crop's favourite class changes when a stretch of it is taken away.
+
+    A stretch of `WIDTH` channels is replaced by the straight line between its ends, so that what is left is
+    still a spectrum; a channel's value is the mean change over the stretches that it lies in. Zeiler &
+    Fergus, doi:10.1007/978-3-319-10590-1_53.
+
+    Parameters
+    ----------
+    probabilities : callable
+        From normalised crops (N, n_crop) to probabilities (F, N, K) of F models.
+    crops : ndarray, shape (N, n_crop)
+        Normalised.
+
+    Returns
+    -------
+    ndarray, shape (N, n_crop)
+        Mean over the models of the absolute change of probability, 0 ... 1.
+    """
+    before = probabilities(crops)  # (F, N, K)
     favourite = before.mean(axis=0).argmax(axis=1)[None, :, None]
     held = np.take_along_axis(before, favourite, axis=2)
     change = np.zeros(crops.shape)
@@ -38,7 +61,7 @@ def saliency(net: NumpyNet, crops: NDArray[np.float32]) -> NDArray[np.float64]:
         stretch = slice(start, start + WIDTH)
         occluded = crops.copy()
         occluded[:, stretch] = np.linspace(crops[:, start], crops[:, start + WIDTH - 1], WIDTH, axis=1)
-        after = np.take_along_axis(softmax(net.logits(normalise(occluded))), favourite, axis=2)
+        after = np.take_along_axis(probabilities(normalise(occluded)), favourite, axis=2)
         change[:, stretch] += np.abs(after - held).mean(axis=0)
         times[stretch] += 1
     return change / np.maximum(times, 1)

@@ -14,8 +14,9 @@ from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
 from mnflow.plots.panels import cluster_rounds, reference_spectra, spectra_per_class
-from mnflow.plots.prediction import reliability_diagram, saliency, valence_maps
+from mnflow.plots.prediction import reliability_diagram, saliency
 from mnflow.plots.tuning import parameter_importance, parameter_slices, pareto_front, study_history
+from mnflow.plots.valence import valence_image, valence_profile, valence_spectrum
 
 __all__ = [
     "activations",
@@ -39,5 +40,7 @@ __all__ = [
     "spectra_per_class",
     "study_history",
     "swing_spectrum",
-    "valence_maps",
+    "valence_image",
+    "valence_profile",
+    "valence_spectrum",
 ]

@@ -18,7 +18,7 @@ def figure_data(figure: Figure) -> pd.DataFrame:
     -------
     DataFrame
         Columns `panel` (its title, or its number), `kind` (line, points, image), `series` (label), `x`, `y`,
-        `value` (images). Bands are left out: they follow from the data that a step logs as a table.
+        `value` (images). Bands and mixed colours are left out: they follow from the data that a step logs as a table.
     """
     parts = [part for i, axes in enumerate(figure.axes) if axes.get_visible() for part in _panel(axes, i)]
     columns = ["panel", "kind", "series", "x", "y", "value"]
@@ -37,6 +37,8 @@ def _panel(axes: Axes, number: int) -> list[pd.DataFrame]:
             parts.append(_table(name, "points", _label(dots.get_label()), offsets[:, 0], offsets[:, 1]))
     for image in axes.get_images():
         values: np.ndarray = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
+        if values.ndim > 2:
+            continue  # mixed colours: their numbers are in the step's own files
         y, x = np.indices(values.shape[:2])
         parts.append(_table(name, "image", "", x.ravel(), y.ravel()).assign(value=values.ravel()))
     return parts

@@ -27,6 +27,12 @@ _VALENCE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B
 UNKNOWN_COLOUR = "#777777"
 """For a spectrum without a single valence."""
 
+VALENCE_MAP = "viridis"
+"""Colour map of the mean valence: perceptually uniform, and readable with any colour vision."""
+
+FLAGGED_COLOUR = "#D9D9D9"
+"""For pixels that are flagged and not counted."""
+
 # ... nets differ from them and from each other in lightness and in line style too, for print in grey.
 NET_STYLES: dict[str, tuple[str, str]] = {
     "dense": ("#8C8C8C", "--"),

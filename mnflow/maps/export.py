@@ -1,0 +1,80 @@
+"""Maps as files: HyperSpy's, a table, and TIFF for ImageJ."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnflow.errors import InputError
+from mnflow.runtime.files import whole_file
+
+if TYPE_CHECKING:
+    from mnflow.maps.valence_maps import ValenceMaps
+
+_DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 283, 296
+_LABEL_SIZES, _LABELS = 50838, 50839  # ImageJ's own tags
+
+
+def save(maps: "ValenceMaps", path: Path) -> Path:
+    """Write all quantities to one file by its suffix; see `ValenceMaps.save`."""
+    writers = {".hspy": _hspy, ".csv": _csv, ".tif": _tiff, ".tiff": _tiff}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        raise InputError(
+            f"{path}: expected a name that ends in {', '.join(writers)}, got {path.suffix or 'none'}."
+        )
+    with whole_file(path) as part:
+        writer(maps, part)
+    return path
+
+
+def _csv(maps: "ValenceMaps", path: Path) -> None:
+    maps.to_dataframe().to_csv(path, index=False, float_format="%.6g")
+
+
+def _hspy(maps: "ValenceMaps", path: Path) -> None:
+    """All signals in one file: HyperSpy writes one each, and reads as many as there are."""
+    import h5py
+
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+        h5py.File(path, "w", track_order=True) as file,
+    ):
+        experiments = file.create_group("Experiments", track_order=True)
+        for name, signal in maps.signals().items():
+            part = Path(folder) / f"{name}.hspy"
+            signal.save(part)
+            with h5py.File(part) as one:
+                for key, value in one.attrs.items():
+                    file.attrs[key] = value
+                group = next(iter(one["Experiments"].values()))
+                one.copy(group, experiments, name=name)
+
+
+def _tiff(maps: "ValenceMaps", path: Path) -> None:
+    """One 32-bit page per quantity, with labels and pixel size as ImageJ writes them; NaN where flagged."""
+    from PIL import Image, TiffImagePlugin, TiffTags
+
+    signals = maps.masked().signals()
+    columns = maps.shape[-1] if maps.shape else 1
+    pages = [Image.fromarray(s.data.reshape(-1, columns).astype(np.float32)) for s in signals.values()]
+    pixel, unit = pixel_size(maps)
+    labels = [name.encode("utf-16-le") for name in signals]
+    header = b"JIJI" + b"lbal" + len(labels).to_bytes(4, "little")  # "IJIJ", "labl", how many: little-endian
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[_DESCRIPTION] = f"ImageJ=1.54f\nimages={len(pages)}\nslices={len(pages)}\nunit={unit or 'pixel'}\n"
+    tags.tagtype[_LABEL_SIZES], tags.tagtype[_LABELS] = TiffTags.LONG, TiffTags.UNDEFINED
+    tags[_LABEL_SIZES], tags[_LABELS] = (len(header), *map(len, labels)), header + b"".join(labels)
+    resolution = 1 / pixel if pixel > 0 else 1.0
+    tags[_X_RESOLUTION], tags[_Y_RESOLUTION], tags[_RESOLUTION_UNIT] = resolution, resolution, 1
+    pages[0].save(path, format="TIFF", save_all=True, append_images=pages[1:], tiffinfo=tags)
+
+
+def pixel_size(maps: "ValenceMaps") -> tuple[float, str]:
+    """Width of a pixel and its unit; (0, "") if the navigation axis has none."""
+    axis = maps.axes[-1] if maps.axes else {}
+    unit = axis.get("units")
+    if not isinstance(unit, str) or unit in ("", "<undefined>") or "scale" not in axis:
+        return 0.0, ""
+    return abs(float(axis["scale"])), unit

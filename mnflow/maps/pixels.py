@@ -1,0 +1,170 @@
+"""Every pixel's answer, read from raw spectra block by block."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.errors import InputError
+from mnflow.preprocess.scan import bad_pixels
+from mnflow.preprocess.window import Placement, normalise, placement
+from mnflow.serve.answer import MIN_AGREEMENT, MIN_PROBABILITY
+from mnflow.serve.novelty import Novelty
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import RawSpectra
+
+Floats = NDArray[np.float32]
+
+FLAGS = (*Novelty.REASONS, "saturated", "folds_disagree", "uncertain", "unreadable")
+"""Names of the flags, in the order of `Pixels.flags`."""
+
+NO_CLASS = -1
+"""Label of a pixel without an answer. A label K, the number of classes, is a mixture."""
+
+EDGE_SPAN = (-0.1, 0.47)
+"""What of the window counts as the edge's intensity, from L3 on as shares of the crop: -3 to +14 eV for Mn."""
+
+_PIECE = 1024  # spectra that one thread takes at a time
+_BLOCK_BYTES = 64_000_000
+_SAMPLED_BLOCKS = 8
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The answers to N spectra; NaN where a spectrum cannot be read.
+
+    Attributes
+    ----------
+    label : ndarray of int8, shape (N,)
+        Index of a class; K for mixed, `NO_CLASS` where no class is sure or the spectrum cannot be read.
+    mean_valence : ndarray, shape (N,)
+    interval : ndarray, shape (N, 2)
+        Low and high end of the 90 % interval of the mean valence; NaN where the model has none.
+    probabilities, fractions : ndarray, shape (N, K)
+        Of every class, and its share of the atoms (NaN where the model has no fractions).
+    flags : ndarray of bool, shape (N, F)
+        In the order of `FLAGS`.
+    intensity : ndarray, shape (N,)
+        Counts of the white lines without their background.
+    """
+
+    label: NDArray[np.int8]
+    mean_valence: Floats
+    interval: Floats
+    probabilities: Floats
+    fractions: Floats
+    flags: NDArray[np.bool_]
+    intensity: Floats
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def hidden(self, where: NDArray[np.bool_]) -> "Pixels":
+        """The same with NaN (no class) where `where` (N,) is true; flags and intensity stay."""
+        numbers = ("mean_valence", "interval", "probabilities", "fractions")
+        changed: dict[str, Any] = {name: getattr(self, name).copy() for name in (*numbers, "label")}
+        for name in numbers:
+            changed[name][where] = np.nan
+        changed["label"][where] = NO_CLASS
+        return replace(self, **changed)
+
+
+def read_pixels(
+    raw: RawSpectra, predictor: Predictor, where: Placement | None = None, progress: bool = False
+) -> Pixels:
+    """The answers to all spectra of a file, one block after the other."""
+    placed = where or place_image(raw, predictor)
+    step_ev = float(np.median(np.diff(raw.energy_ev)))
+    parts: list[Pixels] = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for _, counts in _shown(raw.blocks(_BLOCK_BYTES), len(raw), progress):
+            pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
+            parts += pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces)
+    return Pixels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Pixels)))
+
+
+def _shown(
+    blocks: Iterator[tuple[slice, NDArray[Any]]], n: int, progress: bool
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    from tqdm import tqdm
+
+    with tqdm(total=n, unit="spectra", desc="valence", disable=not progress) as bar:
+        for rows, counts in blocks:
+            yield rows, counts
+            bar.update(len(counts))
+
+
+def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
+    """Where the crop window goes, judged by the mean of the good pixels of some blocks spread over the
+    file.
+    """
+    slices = raw.block_slices(_BLOCK_BYTES // _SAMPLED_BLOCKS)
+    total, n = np.zeros(len(raw.energy_ev)), 0
+    for rows in slices[:: max(1, len(slices) // _SAMPLED_BLOCKS)]:
+        counts = np.asarray(raw.counts[rows])
+        good = counts[bad_pixels(counts) == 0]
+        total, n = total + good.sum(axis=0, dtype=np.float64), n + len(good)
+    if n == 0:
+        raise InputError(
+            f"{raw.path}: expected spectra, got none that is finite, not empty and not saturated."
+        )
+    return placement(raw.energy_ev, total / n, predictor.edge, str(raw.path))
+
+
+def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask."""
+    total = np.zeros((len(masks), len(raw.energy_ev)))
+    for rows, counts in raw.blocks(_BLOCK_BYTES):
+        part = masks[:, rows]
+        used = part.any(axis=0)
+        total += part[:, used].astype(np.float32) @ np.asarray(counts[used], dtype=np.float32)
+    n = masks.sum(axis=1)[:, None]
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def class_values(predictor: Predictor, crops: Any) -> NDArray[np.float64]:
+    """The probability of every class (N, K) that a predictor gives normalised crops (N, n_crop)."""
+    return predictor(crops).probabilities
+
+
+def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor, step_ev: float) -> Pixels:
+    """The answers to raw spectra (n, C), in channels of `step_ev`."""
+    bad = bad_pixels(counts)
+    unreadable = (bad == 1) | (bad == 2)
+    crops = where(np.where(unreadable[:, None], 0, counts))
+    found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev))
+    if not unreadable.any():
+        return found
+    found.flags[unreadable] = np.array(FLAGS) == "unreadable"
+    found.intensity[unreadable] = np.nan
+    return found.hidden(unreadable)
+
+
+def _intensity(crops: Floats, where: Placement, step_ev: float) -> Floats:
+    """Counts (n,) of the white lines in crops (n, n_crop) without background: within `EDGE_SPAN` of L3."""
+    edge, step = where.edge, where.edge.dispersion_ev
+    l3 = (where.position.l3_ev - edge.crop_ev[0]) / step - where.moved_bins
+    low, high = (int(np.clip(round(l3 + share * edge.n_crop), 0, edge.n_crop)) for share in EDGE_SPAN)
+    return np.asarray(crops[:, low:high].sum(axis=1) * np.float32(step / step_ev))
+
+
+def _answers(crops: Any, predictor: Predictor, saturated: NDArray[np.bool_], intensity: Floats) -> Pixels:
+    """What a predictor says of normalised crops (n, n_crop)."""
+    outcome = predictor(crops)
+    favourite = outcome.probabilities.argmax(axis=1)
+    rows = np.arange(len(favourite))
+    confidence, agreement = outcome.probabilities[rows, favourite], outcome.votes[rows, favourite]
+    doubts = (saturated, agreement < MIN_AGREEMENT, confidence < MIN_PROBABILITY, np.zeros_like(saturated))
+    return Pixels(
+        label=favourite.astype(np.int8),
+        mean_valence=outcome.mean_valence.astype(np.float32),
+        interval=np.full((len(rows), 2), np.nan, dtype=np.float32),
+        probabilities=outcome.probabilities.astype(np.float32),
+        fractions=outcome.fractions.astype(np.float32),
+        flags=np.column_stack([outcome.strange, *doubts]),
+        intensity=intensity,
+    )

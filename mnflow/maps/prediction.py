@@ -1,0 +1,97 @@
+"""`predict`: an EELS signal or a file in, valence maps out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnflow.errors import InputError
+from mnflow.maps.pixels import place_image, read_pixels
+from mnflow.maps.signals import kept_metadata, navigation_axes, raw_of_signal, signal_of
+from mnflow.maps.valence_maps import ValenceMaps
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import RawSpectra
+
+if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+
+CHAMPION = "models:/mn-valence@champion"
+"""The model that predicts unless another is given."""
+
+
+def predict(
+    spectra: "BaseSignal | str | Path",
+    model: "str | Path | Predictor" = CHAMPION,
+    thickness: Any = None,
+    progress: bool = False,
+) -> ValenceMaps:
+    """Determine the valence in every pixel of an EELS signal or a file.
+
+    Parameters
+    ----------
+    spectra : hyperspy signal, str or Path
+        Any navigation dimensions, one signal axis in eV, keV or meV; lazy ones stay lazy. Background on or
+        removed. Or the path of a file that `mnflow.read` knows.
+    model : str, Path or Predictor
+        A model URI (default: the champion of the registry), a model's folder, or a predictor.
+    thickness : array or signal, optional
+        t/lambda of every pixel, of the image's shape.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    ValenceMaps
+
+    Raises
+    ------
+    InputError
+        If the spectra have no usable energy axis, the thickness has another shape, or the model cannot be read.
+
+    Examples
+    --------
+    >>> import hyperspy.api as hs, mnflow
+    >>> maps = mnflow.predict(hs.load("my_image.hspy", lazy=True))
+    >>> maps.masked().mean_valence.plot()
+    >>> maps.plot().savefig("my_image.pdf")
+    """
+    predictor = model if isinstance(model, Predictor) else load_predictor(model)
+    if isinstance(spectra, str | Path):
+        from mnflow.read import read_file
+
+        raw = read_file(spectra, edge=predictor.edge)
+        return maps_of(raw, predictor, signal_of(raw), thickness, progress)
+    return maps_of(raw_of_signal(spectra), predictor, spectra, thickness, progress)
+
+
+def maps_of(
+    raw: RawSpectra,
+    predictor: Predictor,
+    signal: "BaseSignal | None" = None,
+    thickness: Any = None,
+    progress: bool = False,
+) -> ValenceMaps:
+    """The maps of spectra that are read already, with the navigation axes and metadata of `signal` (default: of
+    the spectra's file).
+    """
+    source = signal_of(raw) if signal is None else signal
+    axes, ratio = navigation_axes(source), None
+    if thickness is not None:
+        ratio = np.asarray(getattr(thickness, "data", thickness), dtype=np.float64)
+        if ratio.size != len(raw):
+            raise InputError(f"Expected a thickness for each of {len(raw)} spectra, got shape {ratio.shape}.")
+        ratio = ratio.ravel()
+    where = place_image(raw, predictor)
+    pixels = read_pixels(raw, predictor, where, progress)
+    return ValenceMaps(pixels, axes, kept_metadata(source), raw, where, predictor, thickness_ratio=ratio)
+
+
+def load_predictor(model: str | Path) -> Predictor:
+    """The predictor of a registered model (a `models:/` URI), or of a model's folder; nothing is
+    unpickled.
+    """
+    if "://" in str(model) or str(model).startswith("models:/"):
+        from mnflow.promote import registry
+
+        return registry.load_predictor(str(model))
+    return Predictor.load(Path(model) / "artifacts" / "predictor.npz" if Path(model).is_dir() else model)

@@ -1,0 +1,131 @@
+"""A region of an image as one spectrum: the mean of its unflagged pixels, and the answer to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.maps.pixels import FLAGS, NO_CLASS, Pixels, mean_spectra, read_pixels
+from mnflow.preprocess.window import Placement
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import RawSpectra
+
+MIXED = "mixed"
+
+
+@dataclass(frozen=True)
+class Region:
+    """The answer to the mean spectrum of a region's unflagged pixels.
+
+    Attributes
+    ----------
+    n, n_flagged : int
+        Pixels of the region, and how many of them are flagged and not counted.
+    valence_class : str or None
+        A class, "mixed", or None where no class is sure.
+    probabilities, fractions : dict of str to float
+        By class; fractions are None where the model has none.
+    mean_valence : float
+        NaN if every pixel is flagged.
+    interval : tuple of float
+        The 90 % interval of the mean valence; NaN where the model has none.
+    flags : list of str
+        Flags of the mean spectrum.
+    spread : float
+        Standard deviation of the mean valence between the unflagged pixels.
+    energy_ev, spectrum : ndarray, shape (C,)
+        The mean raw spectrum.
+    """
+
+    n: int
+    n_flagged: int
+    valence_class: str | None
+    probabilities: dict[str, float]
+    fractions: dict[str, float] | None
+    mean_valence: float
+    interval: tuple[float, float]
+    flags: list[str]
+    spread: float
+    energy_ev: NDArray[np.float64]
+    spectrum: NDArray[np.float64]
+
+    def __str__(self) -> str:
+        if np.isnan(self.mean_valence):
+            return f"all of {self.n} spectra are flagged" if self.n else "no spectra"
+        low, high = self.interval
+        ends = "" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+        share = "" if self.n == 1 else f"; {self.n - self.n_flagged} of {self.n} spectra"
+        return f"{self.valence_class or 'no sure class'}, mean valence {self.mean_valence:.2f}{ends}{share}"
+
+
+def regions_of(
+    masks: NDArray[np.bool_],
+    flagged: NDArray[np.bool_],
+    pixels: Pixels,
+    raw: RawSpectra,
+    where: Placement,
+    predictor: Predictor,
+) -> list[Region]:
+    """The answer to each of R masks (R, N) in one pass over the spectra.
+
+    A region of one pixel is answered even if it is flagged.
+    """
+    alone = masks.sum(axis=1) == 1
+    counted = masks & ~(flagged & ~alone[:, None])
+    spectra = mean_spectra(raw, counted)
+    mean_raw = RawSpectra(raw.energy_ev, spectra, (len(spectra),), None, raw.group, raw.path)
+    answers = read_pixels(mean_raw, predictor, where)
+    return [
+        _region(
+            i,
+            masks[i],
+            counted[i],
+            flagged,
+            pixels,
+            answers,
+            spectra[i],
+            raw.energy_ev,
+            predictor.edge.classes,
+        )
+        for i in range(len(masks))
+    ]
+
+
+def _region(
+    i: int,
+    mask: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    flagged: NDArray[np.bool_],
+    pixels: Pixels,
+    answers: Pixels,
+    spectrum: NDArray[np.float64],
+    energy_ev: NDArray[np.float64],
+    classes: Sequence[str],
+) -> Region:
+    def by_class(values: Any) -> dict[str, float]:
+        return dict(zip(classes, values.astype(float).tolist(), strict=True))
+
+    single = np.flatnonzero(counted) if counted.sum() == 1 else None
+    source, row = (answers, i) if single is None else (pixels, int(single[0]))  # one pixel: its own answer
+    fractions = source.fractions[row]
+    return Region(
+        n=int(mask.sum()),
+        n_flagged=int((mask & flagged).sum()),
+        valence_class=class_name(int(source.label[row]), classes),
+        probabilities=by_class(source.probabilities[row]),
+        fractions=None if np.isnan(fractions).all() and counted.any() else by_class(fractions),
+        mean_valence=float(source.mean_valence[row]),
+        interval=(float(source.interval[row, 0]), float(source.interval[row, 1])),
+        flags=list(compress(FLAGS, source.flags[row])),
+        spread=float(pixels.mean_valence[counted].std()) if counted.any() else np.nan,
+        energy_ev=energy_ev,
+        spectrum=spectrum,
+    )
+
+
+def class_name(label: int, classes: Sequence[str]) -> str | None:
+    """What a label means: a class, `MIXED`, or None."""
+    return None if label == NO_CLASS else (*classes, MIXED)[label]

@@ -1,0 +1,48 @@
+"""Blocks, pieces, and pixels that cannot be read."""
+
+import numpy as np
+import pytest
+
+import mnflow
+from mnflow.maps import pixels
+from mnflow.maps.pixels import FLAGS, NO_CLASS, mean_spectra
+from mnflow.maps.signals import raw_of_signal
+from mnflow.serve.predictor import Predictor
+from tests.maps.conftest import image, signal
+
+
+def test_many_blocks_give_what_one_gives(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mnflow.predict(signal(image(6, 5)), predictor).pixels
+    monkeypatch.setattr(pixels, "_BLOCK_BYTES", 400 * 4 * 7)
+    monkeypatch.setattr(pixels, "_PIECE", 3)
+    parts = mnflow.predict(signal(image(6, 5)), predictor).pixels
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=0.02)
+
+
+def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) -> None:
+    data = image()
+    data[0, 1] = np.nan
+    data[2, 3] = 5
+    found = mnflow.predict(signal(data), predictor).pixels
+    bad = np.isin(np.arange(12), [1, 11])
+    np.testing.assert_array_equal(np.isnan(found.mean_valence), bad)
+    np.testing.assert_array_equal(found.flags[:, FLAGS.index("unreadable")], bad)
+    assert found.label[bad].tolist() == [NO_CLASS, NO_CLASS]
+    assert np.isnan(found.probabilities[bad]).all()
+    assert not found.flags[bad][:, : FLAGS.index("unreadable")].any()
+
+
+def test_intensity_is_in_counts_and_follows_the_amount(predictor: Predictor) -> None:
+    data = image(1, 6)
+    found = mnflow.predict(signal(np.concatenate([data, data * 2])), predictor).pixels.intensity.reshape(2, 6)
+    np.testing.assert_allclose(found[1], 2 * found[0], rtol=1e-3)
+    assert 5e4 < found[0].mean() < 5e5  # 1e4 at the peak, in channels of 0.25 eV
+
+
+def test_mean_spectra_use_the_masks_pixels_only() -> None:
+    data = image(2, 3)
+    masks = np.zeros((2, 6), dtype=bool)
+    masks[0, [0, 4]] = True
+    found = mean_spectra(raw_of_signal(signal(data)), masks)
+    np.testing.assert_allclose(found[0], (data[0, 0] + data[1, 1]) / 2, rtol=1e-5)
+    assert np.isnan(found[1]).all()

@@ -1,0 +1,94 @@
+"""A HyperSpy signal or a file in, maps out, with its axes and metadata; and the entry point that writes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mnflow
+from mnflow import maps
+from mnflow.errors import InputError
+from mnflow.serve.answer import answer
+from mnflow.serve.predictor import Predictor
+from tests.maps.conftest import ENERGY_EV, image, signal
+
+pytest.importorskip("hyperspy.api")
+
+
+def test_axes_and_metadata_are_kept(predictor: Predictor) -> None:
+    found = mnflow.predict(signal(image()), predictor).mean_valence
+    assert found.data.shape == (3, 4)
+    assert [(a.name, a.scale, a.units, a.size) for a in found.axes_manager.signal_axes] == [
+        ("axis 2", 2.0, "nm", 4),
+        ("axis 3", 3.0, "nm", 3),
+    ]
+    assert found.metadata.General.title == "mean Mn valence of a test"
+    assert found.metadata.Valence.colour_limits == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_gives_the_servers_answers(predictor: Predictor, lazy: bool) -> None:
+    data = image(1, 3)
+    found = mnflow.predict(signal(data, lazy), predictor).pixels
+    served = answer(predictor, [{"energy_ev": ENERGY_EV.tolist(), "intensity": s.tolist()} for s in data[0]])
+    # The server fits the onset of each spectrum, an image has one.
+    np.testing.assert_allclose(
+        found.probabilities, [list(a["probabilities"].values()) for a in served], atol=0.03
+    )
+
+
+def test_a_single_spectrum_a_line_scan_and_a_stack(predictor: Predictor) -> None:
+    assert mnflow.predict(signal(image()[0, 0]), predictor).mean_valence.data.shape == (1,)
+    line = mnflow.predict(signal(image()[0]), predictor).mean_valence
+    assert line.axes_manager.signal_shape == (4,)
+    stack = mnflow.predict(signal(np.stack([image(), image()])), predictor).mean_valence
+    assert (stack.axes_manager.navigation_shape, stack.axes_manager.signal_shape) == ((2,), (4, 3))
+
+
+def test_refuses_a_signal_without_energies(predictor: Predictor) -> None:
+    bad = signal(image())
+    bad.axes_manager.signal_axes[0].units = "nm"
+    with pytest.raises(InputError, match="expected an energy axis in eV"):
+        mnflow.predict(bad, predictor)
+    with pytest.raises(InputError, match="expected spectra, got none that is finite"):
+        mnflow.predict(signal(np.full((2, 400), np.nan)), predictor)
+
+
+def test_takes_the_path_of_a_file(predictor: Predictor, tmp_path: Path) -> None:
+    signal(image()).save(tmp_path / "si.hspy")
+    found = mnflow.predict(tmp_path / "si.hspy", predictor)
+    assert (found.shape, found.title) == ((3, 4), "a test")
+
+
+def test_thickness_must_have_the_images_shape(predictor: Predictor) -> None:
+    found = mnflow.predict(signal(image()), predictor, thickness=np.full((3, 4), 0.5))
+    assert found.thickness is not None
+    assert found.thickness.data.tolist() == [[0.5] * 4] * 3
+    with pytest.raises(InputError, match=r"a thickness for each of 12 spectra, got shape \(3,\)"):
+        mnflow.predict(signal(image()), predictor, thickness=np.ones(3))
+
+
+def test_the_entry_point_writes_and_logs_maps(predictor: Predictor, store: Path) -> None:
+    from entrypoints.predict import Options, run
+    from mnflow.track import tracking
+
+    model = predictor.save(store / "p.npz")
+    signal(image()).save(store / "si.hspy")
+    run_id = run(Options(file=str(store / "si.hspy"), model=str(model), out=str(store / "out")))
+    names = [f"si_valence.{suffix}" for suffix in ("csv", "hspy", "pdf", "png")]
+    assert sorted(p.name for p in (store / "out").iterdir()) == names
+    logged = tracking.connect().get_run(run_id)
+    assert logged.data.metrics["predict/spectra"] == 12
+    assert "12 spectra" in logged.data.tags["mlflow.note.content"]
+
+
+def test_the_entry_point_needs_a_file() -> None:
+    from entrypoints.predict import Options, run
+
+    with pytest.raises(InputError, match="Option file: expected the path of a file"):
+        run(Options())
+
+
+def test_loads_a_predictor_by_path(predictor: Predictor, tmp_path: Path) -> None:
+    path = predictor.save(tmp_path / "artifacts" / "predictor.npz")
+    assert maps.load_predictor(path).edge == maps.load_predictor(tmp_path).edge == predictor.edge
