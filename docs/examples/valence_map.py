@@ -1,10 +1,7 @@
-"""Valence maps in a HyperSpy session, cell by cell; `IMAGE` is yours, or one that `mlflow run . -e simulate`
-made.
-"""
+"""From a spectrum image to a figure, cell by cell. `IMAGE` is yours, or one that `mlflow run . -e simulate` made."""
 
 # %% A spectrum image, lazily: nothing is read yet
 import hyperspy.api as hs
-import numpy as np
 
 import mnflow
 
@@ -12,27 +9,24 @@ IMAGE = "data/simulated/Mn2+/Mn2_01.hspy"
 image = hs.load(IMAGE, lazy=True)
 print(image)
 
-# %% The champion reads it block by block: a signal in, a signal out, with the same navigation axes and
-# metadata
+# %% The model reads it block by block. Every quantity is a HyperSpy signal on the image's own axes
 maps = mnflow.predict(image)
-quantities = list(maps.metadata.Valence.quantities)
-print(quantities)
+print(maps)
+print(maps.mean_valence, maps.fractions["Mn2+"], maps.valence_class)
 
-# %% One quantity is one image; `.plot()` shows it
-mean_valence = maps.isig[quantities.index("mean_valence")].as_signal2D((0, 1))
-fractions = maps.isig[quantities.index(f"x({maps.metadata.Valence.classes[0]})") :]
-print(mean_valence, fractions)
+# %% Flagged pixels: why, and the maps without them
+for name, flag in maps.flags.items():
+    print(f"{name}: {flag.data.mean():.1%} of pixels")
+believed = maps.masked().mean_valence
 
-# %% Pixels to believe: those without a flag. Which flags a pixel has are the bits of a sum
-flags = maps.isig[quantities.index("flags")].data.astype(int)
-for bit, name in enumerate(maps.metadata.Valence.flags):
-    print(f"{name}: {np.mean(flags >> bit & 1):.1%} of pixels")
-believed = mean_valence.data[flags == 0]
-print(
-    f"mean valence {believed.mean():.2f} in {believed.size} pixels"
-    if believed.size
-    else "every pixel is flagged"
-)
+# %% Regions: the mean spectrum of a region's unflagged pixels is answered as one
+whole = maps.region()
+x, y = image.axes_manager.navigation_axes
+corner = hs.roi.RectangularROI(x.low_value, y.low_value, x.low_value + 2 * x.scale, y.low_value + 2 * y.scale)
+print(f"the whole image: {whole}")
+print(f"four pixels: {maps.region(corner)}")
 
-# %% Kept as a HyperSpy file
-maps.save("valence.hspy", overwrite=True)
+# %% The figure, and files: HyperSpy's, a table with one row per pixel, TIFF for ImageJ
+maps.plot().savefig("valence.pdf")
+for suffix in (".hspy", ".csv", ".tif"):
+    maps.save(f"valence{suffix}")

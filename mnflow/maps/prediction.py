@@ -7,7 +7,7 @@ import numpy as np
 
 from mnflow.errors import InputError
 from mnflow.maps.pixels import place_image, read_pixels
-from mnflow.maps.signals import kept_metadata, navigation_axes, raw_of_signal, signal_of
+from mnflow.maps.signals import axes_and_metadata, kept_metadata, navigation_axes, raw_of_signal
 from mnflow.maps.valence_maps import ValenceMaps
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
@@ -60,7 +60,7 @@ def predict(
         from mnflow.read import read_file
 
         raw = read_file(spectra, edge=predictor.edge)
-        return maps_of(raw, predictor, signal_of(raw), thickness, progress)
+        return maps_of(raw, predictor, None, thickness, progress)
     return maps_of(raw_of_signal(spectra), predictor, spectra, thickness, progress)
 
 
@@ -74,8 +74,10 @@ def maps_of(
     """The maps of spectra that are read already, with the navigation axes and metadata of `signal` (default: of
     the spectra's file).
     """
-    source = signal_of(raw) if signal is None else signal
-    axes, ratio = navigation_axes(source), None
+    axes, metadata = (
+        axes_and_metadata(raw) if signal is None else (navigation_axes(signal), kept_metadata(signal))
+    )
+    ratio = None
     if thickness is not None:
         ratio = np.asarray(getattr(thickness, "data", thickness), dtype=np.float64)
         if ratio.size != len(raw):
@@ -83,7 +85,7 @@ def maps_of(
         ratio = ratio.ravel()
     where = place_image(raw, predictor)
     pixels = read_pixels(raw, predictor, where, progress)
-    return ValenceMaps(pixels, axes, kept_metadata(source), raw, where, predictor, thickness_ratio=ratio)
+    return ValenceMaps(pixels, axes, metadata, raw, where, predictor, thickness_ratio=ratio)
 
 
 def load_predictor(model: str | Path) -> Predictor:

@@ -40,21 +40,21 @@ def raw_of_signal(signal: "BaseSignal") -> RawSpectra:
     return RawSpectra(energy_ev, counts, nav_shape, None, where, Path(where))
 
 
-def signal_of(raw: RawSpectra) -> "BaseSignal":
-    """A signal with the navigation axes and the metadata of a file of any kind, and no counts."""
-    import hyperspy.api as hs
-
+def axes_and_metadata(raw: RawSpectra) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The scan's axes and the metadata of a file of any kind, as HyperSpy's dictionaries."""
     described = raw.nav_axes or tuple(NavAxis(f"axis {i}") for i in range(len(raw.nav_shape)))
     axes = [
-        {"name": a.name, "units": a.units, "scale": a.scale, "offset": a.offset, "size": n, "navigate": True}
+        {"name": a.name, "units": a.units, "scale": a.scale, "offset": a.offset, "size": n}
         for a, n in zip(described, raw.nav_shape, strict=True)
     ]
-    axes.append({"name": "Energy", "units": "eV", "size": 1, "navigate": False})
-    signal = hs.signals.Signal1D(np.empty((*raw.nav_shape, 1), dtype=np.float32), axes=axes)
-    signal.metadata.set_item("General.title", raw.path.stem)
+    metadata: dict[str, Any] = {"General": {"title": raw.path.stem}}
     for name, value in raw.metadata.items():
-        signal.metadata.set_item(_METADATA[name], value)
-    return signal
+        *nodes, last = _METADATA[name].split(".")
+        place = metadata
+        for node in nodes:
+            place = place.setdefault(node, {})
+        place[last] = value
+    return axes, metadata
 
 
 def navigation_axes(signal: "BaseSignal") -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A HyperSpy signal or a file in, maps out, with its axes and metadata; and the entry point that writes them."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import mnflow
 from mnflow import maps
 from mnflow.errors import InputError
+from mnflow.maps import prediction
+from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import ENERGY_EV, image, signal
@@ -92,3 +95,16 @@ def test_the_entry_point_needs_a_file() -> None:
 def test_loads_a_predictor_by_path(predictor: Predictor, tmp_path: Path) -> None:
     path = predictor.save(tmp_path / "artifacts" / "predictor.npz")
     assert maps.load_predictor(path).edge == maps.load_predictor(tmp_path).edge == predictor.edge
+
+
+def test_the_example_runs(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "simulated" / "Mn2+").mkdir(parents=True)
+    signal(image()).save(tmp_path / "data" / "simulated" / "Mn2+" / "Mn2_01.hspy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prediction, "load_predictor", lambda model: predictor)
+    found = runpy.run_path(str(ROOT / "docs" / "examples" / "valence_map.py"))
+    assert found["believed"].data.shape == (3, 4)
+    assert found["whole"].n == 12
+    assert sorted(p.name for p in tmp_path.glob("valence.*")) == [
+        f"valence.{s}" for s in ("csv", "hspy", "pdf", "tif")
+    ]
