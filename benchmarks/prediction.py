@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks.measure import emit, machine, median_seconds
 from mnflow.fit.novelty import PLANES
-from mnflow.fit.unmix import shipped
 from mnflow.maps.pixels import read_pixels
 from mnflow.models import keras_nets
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import MN, RawSpectra
 from mnflow.spectra.axis import axis_ev
 
@@ -72,7 +72,7 @@ def _predictor(net: object) -> Predictor:
     rng = np.random.default_rng(0)
     shapes = ((86,), (8, 86), (86, PLANES), (PLANES,), (PLANES,))
     novelty = Novelty(*(rng.normal(size=s).astype(np.float32) for s in shapes))  # type: ignore[arg-type]
-    return Predictor(net, MN, 1.0, novelty, shipped(MN))  # type: ignore[arg-type]
+    return Predictor(MN, pretrained("Mn").posterior, net, 1.0, novelty)  # type: ignore[arg-type]
 
 
 def raw_spectra(n: int) -> RawSpectra:

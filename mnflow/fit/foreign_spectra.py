@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.fit.mixtures import Materials, parted
+from mnflow.fit.mixtures import Materials, mix, parted
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
@@ -79,9 +79,8 @@ def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.floa
     others = [
         s for s in shipped if (s.edge.n_crop, s.edge.dispersion_ev) == (edge.n_crop, edge.dispersion_ev)
     ]
-    return [
-        Materials.draw(s, parted(library_of(s))[0], LEARNT // 8, rng).mix(LEARNT, rng).crops for s in others
-    ]
+    drawn = [Materials.draw(s, parted(library_of(s))[0], LEARNT // 8, rng) for s in others]
+    return [mix(materials.sets(LEARNT, rng).pure, rng).crops for materials in drawn]
 
 
 def _white_lines(
@@ -89,7 +88,8 @@ def _white_lines(
 ) -> Any:
     """Pure L2,3 edges (`DRAWN`, C) of a shipped element with L3 a little above `onset_ev`, maximum 1."""
     settings = settings_of(name)
-    pure = Materials.draw(settings, parted(library_of(settings))[1], DRAWN // 4, rng).mix(DRAWN, rng).pure
+    materials = Materials.draw(settings, parted(library_of(settings))[2], DRAWN // 4, rng)
+    pure = materials.sets(DRAWN, rng).pure.astype(np.float64)
     rows = pure[np.arange(DRAWN), rng.integers(0, pure.shape[1], DRAWN)]  # (DRAWN, n_crop)
     step = settings.edge.dispersion_ev
     place = (energy_ev - onset_ev) / step + rows.argmax(axis=1)[:, None] - 2 / step

@@ -1,9 +1,13 @@
-"""Mixtures of valences as one instrument sees them: what becomes of them is known, so a fraction can be
-judged.
+"""Simulated mixtures of valences as many instruments see them, with the true composition of each.
+
+Expensive things (multiplets, plural scattering, resolution) are computed once per set of materials behind one
+instrument (`Materials.sets`); composition, noise, channel width, what background subtraction leaves and the ends of
+the spectrum are cheap and drawn anew each time a set is used (`mix`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,118 +17,131 @@ from mnflow.augment.energy_shift import MAX_SHIFT_EV
 from mnflow.preprocess.window import normalise
 from mnflow.simulate.image import phase_edge, point_spread
 from mnflow.simulate.library import Library
+from mnflow.simulate.physics.atom import ion
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings
 
-NOISE = {0.0: 0.003, 0.05: 0.004, 0.5: 0.0083, 0.95: 0.036, 1.0: 0.05}
-"""Quantiles of the noise of 448 acquired spectra, as a share of the peak; the ends are a guess."""
+Floats = NDArray[np.float32]
 
-PURE, PAIRS = 0.1, 0.6
-"""Shares of mixtures that are no mixture, and of those of two valences; the others hold all."""
+CHUNK = 500
+"""Sets that share a single-scattering distribution and a response tail."""
 
-CHUNK = 1000
-"""Mixtures that share what is drawn once for all of a specimen."""
+THICKNESS = (0.0, 1.5)
+"""t/lambda."""
 
-_MARGIN_EV = 30.0  # tails and shifts come from here
+RESOLUTION_EV = (0.15, 2.0)
+"""FWHM, log-uniform."""
+
+X_RAY, X_RAY_RESOLUTION_EV = 0.15, (0.15, 0.5)
+"""Share of soft X-ray spectra, which have no plural scattering, and their resolution (FWHM)."""
+
+DISPERSION_ERROR, WILD, WILD_DISPERSION_ERROR = 0.02, 0.15, 0.1
+"""Standard deviation of the relative error of the dispersion; share of spectra whose error is uniform up to
++-`WILD_DISPERSION_ERROR` instead (digitized and badly calibrated ones).
+"""
+
+NOISE = {0.0: 0.0003, 0.1: 0.002, 0.5: 0.0083, 0.9: 0.03, 0.97: 0.05, 1.0: 0.1}
+"""Quantiles of the noise per channel, as a share of the peak; the median is that of 448 acquired spectra."""
+
+PURE, PAIRS, NEIGHBOURS = 1 / 3, 0.45, 0.8
+"""Shares of pure compounds and of mixtures of two valences (the others hold all), and of neighbours in pairs."""
+
+COARSE, COARSE_CHANNELS = 0.3, (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+"""Share of spectra from wider channels, and the widths: 0.15 to 1 eV for Mn."""
+
+RESIDUE = 0.02
+"""What a subtracted background leaves 20 eV from the peak: standard deviation of a slope and a bend, each in half of
+the spectra, as a share of the peak.
+"""
+
+SPIKES, SPIKE_HEIGHT = 0.03, (0.02, 0.3)
+"""Share of spectra with a spike, and its height as a share of the peak."""
+
+SHORT, SHORT_BEFORE_EV, SHORT_AFTER_EV = 0.3, (2.5, 10.0), (15.5, 25.0)
+"""Share of spectra that may begin or end early (six in ten at either end), and how far from the peak."""
+
+_MARGIN_EV = 40.0  # tails, shifts and stretched axes come from here
+_SPREADS = (0.0, 0.2, 0.31, 0.38, 0.45)  # of detectors; 0 for direct ones and X-rays
+_BANK = 60_000  # samples of noise that spectra are cut from
+_GROUPS = 6  # channel widths per call
+
+
+@dataclass(frozen=True)
+class Sets:
+    """N sets of one material per class behind one instrument each: `pure` (N, K, n_crop), without noise, per atom;
+    `thickness` t/lambda and `resolution_ev` (N,).
+    """
+
+    pure: NDArray[np.float16]
+    thickness: NDArray[np.float64]
+    resolution_ev: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Mixtures:
-    """N mixtures of K valences.
-
-    Attributes
-    ----------
-    crops : ndarray, shape (N, n_crop)
-        Normalised, shifted by up to 5 eV, and with the noise of acquired spectra.
-    fractions : ndarray, shape (N, K)
-        Of the atoms.
-    pure : ndarray, shape (N, K, n_crop)
-        What the same instrument would show of each valence's material alone, without noise, every atom alike.
+    """N mixtures: normalised `crops` (N, n_crop), `fractions` (N, K) of the atoms, `noise` (N,) as a share of the
+    peak.
     """
 
-    crops: NDArray[np.float32]
+    crops: Floats
     fractions: NDArray[np.float64]
-    pure: NDArray[np.float32]
+    noise: Floats
 
 
 @dataclass(frozen=True)
 class Materials:
-    """Edges (K, M, C) of M materials of every class, before the spectrometer, of equal area in the crop
-    window.
-    """
+    """Edges (K, M, C) of one atom in M materials of each class, before the spectrometer."""
 
     settings: Settings
     energy_ev: NDArray[np.float64]
-    edges: NDArray[np.float32]
+    edges: Floats
 
     @classmethod
     def draw(
         cls, settings: Settings, library: Library, n: int, rng: np.random.Generator, foreign: bool = False
     ) -> "Materials":
-        """`n` materials of every class, each of two of the library's sticks."""
+        """`n` materials per class, each of two of the library's sticks."""
         low, high = settings.edge.crop_ev
         energy_ev = np.arange(low - _MARGIN_EV, high + _MARGIN_EV, settings.edge.dispersion_ev)
-        edges = np.stack(
-            [
-                [phase_edge(energy_ev, settings.spectrum, v, library.of(k, foreign), rng) for _ in range(n)]
-                for k, v in enumerate(settings.valence)
-            ]
-        )
-        inside = (energy_ev >= low) & (energy_ev < high)
-        edges /= edges[:, :, inside].mean(axis=-1, keepdims=True)
-        return cls(settings, energy_ev, edges.astype(np.float32))
+        edges = np.empty((len(settings.valence), n, len(energy_ev)), dtype=np.float32)
+        for k, valence in enumerate(settings.valence):
+            holes = 10 - ion(valence.ion).n_d
+            for i in range(n):
+                sticks = library.of(k, foreign)
+                edges[k, i] = holes * phase_edge(energy_ev, settings.spectrum, valence, sticks, rng)
+        return cls(settings, energy_ev, edges / edges.max())
 
-    def mix(self, n: int, rng: np.random.Generator, noise: Mapping[float, float] = NOISE) -> Mixtures:
-        """Draw `n` mixtures, each with its own materials, instrument, thickness, shift and noise (by its
-        quantiles).
-        """
-        parts = [self.mixed(self.pure(min(CHUNK, n - i), rng), rng, noise) for i in range(0, n, CHUNK)]
-        return Mixtures(
-            *(np.concatenate([getattr(p, k) for p in parts]) for k in ("crops", "fractions", "pure"))
-        )
+    def sets(self, n: int, rng: np.random.Generator) -> Sets:
+        """`n` sets, each with its own materials, thickness, resolution, shift and dispersion."""
+        parts = [self._sets(min(CHUNK, n - i), rng) for i in range(0, n, CHUNK)]
+        return Sets(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Sets)))
 
-    def pure(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """What `n` instruments show of a material of every class: (n, K, n_crop), without noise. No more than
-        `CHUNK` share the specimen's scattering and the instrument's tail.
-        """
-        n_classes, n_materials = self.edges.shape[:2]
+    def _sets(self, n: int, rng: np.random.Generator) -> Sets:
+        s, step = self.settings, self.settings.edge.dispersion_ev
+        n_classes, n_materials, channels = self.edges.shape
         chosen = np.stack([self.edges[k, rng.integers(0, n_materials, n)] for k in range(n_classes)], axis=1)
-        return self._placed(self._seen(chosen, rng), rng)
-
-    def mixed(
-        self, pure: NDArray[Any], rng: np.random.Generator, noise: Mapping[float, float] = NOISE
-    ) -> Mixtures:
-        """Mixtures of these materials (n, K, n_crop), in fractions and with noise that are drawn anew."""
-        n, n_classes, n_crop = pure.shape
-        fractions = draw_fractions(n, n_classes, rng)
-        crops = np.einsum("nk,nkc->nc", fractions.astype(np.float32), pure)
-        level = np.exp(np.interp(rng.random(n), list(noise), np.log(list(noise.values()))))
-        counted = point_spread(
-            rng.standard_normal((n, n_crop)), rng.uniform(*self.settings.instrument.spread)
-        )
-        counted *= (level * np.ptp(crops, axis=1))[:, None] / counted.std(axis=1, keepdims=True)
-        return Mixtures(np.asarray(normalise(crops + counted), dtype=np.float32), fractions, pure)
-
-    def _seen(self, edges: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
-        """Edges (n, K, C) after plural scattering and the spectrometer, the same for all of a mixture."""
-        s, step, (n, _, channels) = self.settings, self.settings.edge.dispersion_ev, edges.shape
-        thin, thick = max(v.thickness[0] for v in s.valence), min(v.thickness[1] for v in s.valence)
-        thickness: NDArray[np.float64] = np.asarray(rng.uniform(thin, thick, n))
-        blur = np.hypot(
-            rng.uniform(*s.instrument.resolution_ev, n),
-            rng.uniform(*s.instrument.thick_blur_ev, n) * thickness,
-        )
+        x_ray = rng.random(n) < X_RAY
+        thickness = np.where(x_ray, 0.0, rng.uniform(*THICKNESS, n))
+        resolution = np.exp(rng.uniform(*(float(np.log(x)) for x in RESOLUTION_EV), n))
+        resolution = np.where(x_ray, rng.uniform(*X_RAY_RESOLUTION_EV, n), resolution)
+        blur = np.hypot(resolution, rng.uniform(*s.instrument.thick_blur_ev, n) * thickness)
         tail = rng.uniform(*s.instrument.tail_share), rng.uniform(*s.instrument.tail_ev)
         n_fft = 2 * channels
         factor: Any = response_factor(step, n_fft, blur, *tail)
         factor = factor * plural_factor(s.scattering.draw(channels, step, rng), thickness, n_fft)
-        return convolve(edges, factor.astype(np.complex64)[:, None], n_fft)
+        seen = convolve(chosen, factor.astype(np.complex64)[:, None], n_fft)
+        pure = self._placed(seen, rng)
+        return Sets((pure / pure.max(axis=(1, 2), keepdims=True)).astype(np.float16), thickness, resolution)
 
-    def _placed(self, edges: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
+    def _placed(self, edges: NDArray[Any], rng: np.random.Generator) -> Floats:
         """Crops (n, K, n_crop) of edges (n, K, C) on an axis of a wrong offset and dispersion."""
         edge, n = self.settings.edge, len(edges)
         shift = rng.uniform(-MAX_SHIFT_EV, MAX_SHIFT_EV, (n, 1))
-        stretch = 1 + rng.uniform(*self.settings.instrument.dispersion_error, (n, 1))
+        usual = np.clip(
+            DISPERSION_ERROR * rng.standard_normal((n, 1)), -WILD_DISPERSION_ERROR, WILD_DISPERSION_ERROR
+        )
+        wild = rng.uniform(-WILD_DISPERSION_ERROR, WILD_DISPERSION_ERROR, (n, 1))
+        stretch = 1 + np.where(rng.random((n, 1)) < WILD, wild, usual)
         middle = np.mean(edge.crop_ev)
         true_ev = middle + (edge.crop_axis_ev - middle - shift) * stretch  # (n, n_crop)
         place = (true_ev - self.energy_ev[0]) / edge.dispersion_ev
@@ -134,28 +151,112 @@ class Materials:
         return np.asarray(low + right_share * (high - low), dtype=np.float32)
 
 
+def mix(
+    pure: NDArray[Any],
+    rng: np.random.Generator,
+    noise: Mapping[float, float] = NOISE,
+    fractions: NDArray[np.float64] | None = None,
+) -> Mixtures:
+    """Mixtures of sets (n, K, n_crop), in compositions (n, K) and with noise (by its quantiles) that are drawn anew."""
+    parts = [slice(i, i + CHUNK) for i in range(0, len(pure), CHUNK)]
+    mixed = [
+        _mix(pure[p].astype(np.float32), rng, noise, None if fractions is None else fractions[p])
+        for p in parts
+    ]
+    return Mixtures(*(np.concatenate([getattr(m, f.name) for m in mixed]) for f in fields(Mixtures)))
+
+
+def _mix(
+    pure: Floats,
+    rng: np.random.Generator,
+    noise: Mapping[float, float],
+    fractions: NDArray[np.float64] | None,
+) -> Mixtures:
+    n, n_classes, n_crop = pure.shape
+    if fractions is None:
+        fractions = draw_fractions(n, n_classes, rng)
+    x = np.matmul(fractions.astype(np.float32)[:, None], pure)[:, 0]
+    x /= np.ptp(x, axis=1)[:, None]
+    peak = x.argmax(axis=1)
+    level = np.exp(np.interp(rng.random(n), list(noise), np.log(list(noise.values())))).astype(np.float32)
+    from_peak = ((np.arange(n_crop) - peak[:, None]) / 200).astype(np.float32)
+    slope, bend = (
+        (RESIDUE * rng.standard_normal((n, 1)) * (rng.random((n, 1)) < 0.5)).astype(np.float32)
+        for _ in range(2)
+    )
+    x += (slope + bend * from_peak) * from_peak
+    _record(x, level, rng)
+    for i in np.flatnonzero(rng.random(n) < SPIKES):
+        x[i, rng.integers(0, n_crop)] += rng.uniform(*SPIKE_HEIGHT)
+    _shorten(x, peak, rng)
+    return Mixtures(np.asarray(normalise(x), dtype=np.float32), fractions, level)
+
+
+def _record(x: Floats, level: Floats, rng: np.random.Generator) -> None:
+    """Add noise of `level` (n,) to spectra (n, C), some of them recorded in wider channels, interpolated back."""
+    n, n_crop = x.shape
+    bank = point_spread(rng.standard_normal((1, _BANK)), rng.choice(_SPREADS))[0].astype(np.float32)
+    pieces = np.lib.stride_tricks.sliding_window_view(bank / bank.std(), n_crop)
+    order = rng.permutation(n)
+    fine, *coarse = np.split(order, np.linspace((1 - COARSE) * n, n, _GROUPS + 1).astype(int)[:-1])
+    x[fine] += level[fine, None] * pieces[rng.integers(0, len(pieces), len(fine))]
+    for rows in coarse:
+        down, up = _rebinning(n_crop, float(rng.choice(COARSE_CHANNELS)), int(rng.integers(5)) / 5)
+        drawn = pieces[rng.integers(0, len(pieces), len(rows)), : len(down)]
+        x[rows] = (x[rows] @ down.T + level[rows, None] * drawn) @ up.T
+
+
+@lru_cache(maxsize=64)
+def _rebinning(n_crop: int, width: float, phase: float) -> tuple[Floats, Floats]:
+    """Matrices that average channels into ones `width` times as wide, and interpolate linearly back."""
+    edges = np.arange(-phase * width, n_crop + width, width)
+    channel = np.arange(n_crop)
+    overlap = np.minimum(edges[1:, None], channel + 1) - np.maximum(edges[:-1, None], channel)
+    overlap = np.clip(overlap, 0, None)  # (wide channels, n_crop)
+    whole = overlap.sum(axis=1) > width / 2
+    down = overlap[whole] / overlap[whole].sum(axis=1, keepdims=True)
+    middle = ((edges[1:] + edges[:-1]) / 2 - 0.5)[whole]
+    up = np.stack([np.interp(channel, middle, row) for row in np.eye(len(middle))], axis=1)
+    return down.astype(np.float32), up.astype(np.float32)
+
+
+def _shorten(x: Floats, peak: NDArray[np.int64], rng: np.random.Generator) -> None:
+    """Continue some spectra (n, C) by the value at which they begin or end too early, as placement does."""
+    rows = np.flatnonzero(rng.random(len(x)) < SHORT)
+    n, last = len(rows), x.shape[1] - 1
+    before, after = (rng.uniform(*r, n) * 10 for r in (SHORT_BEFORE_EV, SHORT_AFTER_EV))
+    first_kept = np.where(rng.random(n) < 0.6, peak[rows] - before, 0).astype(int)
+    last_kept = np.where(rng.random(n) < 0.6, peak[rows] + after, last).astype(int)
+    place = np.clip(
+        np.arange(last + 1), np.maximum(first_kept, 0)[:, None], np.minimum(last_kept, last)[:, None]
+    )
+    x[rows] = np.take_along_axis(x[rows], place, axis=1)
+
+
 def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Shares (n, n_classes) of sum 1: pairs, mixtures of all, and some of one class only."""
+    """Shares (n, n_classes) of sum 1: pure compounds, pairs (most of them neighbours), and mixtures of all."""
     fractions = rng.dirichlet(np.ones(n_classes), n)
     kind = rng.random(n)
-    pairs, pure = np.flatnonzero(kind < PAIRS), np.flatnonzero(kind > 1 - PURE)
-    fractions[pairs, rng.integers(0, n_classes, len(pairs))] = 0
+    pure, pairs = np.flatnonzero(kind < PURE), np.flatnonzero((kind >= PURE) & (kind < PURE + PAIRS))
+    first = rng.integers(0, n_classes - 1, len(pairs))
+    low, high = np.triu_indices(n_classes, 1)
+    others = rng.integers(0, len(low), len(pairs))
+    neighbours = rng.random(len(pairs)) < NEIGHBOURS
+    fractions[pairs] = 0
+    share = rng.random(len(pairs))
+    fractions[pairs, np.where(neighbours, first, low[others])] = share
+    fractions[pairs, np.where(neighbours, first + 1, high[others])] = 1 - share
     fractions[pure] = np.eye(n_classes)[rng.integers(0, n_classes, len(pure))]
-    return np.asarray(fractions / fractions.sum(axis=1, keepdims=True))
+    return np.asarray(fractions)
 
 
-def parted(library: Library, share: int = 4) -> tuple[Library, Library]:
-    """A library without every `share`-th stick spectrum, and with these alone: materials to fit on, and to
-    test on.
+def parted(library: Library, share: int = 6) -> tuple[Library, Library, Library]:
+    """A library without two of every `share` stick spectra, and with either alone: materials to fit, to calibrate and
+    to test on.
     """
-    test = np.arange(len(library.valence)) % share == 0
+    part = np.arange(len(library.valence)) % share
 
-    def part(rows: NDArray[np.bool_]) -> Library:
-        return replace(
-            library,
-            strength=library.strength[rows],
-            valence=library.valence[rows],
-            foreign=library.foreign[rows],
-        )
+    def select(rows: NDArray[np.bool_]) -> Library:
+        return replace(library, **{f.name: getattr(library, f.name)[rows] for f in fields(library)})
 
-    return part(~test), part(test)
+    return select(part > 1), select(part == 1), select(part == 0)

@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.scan import bad_pixels
 from mnflow.preprocess.window import Placement, normalise, placement
-from mnflow.serve.answer import MIN_AGREEMENT, MIN_PROBABILITY
-from mnflow.serve.novelty import Novelty
+from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
 
 Floats = NDArray[np.float32]
-
-FLAGS = (*Novelty.REASONS, "saturated", "folds_disagree", "uncertain", "unreadable")
-"""Names of the flags, in the order of `Pixels.flags`."""
 
 NO_CLASS = -1
 """Label of a pixel without an answer. A label K, the number of classes, is a mixture."""
@@ -43,9 +39,9 @@ class Pixels:
         Index of a class; K for mixed, `NO_CLASS` where no class is sure or the spectrum cannot be read.
     mean_valence : ndarray, shape (N,)
     interval : ndarray, shape (N, 2)
-        Low and high end of the 90 % interval of the mean valence; NaN where the model has none.
+        Low and high end of the 90 % interval of the mean valence.
     probabilities, fractions : ndarray, shape (N, K)
-        Of every class, and its share of the atoms (NaN where the model has no fractions).
+        That a class has the largest share of the atoms, and its expected share.
     flags : ndarray of bool, shape (N, F)
         In the order of `FLAGS`.
     intensity : ndarray, shape (N,)
@@ -128,7 +124,7 @@ def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float6
 
 def class_values(predictor: Predictor, crops: Any) -> NDArray[np.float64]:
     """The probability of every class (N, K) that a predictor gives normalised crops (N, n_crop)."""
-    return predictor(crops).probabilities
+    return predictor.probabilities(crops)
 
 
 def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor, step_ev: float) -> Pixels:
@@ -155,16 +151,14 @@ def _intensity(crops: Floats, where: Placement, step_ev: float) -> Floats:
 def _answers(crops: Any, predictor: Predictor, saturated: NDArray[np.bool_], intensity: Floats) -> Pixels:
     """What a predictor says of normalised crops (n, n_crop)."""
     outcome = predictor(crops)
-    favourite = outcome.probabilities.argmax(axis=1)
-    rows = np.arange(len(favourite))
-    confidence, agreement = outcome.probabilities[rows, favourite], outcome.votes[rows, favourite]
-    doubts = (saturated, agreement < MIN_AGREEMENT, confidence < MIN_PROBABILITY, np.zeros_like(saturated))
+    reading = outcome.reading
+    undecided = reading.label > reading.fractions.shape[1]
     return Pixels(
-        label=favourite.astype(np.int8),
-        mean_valence=outcome.mean_valence.astype(np.float32),
-        interval=np.full((len(rows), 2), np.nan, dtype=np.float32),
-        probabilities=outcome.probabilities.astype(np.float32),
-        fractions=outcome.fractions.astype(np.float32),
-        flags=np.column_stack([outcome.strange, *doubts]),
+        label=np.where(undecided, NO_CLASS, reading.label).astype(np.int8),
+        mean_valence=reading.mean_valence.astype(np.float32),
+        interval=reading.interval.astype(np.float32),
+        probabilities=reading.probabilities.astype(np.float32),
+        fractions=reading.fractions.astype(np.float32),
+        flags=flagged(outcome, saturated),
         intensity=intensity,
     )

@@ -4,7 +4,7 @@ alias.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from mlflow.entities import Run as MlflowRun
 from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.evaluate.saliency import saliency
-from mnflow.fit import calibration, foreign_spectra, unmix
+from mnflow.fit import calibration, foreign_spectra, mixture_errors
 from mnflow.fit.novelty import fit_novelty
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
@@ -23,6 +23,7 @@ from mnflow.promote import registry
 from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import pretrained_for
 from mnflow.spectra.axis import axis_ev
 from mnflow.track import cross_validation, names, tracking
 from mnflow.track.cross_validation import FinishedCv
@@ -50,7 +51,7 @@ class Measured:
     @property
     def strategy(self) -> str:
         """In words, for the version's tag and card."""
-        n = self.predictor.net.n_folds
+        n = self.predictor.net.n_folds if self.predictor.net else 0
         return "refit on all spectra" if "refit.keras" in self.served else f"ensemble of {n} fold models"
 
     @property
@@ -113,19 +114,23 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         served = {"refit.keras": refit(finished)}
         net = from_keras([keras_nets.from_bytes(served["refit.keras"])])
         metrics[REFIT_ACCURACY] = float((net.logits(held.crops)[0].argmax(axis=1) == held.truth).mean())
-    rng = np.random.default_rng([seed, len(spectra)])
-    others = foreign_spectra.other_elements(spectra.edge, rng)
-    novelty = fit_novelty(held.crops, spectra.group[held.index], rng, others)
-    metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
-    unmixer = unmix.shipped(spectra.edge)
-    if unmixer is not None:
-        metrics |= unmix.measure(unmixer, net, temperature, spectra.edge, seed)
     facts = {
         names.CV_RUN: finished.run.id,
         names.DATASET_DIGEST: finished.tags[names.DATASET_DIGEST],
         "code": registry.code_version(),
     }
-    predictor = Predictor(net, spectra.edge, temperature, novelty, unmixer, facts)
+    shipped = pretrained_for(spectra.edge)
+    if shipped is not None:  # the posterior answers: what is strange to it counts, not what is to the nets
+        predictor = replace(shipped, net=net, temperature=temperature, facts=facts)
+        strange = predictor(held.crops).strange.any(axis=1)
+        metrics["novelty/false_alarm_rate"] = float(strange.mean())
+        metrics |= mixture_errors.measure(predictor, seed)
+    else:
+        rng = np.random.default_rng([seed, len(spectra)])
+        others = foreign_spectra.other_elements(spectra.edge, rng)
+        novelty = fit_novelty(held.crops, spectra.group[held.index], rng, others)
+        metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
+        predictor = Predictor(spectra.edge, None, net, temperature, novelty, facts)
     metrics |= foreign_spectra.flagged(predictor, seed)
     return Measured(finished, predictor, served, metrics, accuracy.tolist(), reliability)
 
@@ -151,7 +156,7 @@ def show(run: tracking.Run, measured: Measured) -> None:
     for label in range(len(edge.classes)):
         crops = crop(spectra.select(np.flatnonzero(spectra.valence == label)[:SHOWN]))
         mean.append(crops.mean(axis=0))
-        looked.append(saliency(measured.predictor.net, crops).mean(axis=0))
+        looked.append(saliency(measured.predictor.probabilities, crops).mean(axis=0))
     energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
     run.figure(plots.saliency(energy_ev, np.stack(mean), np.stack(looked), edge.classes), "saliency")
 
@@ -240,9 +245,9 @@ def card(measured: Measured, comparison: Comparison | None) -> str:
         f"digest {finished.tags[names.DATASET_DIGEST]}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
         "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random "
         "shifts of up to 5 eV "
-        "and up to five times the noise. The class of a mixture is what it resembles most: look at "
-        "`fractions`, `mean_valence` "
-        "(mixture/rmse: their error on simulated mixtures of other materials) and the flags; what is flagged "
+        "and up to five times the noise. Answers come from a posterior over compositions where the element has "
+        "one (mixture/rmse and mixture/coverage: error of `mean_valence` and coverage of its 90 % `interval` on "
+        "simulated mixtures of other materials); the nets are its second opinion. What is flagged "
         f"`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the "
         f"{edge.element} edge."
     )

@@ -96,6 +96,8 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Predictor]:
     if not served:
         raise InputError(f"Version {version.version} holds no .keras files.")
     crops = crop(finished.spectra)[:100]
+    if predictor.net is None:
+        raise InputError(f"Version {version.version} holds no nets: it was not made by `promote`.")
     apart = float(np.abs(from_keras(served).logits(crops) - predictor.net.logits(crops)).max())
     if apart > _LOGITS_TOLERANCE:
         raise InputError(

@@ -1,28 +1,27 @@
-"""From raw spectra, as a request brings them, to answers; a spectrum that cannot be read gets its own
-error.
-"""
+"""From raw spectra, as a request brings them, to answers; a spectrum that cannot be read gets its own error."""
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnflow.preprocess.window import normalise
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
+from mnflow.serve.reading import MIXED, labels
 from mnflow.serve.request import Cut, cut
 
-MIN_AGREEMENT = 0.8
-"""Share of the fold models that must vote alike; below, an answer is flagged `folds_disagree`."""
+FLAGS = (*Novelty.REASONS, "saturated", "second_opinion", "interval_unreliable", "uncertain", "unreadable")
+"""Everything that a spectrum may be flagged with. The first four are reasons for `out_of_distribution`.
 
-MIN_PROBABILITY = 0.8
-"""Below this probability of the favourite class an answer is flagged `uncertain` (often a mixture of
-valences).
+`second_opinion`: the champion's nets contradict the answer. `interval_unreliable`: the interval's coverage was
+not measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the class
+is null, since the spectrum allows several.
 """
 
-DOUBTS = ("folds_disagree", "uncertain")
-
+_N_REASONS = FLAGS.index("saturated") + 1
 _DECIMALS = 6  # float32 holds no more
 
 
@@ -39,51 +38,81 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     Returns
     -------
     list of dict
-        In the order of the spectra: `class`, `probabilities` (by class), `fractions` (share of every class's
-        atoms, if the spectrum is of a mixture; null where nothing was fitted for the element),
-        `mean_valence`, `disagreement` (share of fold models that voted for another class; null for a single
-        net), `moved_ev` (how far the window had to move),
-        `flags`, and `error`, which is null, or the sentence that says why the others are. Flags:
-        `out_of_distribution` with what is strange (`noise`, `unknown_shape`, `other_element`, `saturated`),
-        `folds_disagree`, `uncertain`,
-        `unreadable`.
+        In the order of the spectra: `class` (a class, "mixed", or null where the spectrum allows several; the rules
+        are in `mnflow.serve.reading`), `probabilities` (of every class to have the largest share), `fractions`
+        (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the mean valence, which
+        hold it in 90 % of cases), `disagreement` (share of fold models that vote for another class than most of
+        them; null without several), `moved_ev` (how far the window had to move), `flags` (`FLAGS`, and
+        `out_of_distribution` before its reasons), and `error`, which is null, or says why the others are.
     """
     cuts, errors = cut(spectra, predictor.edge)
-    answers = {i: _refusal(sentence) for i, sentence in errors.items()}
+    answers = {i: _refusal(message) for i, message in errors.items()}
     if cuts:
         outcome = predictor(normalise(np.stack([c.crop for c in cuts.values()])))
-        answers |= zip(cuts, _readings(outcome, list(cuts.values()), predictor), strict=True)
+        answers |= zip(cuts, _answers(outcome, list(cuts.values()), predictor), strict=True)
     return [answers[i] for i in range(len(spectra))]
 
 
-def _refusal(sentence: str) -> dict[str, Any]:
-    nothing = ("class", "probabilities", "fractions", "mean_valence", "disagreement", "moved_ev")
-    return {**dict.fromkeys(nothing), "flags": ["unreadable"], "error": sentence}
-
-
-def _readings(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Iterator[dict[str, Any]]:
-    """The answers to N spectra; numbers are rounded and turned into Python's for all together."""
-    classes, step_ev = predictor.edge.classes, predictor.edge.dispersion_ev
-    favourite = outcome.probabilities.argmax(axis=1)
-    rows = np.arange(len(favourite))
-    agreement = outcome.votes[rows, favourite]
-    doubts = np.column_stack(
-        [agreement < MIN_AGREEMENT, outcome.probabilities[rows, favourite] < MIN_PROBABILITY]
+def flagged(outcome: Outcome, saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of `FLAGS` N readable spectra get: (N, 8)."""
+    undecided = outcome.reading.label > outcome.reading.fractions.shape[1]
+    unreliable = outcome.strange.any(axis=1) | saturated | (not outcome.calibrated)
+    readable = np.zeros(len(undecided), dtype=bool)
+    return np.column_stack(
+        [outcome.strange, saturated, outcome.contradicted, unreliable, undecided, readable]
     )
-    numbers = (outcome.probabilities, outcome.fractions, outcome.mean_valence, 1 - agreement)
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """An answer as one line: "Mn3+ (probability 0.97), mean valence 3.02 [2.90, 3.14]".
+
+    Examples
+    --------
+    >>> in_words({"class": None, "probabilities": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}, "mean_valence": 3.4,
+    ...           "interval": [3.0, 3.9], "fractions": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}, "error": None})
+    'cannot tell Mn3+ (0.60) from Mn4+ (0.40), mean valence 3.40 [3.00, 3.90]'
+    """
+    if found["error"] is not None:
+        return str(found["error"])
+    low, high = found["interval"]
+    number = f"mean valence {found['mean_valence']:.2f} [{low:.2f}, {high:.2f}]"
+    if found["class"] == MIXED:
+        shares = ", ".join(f"{100 * x:.0f} % {name}" for name, x in found["fractions"].items() if x >= 0.05)
+        return f"mixed ({shares}), {number}"
+    if found["class"] is not None:
+        return f"{found['class']} (probability {found['probabilities'][found['class']]:.2f}), {number}"
+    likely = [f"{name} ({p:.2f})" for name, p in found["probabilities"].items() if p >= 0.1]
+    if len(likely) < 2:
+        return f"cannot tell {likely[0].split()[0]} from a mixture with it, {number}"
+    return f"cannot tell {', '.join(likely[:-1])} from {likely[-1]}, {number}"
+
+
+def _refusal(message: str) -> dict[str, Any]:
+    nothing = ("class", "probabilities", "fractions", "mean_valence", "interval", "disagreement", "moved_ev")
+    return {**dict.fromkeys(nothing), "flags": ["unreadable"], "error": message}
+
+
+def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Iterator[dict[str, Any]]:
+    """The answers to N spectra; numbers are rounded and turned into Python's for all together."""
+    classes, step_ev, reading = predictor.edge.classes, predictor.edge.dispersion_ev, outcome.reading
+    names = labels(classes)
+    flags = flagged(outcome, np.array([one.saturated for one in cuts], dtype=bool))
+    numbers = (reading.probabilities, reading.fractions, reading.mean_valence, reading.interval)
     columns = [array.round(_DECIMALS).tolist() for array in numbers]
-    lists = (cuts, favourite.tolist(), *columns, outcome.strange.tolist(), doubts.tolist())
-    for one, label, probabilities, fractions, mean_valence, disagreement, strange, doubted in zip(
+    voted = [None if np.isnan(x) else round(x, _DECIMALS) for x in outcome.disagreement.tolist()]
+    lists = (cuts, reading.label.tolist(), *columns, voted, flags.tolist())
+    for one, label, probabilities, fractions, mean_valence, interval, disagreement, flag in zip(
         *lists, strict=True
     ):
-        reasons = [*compress(Novelty.REASONS, strange), *(["saturated"] if one.saturated else [])]
+        strange = ["out_of_distribution"] if any(flag[:_N_REASONS]) else []
         yield {
-            "class": classes[label],
+            "class": names[label],
             "probabilities": dict(zip(classes, probabilities, strict=True)),
-            "fractions": dict(zip(classes, fractions, strict=True)) if predictor.unmixer else None,
+            "fractions": dict(zip(classes, fractions, strict=True)),
             "mean_valence": mean_valence,
-            "disagreement": disagreement if predictor.net.n_folds > 1 else None,
+            "interval": interval,
+            "disagreement": disagreement,
             "moved_ev": round(one.moved_bins * step_ev, _DECIMALS),
-            "flags": [*(["out_of_distribution", *reasons] if reasons else []), *compress(DOUBTS, doubted)],
+            "flags": [*strange, *compress(FLAGS, flag)],
             "error": None,
         }

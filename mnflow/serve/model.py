@@ -34,6 +34,7 @@ class Answer(BaseModel):
     probabilities: dict[str, float] | None = None
     fractions: dict[str, float] | None = None
     mean_valence: float | None = None
+    interval: tuple[float, float] | None = None
     disagreement: float | None = None
     moved_ev: float | None = None
     flags: list[str]

@@ -89,7 +89,7 @@ class Novelty:
     def scores(self, located: Located) -> Scores:
         """Score N normalised crops."""
         spectra = aligned(located)[0]  # (N, P)
-        noise = _noise(located.crops)
+        noise = noise_level(located.crops)
         residual = spectra - self.mean
         residual -= (residual @ self.components.T) @ self.components
         misfit = np.sqrt(np.einsum("np,np->n", residual, residual))
@@ -147,7 +147,7 @@ def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]
     return first, matrix.reshape(len(matrix), -1).astype(np.float32)
 
 
-def _noise(crops: Floats) -> Floats:
+def noise_level(crops: Floats) -> Floats:
     """Standard deviation of the difference of next neighbours but one, beside that of the whole crop:
     (N,).
     """

@@ -1,5 +1,5 @@
-"""`Predictor`: the nets with all that turns their outputs into an answer, in one .npz that is read without
-unpickling.
+"""`Predictor`: a posterior, the nets that give a second opinion, and what known spectra look like, in one .npz
+that is read without unpickling.
 """
 
 import json
@@ -14,102 +14,136 @@ from mnflow.errors import InputError
 from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.serve.novelty import Novelty, locate
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
-from mnflow.serve.unmix import Unmixer
+from mnflow.serve.posterior import Posterior, compositions
+from mnflow.serve.reading import Reading, pure_cells, read
 from mnflow.spectra import Edge
 
-_FORMAT = "mnflow-predictor-3"
+_FORMAT = "mnflow-predictor-4"
 _NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
 _NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
+
+CONTRADICTION = (0.95, 0.05)
+"""The nets contradict the posterior where they give a class at least the first probability, and it at most the
+second.
+"""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the nets say of N crops.
+    """What a predictor says of N crops.
 
     Attributes
     ----------
-    probabilities : ndarray, shape (N, K)
-        Calibrated, mean over the fold models.
-    votes : ndarray, shape (N, K)
-        Share of the fold models whose favourite a class is.
-    fractions : ndarray, shape (N, K)
-        Shares of the atoms of every class; NaN without an `Unmixer`.
-    mean_valence : ndarray, shape (N,)
-        Charges weighted by the fractions, or without these by the probabilities.
+    reading : Reading
+        Class, probabilities, fractions, mean valence and its interval: all from one posterior.
+    disagreement : ndarray, shape (N,)
+        Share of the fold models that vote for another class than most of them; NaN without several.
+    contradicted : ndarray of bool, shape (N,)
+        Whether the nets' second opinion contradicts the posterior (`CONTRADICTION`).
     strange : ndarray of bool, shape (N, 3)
         Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
+    calibrated : bool
+        Whether the intervals' coverage was measured.
     """
 
-    probabilities: NDArray[np.float64]
-    votes: NDArray[np.float64]
-    fractions: NDArray[np.float64]
-    mean_valence: NDArray[np.float64]
+    reading: Reading
+    disagreement: NDArray[np.float64]
+    contradicted: NDArray[np.bool_]
     strange: NDArray[np.bool_]
+    calibrated: bool
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Fold models, the edge they know, and how sure they may be.
+    """Answers for one edge, from a posterior over compositions, or from nets alone where an element has none.
 
     Attributes
     ----------
-    net : Net
-        The fold models.
     edge : Edge
-        Classes in the order of the outputs, and windows.
+        Classes in the order of all outputs, and windows.
+    posterior : Posterior, optional
+        Where every answer comes from. Without it, the nets' class probabilities are taken for a posterior on pure
+        compounds.
+    net : NumpyNet, optional
+        The fold models of a cross-validation: a second opinion.
     temperature : float
-        What logits are divided by, from held-out spectra.
+        What the nets' logits are divided by, from held-out spectra.
     novelty : Novelty, optional
-        What known spectra look like; without it nothing is strange.
-    unmixer : Unmixer, optional
-        Fractions of mixtures.
+        What known spectra look like; without it nothing is out of distribution.
     facts : dict
         Where the model comes from (run, dataset digest, ...), for the answer's reader.
     """
 
-    net: NumpyNet
     edge: Edge
+    posterior: Posterior | None = None
+    net: NumpyNet | None = None
     temperature: float = 1.0
     novelty: Novelty | None = None
-    unmixer: Unmixer | None = None
     facts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.posterior is None and self.net is None:
+            raise InputError("Expected a posterior or nets to predict with, got neither.")
+        if self.posterior is not None and self.posterior.charges != tuple(map(float, self.edge.charges)):
+            raise InputError(
+                f"Expected a posterior for the charges {self.edge.charges}, got {self.posterior.charges}."
+            )
 
     def __call__(self, crops: Any) -> Outcome:
         """Read normalised crops (N, n_crop)."""
-        each = softmax(self.net.logits(crops).astype(np.float64) / self.temperature)  # (F, N, K)
-        probabilities = each.mean(axis=0)
-        votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)
-        located = locate(np.asarray(crops, dtype=np.float32))
-        known = self.novelty.reasons(located) if self.novelty else np.zeros((len(votes), 3), bool)
-        fractions = self.unmixer(located) if self.unmixer else np.full_like(probabilities, np.nan)
-        mean_valence = (fractions if self.unmixer else probabilities) @ np.array(self.edge.charges)
-        return Outcome(probabilities, votes, fractions, mean_valence, known)
+        crops = np.asarray(crops, dtype=np.float32)
+        located = locate(crops)
+        strange = self.novelty.reasons(located) if self.novelty else np.zeros((len(crops), 3), bool)
+        nobody, nothing = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
+        if self.net is None:
+            assert self.posterior is not None
+            return Outcome(self.posterior(located), nobody, nothing, strange, True)
+        each = self.second_opinion(crops)  # (F, N, K)
+        opinion = each.mean(axis=0)
+        votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)  # (N, K)
+        disagreement = 1 - votes.max(axis=1) if self.net.n_folds > 1 else nobody
+        if self.posterior is None:
+            cells = compositions(len(self.edge.classes))
+            reading = read(pure_cells(opinion, cells), cells, self.edge.charges)
+            return Outcome(reading, disagreement, nothing, strange, False)
+        reading = self.posterior(located)
+        sure, impossible = CONTRADICTION
+        contradicted = ((opinion >= sure) & (reading.probabilities <= impossible)).any(axis=1)
+        return Outcome(reading, disagreement, contradicted, strange, True)
+
+    def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated class probabilities (F, N, K) by each of the F fold models; raises `InputError` without nets."""
+        if self.net is None:
+            raise InputError(
+                "Expected a predictor with nets, got one with a posterior only: promote a run to make one."
+            )
+        return np.asarray(softmax(self.net.logits(crops).astype(np.float64) / self.temperature))
+
+    def probabilities(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probability that a class has the largest share, (N, K), of normalised crops (N, n_crop)."""
+        return self(crops).reading.probabilities
 
     def save(self, path: Path) -> Path:
         """Write to one .npz, whole or not at all; returns the path."""
-        steps = [
-            {"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in self.net.steps
-        ]
+        steps = self.net.steps if self.net else ()
         header = {
             "format": _FORMAT,
             "edge": asdict(self.edge),
-            "steps": steps,
-            "n_channels": self.net.n_channels,
+            "steps": [
+                {"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in steps
+            ],
+            "n_channels": self.net.n_channels if self.net else self.edge.n_crop,
             "temperature": self.temperature,
             "facts": self.facts,
             "novelty": None
             if self.novelty is None
             else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
         }
-        arrays = {
-            f"{kind}{i}": getattr(s, kind)
-            for i, s in enumerate(self.net.steps)
-            for kind in ("weight", "bias")
-        }
+        arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(steps) for kind in ("weight", "bias")}
         if self.novelty is not None:
             arrays |= {f"novelty_{k}": getattr(self.novelty, k) for k in _NOVELTY_ARRAYS}
-        if self.unmixer is not None:
-            arrays |= self.unmixer.arrays()
+        if self.posterior is not None:
+            arrays |= self.posterior.arrays()
         with whole_file(path) as part, part.open("wb") as f:
             np.savez(f, header=np.array(json.dumps(header)), **arrays)
         return path
@@ -126,13 +160,14 @@ class Predictor:
                 Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
                 for i, s in enumerate(header["steps"])
             )
-            net = NumpyNet(steps, header["n_channels"])
+            net = NumpyNet(steps, header["n_channels"]) if steps else None
             learnt: dict[str, Any] = (
                 {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
             )
             novelty = Novelty(**learnt, **header["novelty"]) if learnt else None
             edge = Edge.from_dict(header["edge"])
-            return cls(net, edge, header["temperature"], novelty, Unmixer.of_arrays(z), header["facts"])
+            posterior = Posterior.of_arrays(z)
+            return cls(edge, posterior, net, header["temperature"], novelty, header["facts"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{path} is not a predictor of mnflow ({error}): promote a run to make one."

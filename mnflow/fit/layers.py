@@ -1,34 +1,41 @@
-"""Dense layers with ReLU between them, fitted by least squares to samples that keep coming."""
+"""Dense layers with ReLU between them, fitted by cross-entropy to samples that keep coming."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.serve.numpy_nets import softmax
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
 Floats = NDArray[np.float32]
 
-PEAK_LEARNING_RATE = 2e-3
+PEAK_LEARNING_RATE = 1.5e-3
 
 
 def fit_layers(
-    batches: Iterable[tuple[Floats, Floats]], n_batches: int, sizes: Sequence[int], rng: np.random.Generator
+    batches: Iterable[tuple[Floats, Floats]],
+    n_batches: int,
+    sizes: Sequence[int],
+    rng: np.random.Generator,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple[list[Floats], list[Floats]]:
     """Fit layers to `n_batches` batches by Adam and a one-cycle learning rate.
 
     Parameters
     ----------
     batches : iterable of (ndarray, ndarray), shapes (B, sizes[0]) and (B, sizes[-1])
-        What comes in, of mean 0 and variance 1 or near it, and what is asked for.
+        Inputs of mean 0 and variance 1 or near it, and the probabilities that their outputs should have.
     n_batches : int
         How many will come: the learning rate ends at zero.
     sizes : sequence of int
         Numbers of inputs, hidden units and outputs.
     rng : Generator
         For the weights at the start.
+    progress : callable
+        Gets the number of a batch and its cross-entropy.
 
     Returns
     -------
@@ -42,28 +49,31 @@ def fit_layers(
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     b1, b2 = ADAM_BETAS
     for step, (x, y) in enumerate(batches, start=1):
-        rate = (
-            learning_rate("one_cycle", PEAK_LEARNING_RATE, step / n_batches)
-            * np.sqrt(1 - b2**step)
-            / (1 - b1**step)
-        )
-        for p, m, v, g in zip(parameters, first, second, _gradient(weights, biases, x, y), strict=True):
+        rate = learning_rate("one_cycle", PEAK_LEARNING_RATE, step / n_batches)
+        rate *= np.sqrt(1 - b2**step) / (1 - b1**step)
+        gradient, loss = _gradient(weights, biases, x, y)
+        for p, m, v, g in zip(parameters, first, second, gradient, strict=True):
             m += (1 - b1) * (g - m)
             v += (1 - b2) * (g * g - v)
             p -= np.float32(rate) * m / (np.sqrt(v) + np.float32(ADAM_EPSILON))
+        progress(step, loss)
     return weights, biases
 
 
-def _gradient(weights: Sequence[Floats], biases: Sequence[Floats], x: Floats, y: Floats) -> list[Any]:
-    """Of the mean square error, by the weights and then by the biases."""
+def _gradient(
+    weights: Sequence[Floats], biases: Sequence[Floats], x: Floats, y: Floats
+) -> tuple[list[Any], float]:
+    """Of the mean cross-entropy, by the weights and then by the biases; and its value."""
     inputs = []
     for weight, bias in zip(weights, biases, strict=True):
         inputs.append(x)
         x = np.maximum(x @ weight + bias, 0) if len(inputs) < len(weights) else x @ weight + bias
-    error: Any = np.float32(2 / y.size) * (x - y)
+    probabilities = softmax(x)
+    loss = float(-(y * np.log(probabilities + 1e-30)).sum(axis=1).mean())
+    error: Any = (probabilities - y) / np.float32(len(y))
     by_weight, by_bias = [], []
     for weight, x in zip(reversed(weights), reversed(inputs), strict=True):
         by_weight.append(x.T @ error)
         by_bias.append(error.sum(axis=0))
         error = (error @ weight.T) * (x > 0)  # what came in is what the ReLU before let through
-    return [*reversed(by_weight), *reversed(by_bias)]
+    return [*reversed(by_weight), *reversed(by_bias)], loss

@@ -1,0 +1,177 @@
+"""Fit the posterior over compositions to simulated mixtures, and calibrate its intervals on other materials.
+
+`python -m mnflow.fit.posterior mn` makes the shipped predictor of an element anew (a quarter of an hour on one core).
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.fit.foreign_spectra import other_elements
+from mnflow.fit.layers import fit_layers
+from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
+from mnflow.fit.novelty import fit_novelty
+from mnflow.serve.novelty import locate, noise_level
+from mnflow.serve.posterior import SHARE_STEPS, Calibration, Floats, Posterior, compositions, inputs
+from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import PRETRAINED
+from mnflow.serve.reading import COVERAGE
+from mnflow.simulate.library import library_of
+from mnflow.simulate.settings import Settings, settings_of
+
+SETS, MATERIALS, EPOCHS = 80_000, 4000, 60
+"""Sets of one material per class behind one instrument, materials per class that they are made of, and how often
+each set is mixed anew.
+"""
+
+HIDDEN, BATCH = (384, 256), 500
+"""Hidden units, and mixtures per step of the fit."""
+
+CALIBRATED, CALIBRATION_MATERIALS = 60_000, 1500
+"""Mixtures that the intervals are calibrated on, and materials per class that they are made of."""
+
+NOISE_BINS, SPREAD_BINS, VALENCE_BINS = 4, 5, 4
+"""Bins of the calibration, each along one axis with equally many mixtures per bin."""
+
+FEW = 150
+"""Bins with fewer mixtures take the correction of all mixtures of the same spread."""
+
+NOVELTY_CROPS, NOVELTY_GROUPS = 8000, 20
+"""Mixtures that the shipped predictor's novelty is fitted to, and groups that they are drawn in."""
+
+Progress = Callable[[str], None]
+
+
+def fit(
+    settings: Settings,
+    seed: int,
+    n: int = SETS,
+    materials: int = MATERIALS,
+    epochs: int = EPOCHS,
+    progress: Progress = lambda line: None,
+) -> Posterior:
+    """Fit the layers to mixtures of the library's materials for fitting (`parted`), without calibrated intervals.
+
+    `n` sets of materials are mixed anew in every epoch, in other compositions and with other noise: no mixture is
+    seen twice, so the fit cannot memorise them.
+    """
+    rng = np.random.default_rng([seed, 0])
+    known = Materials.draw(settings, parted(library_of(settings))[0], materials, rng)
+    progress(f"{materials} materials per class drawn")
+    sets = known.sets(n, rng)
+    progress(f"{n} sets of materials drawn")
+    x = inputs(locate(mix(sets.pure[: 10 * CHUNK], rng).crops))
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
+    batches = (((x - mean) / scale, y) for x, y in _batches(sets, epochs, rng))
+    n_batches = epochs * sum(-(-min(CHUNK, n - i) // BATCH) for i in range(0, n, CHUNK))
+    every = max(1, n_batches // 10)
+
+    def report(step: int, loss: float) -> None:
+        if step % every == 0:
+            progress(f"batch {step} of {n_batches}: cross-entropy {loss:.3f}")
+
+    sizes = (len(mean), *HIDDEN, len(compositions(sets.pure.shape[1])))
+    weights, biases = fit_layers(batches, n_batches, sizes, rng, report)
+    biases[0] -= (mean / scale) @ weights[0]
+    weights[0] /= scale[:, None]
+    return Posterior(tuple(weights), tuple(biases), tuple(map(float, settings.edge.charges)))
+
+
+def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
+    """Inputs (B, P) and cells (B, M) of all sets of materials in every epoch, in random order."""
+    for _ in range(epochs):
+        order = rng.permutation(len(sets.pure))
+        for i in range(0, len(order), CHUNK):
+            mixtures = mix(sets.pure[order[i : i + CHUNK]], rng)
+            x, y = inputs(locate(mixtures.crops)), cells_of(mixtures.fractions)
+            yield from ((x[j : j + BATCH], y[j : j + BATCH]) for j in range(0, len(x), BATCH))
+
+
+def cells_of(fractions: NDArray[np.float64]) -> Floats:
+    """Compositions (N, K) as weights (N, M) on the nearest cells, at most K of them, whose mean is the composition.
+
+    Barycentric coordinates in Freudenthal's triangulation of the cumulated shares.
+    """
+    n, n_classes = fractions.shape
+    grid = np.round(compositions(n_classes) * SHARE_STEPS).astype(int)
+    place = np.full((SHARE_STEPS + 1,) * n_classes, -1)
+    place[tuple(grid.T)] = np.arange(len(grid))
+    cumulated = np.clip(np.cumsum(fractions * SHARE_STEPS, axis=1)[:, :-1], 0, SHARE_STEPS)
+    corner = np.floor(cumulated + 1e-9).astype(int)  # (N, K - 1)
+    rest = np.clip(cumulated - corner, 0, 1)
+    order = np.argsort(-rest, axis=1, kind="stable")
+    ordered = np.take_along_axis(rest, order, axis=1)
+    weight = -np.diff(ordered, axis=1, prepend=1, append=0)  # (N, K)
+    found, rows = np.zeros((n, len(grid)), dtype=np.float32), np.arange(n)
+    for i in range(n_classes):
+        shares = np.diff(corner, axis=1, prepend=0, append=SHARE_STEPS)
+        used = weight[:, i] > 1e-9
+        found[rows[used], place[tuple(shares[used].T)]] += weight[used, i]
+        if i < n_classes - 1:
+            corner[rows, order[:, i]] += 1
+    return found
+
+
+def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
+    """The posterior with intervals that cover 90 % of these mixtures, which it was not fitted to, in every bin."""
+    raw = replace(posterior, calibration=None)
+    located = locate(mixtures.crops)
+    found, noise = raw(located), noise_level(located.crops)
+    truth = mixtures.fractions @ np.array(posterior.charges)
+    axes = ((noise, NOISE_BINS), (found.spread, SPREAD_BINS), (found.mean_valence, VALENCE_BINS))
+    by_noise, by_spread, by_valence = (
+        tuple(np.quantile(values, np.arange(1, bins) / bins).tolist()) for values, bins in axes
+    )
+    offsets = np.zeros((NOISE_BINS, SPREAD_BINS, VALENCE_BINS, 2), dtype=np.float32)
+    calibration = Calibration(by_noise, by_spread, by_valence, offsets)
+    place = calibration.bins(noise, found.spread, found.mean_valence)
+    errors = found.interval - truth[:, None]  # of the low and of the high end, (N, 2)
+    for spread in range(SPREAD_BINS):
+        alike = place[1] == spread
+        common = _offsets(errors[alike])
+        for i, k in np.ndindex(NOISE_BINS, VALENCE_BINS):
+            inside = alike & (place[0] == i) & (place[2] == k)
+            offsets[i, spread, k] = _offsets(errors[inside]) if inside.sum() >= FEW else common
+    return replace(posterior, calibration=calibration)
+
+
+def _offsets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What must be added to the ends so that each misses the truth as rarely as half of 1 - `COVERAGE` allows."""
+    n = max(len(errors), 1)
+    level = min(1.0, np.ceil((n + 1) * (1 + COVERAGE) / 2) / n)  # of a finite sample
+    low, high = errors.T if len(errors) else np.zeros((2, 1))
+    return np.array([-np.quantile(low, level), -np.quantile(high, 1 - level)])
+
+
+def build(settings: Settings, seed: int = 0, progress: Progress = lambda line: None) -> Predictor:
+    """The predictor that ships for an element: posterior, calibrated intervals, and what known spectra look like."""
+    posterior = fit(settings, seed, progress=progress)
+    rng = np.random.default_rng([seed, 1])
+    library = library_of(settings)
+    unseen = Materials.draw(settings, parted(library)[1], CALIBRATION_MATERIALS, rng)
+    posterior = calibrate(posterior, mix(unseen.sets(CALIBRATED, rng).pure, rng))
+    progress("intervals calibrated")
+    known = mix(unseen.sets(NOVELTY_CROPS, rng).pure, rng)
+    group = np.array([f"{i % NOVELTY_GROUPS}" for i in range(NOVELTY_CROPS)])
+    novelty = fit_novelty(known.crops, group, rng, other_elements(settings.edge, rng))
+    facts = {"fitted_by": "mnflow.fit.posterior", "seed": str(seed), "element": settings.edge.element}
+    return Predictor(settings.edge, posterior, novelty=novelty, facts=facts)
+
+
+def main(element: str) -> Path:
+    """Fit and save the shipped predictor of an element; returns its path."""
+    start = time.monotonic()
+    predictor = build(
+        settings_of(element),
+        progress=lambda line: print(f"{time.monotonic() - start:5.0f} s  {line}", flush=True),
+    )
+    return predictor.save(PRETRAINED / f"{element.lower()}.npz")
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1]))

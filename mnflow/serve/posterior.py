@@ -1,0 +1,158 @@
+"""The posterior over compositions, computed from a crop in numpy.
+
+A composition is one share of atoms per valence, in steps of 0.1: 66 of them for three valences. Everything that
+an answer says follows from their probabilities (`mnflow.serve.reading`), so that nothing in it contradicts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.preprocess.resample import moving_average
+from mnflow.serve.novelty import Located, noise_level
+from mnflow.serve.numpy_nets import softmax
+from mnflow.serve.reading import Reading, read
+
+Floats = NDArray[np.float32]
+
+SHARE_STEPS = 10
+"""Steps between a share of 0 and one of 1."""
+
+SPAN = (-0.235, 0.57)
+"""Window around L3, as shares of the crop: -7 to +17 eV for Mn."""
+
+SMOOTHING, STEP = 3, 2
+"""Channels that are averaged, and channels from one input to the next: 0.3 and 0.2 eV for Mn."""
+
+CHUNK = 1024
+"""Spectra that pass the layers together: what lies between them stays in the processor's cache."""
+
+_LEAST_NOISE = 1e-4  # below it, noise makes no difference
+
+
+@lru_cache
+def compositions(n_classes: int) -> NDArray[np.float64]:
+    """All compositions (M, n_classes) in steps of 0.1; rows sum to 1, the first is pure class 0."""
+    shares = range(SHARE_STEPS, -1, -1)
+    found = [c for c in product(shares, repeat=n_classes) if sum(c) == SHARE_STEPS]
+    return np.array(found) / SHARE_STEPS
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Corrections that make the 90 % interval of the mean valence cover 90 %, on materials that the fit never saw.
+
+    Conformalised quantile regression (Romano et al. 2019, https://doi.org/10.48550/arXiv.1905.03222), with its own
+    correction in every bin of noise, width of the posterior and mean valence.
+
+    Attributes
+    ----------
+    noise_edges, spread_edges, valence_edges : tuple of float
+        Between the bins: of the noise level, of the posterior's standard deviation and mean of the valence.
+    offsets : ndarray, shape (noise bins, spread bins, valence bins, 2)
+        What is added to the low and to the high end.
+    """
+
+    noise_edges: tuple[float, ...]
+    spread_edges: tuple[float, ...]
+    valence_edges: tuple[float, ...]
+    offsets: Floats
+
+    def bins(self, noise: Any, spread: Any, valence: Any) -> tuple[NDArray[np.int64], ...]:
+        """Index of the bin of N spectra along each of the three axes."""
+        edges = (self.noise_edges, self.spread_edges, self.valence_edges)
+        pairs = zip(edges, (noise, spread, valence), strict=True)
+        return tuple(np.searchsorted(np.array(e), values) for e, values in pairs)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Dense layers with ReLU between them, fitted to simulated mixtures by `mnflow.fit.posterior`.
+
+    Attributes
+    ----------
+    weights : tuple of ndarray, shapes (P, H), (H, H'), (H', M)
+        The first takes `inputs` as they are; scaling is in it. M compositions.
+    biases : tuple of ndarray, shapes (H,), (H',), (M,)
+    charges : tuple of float
+        Formal valence of every class.
+    calibration : Calibration, optional
+        Without it, intervals are the posterior's own quantiles.
+    """
+
+    weights: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    charges: tuple[float, ...]
+    calibration: Calibration | None = None
+
+    def cells(self, located: Located) -> NDArray[np.float64]:
+        """Probabilities (N, M) of `compositions` for N crops."""
+        return self._cells(inputs(located))
+
+    def __call__(self, located: Located) -> Reading:
+        """Everything that is said of N crops."""
+        x = inputs(located)
+        found = read(self._cells(x), compositions(len(self.charges)), self.charges)
+        if self.calibration is None:
+            return found
+        places = self.calibration.bins(noise_level(located.crops), found.spread, found.mean_valence)
+        return found.widened(self.calibration.offsets[places].astype(np.float64), self.charges)
+
+    def _cells(self, x: Floats) -> NDArray[np.float64]:
+        parts = [
+            _forward(self.weights, self.biases, x[i : i + CHUNK]) for i in range(0, max(len(x), 1), CHUNK)
+        ]
+        return np.asarray(softmax(np.concatenate(parts).astype(np.float64)))
+
+    def arrays(self) -> dict[str, Any]:
+        """Everything it consists of, by name, for an archive of arrays."""
+        named = (("weight", self.weights), ("bias", self.biases))
+        found: dict[str, Any] = {f"posterior_{k}{i}": a for k, arrays in named for i, a in enumerate(arrays)}
+        found["posterior_charges"] = np.array(self.charges)
+        if (c := self.calibration) is not None:
+            edges = {"noise": c.noise_edges, "spread": c.spread_edges, "valence": c.valence_edges}
+            found |= {f"posterior_{name}_edges": np.array(e) for name, e in edges.items()}
+            found["posterior_offsets"] = c.offsets
+        return found
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Any]) -> "Posterior | None":
+        """The inverse of `arrays`; None if there is none among them."""
+        numbers = range(sum(name.startswith("posterior_weight") for name in arrays))
+        if not numbers:
+            return None
+        layers = [(arrays[f"posterior_weight{i}"], arrays[f"posterior_bias{i}"]) for i in numbers]
+        calibration = None
+        if "posterior_offsets" in arrays:
+            names = ("noise", "spread", "valence")
+            noise, spread, valence = (tuple(arrays[f"posterior_{name}_edges"].tolist()) for name in names)
+            calibration = Calibration(noise, spread, valence, arrays["posterior_offsets"])
+        weights, biases = zip(*layers, strict=True)
+        return cls(weights, biases, tuple(arrays["posterior_charges"].tolist()), calibration)
+
+
+def inputs(located: Located) -> Floats:
+    """What the layers take of N crops (N, P): the window around L3 without its mean and of unit length, and the
+    logarithm of the noise. Forgets where L3 lies.
+    """
+    n_crop = located.crops.shape[1]
+    low, high = (round(share * n_crop) for share in SPAN)
+    smooth = moving_average(located.crops, SMOOTHING)
+    window = located._replace(smooth=smooth).around_l3(np.arange(low, high, STEP))
+    window -= window.mean(axis=1, keepdims=True)
+    window /= np.maximum(np.sqrt(np.einsum("np,np->n", window, window)), 1e-9)[:, None]
+    noise = np.log10(noise_level(located.crops) + _LEAST_NOISE)
+    return np.concatenate([window, noise[:, None]], axis=1).astype(np.float32)
+
+
+def _forward(weights: Sequence[Floats], biases: Sequence[Floats], x: Any) -> Any:
+    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        x = x @ weight + bias
+        if i < len(weights) - 1:
+            np.maximum(x, 0, out=x)
+    return x

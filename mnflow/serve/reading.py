@@ -1,0 +1,121 @@
+"""What follows from a posterior over compositions: the only place for the rules of an answer.
+
+| said | is |
+|---|---|
+| probability of a class | that it has the largest share of the atoms (equal shares count in equal parts) |
+| fractions, mean valence | the posterior's means |
+| interval | 5 % and 95 % quantile of the mean valence, calibrated, and never without the mean |
+| a class | it holds `NAMED_SHARE` of the atoms or more, with a probability of `SURE` or more |
+| mixed | otherwise, if no class holds more than `MIXED_SHARE`, with a probability of `SURE` or more |
+| undecided | otherwise: the spectrum allows pure compounds of several valences, or mixtures as well as a pure one |
+
+The two shares overlap, so that a mixture of 70 and 30 % is never undecided for want of a name: both would be
+right. An element without a posterior of its own gets the classifier's probabilities as one, on pure compounds only
+(`pure_cells`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+NAMED_SHARE, MIXED_SHARE = 0.6, 0.8
+"""Share of the atoms from which on a class gives the spectrum its name, and up to which it is a mixture."""
+
+SURE = 0.85
+"""Least probability of a name."""
+
+COVERAGE = 0.9
+"""Share of the intervals that hold the true mean valence."""
+
+MIXED, UNDECIDED = "mixed", "undecided"
+"""Names beside the classes; an answer says null for undecided."""
+
+_SAME = 1e-9  # shares and valences that differ by less are equal
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is said of N spectra of K classes.
+
+    Attributes
+    ----------
+    probabilities : ndarray, shape (N, K)
+        That a class has the largest share.
+    fractions : ndarray, shape (N, K)
+        Expected shares of the atoms.
+    mean_valence, spread : ndarray, shape (N,)
+        Mean and standard deviation of the mean valence.
+    interval : ndarray, shape (N, 2)
+        Low and high end of the 90 % interval of the mean valence.
+    label : ndarray of int, shape (N,)
+        Index of a class; K for mixed, K + 1 for undecided. `labels` names them.
+    """
+
+    probabilities: Floats
+    fractions: Floats
+    mean_valence: Floats
+    spread: Floats
+    interval: Floats
+    label: NDArray[np.int64]
+
+    def widened(self, offsets: Floats, charges: Sequence[float]) -> "Reading":
+        """With `offsets` (N, 2) added to the interval's ends, which stay within the charges and around the mean."""
+        ends = np.clip(self.interval + offsets, min(charges), max(charges))
+        low, high = np.minimum(ends[:, 0], self.mean_valence), np.maximum(ends[:, 1], self.mean_valence)
+        return replace(self, interval=np.stack([low, high], axis=1))
+
+
+def labels(classes: Sequence[str]) -> tuple[str | None, ...]:
+    """What the values of `Reading.label` mean: the classes, mixed, and None for undecided."""
+    return (*classes, MIXED, None)
+
+
+def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Reading:
+    """Derive everything from the probabilities (N, M) of `compositions` (M, K), whose classes have `charges` (K,)."""
+    tail = (1 - COVERAGE) / 2
+    values, mass = mean_valence_distribution(cells, compositions, charges)
+    mean = mass @ values
+    spread = np.sqrt(np.maximum(mass @ values**2 - mean**2, 0))
+    interval = np.stack([quantile(values, mass, tail), quantile(values, mass, 1 - tail)], axis=1)
+    top = compositions.max(axis=1)
+    first = compositions >= top[:, None] - _SAME
+    probabilities = cells @ (first / first.sum(axis=1, keepdims=True))
+    named = cells @ (compositions >= NAMED_SHARE - _SAME)
+    mixed = cells @ (top <= MIXED_SHARE + _SAME)
+    n_classes = compositions.shape[1]
+    label = np.where(mixed >= SURE, n_classes, n_classes + 1)
+    label = np.where(named.max(axis=1) >= SURE, named.argmax(axis=1), label)
+    found = Reading(probabilities, cells @ compositions, mean, spread, interval, label)
+    return found.widened(np.zeros((1, 2)), charges)
+
+
+def mean_valence_distribution(
+    cells: Floats, compositions: Floats, charges: Sequence[float]
+) -> tuple[Floats, Floats]:
+    """The mean valences (V,) that compositions can have, and their probabilities (N, V)."""
+    valence = (compositions @ np.asarray(charges)).round(6)
+    values, place = np.unique(valence, return_inverse=True)
+    return values, cells @ (place[:, None] == np.arange(len(values)))
+
+
+def quantile(values: Floats, mass: Floats, level: float) -> Floats:
+    """Quantiles (N,) of distributions (N, V) on `values` (V,), each value's mass spread halfway to its neighbours."""
+    middle = (values[1:] + values[:-1]) / 2
+    low, high = np.concatenate([values[:1], middle]), np.concatenate([middle, values[-1:]])
+    below = np.cumsum(mass, axis=1)
+    place = np.minimum((below < level).sum(axis=1), len(values) - 1)
+    rows = np.arange(len(mass))
+    inside = mass[rows, place]
+    share = (level - (below[rows, place] - inside)) / np.maximum(inside, 1e-300)
+    return np.asarray(low[place] + np.clip(share, 0, 1) * (high[place] - low[place]))
+
+
+def pure_cells(probabilities: Any, compositions: Floats) -> Floats:
+    """A posterior (N, M) of class probabilities (N, K) that knows of pure compounds only."""
+    pure = compositions >= 1 - _SAME  # (M, K)
+    return np.asarray(np.asarray(probabilities, dtype=np.float64) @ pure.T)
