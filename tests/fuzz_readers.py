@@ -68,7 +68,7 @@ def whole_files(folder: Path) -> dict[str, list[Path]]:
             found.setdefault(kind, []).append(path)
     found["dataset"] = [spectra(6).save(folder / "dataset" / "a.npz")]
     (folder / "predictor").mkdir()
-    found["predictor"] = [Predictor(made_up_net(2), MN).save(folder / "predictor" / "p.npz")]
+    found["predictor"] = [Predictor(MN, net=made_up_net(2)).save(folder / "predictor" / "p.npz")]
     found["hspy"] = [write(folder / "hspy" / "a.hspy", eels(counts))]
     found["emd"] = [write(folder / "emd" / "a.emd", eels(counts))]
     found["msa"] = [write(folder / "msa" / "a.msa", eels(counts[0, 0]))]

@@ -50,12 +50,14 @@ def draw_and_read(
     predictor: Predictor,
     settings: Settings,
     rng: np.random.Generator,
-    n: int = MEASURED,
+    n: int = 0,
     foreign: bool = False,
     noise: dict[float, float] = NOISE,
 ) -> Read:
-    """Draw `n` mixtures of the materials set aside for tests (`parted`), or of the foreign laboratory's, and read them."""
-    library = library_of(settings)
+    """Draw `n` mixtures (`MEASURED` if 0) of the materials set aside for tests (`parted`), or of the foreign
+    laboratory's, and read them.
+    """
+    n, library = n or MEASURED, library_of(settings)
     materials = Materials.draw(settings, library if foreign else parted(library)[2], n // 4, rng, foreign)
     sets = materials.sets(n, rng)
     mixtures = mix(sets.pure, rng, noise)

@@ -122,7 +122,7 @@ class Materials:
         chosen = np.stack([self.edges[k, rng.integers(0, n_materials, n)] for k in range(n_classes)], axis=1)
         x_ray = rng.random(n) < X_RAY
         thickness = np.where(x_ray, 0.0, rng.uniform(*THICKNESS, n))
-        resolution = np.exp(rng.uniform(*(float(np.log(x)) for x in RESOLUTION_EV), n))
+        resolution = np.exp(rng.uniform(np.log(RESOLUTION_EV[0]), np.log(RESOLUTION_EV[1]), n))
         resolution = np.where(x_ray, rng.uniform(*X_RAY_RESOLUTION_EV, n), resolution)
         blur = np.hypot(resolution, rng.uniform(*s.instrument.thick_blur_ev, n) * thickness)
         tail = rng.uniform(*s.instrument.tail_share), rng.uniform(*s.instrument.tail_ev)

@@ -50,9 +50,9 @@ Progress = Callable[[str], None]
 def fit(
     settings: Settings,
     seed: int,
-    n: int = SETS,
-    materials: int = MATERIALS,
-    epochs: int = EPOCHS,
+    n: int,
+    materials: int,
+    epochs: int,
     progress: Progress = lambda line: None,
 ) -> Posterior:
     """Fit the layers to mixtures of the library's materials for fitting (`parted`), without calibrated intervals.
@@ -150,7 +150,7 @@ def _offsets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def build(settings: Settings, seed: int = 0, progress: Progress = lambda line: None) -> Predictor:
     """The predictor that ships for an element: posterior, calibrated intervals, and what known spectra look like."""
-    posterior = fit(settings, seed, progress=progress)
+    posterior = fit(settings, seed, SETS, MATERIALS, EPOCHS, progress)
     rng = np.random.default_rng([seed, 1])
     library = library_of(settings)
     unseen = Materials.draw(settings, parted(library)[1], CALIBRATION_MATERIALS, rng)

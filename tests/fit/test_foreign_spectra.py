@@ -30,12 +30,12 @@ def test_those_that_know_our_edges_flag_them() -> None:
     rng = np.random.default_rng(0)
     data = spectra(120, noise=0.02)
     novelty = fit_novelty(crop(data, rng.integers(-50, 51, len(data))), data.group, rng)
-    found = foreign_spectra.flagged(Predictor(made_up_net(1), MN, novelty=novelty), seed=0)
+    found = foreign_spectra.flagged(Predictor(MN, net=made_up_net(1), novelty=novelty), seed=0)
     assert found["novelty/flagged_flat"] == 1
     assert found["novelty/flagged_saturated"] == 1
     assert found["novelty/flagged_noise"] > 0.9
     assert found["novelty/flagged_background"] > 0.9
-    blind = foreign_spectra.flagged(Predictor(made_up_net(1), MN), seed=0)
+    blind = foreign_spectra.flagged(Predictor(MN, net=made_up_net(1)), seed=0)
     assert blind["novelty/flagged_noise"] == 0, "without novelty nothing is strange"
 
 

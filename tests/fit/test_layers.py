@@ -1,46 +1,60 @@
-"""Layers are fitted to what they are shown, and their gradient is what differences say."""
+"""Layers learn the probabilities that they are shown, and their gradient is what differences say."""
 
 import numpy as np
 
-from mnflow.fit.regression import _gradient, fit_layers
+from mnflow.fit.layers import _gradient, fit_layers
+from mnflow.serve.numpy_nets import softmax
 
 
-def value(weights: list[np.ndarray], biases: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+def outputs(weights: list[np.ndarray], biases: list[np.ndarray], x: np.ndarray) -> np.ndarray:
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         x = x @ weight + bias
         x = np.maximum(x, 0) if i < len(weights) - 1 else x
-    return x
+    return softmax(x)
 
 
-def test_a_bent_surface_is_learnt() -> None:
+def test_bent_probabilities_are_learnt() -> None:
     rng = np.random.default_rng(0)
 
     def target(x: np.ndarray) -> np.ndarray:
-        return np.stack([np.abs(x[:, 0]), x.max(axis=1)], axis=1)
+        return softmax(np.stack([2 * np.abs(x[:, 0]), x.max(axis=1), 0 * x[:, 0]], axis=1))
 
     drawn = [rng.standard_normal((100, 2)).astype(np.float32) for _ in range(800)]
-    weights, biases = fit_layers(((x, target(x)) for x in drawn), len(drawn), (2, 32, 16, 2), rng)
-    assert [w.shape for w in weights] == [(2, 32), (32, 16), (16, 2)]
+    losses: list[float] = []
+    weights, biases = fit_layers(
+        ((x, target(x)) for x in drawn),
+        len(drawn),
+        (2, 32, 16, 3),
+        rng,
+        lambda step, loss: losses.append(loss),
+    )
+    assert [w.shape for w in weights] == [(2, 32), (32, 16), (16, 3)]
+    assert len(losses) == 800
+    assert np.mean(losses[-50:]) < np.mean(losses[:50])
     x = np.random.default_rng(1).standard_normal((1000, 2)).astype(np.float32)
-    assert (target(x) - value(weights, biases, x)).var() < 0.01 * target(x).var()
+    assert np.abs(target(x) - outputs(weights, biases, x)).mean() < 0.02
 
 
-def test_the_gradient_is_that_of_the_mean_square_error() -> None:
+def test_the_gradient_is_that_of_the_cross_entropy() -> None:
     rng = np.random.default_rng(0)
     weights, biases = (
         [rng.standard_normal(s) for s in ((3, 5), (5, 4), (4, 2))],
         [rng.standard_normal(n) for n in (5, 4, 2)],
     )
-    x, y = rng.standard_normal((7, 3)), rng.standard_normal((7, 2))
-    found = _gradient(weights, biases, x, y)
-    parameters = [*weights, *biases]
-    for parameter, gradient in zip(parameters, found, strict=True):
+    x, y = rng.standard_normal((7, 3)), rng.dirichlet(np.ones(2), 7)
+    found, loss = _gradient(weights, biases, x, y)
+
+    def value() -> float:
+        return float(-(y * np.log(outputs(weights, biases, x))).sum(axis=1).mean())
+
+    assert abs(loss - value()) < 1e-9
+    for parameter, gradient in zip([*weights, *biases], found, strict=True):
         assert gradient.shape == parameter.shape
         step = np.zeros_like(parameter)
         step.flat[1] = 1e-6
-        errors = []
+        values = []
         for sign in (1, -1):
             parameter += sign * step
-            errors.append(((value(weights, biases, x) - y) ** 2).mean())
+            values.append(value())
             parameter -= sign * step
-        np.testing.assert_allclose(gradient.flat[1], (errors[0] - errors[1]) / 2e-6, rtol=1e-4)
+        np.testing.assert_allclose(gradient.flat[1], (values[0] - values[1]) / 2e-6, rtol=1e-4, atol=1e-9)

@@ -14,7 +14,7 @@ import pytest
 from mlflow.entities import Run as MlflowRun
 
 from mnflow.errors import InputError
-from mnflow.fit import unmix
+from mnflow.fit import mixture_errors
 from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
 from mnflow.promote import promotion, registry
@@ -40,7 +40,7 @@ OPEN = Gate(0, 0, 0, 0, 0, 1)
 def record(store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
     """A CV run in the store, whose data and nets are made up instead of read back."""
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(store / "environments"))
-    monkeypatch.setattr(unmix, "MEASURED", 40)
+    monkeypatch.setattr(mixture_errors, "MEASURED", 40)
     return run_of("fcn", monkeypatch)
 
 

@@ -205,7 +205,7 @@ def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
-    predictor = Predictor(made_up_net(), MN)
+    predictor = Predictor(MN, net=made_up_net())
     example = {"energy_ev": [620.0, 621.0], "intensity": [1.0, 2.0]}
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
         uri = registry.log_model(run, predictor, {"fold_0.keras": b"a net"}, example)

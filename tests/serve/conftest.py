@@ -15,4 +15,4 @@ def net() -> NumpyNet:
 
 @pytest.fixture(scope="session")
 def predictor(net: NumpyNet) -> Predictor:
-    return Predictor(net, MN, temperature=1.5, facts={"cv_run": "abc"})
+    return Predictor(MN, net=net, temperature=1.5, facts={"cv_run": "abc"})

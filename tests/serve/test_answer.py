@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.serve.answer import answer
+from mnflow.serve.answer import answer, in_words
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import pretrained
+from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
 
 ENERGY_EV = 600 + 0.25 * np.arange(400)
@@ -132,3 +134,61 @@ def test_any_json_gets_an_answer_or_an_error_for_each(predictor: Predictor, spec
     assert len(found) == len(spectra)
     json.dumps(found, allow_nan=False)
     assert all(isinstance(a["error"], str) and a["class"] is None for a in found)
+
+
+@pytest.fixture
+def shipped() -> Predictor:
+    return pretrained("Mn")
+
+
+def test_an_answer_is_whole_and_does_not_contradict_itself(shipped: Predictor) -> None:
+    for found in answer(
+        shipped, [raw(l3_ev=e, background=b) for e in (639.0, 642.0, 645.0) for b in (0.0, 20.0)]
+    ):
+        assert found["error"] is None
+        low, high = found["interval"]
+        assert 2 <= low <= found["mean_valence"] <= high <= 4
+        mean = sum(c * x for c, x in zip(MN.charges, found["fractions"].values(), strict=True))
+        assert found["mean_valence"] == pytest.approx(mean, abs=1e-4)
+        assert found["class"] in (*MN.classes, "mixed", None)
+        assert ("uncertain" in found["flags"]) == (found["class"] is None)
+        if found["class"] in MN.classes:
+            assert found["class"] == max(
+                found["probabilities"], key=lambda name: found["probabilities"][name]
+            )
+        assert found["disagreement"] is None, "no nets, no votes"
+
+
+def test_without_a_posterior_the_interval_is_called_unreliable(predictor: Predictor) -> None:
+    assert "interval_unreliable" in answer(predictor, [raw()])[0]["flags"]
+
+
+def test_out_of_distribution_spectra_have_no_reliable_interval(shipped: Predictor) -> None:
+    noise = np.random.default_rng(0).normal(size=400)
+    found = answer(shipped, [{"energy_ev": ENERGY_EV.tolist(), "intensity": noise.tolist()}])[0]
+    assert {"out_of_distribution", "interval_unreliable"} <= set(found["flags"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Mn3+ (probability 0.97), mean valence 3.02 [2.90, 3.14]"),
+        ({"class": "mixed"}, "mixed (90 % Mn3+, 8 % Mn4+), mean valence 3.02 [2.90, 3.14]"),
+        ({"class": None}, "cannot tell Mn3+ from a mixture with it, mean valence 3.02 [2.90, 3.14]"),
+        (
+            {"class": None, "probabilities": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}},
+            "cannot tell Mn3+ (0.60) from Mn4+ (0.40), mean valence 3.02 [2.90, 3.14]",
+        ),
+        ({"error": "Spectrum 0: expected more."}, "Spectrum 0: expected more."),
+    ],
+)
+def test_an_answer_in_words(changes: dict[str, Any], words: str) -> None:
+    found = {
+        "class": "Mn3+",
+        "probabilities": {"Mn2+": 0.0, "Mn3+": 0.97, "Mn4+": 0.03},
+        "fractions": {"Mn2+": 0.02, "Mn3+": 0.9, "Mn4+": 0.08},
+        "mean_valence": 3.02,
+        "interval": [2.9, 3.14],
+        "error": None,
+    }
+    assert in_words(found | changes) == words

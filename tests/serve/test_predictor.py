@@ -8,31 +8,82 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.serve.novelty import Novelty
+from mnflow.serve.numpy_nets import NumpyNet
 from mnflow.serve.predictor import Predictor
-from mnflow.serve.unmix import Unmixer
+from mnflow.spectra import MN
+from tests.helpers.posterior import made_up_posterior
+
+CROPS = np.random.default_rng(0).normal(size=(20, 300)).astype(np.float32)
 
 
-def test_probabilities_votes_and_mean_valence_fit_together(predictor: Predictor) -> None:
-    outcome = predictor(np.random.default_rng(0).normal(size=(20, 300)))
-    np.testing.assert_allclose(outcome.probabilities.sum(axis=1), 1)
-    np.testing.assert_allclose(outcome.votes.sum(axis=1), 1)
-    assert ((outcome.mean_valence >= 2) & (outcome.mean_valence <= 4)).all()
+@pytest.fixture
+def both(predictor: Predictor) -> Predictor:
+    return replace(predictor, posterior=made_up_posterior())
+
+
+def test_nets_alone_answer_with_their_probabilities(predictor: Predictor) -> None:
+    outcome = predictor(CROPS)
+    opinion = predictor.second_opinion(CROPS).mean(axis=0)
+    np.testing.assert_allclose(outcome.reading.probabilities, opinion)
+    np.testing.assert_allclose(outcome.reading.fractions, opinion)
+    np.testing.assert_allclose(outcome.reading.mean_valence, opinion @ [2, 3, 4])
+    assert ((outcome.disagreement >= 0) & (outcome.disagreement < 1)).all()
+    assert not outcome.calibrated
+    assert not outcome.contradicted.any()
+
+
+def test_a_posterior_alone_answers_without_a_second_opinion() -> None:
+    bare = Predictor(MN, made_up_posterior())
+    outcome = bare(CROPS)
+    assert np.isnan(outcome.disagreement).all()
+    assert outcome.calibrated
+    with pytest.raises(InputError, match="Expected a predictor with nets"):
+        bare.second_opinion(CROPS)
+
+
+def test_where_there_are_both_the_posterior_answers(both: Predictor) -> None:
+    bare, outcome = Predictor(MN, both.posterior)(CROPS), both(CROPS)
+    for name, values in vars(bare.reading).items():
+        np.testing.assert_array_equal(getattr(outcome.reading, name), values)
+    assert np.isfinite(outcome.disagreement).all()
+
+
+def test_nets_that_contradict_are_noticed(both: Predictor, net: NumpyNet) -> None:
+    assert both.posterior is not None
+    first, last = both.posterior.weights
+    both = replace(both, posterior=replace(both.posterior, weights=(first, 20 * last)))  # sure of itself
+    likeliest = both(CROPS).reading.probabilities.argmax(axis=1)
+    bias = np.zeros_like(net.steps[-1].bias)
+    bias[:, likeliest[0]] = 1e3  # these nets always say what the posterior says of the first crop
+    stubborn = NumpyNet((*net.steps[:-1], replace(net.steps[-1], bias=bias)), net.n_channels)
+    outcome = replace(both, net=stubborn)(CROPS)
+    assert not outcome.contradicted[0]
+    impossible = outcome.reading.probabilities[:, likeliest[0]] <= 0.05
+    np.testing.assert_array_equal(outcome.contradicted, impossible)
+    assert impossible.any()
+
+
+def test_refuses_neither_nor_and_other_charges() -> None:
+    with pytest.raises(InputError, match="a posterior or nets"):
+        Predictor(MN)
+    with pytest.raises(InputError, match="posterior for the charges"):
+        Predictor(MN, made_up_posterior(2))
 
 
 def test_a_higher_temperature_is_less_sure(predictor: Predictor) -> None:
-    crops = np.random.default_rng(0).normal(size=(20, 300))
-    mild, hot = (
-        Predictor(predictor.net.only(0), predictor.edge, temperature=t)(crops).probabilities
-        for t in (1.5, 50.0)
-    )
+    single = replace(predictor, net=predictor.net.only(0) if predictor.net else None)
+    mild, hot = (replace(single, temperature=t).probabilities(CROPS) for t in (1.5, 50.0))
     assert (hot.max(axis=1) < mild.max(axis=1)).all()
 
 
-def test_comes_back_from_its_file(predictor: Predictor, tmp_path: Path) -> None:
-    loaded = Predictor.load(predictor.save(tmp_path / "p.npz"))
-    crops = np.random.default_rng(0).normal(size=(3, 300))
-    np.testing.assert_array_equal(loaded(crops).probabilities, predictor(crops).probabilities)
+@pytest.mark.parametrize("kind", ["nets", "posterior", "both"])
+def test_comes_back_from_its_file(predictor: Predictor, tmp_path: Path, kind: str) -> None:
+    posterior = None if kind == "nets" else made_up_posterior()
+    saved = replace(predictor, posterior=posterior, net=None if kind == "posterior" else predictor.net)
+    loaded = Predictor.load(saved.save(tmp_path / "p.npz"))
+    np.testing.assert_array_equal(loaded.probabilities(CROPS), saved.probabilities(CROPS))
     assert (loaded.edge, loaded.facts) == (predictor.edge, predictor.facts)
+    assert (loaded.net is None, loaded.posterior is None) == (saved.net is None, saved.posterior is None)
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
 
 
@@ -52,24 +103,3 @@ def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) 
     assert tuple(loaded.novelty.limits) == novelty.limits
     for name in ("mean", "components", "planes", "offsets", "coefficients"):
         np.testing.assert_array_equal(getattr(loaded.novelty, name), getattr(novelty, name))
-
-
-def test_fractions_make_the_mean_valence_and_come_back_from_the_file(
-    predictor: Predictor, tmp_path: Path
-) -> None:
-    rng = np.random.default_rng(0)
-    shapes = ((121, 4), (4, 3))
-    unmixer = Unmixer(
-        tuple(rng.normal(size=s).astype("f") for s in shapes), tuple(np.ones(s[1], "f") for s in shapes)
-    )
-    mixing = replace(predictor, unmixer=unmixer)
-    crops = rng.normal(size=(5, 300)).astype("f")
-    outcome = mixing(crops)
-    np.testing.assert_allclose(outcome.fractions.sum(axis=1), 1)
-    np.testing.assert_allclose(outcome.mean_valence, outcome.fractions @ [2.0, 3.0, 4.0])
-    np.testing.assert_array_equal(
-        Predictor.load(mixing.save(tmp_path / "p.npz"))(crops).fractions, outcome.fractions
-    )
-    plain = predictor(crops)
-    assert np.isnan(plain.fractions).all()
-    np.testing.assert_allclose(plain.mean_valence, plain.probabilities @ [2.0, 3.0, 4.0])

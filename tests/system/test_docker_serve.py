@@ -33,7 +33,7 @@ SPECTRUM = {"energy_ev": ENERGY_EV.tolist(), "intensity": (edge_shape(ENERGY_EV,
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(made_up_net(), MN)
+    return Predictor(MN, net=made_up_net())
 
 
 @pytest.fixture(scope="module")

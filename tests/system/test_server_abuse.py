@@ -76,7 +76,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(module_store: Path) -> Iterator[Served]:
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        uri = registry.log_model(run, Predictor(made_up_net(), MN), {}, GOOD)
+        uri = registry.log_model(run, Predictor(MN, net=made_up_net()), {}, GOOD)
     port = free_port()
     command = [
         sys.executable,

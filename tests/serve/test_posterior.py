@@ -1,0 +1,65 @@
+"""The posterior forgets offsets and gains, and comes back from its arrays."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnflow.preprocess.window import normalise
+from mnflow.serve.novelty import locate
+from mnflow.serve.posterior import Calibration, Posterior, inputs
+from tests.helpers.posterior import made_up_posterior
+from tests.helpers.spectra import edge_shape
+
+ENERGY_EV = 635 + 0.1 * np.arange(300)
+
+
+def crops(l3_ev: float = 642.0) -> np.ndarray:
+    return normalise(np.stack([edge_shape(ENERGY_EV, k, l3_ev) for k in range(3)])).astype(np.float32)
+
+
+@pytest.fixture
+def posterior() -> Posterior:
+    return made_up_posterior()
+
+
+def test_a_shift_changes_next_to_nothing(posterior: Posterior) -> None:
+    here, there = (posterior.cells(locate(crops(e))) for e in (642.0, 644.0))
+    np.testing.assert_allclose(here.sum(axis=1), 1)
+    np.testing.assert_allclose(here, there, atol=0.02)
+
+
+def test_chunks_change_nothing(posterior: Posterior) -> None:
+    many = np.tile(crops(), (500, 1))
+    np.testing.assert_allclose(
+        posterior.cells(locate(many))[-3:], posterior.cells(locate(crops())), rtol=1e-4
+    )
+    assert posterior.cells(locate(many[:0])).shape == (0, 66)
+
+
+def test_the_last_input_is_the_noise() -> None:
+    noisy = crops() + 0.1 * np.random.default_rng(0).standard_normal((3, 300)).astype(np.float32)
+    assert (inputs(locate(noisy))[:, -1] > inputs(locate(crops()))[:, -1] + 0.3).all()
+
+
+def test_a_calibration_moves_the_ends_of_its_bin_only(posterior: Posterior) -> None:
+    offsets = np.zeros((2, 1, 1, 2), dtype=np.float32)
+    offsets[1] = (-0.3, 0.2)
+    noisy = crops() + 0.2 * np.random.default_rng(0).standard_normal((3, 300)).astype(np.float32)
+    both = locate(np.concatenate([crops(), noisy]))
+    plain = posterior(both)
+    moved = replace(posterior, calibration=Calibration((0.25,), (), (), offsets))(both)
+    np.testing.assert_allclose(moved.interval[:3], plain.interval[:3])
+    expected = np.clip(plain.interval[3:] + np.array([-0.3, 0.2]), 2, 4)
+    np.testing.assert_allclose(moved.interval[3:], expected, atol=1e-6)
+    np.testing.assert_allclose(moved.mean_valence, plain.mean_valence)
+
+
+def test_comes_back_from_its_arrays(posterior: Posterior) -> None:
+    calibration = Calibration((0.1,), (0.2, 0.3), (), np.full((2, 3, 1, 2), 0.01, np.float32))
+    for one in (posterior, replace(posterior, calibration=calibration)):
+        again = Posterior.of_arrays(one.arrays())
+        assert again is not None
+        np.testing.assert_array_equal(again(locate(crops())).interval, one(locate(crops())).interval)
+        assert again.charges == (2.0, 3.0, 4.0)
+    assert Posterior.of_arrays({"other": np.zeros(3)}) is None

@@ -1,0 +1,105 @@
+"""Everything that an answer says follows from one posterior, and so cannot contradict itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnflow.serve.posterior import compositions
+from mnflow.serve.reading import SURE, Reading, labels, mean_valence_distribution, pure_cells, quantile, read
+
+CELLS = compositions(3)
+CHARGES = (2.0, 3.0, 4.0)
+MIXED, UNDECIDED = 3, 4
+
+
+def posterior(*weighted: tuple[float, tuple[float, ...]]) -> np.ndarray:
+    """Cells (1, 66) with these weights on these compositions."""
+    cells = np.zeros((1, len(CELLS)))
+    for weight, composition in weighted:
+        cells[0, np.abs(CELLS - composition).sum(axis=1).argmin()] += weight
+    return cells
+
+
+def said(*weighted: tuple[float, tuple[float, ...]]) -> Reading:
+    return read(posterior(*weighted), CELLS, CHARGES)
+
+
+@pytest.mark.parametrize(("n_classes", "n_cells"), [(2, 11), (3, 66), (4, 286)])
+def test_compositions_are_all_that_add_up(n_classes: int, n_cells: int) -> None:
+    found = compositions(n_classes)
+    assert found.shape == (n_cells, n_classes)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert len({tuple(row) for row in found.round(3).tolist()}) == n_cells
+
+
+@given(seed=st.integers(0, 10_000), sharpness=st.floats(0.01, 5))
+def test_nothing_contradicts(seed: int, sharpness: float) -> None:
+    cells = np.random.default_rng(seed).dirichlet(np.full(len(CELLS), sharpness), 5)
+    found = read(cells, CELLS, CHARGES)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(found.fractions.sum(axis=1), 1)
+    np.testing.assert_allclose(found.mean_valence, found.fractions @ CHARGES)
+    low, high = found.interval.T
+    assert ((low >= 2) & (low <= found.mean_valence) & (found.mean_valence <= high) & (high <= 4)).all()
+    for label, probabilities in zip(found.label, found.probabilities, strict=True):
+        if label < 3:
+            assert probabilities[label] >= SURE, "a named class is the likeliest to have the largest share"
+
+
+def test_a_pure_compound_gets_its_name() -> None:
+    found = said((0.9, (0, 1, 0)), (0.1, (0, 0.9, 0.1)))
+    assert found.label == [1]
+    np.testing.assert_allclose(found.probabilities, [[0, 1, 0]])
+    np.testing.assert_allclose(found.mean_valence, 3.01)
+
+
+def test_half_and_half_is_mixed() -> None:
+    found = said((0.5, (0.5, 0.5, 0)), (0.25, (0.4, 0.6, 0)), (0.25, (0.6, 0.4, 0)))
+    assert found.label == [MIXED]
+    np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
+
+
+def test_seventy_to_thirty_has_a_name_and_is_never_undecided() -> None:
+    assert said((1, (0.7, 0.3, 0))).label == [0]
+    assert said((0.5, (0.7, 0.3, 0)), (0.5, (0.5, 0.5, 0))).label == [MIXED]
+
+
+def test_two_pure_compounds_that_look_alike_are_undecided() -> None:
+    found = said((0.6, (0, 1, 0)), (0.4, (0, 0, 1)))
+    assert found.label == [UNDECIDED]
+    assert labels(("Mn2+", "Mn3+", "Mn4+"))[UNDECIDED] is None
+    np.testing.assert_allclose(found.interval, [[3, 4]], atol=0.1)
+
+
+def test_the_interval_holds_nine_tenths() -> None:
+    cells = np.full((1, len(CELLS)), 1 / len(CELLS))
+    values, mass = mean_valence_distribution(cells, CELLS, CHARGES)
+    low, high = read(cells, CELLS, CHARGES).interval[0]
+    assert mass[0, (values > low) & (values < high)].sum() == pytest.approx(0.9, abs=0.06)
+
+
+def test_quantiles_run_through_the_values() -> None:
+    values, mass = np.array([2.0, 3.0, 4.0]), np.array([[0.25, 0.5, 0.25]])
+    assert [float(quantile(values, mass, q)[0]) for q in (0.0, 0.25, 0.5, 0.75, 1.0)] == [
+        2.0,
+        2.5,
+        3.0,
+        3.5,
+        4.0,
+    ]
+
+
+def test_a_wider_interval_stays_within_the_charges_and_around_the_mean() -> None:
+    found = said((1, (0.1, 0.9, 0)))
+    np.testing.assert_allclose(found.widened(np.array([[-5.0, 5.0]]), CHARGES).interval, [[2, 4]])
+    shrunk = found.widened(np.array([[5.0, -5.0]]), CHARGES)
+    np.testing.assert_allclose(shrunk.interval, [[found.mean_valence[0]] * 2])
+
+
+def test_a_classifier_is_a_posterior_on_pure_compounds() -> None:
+    probabilities = np.array([[0.7, 0.3, 0.0]])
+    found = read(pure_cells(probabilities, CELLS), CELLS, CHARGES)
+    np.testing.assert_allclose(found.probabilities, probabilities)
+    np.testing.assert_allclose(found.mean_valence, [2.3])
+    np.testing.assert_allclose(found.interval, [[2, 3]], atol=0.06)
