@@ -7,28 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.window import normalise
-from mnflow.serve.numpy_nets import NumpyNet, softmax
 
 WIDTH, STEP = 15, 5
 """Channels that are taken away together, and from one place to the next: 1.5 and 0.5 eV for Mn."""
-
-
-def saliency(net: NumpyNet, crops: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much the probability of each crop's class depends on each energy, as the mean over the fold models.
-
-    Parameters
-    ----------
-    net : NumpyNet
-        F fold models.
-    crops : ndarray, shape (N, n_crop)
-        Normalised.
-
-    Returns
-    -------
-    ndarray, shape (N, n_crop)
-        See `occlusion`.
-    """
-    return occlusion(lambda x: softmax(net.logits(x)), crops)
 
 
 def occlusion(

@@ -12,7 +12,7 @@ from mlflow.entities import Run as MlflowRun
 
 from mnflow import plots
 from mnflow.errors import InputError
-from mnflow.evaluate.saliency import saliency
+from mnflow.evaluate.saliency import occlusion
 from mnflow.fit import calibration, foreign_spectra, mixture_errors
 from mnflow.fit.novelty import fit_novelty
 from mnflow.folds import Fold
@@ -156,7 +156,7 @@ def show(run: tracking.Run, measured: Measured) -> None:
     for label in range(len(edge.classes)):
         crops = crop(spectra.select(np.flatnonzero(spectra.valence == label)[:SHOWN]))
         mean.append(crops.mean(axis=0))
-        looked.append(saliency(measured.predictor.probabilities, crops).mean(axis=0))
+        looked.append(occlusion(measured.predictor.second_opinion, crops).mean(axis=0))
     energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
     run.figure(plots.saliency(energy_ev, np.stack(mean), np.stack(looked), edge.classes), "saliency")
 
