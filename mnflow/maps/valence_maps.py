@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
     from matplotlib.figure import Figure
 
-UNCOUNTED = tuple(name for name in FLAGS if name != "interval_unreliable")
-"""Flags that take a pixel out of means, counts and colours."""
+UNCOUNTED = tuple(name for name in FLAGS if name not in ("interval_unreliable", "uncertain"))
+"""Flags that take a pixel out of means, counts and colours. An uncertain one has no class, but a mean valence, whose
+interval is as wide as it must be.
+"""
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,6 +9,7 @@ import pytest
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from tests.helpers.nets import made_up_net
+from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import edge_shape
 
 ENERGY_EV = 600 + 0.25 * np.arange(400)
@@ -16,7 +17,7 @@ ENERGY_EV = 600 + 0.25 * np.arange(400)
 
 @pytest.fixture(scope="session")
 def predictor() -> Predictor:
-    return Predictor(made_up_net(), MN)
+    return Predictor(MN, made_up_posterior(seed=8, sure=True), made_up_net())
 
 
 def image(rows: int = 3, columns: int = 4) -> np.ndarray:
