@@ -21,10 +21,8 @@ WORKDIR /app
 # ---- what all steps run in: the same MLproject, a store and data in /data
 FROM base AS packages
 COPY requirements.txt ./
-# TensorFlow's C++ headers are 0.4 GB that only those who compile against it need.
 RUN python -m venv .venv \
-    && pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
-    && rm -r .venv/lib/python3.11/site-packages/tensorflow/include
+    && pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 # MLflow hands _MLFLOW_SERVER_ARTIFACT_ROOT to stores that are made in its processes: artifacts lie beside the database.
 ENV PYTHONPATH=/app \
     OMP_NUM_THREADS=1 \
@@ -38,10 +36,10 @@ RUN ln -s /data data
 FROM packages AS cpu
 COPY . .
 # `mlflow run .` then finds this environment; nothing is built when a container starts.
-RUN python -m mnflow.doctor register
+RUN python -m mnflow.setup --here --no-store
 ENV MNFLOW_IMAGE=cpu
 USER mnflow
-CMD ["python", "-m", "mnflow.doctor", "doctor"]
+CMD ["python", "-m", "mnflow", "doctor"]
 
 # ---- the team's tracking server (compose.yaml): MLflow without the nets
 FROM base AS server-packages
@@ -69,9 +67,11 @@ CMD ["mlflow", "models", "serve", "--model-uri", "/model", "--env-manager", "loc
 # ---- the steps' image with NVIDIA's wheels, which carry CUDA: run it with `--gpus all`
 FROM packages AS gpu
 COPY requirements-gpu.txt ./
-RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements-gpu.txt
+# TensorFlow's C++ headers are 0.4 GB that only those who compile against it need.
+RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements-gpu.txt \
+    && rm -r .venv/lib/python3.11/site-packages/tensorflow/include
 COPY . .
-RUN python -m mnflow.doctor register
+RUN python -m mnflow.setup --here --no-store
 # Several workers share a GPU: nobody takes all of its memory.
 ENV MNFLOW_IMAGE=gpu \
     XLA_PYTHON_CLIENT_PREALLOCATE=false \
@@ -79,6 +79,6 @@ ENV MNFLOW_IMAGE=gpu \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER mnflow
-CMD ["python", "-m", "mnflow.doctor", "doctor"]
+CMD ["python", "-m", "mnflow", "doctor"]
 
 FROM cpu

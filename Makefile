@@ -1,70 +1,75 @@
-# Every target sets up first; set-up is done once and again only when what it installs has changed.
+# Every target sets up first; set-up (`python -m mnflow.setup`, which needs no make) is done once, and again when what it
+# installs or the project's place has changed.
 PYTHON ?= $(or $(shell command -v python3.11),python3)
-READY = .venv/.ready
 # One thread for each process: the folds are what runs in parallel.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup demo test test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
+.PHONY: setup setup-dev demo test test-fast test-wheel test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
 
-setup: $(READY)
-
-$(READY): requirements.txt requirements-dev.txt python_env.yaml pyproject.toml
+setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or say make PYTHON=/where/it/is"; exit 1; }
-	@echo "Setting up .venv (once, 1 to 3 minutes) ..."
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	.venv/bin/python -m mnflow.doctor setup
-	@touch $@
+	@$(PYTHON) -m mnflow.setup
 
-demo: $(READY)
+setup-dev:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or say make PYTHON=/where/it/is"; exit 1; }
+	@$(PYTHON) -m mnflow.setup --dev
+
+demo: setup
 	.venv/bin/mlflow run .
 
 # Files of tests side by side: many wait for a process that they started.
-test: $(READY)
+test: setup-dev
 	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
+# No training, server or browser: under a minute on two cores.
+test-fast: setup-dev
+	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m 'not services and not slow'
+
+# The wheel, built and used in an environment of its own.
+test-wheel: setup-dev
+	.venv/bin/python -m pytest -m services tests/test_wheel.py
+
 # Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
-test-team test-docker: test-%: $(READY)
+test-team test-docker: test-%: setup-dev
 	.venv/bin/python -m pytest -m services tests/system/test_$**.py
 
 # Kills, a tracking server that goes away, abuse of the served model: half an hour on two cores.
-test-faults: $(READY)
+test-faults: setup-dev
 	.venv/bin/python -m pytest -m services tests/system/test_kills.py tests/track/test_connection.py tests/system/test_server_away.py tests/system/test_server_abuse.py
 
 # Damaged files for every reader: ten minutes of processor time.
-fuzz: $(READY)
+fuzz: setup-dev
 	.venv/bin/python -m tests.fuzz_readers --seconds 600
 
 # How much of a module can be changed before its tests notice: make mutants MODULE=mnflow/folds.py TESTS=tests/test_folds.py
 MOST ?= 10000
-mutants: $(READY)
+mutants: setup-dev
 	@test -d .mutants || .venv/bin/python -m pip install --quiet --no-deps --target .mutants mutmut==3.8.1 libcst==1.9.0
 	.venv/bin/python -m tests.mutants $(MODULE) --tests $(TESTS) --most $(MOST)
 
-check: $(READY)
+check: setup-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: $(READY)
+bench: setup
 	.venv/bin/python -m benchmarks $(if $(TORCH),--torch $(TORCH))
 
-ui: $(READY)
+ui: setup
 	@echo "Open  http://127.0.0.1:5000/#/experiments/0/runs?workflowType=machine_learning&compareRunsMode=CHART  (charts of all runs)"
 	.venv/bin/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI)
 
 doctor:
 	@test -x .venv/bin/python || { echo "There is no .venv yet: run make setup."; exit 1; }
-	@.venv/bin/python -m mnflow.doctor doctor
+	@.venv/bin/python -m mnflow doctor
 
 # Resolves requirements*.in afresh (needs uv); hashes are recorded, addresses are not.
 lock:
 	for part in "" -server -gpu -dev; do \
-	  uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
+	  uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
 	    requirements$$part.in -o requirements$$part.txt || exit 1; done
 
 # The team's stack (docs/team.md): passwords and keys that are nowhere else.

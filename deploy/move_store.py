@@ -20,18 +20,11 @@ from sqlalchemy import Connection, Engine, create_engine, func, inspect, select,
 from sqlalchemy.pool import NullPool
 
 from mnflow.errors import InputError
+from mnflow.runtime.relocate import ADDRESSES
 
 TARGET = "postgresql:///mlflow"
 
 _TABLES = Base.metadata.tables
-_ADDRESSES = {
-    "experiments": ["artifact_location"],
-    "runs": ["artifact_uri"],
-    "logged_models": ["artifact_location"],
-    "model_versions": ["source", "storage_location"],
-}
-"""Columns that say where artifacts are."""
-
 _CHUNK = 1000
 
 
@@ -95,7 +88,7 @@ def copy_rows(reading: Connection, writing: Connection, places: Mapping[str, str
 def moved(table: str, row: Mapping[Any, Any], places: Mapping[str, str]) -> dict[str, Any]:
     """A row with its artifacts' addresses on the server."""
     result = {str(k): v for k, v in row.items()}
-    for column in _ADDRESSES.get(table, ()):
+    for column in ADDRESSES.get(table, ()):
         for location, place in places.items():
             if result[column] and (result[column] + "/").startswith(location.rstrip("/") + "/"):
                 result[column] = place + result[column][len(location.rstrip("/")) :]

@@ -1,20 +1,41 @@
-"""mnflow: the oxidation state of manganese from electron energy-loss spectra."""
+"""Oxidation states of transition metals (manganese first) from electron energy-loss spectra.
 
-import os
+The public names are imported when they are first used, so that `import mnflow` takes no time and changes nothing.
+
+Examples
+--------
+>>> import mnflow
+>>> mnflow.predict("image.hspy")  # doctest: +SKIP
+"""
+
+from importlib import import_module
 from typing import Any
-
-# Keras reads its backend once, at import: JAX trains fastest on a CPU. Set KERAS_BACKEND to choose another.
-os.environ.setdefault("KERAS_BACKEND", "jax")
-# MLflow's Keras flavor imports TensorFlow, which greets everyone with lines about missing GPUs.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 
+_PUBLIC = {
+    "predict": "mnflow.maps",
+    "load_predictor": "mnflow.maps",
+    "read_file": "mnflow.read",
+    "InputError": "mnflow.errors",
+    "MN": "mnflow.spectra",
+    "Edge": "mnflow.spectra",
+    "Predictor": "mnflow.serve.predictor",
+    "RawSpectra": "mnflow.spectra",
+    "SpectrumSet": "mnflow.spectra",
+}
+"""Public names and where they are defined; `__init__.pyi` declares the same names for type checkers."""
+
+__all__ = ["__version__", *_PUBLIC]
+
 
 def __getattr__(name: str) -> Any:
-    """`mnflow.predict`, found when it is asked for: the package itself must import in no time."""
-    if name == "predict":
-        from mnflow.maps import predict
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'mnflow' has no attribute {name!r}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
 
-        return predict
-    raise AttributeError(f"module 'mnflow' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,13 +7,13 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
+from mnflow.runtime.mlflow_env import mlflow_environment
 from mnflow.runtime.project import IMAGE, ROOT, default_tracking_uri
-from mnflow.track.database import check_database, prepare_store
+from mnflow.track.database import check_database
 
 
 def _check_python() -> str:
@@ -82,7 +82,7 @@ def _check_backend() -> str:
     logging.getLogger("jax").setLevel(
         logging.CRITICAL
     )  # a GPU image without a GPU: one sentence says more than a traceback
-    import keras
+    from mnflow.models.backend import keras
 
     name = keras.backend.backend()
     if name not in ("jax", "tensorflow"):
@@ -128,16 +128,11 @@ def doctor() -> int:
     return failed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["setup", "register", "doctor"])
-    action = parser.parse_args().action
-    if action == "doctor":
-        sys.exit(bool(doctor()))
-    register_environment(mlflow_environment())
-    if action == "setup":  # an image is built without a store
-        prepare_store(default_tracking_uri())
+def main(argv: Sequence[str] | None = None) -> int:
+    """`mnflow doctor`; returns 1 if a check failed."""
+    argparse.ArgumentParser(prog="mnflow doctor", description=__doc__).parse_args(argv)
+    return int(doctor() > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

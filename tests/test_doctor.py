@@ -39,8 +39,8 @@ def test_the_lock_holds_every_direct_pin_with_hashes_and_no_address() -> None:
 def test_set_up_points_mlflow_at_the_project_environment(tmp_path: Path) -> None:
     register_environment(tmp_path / "mlflow-x", venv=tmp_path / "venv")
     text = (tmp_path / "mlflow-x" / "bin" / "activate").read_text()
-    assert f'. "{tmp_path}/venv/bin/activate"' in text
-    assert ". .venv/bin/activate" in text
+    assert f'VIRTUAL_ENV="{tmp_path}/venv"' in text
+    assert 'VIRTUAL_ENV="$PWD/.venv"' in text
 
 
 def test_an_environment_that_mlflow_built_is_left_alone(tmp_path: Path) -> None:

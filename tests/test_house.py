@@ -17,10 +17,13 @@ LEVELS = (
     ("mnflow.models",),
     ("mnflow.train", "mnflow.evaluate"),
     ("mnflow.fit", "mnflow.tune", "mnflow.track"),
-    ("mnflow.promote", "mnflow.report", "mnflow.doctor"),
-    ("mnflow.maps", "mnflow.reproduction"),
+    ("mnflow.promote", "mnflow.report"),
+    ("mnflow.pretrained",),
+    ("mnflow.maps", "mnflow.reproduction", "mnflow.doctor", "mnflow.setup"),
     ("mnflow.view",),
     ("entrypoints",),
+    ("mnflow.command",),
+    ("mnflow.__main__",),
     ("benchmarks",),
 )
 """From the ground up. A room imports from levels below its own; rooms of one level do not know each other."""

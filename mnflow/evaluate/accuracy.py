@@ -9,7 +9,6 @@ otherwise.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,6 +16,7 @@ from mnflow.augment.energy_shift import MAX_SHIFT_EV, crops, max_shift_bins
 from mnflow.augment.pca_noise import KEPT_COMPONENTS, fit_noise, to_unit_range
 from mnflow.folds import Fold
 from mnflow.models import jax_predict
+from mnflow.models.backend import keras
 from mnflow.models.baselines import Fitted
 from mnflow.preprocess import normalise
 from mnflow.spectra import SpectrumSet

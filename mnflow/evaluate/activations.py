@@ -5,9 +5,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from mnflow.models.backend import keras
 
 Floats = NDArray[np.float32]
 

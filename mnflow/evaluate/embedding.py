@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
+from mnflow.models.backend import keras
 from mnflow.models.keras_nets import feature_model
 from mnflow.spectra import UNLABELLED
 

@@ -11,13 +11,13 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import keras
 import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
 from mnflow.models import keras_nets
 from mnflow.models.architectures import ARCHITECTURES, NetPlan
+from mnflow.models.backend import keras
 from mnflow.models.jax_nets import Array, Moments, Params, forward
 from mnflow.preprocess import normalise
 

@@ -11,10 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
-from keras.src.utils import module_utils
 
 from mnflow.errors import InputError
 from mnflow.models.architectures import (
@@ -26,6 +23,7 @@ from mnflow.models.architectures import (
     block_lengths,
     resolve,
 )
+from mnflow.models.backend import keras
 
 __all__ = [
     "ARCHITECTURES",
@@ -39,11 +37,7 @@ __all__ = [
     "with_weights",
 ]
 
-
-if keras.backend.backend() != "tensorflow":
-    # To save a model Keras imports TensorFlow (480 MB, 3 s) under any backend, only to see that nothing of it
-    # is in there.
-    module_utils.tensorflow._available = False
+layers = keras.layers
 
 
 def build(

@@ -18,7 +18,7 @@ from mnflow.runtime.project import ROOT
 T = TypeVar("T")
 
 _OUTSIDE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), "make room"),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"
     ),
@@ -77,9 +77,10 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
     whole.
     """
     signals.listen()
-    program = f"mlflow run . -e {run.__module__.rpartition('.')[2]}"
-    if run.__module__ == "__main__":
-        program = f"mlflow run . -e {sys.modules['__main__'].__spec__.name.rpartition('.')[2]}"  # type: ignore[union-attr]
+    module = run.__module__
+    if module == "__main__":
+        module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
+    program = f"mnflow {module.rpartition('.')[2]}"
     code = 0
     try:
         run(parse(options, argv, program))
@@ -87,7 +88,7 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
         print(f"mnflow: {error}", file=sys.stderr)
         code = 1
     except OSError as error:
-        if error.errno not in _OUTSIDE:
+        if error.errno is None or error.errno not in _OUTSIDE:
             raise
         what = f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}: {_OUTSIDE[error.errno]}"
         print(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mnflow.errors import InputError
+from mnflow.runtime.backend import keras_backend
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -133,7 +134,7 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     """
     from distributed import LocalCluster
 
-    environment = ONE_THREAD | {"KERAS_BACKEND": os.environ["KERAS_BACKEND"]}
+    environment = ONE_THREAD | {"KERAS_BACKEND": keras_backend()}
     with LocalCluster(
         n_workers=workers or os.cpu_count() or 1,
         threads_per_worker=1,

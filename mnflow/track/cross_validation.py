@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import keras
 import mlflow
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
+from mnflow.models.backend import keras
 from mnflow.spectra import SpectrumSet
 from mnflow.track import connection, names, outbox, resume, tracking
 from mnflow.track.datasets import load_dataset

@@ -3,13 +3,13 @@ gone.
 """
 
 import hashlib
-import os
 import platform
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+from mnflow.runtime.backend import keras_backend
 from mnflow.runtime.process import this_process
 from mnflow.runtime.project import ROOT
 from mnflow.track import names
@@ -36,7 +36,7 @@ def environment_digest() -> str:
     version.
     """
     packages = sorted({f"{d.name.lower()}=={d.version}" for d in distributions()})
-    text = "\n".join([platform.python_version(), platform.machine(), os.environ["KERAS_BACKEND"], *packages])
+    text = "\n".join([platform.python_version(), platform.machine(), keras_backend(), *packages])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

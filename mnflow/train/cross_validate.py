@@ -2,7 +2,6 @@
 out.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.models.architectures import block_lengths, resolve
 from mnflow.runtime import parallel
+from mnflow.runtime.backend import keras_backend
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.train.plan import Plan
 from mnflow.train.settings import TrainSettings
@@ -125,10 +125,7 @@ def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["
     wide, noise = prepare(spectra, fold, settings)
     arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], n_train, n)
     plan, seed = make_plan(settings, spectra.edge), (settings.seed, fold.number)
-    if os.environ["KERAS_BACKEND"] in (
-        "jax",
-        "numpy",
-    ):  # the numpy backend cannot train, and ours needs no Keras
+    if keras_backend() in ("jax", "numpy"):  # the numpy backend cannot train, and ours needs no Keras
         from mnflow.train.engine_jax import fit
     else:
         from mnflow.train.engine_keras import fit

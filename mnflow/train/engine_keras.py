@@ -4,13 +4,13 @@
 
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.augment.energy_shift import draw_shifts
 from mnflow.augment.pca_noise import draw_scales
 from mnflow.models import keras_nets
+from mnflow.models.backend import keras
 from mnflow.preprocess import normalise
 from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate

@@ -31,7 +31,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    subprocess.run([sys.executable, "-m", "mnflow.doctor", "setup"], env=variables, cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "mnflow.setup", "--here"], env=variables, cwd=ROOT, check=True)
     return variables
 
 

@@ -1,0 +1,23 @@
+"""`mnflow selftest`: the shipped model must answer stored spectra as it did when it was made."""
+
+import argparse
+from collections.abc import Sequence
+
+TOLERANCE = 1e-3
+"""How far a probability, fraction or valence may be from the stored one: other processors round differently."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer the stored spectra; prints a line and returns 1 if an answer differs."""
+    argparse.ArgumentParser(prog="mnflow selftest", description=__doc__).parse_args(argv)
+    from mnflow.pretrained.stored_answers import differences, load_stored
+
+    stored = load_stored()
+    wrong = differences(stored, TOLERANCE)
+    for line in wrong:
+        print(f"differs  {line}")
+    n = len(stored.answers)
+    print(
+        f"{n - len({line.split(':')[0] for line in wrong})} of {n} stored answers agree within {TOLERANCE:g}."
+    )
+    return int(bool(wrong))

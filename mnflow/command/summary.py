@@ -1,0 +1,81 @@
+"""One answer for a file: that of its spectrum, or of the mean spectrum of an image's unflagged pixels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow import maps
+from mnflow.errors import InputError
+from mnflow.serve.answer import answer
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import Edge, RawSpectra
+
+FIELDS = (
+    "class", "probabilities", "fractions", "mean_valence", "interval", "flags", "moved_ev", "error",
+)  # fmt: skip
+"""What a summary takes over from an answer to one spectrum; see `mnflow.serve.answer.answer`."""
+
+
+def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any]:
+    """Sum up one file.
+
+    The pixels of an image are read one by one only to find those that are flagged. The mean spectrum of the
+    others is then answered like any spectrum: with its low noise, what is left of the interval is the
+    systematic part, which the mean of many pixels does not average out either.
+
+    Parameters
+    ----------
+    file : str
+        What the summary calls the file.
+    raw : RawSpectra
+        N spectra.
+    predictor : Predictor
+
+    Returns
+    -------
+    dict
+        `file`, `element`, `n`, `n_flagged`, and of the answer to the mean spectrum `FIELDS`. If every pixel is
+        flagged, the numbers are None, and `flags` names what flags half of the pixels or more.
+
+    Raises
+    ------
+    InputError
+        If the spectra do not cover the edge, or none is usable.
+    """
+    if len(raw) == 1:
+        found = _answer(raw, np.asarray(raw.counts[0:1])[0], predictor)
+        return _row(file, predictor.edge, 1, int(bool(found.get("flags"))), found)
+    flags = maps.read_valences(raw, predictor)[:, maps.QUANTITIES.index("flags")].astype(np.int64)
+    good = flags == 0
+    n_flagged = int(np.count_nonzero(~good))
+    if not good.any():
+        often = [name for i, name in enumerate(maps.FLAGS) if (flags & 2**i > 0).mean() >= 0.5]
+        return _row(file, predictor.edge, len(raw), n_flagged, {"flags": often})
+    found = _answer(raw, _mean(raw, good), predictor)
+    return _row(file, predictor.edge, len(raw), n_flagged, found)
+
+
+def failure(file: str, edge: Edge, message: str) -> dict[str, Any]:
+    """The summary of a file that cannot be read."""
+    return _row(file, edge, 0, 0, {"error": message})
+
+
+def _row(file: str, edge: Edge, n: int, n_flagged: int, found: dict[str, Any]) -> dict[str, Any]:
+    head = {"file": file, "element": edge.element, "n": n, "n_flagged": n_flagged}
+    return head | {k: found.get(k, [] if k == "flags" else None) for k in FIELDS}
+
+
+def _answer(raw: RawSpectra, intensity: NDArray[Any], predictor: Predictor) -> dict[str, Any]:
+    found = answer(predictor, [{"energy_ev": raw.energy_ev, "intensity": intensity}])[0]
+    if found["error"] is not None:
+        raise InputError(str(found["error"]).replace("Spectrum 0:", f"{raw.path}:"))
+    return found
+
+
+def _mean(raw: RawSpectra, good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean spectrum (C,) of the rows that are good (N,)."""
+    total = np.zeros(len(raw.energy_ev))
+    for rows, counts in raw.blocks():
+        total += counts[good[rows]].sum(axis=0, dtype=np.float64)
+    return total / np.count_nonzero(good)

@@ -1,0 +1,15 @@
+"""Keras on the backend of this project: `from mnflow.models.backend import keras`."""
+
+from mnflow.runtime.backend import set_keras_backend
+
+set_keras_backend()
+
+import keras  # noqa: E402
+from keras.src.utils import module_utils  # noqa: E402
+
+__all__ = ["keras"]
+
+if keras.backend.backend() != "tensorflow":
+    # To save a model Keras imports TensorFlow (480 MB, 3 s) under any backend where it is installed, only to
+    # see that nothing of it is in there.
+    module_utils.tensorflow._available = False

@@ -1,0 +1,91 @@
+"""`mnflow predict`: one row per file, errors as rows, and its exit code."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.command import predict
+from mnflow.command.summary import FIELDS, summarise
+from mnflow.pretrained.shipped import EXAMPLE, load_shipped
+from mnflow.spectra import RawSpectra
+from tests.helpers.nets import made_up_net
+
+
+@pytest.fixture(autouse=True)
+def _no_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No store of the developer's: the shipped model answers."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("mnflow.runtime.project.ROOT", tmp_path)
+
+
+def rows_of(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[dict[str, object]], str]:
+    code = predict.main([*words, "--json"])
+    said = capsys.readouterr()
+    return code, [json.loads(line) for line in said.out.splitlines()], said.err
+
+
+def test_an_image_is_summed_up_over_its_unflagged_pixels(capsys: pytest.CaptureFixture[str]) -> None:
+    code, (row,), said = rows_of(capsys, str(EXAMPLE))
+    assert code == 0
+    assert list(row) == ["file", "element", "n", "n_flagged", *FIELDS]
+    assert (row["element"], row["n"], row["error"]) == ("Mn", 24 * 32, None)
+    assert 0 < row["n_flagged"] < row["n"]  # type: ignore[operator]
+    assert 2 <= row["mean_valence"] <= 4  # type: ignore[operator]
+    assert "shipped" in said
+
+
+def test_a_bad_file_costs_a_row_and_the_exit_code_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.msa").write_text("nothing")
+    shutil.copy(EXAMPLE, tmp_path / "good.hspy")
+    code, rows, _ = rows_of(capsys, str(tmp_path), str(tmp_path / "none.dm4"), str(tmp_path / "x*.hspy"))
+    assert code == 1
+    assert [Path(str(r["file"])).name for r in rows] == ["bad.msa", "good.hspy", "none.dm4", "x*.hspy"]
+    assert [r["error"] is None for r in rows] == [False, True, False, False]
+    assert rows[0]["class"] is None
+
+
+def test_patterns_and_repeated_files_are_answered_once(tmp_path: Path) -> None:
+    for name in ("b.msa", "a.msa"):
+        (tmp_path / name).touch()
+    words = [str(tmp_path / "*.msa"), str(tmp_path / "a.msa")]
+    assert [p.name for p in predict.expand(words)] == ["a.msa", "b.msa"]
+
+
+def test_a_table_for_people_and_csv_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main([str(EXAMPLE)]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["file", "n", "class"]
+    assert "flagged" in line
+    assert predict.main([str(EXAMPLE), "--csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    shares = [float(row[f"p({name})"]) for name in load_shipped().edge.classes]
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_image_without_an_unflagged_pixel_has_flags_and_no_numbers() -> None:
+    predictor = load_shipped()
+    rng = np.random.default_rng(0)
+    energy_ev = np.arange(610.0, 690.0, 0.1)
+    noise = RawSpectra(energy_ev, rng.normal(100, 30, (6, len(energy_ev))), (2, 3), None, "", Path("noise"))
+    row = summarise("noise", noise, predictor)
+    assert (row["n"], row["n_flagged"]) == (6, 6)
+    assert row["mean_valence"] is None
+    assert row["flags"]
+
+
+def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from mnflow.serve.predictor import Predictor
+    from mnflow.spectra import MN
+
+    path = Predictor(made_up_net(), MN).save(tmp_path / "own.npz")
+    code, (row,), said = rows_of(capsys, "--model", str(path), str(EXAMPLE))
+    assert code == 0
+    assert row["n_flagged"] == row["n"]  # a network with drawn weights is sure of nothing
+    assert str(path) in said

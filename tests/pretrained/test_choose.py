@@ -1,0 +1,74 @@
+"""Which model answers: named, champion, shipped."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.pretrained import choose
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import MN
+from tests.helpers.nets import made_up_net
+
+_TABLES = """
+create table registered_model_aliases (alias, version, name);
+create table model_versions (name, version, source);
+create table logged_models (model_id, artifact_location);
+"""
+
+
+def store_with_champion(folder: Path, location: str) -> Path:
+    """The parts of MLflow's database that name a champion."""
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        connection.executescript(_TABLES)
+        connection.execute("insert into registered_model_aliases values ('champion', 3, 'mn-valence')")
+        connection.execute("insert into model_versions values ('mn-valence', 3, 'models:/m-1')")
+        connection.execute("insert into logged_models values ('m-1', ?)", (location,))
+    connection.close()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("mnflow.runtime.project.ROOT", tmp_path)
+    return tmp_path
+
+
+def test_without_a_project_the_shipped_model_answers_and_is_named() -> None:
+    _, source = choose.choose_predictor()
+    assert source.startswith("shipped mn.npz")
+
+
+def test_the_champion_comes_before_the_shipped_model(project: Path) -> None:
+    folder = project / "mlruns" / "a model"
+    Predictor(made_up_net(), MN, temperature=7.0).save(folder / "artifacts" / "predictor.npz")
+    store_with_champion(project, folder.as_uri())
+    predictor, source = choose.choose_predictor()
+    assert predictor.temperature == 7.0
+    assert source.startswith("champion, version 3")
+    assert choose.choose_predictor("shipped")[0].temperature != 7.0
+
+
+def test_a_champion_whose_files_are_elsewhere_is_no_silent_fallback(project: Path) -> None:
+    store_with_champion(project, str(project / "gone"))
+    with pytest.raises(InputError, match="does not exist: if the project was moved"):
+        choose.choose_predictor()
+
+
+def test_a_store_without_a_registry_has_no_champion(project: Path) -> None:
+    sqlite3.connect(project / "mlflow.db").close()
+    assert choose.local_champion(project / "mlflow.db") is None
+
+
+def test_a_named_store_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/none.db")
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI names"):
+        choose.choose_predictor()
+
+
+@pytest.mark.parametrize("model", ["nowhere.npz", "a/folder"])
+def test_a_model_that_is_not_there_is_an_error(model: str) -> None:
+    with pytest.raises(InputError, match="No model at"):
+        choose.choose_predictor(model)
