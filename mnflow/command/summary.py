@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow import maps
 from mnflow.errors import InputError
+from mnflow.maps.pixels import FLAGS, mean_spectra, read_pixels
+from mnflow.maps.valence_maps import UNCOUNTED
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
@@ -46,13 +47,13 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     if len(raw) == 1:
         found = _answer(raw, np.asarray(raw.counts[0:1])[0], predictor)
         return _row(file, predictor.edge, 1, int(bool(found.get("flags"))), found)
-    flags = maps.read_valences(raw, predictor)[:, maps.QUANTITIES.index("flags")].astype(np.int64)
-    good = flags == 0
+    flags = read_pixels(raw, predictor).flags  # (N, F)
+    good = np.logical_not(flags[:, [FLAGS.index(name) for name in UNCOUNTED]].any(axis=1))
     n_flagged = int(np.count_nonzero(~good))
     if not good.any():
-        often = [name for i, name in enumerate(maps.FLAGS) if (flags & 2**i > 0).mean() >= 0.5]
+        often = [name for name, share in zip(FLAGS, flags.mean(axis=0), strict=True) if share >= 0.5]
         return _row(file, predictor.edge, len(raw), n_flagged, {"flags": often})
-    found = _answer(raw, _mean(raw, good), predictor)
+    found = _answer(raw, mean_spectra(raw, good[None])[0], predictor)
     return _row(file, predictor.edge, len(raw), n_flagged, found)
 
 
@@ -71,11 +72,3 @@ def _answer(raw: RawSpectra, intensity: NDArray[Any], predictor: Predictor) -> d
     if found["error"] is not None:
         raise InputError(str(found["error"]).replace("Spectrum 0:", f"{raw.path}:"))
     return found
-
-
-def _mean(raw: RawSpectra, good: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean spectrum (C,) of the rows that are good (N,)."""
-    total = np.zeros(len(raw.energy_ev))
-    for rows, counts in raw.blocks():
-        total += counts[good[rows]].sum(axis=0, dtype=np.float64)
-    return total / np.count_nonzero(good)

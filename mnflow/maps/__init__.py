@@ -1,7 +1,7 @@
 """Valence maps: an EELS signal or a file in, `ValenceMaps` out; block by block, in bounded memory, without Keras."""
 
-from mnflow.maps.prediction import CHAMPION, load_predictor, maps_of, predict
+from mnflow.maps.prediction import load_predictor, maps_of, predict
 from mnflow.maps.regions import Region
 from mnflow.maps.valence_maps import ValenceMaps
 
-__all__ = ["CHAMPION", "Region", "ValenceMaps", "load_predictor", "maps_of", "predict"]
+__all__ = ["Region", "ValenceMaps", "load_predictor", "maps_of", "predict"]

@@ -1,5 +1,6 @@
 """`predict`: an EELS signal or a file in, valence maps out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +10,17 @@ from mnflow.errors import InputError
 from mnflow.maps.pixels import place_image, read_pixels
 from mnflow.maps.signals import axes_and_metadata, kept_metadata, navigation_axes, raw_of_signal
 from mnflow.maps.valence_maps import ValenceMaps
+from mnflow.pretrained.choose import DEFAULT, choose_predictor
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
 
-CHAMPION = "models:/mn-valence@champion"
-"""The model that predicts unless another is given."""
-
 
 def predict(
     spectra: "BaseSignal | str | Path",
-    model: "str | Path | Predictor" = CHAMPION,
+    model: "str | Path | Predictor" = DEFAULT,
     thickness: Any = None,
     progress: bool = False,
 ) -> ValenceMaps:
@@ -33,7 +32,8 @@ def predict(
         Any navigation dimensions, one signal axis in eV, keV or meV; lazy ones stay lazy. Background on or
         removed. Or the path of a file that `mnflow.read` knows.
     model : str, Path or Predictor
-        A model URI (default: the champion of the registry), a model's folder, or a predictor.
+        A model URI, a model's folder, or a predictor. Default: the champion of the project's registry if there is
+        one, else the shipped model; `maps.predictor.facts["model"]` says which it was.
     thickness : array or signal, optional
         t/lambda of every pixel, of the image's shape.
     progress : bool
@@ -88,12 +88,9 @@ def maps_of(
     return ValenceMaps(pixels, axes, metadata, raw, where, predictor, thickness_ratio=ratio)
 
 
-def load_predictor(model: str | Path) -> Predictor:
+def load_predictor(model: str | Path = DEFAULT) -> Predictor:
     """The predictor of a registered model (a `models:/` URI), or of a model's folder; nothing is
-    unpickled.
+    unpickled. Its `facts["model"]` says which model it is.
     """
-    if "://" in str(model) or str(model).startswith("models:/"):
-        from mnflow.promote import registry
-
-        return registry.load_predictor(str(model))
-    return Predictor.load(Path(model) / "artifacts" / "predictor.npz" if Path(model).is_dir() else model)
+    predictor, source = choose_predictor(str(model))
+    return replace(predictor, facts={**predictor.facts, "model": source})

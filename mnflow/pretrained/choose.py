@@ -14,6 +14,9 @@ from mnflow.serve.predictor import Predictor
 CHAMPION = f"models:/{EXPERIMENT}@champion"
 """The registry's address of the project's champion."""
 
+DEFAULT = "default"
+"""The project's champion if there is one, else the shipped model."""
+
 _CHAMPION_SQL = """
 select a.version, m.artifact_location from registered_model_aliases a
 join model_versions v on v.name = a.name and v.version = a.version
@@ -22,7 +25,7 @@ where a.name = ? and a.alias = 'champion'
 """
 
 
-def choose_predictor(model: str = "default") -> tuple[Predictor, str]:
+def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
     """Load a model, and say in a few words which it is.
 
     Parameters
@@ -49,7 +52,7 @@ def choose_predictor(model: str = "default") -> tuple[Predictor, str]:
     """
     if model == "shipped":
         return _shipped()
-    if model != "default":
+    if model != DEFAULT:
         return _named(model), model
     uri = default_tracking_uri()
     if not uri.startswith("sqlite:///"):

@@ -39,7 +39,8 @@ def test_importing_mnflow_changes_nothing_and_loads_nothing(tmp_path: Path) -> N
     said = in_fresh_interpreter(
         "import os, sys; before = dict(os.environ)\n"
         "import mnflow\n"
-        "print(dict(os.environ) == before, sorted(m for m in sys.modules if 'mnflow' in m or m == 'numpy'), 'predict' in dir(mnflow))",
+        "found = sorted(m for m in sys.modules if 'mnflow' in m or m == 'numpy')\n"
+        "print(dict(os.environ) == before, found, 'predict' in dir(mnflow))",
         tmp_path,
     )
     modules = [w for w in said.split("'") if w.startswith(("mnflow", "numpy"))]
