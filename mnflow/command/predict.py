@@ -136,7 +136,7 @@ def _write_table(answers: Iterator[dict[str, Any]], classes: Sequence[str], out:
     failed = 0
     shares = "  ".join(f"{name:>5}" for name in classes)
     print(
-        f"{'file':{_NUMBER_OF_LETTERS}} {'n':>7}  {'class':7} {'mean valence':20} {shares}  remarks", file=out
+        f"{'file':{_NUMBER_OF_LETTERS}} {'n':>7}  {'class':5} {'mean valence':17} {shares}  remarks", file=out
     )
     for answer in answers:
         file = answer["file"]
@@ -148,8 +148,8 @@ def _write_table(answers: Iterator[dict[str, Any]], classes: Sequence[str], out:
         fractions = answer["fractions"] or {}
         columns = "  ".join(f"{fractions[c]:5.2f}" if c in fractions else "    -" for c in classes)
         print(
-            f"{name:{_NUMBER_OF_LETTERS}} {answer['n']:7}  {answer['class'] or '-':7} "
-            f"{_valence(answer):20} {columns}  {_remarks(answer)}".rstrip(),
+            f"{name:{_NUMBER_OF_LETTERS}} {answer['n']:7}  {answer['class'] or '-':5} "
+            f"{_valence(answer):17} {columns}  {_remarks(answer)}".rstrip(),
             file=out,
             flush=True,
         )

@@ -7,9 +7,10 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from mnflow.errors import InputError
-from mnflow.pretrained.shipped import digest, load_shipped, shipped_path
+from mnflow.pretrained.shipped import digest
 from mnflow.runtime.project import EXPERIMENT, default_tracking_uri
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import PRETRAINED, pretrained
 
 CHAMPION = f"models:/{EXPERIMENT}@champion"
 """The registry's address of the project's champion."""
@@ -78,8 +79,7 @@ def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
 
 
 def _shipped() -> tuple[Predictor, str]:
-    path = shipped_path()
-    return load_shipped(), f"shipped {path.name} (sha256 {digest(path)[:12]})"
+    return pretrained(), f"shipped mn.npz (sha256 {digest(PRETRAINED / 'mn.npz')[:12]})"
 
 
 def _named(model: str) -> Predictor:

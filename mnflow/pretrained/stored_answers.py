@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mnflow.pretrained.shipped import EXAMPLE, FOLDER, load_shipped
+from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.read import read_file
 from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import PRETRAINED, pretrained
 
 _N_PIXELS = 16
 
@@ -26,7 +27,7 @@ class Stored:
 
 def stored_path(element: str = "Mn") -> Path:
     """The file of stored answers."""
-    return FOLDER / f"{element.lower()}-answers.json"
+    return PRETRAINED / f"{element.lower()}-answers.json"
 
 
 def load_stored(element: str = "Mn") -> Stored:
@@ -56,7 +57,7 @@ def differences(stored: Stored, tolerance: float, predictor: Predictor | None = 
         Another model than the shipped one.
     """
     lines = []
-    now = _answers(stored.rows, predictor or load_shipped())
+    now = _answers(stored.rows, predictor or pretrained())
     for row, before, after in zip(stored.rows, stored.answers, now, strict=True):
         for key in sorted(before.keys() | after.keys()):
             if not _equal(before.get(key), after.get(key), tolerance):

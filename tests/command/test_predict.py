@@ -11,7 +11,8 @@ import pytest
 
 from mnflow.command import predict
 from mnflow.command.summary import FIELDS, summarise
-from mnflow.pretrained.shipped import EXAMPLE, load_shipped
+from mnflow.pretrained.shipped import EXAMPLE
+from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import RawSpectra
 from tests.helpers.nets import made_up_net
 
@@ -65,12 +66,12 @@ def test_a_table_for_people_and_csv_for_programs(capsys: pytest.CaptureFixture[s
     assert "flagged" in line
     assert predict.main([str(EXAMPLE), "--csv"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    shares = [float(row[f"p({name})"]) for name in load_shipped().edge.classes]
+    shares = [float(row[f"p({name})"]) for name in pretrained().edge.classes]
     assert sum(shares) == pytest.approx(1, abs=1e-5)
 
 
 def test_an_image_without_an_unflagged_pixel_has_flags_and_no_numbers() -> None:
-    predictor = load_shipped()
+    predictor = pretrained()
     rng = np.random.default_rng(0)
     energy_ev = np.arange(610.0, 690.0, 0.1)
     noise = RawSpectra(energy_ev, rng.normal(100, 30, (6, len(energy_ev))), (2, 3), None, "", Path("noise"))
@@ -84,8 +85,8 @@ def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path
     from mnflow.serve.predictor import Predictor
     from mnflow.spectra import MN
 
-    path = Predictor(made_up_net(), MN).save(tmp_path / "own.npz")
+    path = Predictor(MN, net=made_up_net()).save(tmp_path / "own.npz")
     code, (row,), said = rows_of(capsys, "--model", str(path), str(EXAMPLE))
     assert code == 0
-    assert row["n_flagged"] == row["n"]  # a network with drawn weights is sure of nothing
+    assert "interval_unreliable" in row["flags"]  # networks without a posterior
     assert str(path) in said

@@ -43,7 +43,7 @@ def test_without_a_project_the_shipped_model_answers_and_is_named() -> None:
 
 def test_the_champion_comes_before_the_shipped_model(project: Path) -> None:
     folder = project / "mlruns" / "a model"
-    Predictor(made_up_net(), MN, temperature=7.0).save(folder / "artifacts" / "predictor.npz")
+    Predictor(MN, net=made_up_net(), temperature=7.0).save(folder / "artifacts" / "predictor.npz")
     store_with_champion(project, folder.as_uri())
     predictor, source = choose.choose_predictor()
     assert predictor.temperature == 7.0
