@@ -72,7 +72,8 @@ def use_here(store: bool = True) -> None:
     from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
     from mnflow.runtime.project import default_tracking_uri
 
-    register_environment(mlflow_environment())
+    if os.name != "nt":  # `mlflow run` makes no environments there: `mnflow STEP` runs the steps
+        register_environment(mlflow_environment())
     if not store:
         return
     from mnflow.runtime.relocate import relocate

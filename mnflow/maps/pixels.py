@@ -1,6 +1,5 @@
 """Every pixel's answer, read from raw spectra block by block."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.scan import bad_pixels
 from mnflow.preprocess.window import Placement, normalise, placement
+from mnflow.runtime.parallel import usable_cores
 from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
@@ -76,7 +76,7 @@ def read_pixels(
     placed = where or place_image(raw, predictor)
     step_ev = float(np.median(np.diff(raw.energy_ev)))
     parts: list[Pixels] = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for _, counts in _shown(raw.blocks(_BLOCK_BYTES), len(raw), progress):
             pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
             parts += pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces)

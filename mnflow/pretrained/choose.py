@@ -3,12 +3,11 @@
 import os
 import sqlite3
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from mnflow.errors import InputError
 from mnflow.pretrained.shipped import digest
 from mnflow.runtime.project import EXPERIMENT, default_tracking_uri
+from mnflow.runtime.relocate import local_path
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, pretrained
 
@@ -128,16 +127,10 @@ def local_champion(database: Path) -> tuple[str, Path] | None:
     if row is None:
         return None
     version, location = row
-    path = _local(location) / "artifacts" / "predictor.npz"
+    path = (local_path(location) or Path(location)) / "artifacts" / "predictor.npz"
     if not path.is_file():
         raise InputError(
             f"The champion (version {version}) in {database} lies at {path.parent.parent}, which does not "
             "exist: if the project was moved, run `mnflow doctor`; `--model shipped` uses the shipped model."
         )
     return str(version), path
-
-
-def _local(location: str) -> Path:
-    """The folder of an artifact location: a file:// address or a path."""
-    parts = urlparse(location)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(location)

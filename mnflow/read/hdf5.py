@@ -6,13 +6,14 @@ lost. That process is started once and serves all files; it imports h5py only.
 """
 
 import atexit
+import contextlib
 import json
-import select
+import queue
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SECONDS = 30.0
 """A survey that takes longer has met a file that leads HDF5 in circles."""
@@ -51,9 +52,7 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
             # that process stays in the folder that it was started in, and this one may not
             _process.stdin.write(json.dumps(str(Path(path).resolve())) + "\n")
             _process.stdin.flush()
-            answer = (
-                _process.stdout.readline() if select.select([_process.stdout], [], [], seconds)[0] else ""
-            )
+            answer = _line(_process.stdout, seconds)
         except BrokenPipeError:
             answer = ""
         except BaseException:  # Ctrl-C while it waits: the answer to this file must not become the next one's
@@ -64,6 +63,16 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
             return {"error": "its structure leads nowhere"}
         found: dict[str, Any] = json.loads(answer)
         return found
+
+
+def _line(pipe: IO[str], seconds: float) -> str:
+    """The next line of a pipe, or nothing if it does not come in time (Windows cannot `select` pipes)."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: lines.put(pipe.readline()), daemon=True).start()
+    try:
+        return lines.get(timeout=seconds)
+    except queue.Empty:
+        return ""
 
 
 @atexit.register
@@ -113,9 +122,10 @@ def _walk(path: str) -> dict[str, Any]:
 
 
 def _serve() -> None:
-    import resource
+    with contextlib.suppress(ImportError):  # Windows has no limits of this kind
+        import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
     for line in sys.stdin:
         try:
             answer = _walk(json.loads(line))

@@ -37,6 +37,13 @@ MAX_ATTEMPTS = 5
 """How often work that was lost with its workers is sent again."""
 
 
+def usable_cores() -> int:
+    """Processor cores that this process may use: fewer than the machine's in a container or under `taskset`."""
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_parallel(
     function: Callable[[Any, Item], Result],
     shared: Any,
@@ -76,7 +83,7 @@ def run_parallel(
     if not items:
         return []
     results: dict[int, Result] = {}
-    with _client(min(workers or os.cpu_count() or 1, len(items)), scheduler) as client:
+    with _client(min(workers or usable_cores(), len(items)), scheduler) as client:
         for _ in range(MAX_ATTEMPTS):
             left = [i for i in range(len(items)) if i not in results]
             for i, result in _attempt(client, function, shared, items, left):
@@ -136,7 +143,7 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
 
     environment = ONE_THREAD | {"KERAS_BACKEND": keras_backend()}
     with LocalCluster(
-        n_workers=workers or os.cpu_count() or 1,
+        n_workers=workers or usable_cores(),
         threads_per_worker=1,
         processes=True,
         dashboard_address="127.0.0.1:0",

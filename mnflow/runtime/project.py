@@ -1,6 +1,5 @@
 """The project's folder, its experiment, and the default tracking store."""
 
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -37,7 +36,13 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     """Let one process of this machine at a time make or change what must not be made or changed twice in a
     store.
     """
+    from filelock import FileLock
+
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with open(Path(tempfile.gettempdir()) / f"mnflow-{os.getuid()}-{name}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(Path(tempfile.gettempdir()) / f"mnflow-{user()}-{name}.lock"):
         yield
+
+
+def user() -> str:
+    """Number (or on Windows name) of the user who runs this: temporary files of users stay apart."""
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

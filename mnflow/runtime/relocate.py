@@ -3,7 +3,6 @@
 import sqlite3
 from pathlib import Path
 from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 ADDRESSES = {
     "experiments": ["artifact_location"],
@@ -74,6 +73,8 @@ def local_path(location: str) -> Path | None:
     """The path of an artifact location that is a file:// address or an absolute path; None for other places."""
     parts = urlparse(location)
     if parts.scheme == "file":
+        from urllib.request import url2pathname  # slow to import
+
         return Path(url2pathname(parts.path))
     return Path(location) if Path(location).is_absolute() else None
 

@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C as one exception, which waits while something must not be cut in two."""
 
+import _thread
 import atexit
 import os
 import signal
@@ -32,8 +33,11 @@ def listen() -> None:
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             return dropped(unraisable)
         name = str(unraisable.exc_value)
-        signal.signal(signal.SIGALRM, lambda signum, frame: _stop(name))
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        if hasattr(signal, "SIGALRM"):  # interrupts what the main thread waits for, too
+            signal.signal(signal.SIGALRM, lambda signum, frame: _stop(name))
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        else:
+            threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main, [signal.Signals[name]]).start()
 
     sys.unraisablehook = again
 

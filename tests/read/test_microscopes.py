@@ -442,7 +442,7 @@ def test_an_interrupted_look_answers_for_no_other_file(
 
     path = write(tmp_path / "a.hspy", signal(counts))
     with monkeypatch.context() as patch:
-        patch.setattr(hdf5.select, "select", interrupt)
+        patch.setattr(hdf5, "_line", interrupt)
         with pytest.raises(KeyboardInterrupt):
             hdf5.survey(str(tmp_path / "none.hspy"))
     assert "error" not in hdf5.survey(str(path))
