@@ -1,7 +1,7 @@
 """The networks' shapes: filters, kernels, pooling, dropout; what is fully convolutional."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,26 @@ POOL = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """What makes up a net: blocks of convolution, hidden dense layers, and the share of values that dropout
-    sets to zero.
+    """What makes up a net.
 
-    `smoothing` is how often neighbouring channels are averaged before each pooling: a low-pass filter, so
-    that halving the channels does not alias (https://arxiv.org/abs/1904.11486).
+    Attributes
+    ----------
+    filters, kernels : tuple of int
+        Of every block of convolution; a kernel's length in channels.
+    hidden : tuple of int
+        Units of the dense layers between the blocks and the classes. A net with blocks and without them is
+        fully convolutional: one feature vector a position, and a mean over the positions.
+    dropout : float
+        Share of values that are set to zero in training.
+    smoothing : int
+        How often neighbouring channels are averaged before each pooling: a low-pass filter, so that halving
+        the channels does not alias (https://arxiv.org/abs/1904.11486).
+    zero_sum : bool
+        Whether the first kernels sum to zero, so that they see neither the crop's offset nor its mean: what
+        is flat looks the same on both sides of the edge, and does not matter when it enters or leaves.
+    attention : bool
+        Whether the mean over the positions is weighted by a softmax of a score that each position gives
+        itself (https://arxiv.org/abs/1802.04712), instead of the plain one.
     """
 
     filters: tuple[int, ...] = ()
@@ -26,6 +41,13 @@ class Shape:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     smoothing: int = 0
+    zero_sum: bool = False
+    attention: bool = False
+
+    @property
+    def fully_convolutional(self) -> bool:
+        """Whether it ends in a mean over the positions, not in dense layers."""
+        return bool(self.filters) and not self.hidden
 
 
 _FILTERS, _KERNELS = (2, 2, 4, 8, 12), (9, 7, 7, 5, 3)
@@ -36,14 +58,15 @@ ARCHITECTURES: dict[str, Shape] = {
     "conv_dense": Shape(_FILTERS, _KERNELS, hidden=(8, 4)),
     "fcn": Shape(_FILTERS, _KERNELS, dropout=0.8),
     "fcn_antialiased": Shape(_FILTERS, _KERNELS, dropout=0.8, smoothing=2),
+    "fcn_wide": Shape((8, 8, 16, 32, 48), _KERNELS, dropout=0.2, smoothing=1, zero_sum=True, attention=True),
 }
 """The paper's nets; 10,915, 1,293 and 673 trainable weights. The fourth is the third with a filter before
-every pooling.
+every pooling; `fcn_wide` is ours, and the one to use (docs/findings.md).
 """
 
 
-FULLY_CONVOLUTIONAL = ("fcn", "fcn_antialiased")
-"""Nets that end in a mean over the energies, not in dense layers."""
+FULLY_CONVOLUTIONAL = tuple(arch for arch, shape in ARCHITECTURES.items() if shape.fully_convolutional)
+"""Nets that end in a mean over the positions: the only ones that may become champion."""
 
 
 def resolve(
@@ -63,12 +86,11 @@ def resolve(
     if arch not in ARCHITECTURES:
         raise InputError(f"Unknown net {arch!r}: expected one of {', '.join(ARCHITECTURES)}.")
     paper = ARCHITECTURES[arch]
-    shape = Shape(
-        paper.filters if filters is None else tuple(filters),
-        paper.kernels if kernels is None else tuple(kernels),
-        paper.hidden,
-        paper.dropout if dropout is None else float(dropout),
-        paper.smoothing,
+    shape = replace(
+        paper,
+        filters=paper.filters if filters is None else tuple(filters),
+        kernels=paper.kernels if kernels is None else tuple(kernels),
+        dropout=paper.dropout if dropout is None else float(dropout),
     )
     if not 0 <= shape.dropout < 1:
         raise InputError(f"Dropout must lie in [0, 1), got {shape.dropout}.")
@@ -105,6 +127,9 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
     return lengths
 
 
+ATTENTION = "attention"
+"""Name of the 1x1 convolution that scores positions; without a bias, which the softmax would take away."""
+
 Weights = dict[str, list[NDArray[np.float32]]]
 """Arrays of every layer that has any, by the layer's name, in Keras's order."""
 
@@ -114,10 +139,6 @@ class NetPlan:
     """What compiled code must know about a net in advance; equal plans share one compilation."""
 
     arch: str
-    filters: tuple[int, ...]
-    kernels: tuple[int, ...]
-    hidden: tuple[int, ...]
-    dropout: float
-    smoothing: int
+    shape: Shape
     n_classes: int
     n_channels: int

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mnflow.models.architectures import FULLY_CONVOLUTIONAL, POOL, NetPlan, Weights
+from mnflow.models.architectures import ATTENTION, POOL, NetPlan, Weights
 
 EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
@@ -55,18 +55,28 @@ def initial_params(plan: NetPlan, rng: np.random.Generator) -> Params:
             params[norm] = [np.ones(shape[-1], np.float32), np.zeros(shape[-1], np.float32)]
 
     width, length = 1, plan.n_channels
-    for i, (filters, kernel) in enumerate(zip(plan.filters, plan.kernels, strict=True), start=1):
+    for i, (filters, kernel) in enumerate(zip(plan.shape.filters, plan.shape.kernels, strict=True), start=1):
         add(f"conv{i}", f"norm{i}", kernel, width, filters)
-        width, length = filters, (length - kernel + 1 - plan.smoothing) // POOL
-    if plan.arch in FULLY_CONVOLUTIONAL:
+        width, length = filters, (length - kernel + 1 - plan.shape.smoothing) // POOL
+    if plan.shape.fully_convolutional:
+        if plan.shape.attention:
+            params[ATTENTION] = [np.zeros((1, width, 1), np.float32)]  # at first the plain mean
         add("logits", "", 1, width, plan.n_classes)
-        return params
+        return constrained(params, plan)
     width *= length
-    for i, units in enumerate(plan.hidden, start=1):
+    for i, units in enumerate(plan.shape.hidden, start=1):
         add(f"dense{i}", f"dense_norm{i}", width, units)
         width = units
     add("logits", "", width, plan.n_classes)
-    return params
+    return constrained(params, plan)
+
+
+def constrained(params: Params, plan: NetPlan) -> Params:
+    """The nearest weights that the net may have: first kernels that sum to zero, where its shape says so."""
+    if not plan.shape.zero_sum:
+        return params
+    kernel, *rest = params["conv1"]
+    return {**params, "conv1": [kernel - kernel.mean(axis=0), *rest]}
 
 
 def convolve(x: Array, kernel: Array, bias: Array) -> Array:
@@ -147,17 +157,17 @@ def _scale_and_offset(
 def _extract(params: Params, x: Array, plan: NetPlan, fixed: Moments | None, found: Moments) -> Array:
     """Blocks of [conv, ReLU, batch norm, pool]: (L, 1, B) -> (L', C, B)."""
     scale, offset = jnp.ones(1), jnp.zeros(1)
-    for i in range(1, len(plan.filters) + 1):
+    for i in range(1, len(plan.shape.filters) + 1):
         kernel, bias = params[f"conv{i}"]
         bias = bias + jnp.einsum(
             "kcf,c->f", kernel, offset
         )  # the block before's normalisation, taken into the weights
         kernel = kernel * scale[:, None]
         if fixed is not None and kernel.shape[0] * kernel.shape[1] <= MAX_TAPS:
-            active = x = convolve_and_pool(x, kernel, bias, plan.smoothing)
+            active = x = convolve_and_pool(x, kernel, bias, plan.shape.smoothing)
         else:
             active = jax.nn.relu(convolve(x, kernel, bias))
-            x = average_pool(active, plan.smoothing)
+            x = average_pool(active, plan.shape.smoothing)
         scale, offset = _scale_and_offset(active, f"norm{i}", params, fixed, found)
     return x * scale[:, None] + offset[:, None]
 
@@ -171,20 +181,30 @@ def forward(
     """
     found = Moments({}, {})
     x = crops.T  # (L, B): the batch innermost from here on
-    if plan.filters:
+    if plan.shape.filters:
         x = _extract(params, x[:, None], plan, fixed, found)  # (L', C, B)
     kernel, bias = params["logits"]
-    if plan.arch in FULLY_CONVOLUTIONAL:
-        x = drop_out(x, plan.dropout, key, 0).mean(axis=0)  # the mean commutes with the 1x1 convolution
+    if plan.shape.fully_convolutional:
+        x = drop_out(x, plan.shape.dropout, key, 0)
+        # a mean over the positions commutes with the 1x1 convolution to the classes
+        x = attend(x, params[ATTENTION][0]) if plan.shape.attention else x.mean(axis=0)  # (C, B)
         return kernel[0].T @ x + bias[:, None], found
-    if plan.filters:
+    if plan.shape.filters:
         x = x.reshape(-1, x.shape[-1])  # Keras flattens (L', C), too
-    for i in range(1, len(plan.hidden) + 1):
+    for i in range(1, len(plan.shape.hidden) + 1):
         weight, offset = params[f"dense{i}"]
         x = jax.nn.relu(weight.T @ x + offset[:, None])
         scale, offset = _scale_and_offset(x, f"dense_norm{i}", params, fixed, found)
-        x = drop_out(x * scale[:, None] + offset[:, None], plan.dropout, key, i)
+        x = drop_out(x * scale[:, None] + offset[:, None], plan.shape.dropout, key, i)
     return kernel.T @ x + bias[:, None], found
+
+
+def attend(x: Array, kernel: Array) -> Array:
+    """Mean (C, B) of x (L, C, B) over its positions, weighted by the softmax of their scores; kernel
+    (1, C, 1).
+    """
+    weights = jax.nn.softmax(jnp.einsum("lcb,c->lb", x, kernel[0, :, 0]), axis=0)
+    return (weights[:, None] * x).sum(axis=0)
 
 
 def drop_out(x: Array, rate: float, key: Array | None, layer: int) -> Array:

@@ -7,6 +7,7 @@ test quick is that nothing else is done twice: weights are arguments of the comp
 inside it, and the spectra come with the batch innermost in memory already, as the nets want them.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -41,16 +42,13 @@ def from_keras(model: keras.Model) -> JaxNet:
     norms = {name: arrays for name, arrays in weights.items() if "norm" in name}
     moving = Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
     kernels = [arrays[0].shape for name, arrays in weights.items() if name.startswith("conv")]
-    plan = NetPlan(
-        arch=model.name,
+    shape = replace(
+        ARCHITECTURES[model.name],
         filters=tuple(shape[-1] for shape in kernels),
         kernels=tuple(shape[0] for shape in kernels),
-        hidden=ARCHITECTURES[model.name].hidden,
         dropout=0.0,
-        smoothing=ARCHITECTURES[model.name].smoothing,
-        n_classes=model.output_shape[-1],
-        n_channels=model.input_shape[-1],
     )
+    plan = NetPlan(model.name, shape, n_classes=model.output_shape[-1], n_channels=model.input_shape[-1])
     return JaxNet({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)
 
 

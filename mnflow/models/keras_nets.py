@@ -1,6 +1,6 @@
-"""The paper's three nets in plain Keras: dense, conv_dense, and the fully convolutional fcn.
+"""The nets in plain Keras: the paper's dense, conv_dense and fully convolutional fcn, and ours.
 
-Shapes are those of Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019),
+The paper's shapes are those of Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019),
 https://doi.org/10.1038/s41598-019-38482-1. Every net takes normalised crops (B, n_channels) and gives
 probabilities (B, n_classes).
 """
@@ -16,7 +16,7 @@ import numpy as np
 from mnflow.errors import InputError
 from mnflow.models.architectures import (
     ARCHITECTURES,
-    FULLY_CONVOLUTIONAL,
+    ATTENTION,
     POOL,
     Shape,
     Weights,
@@ -77,7 +77,7 @@ def build(
     x = _extractor(spectrum, shape, n_channels) if shape.filters else spectrum
     x = (
         _fully_convolutional_head(x, shape, n_classes)
-        if arch in FULLY_CONVOLUTIONAL
+        if shape.fully_convolutional
         else _dense_head(x, shape, n_classes)
     )
     return keras.Model(spectrum, x, name=arch)
@@ -107,8 +107,15 @@ def _dense_head(x: Any, shape: Shape, n_classes: int) -> Any:
 
 
 def _fully_convolutional_head(x: Any, shape: Shape, n_classes: int) -> Any:
-    """Dropout, 1x1 convolution to one map a class, mean over the energies, softmax."""
+    """Dropout, 1x1 convolution to one map a class, mean over the positions, softmax.
+
+    With attention the mean is weighted, and taken before the convolution, with which it commutes.
+    """
     x = layers.Dropout(shape.dropout, name="dropout1")(x)
+    if shape.attention:
+        score = layers.Conv1D(1, 1, use_bias=False, kernel_initializer="zeros", name=ATTENTION)
+        shares = layers.Softmax(axis=1, name="shares")(score(x))  # (B, 6, 12) -> (B, 6, 1)
+        x = layers.Dot(axes=1, name="attended")([shares, x])  # (B, 1, 12)
     x = layers.Conv1D(n_classes, 1, name="logits")(x)  # (B, 6, 12) -> (B, 6, 3)
     x = layers.GlobalAveragePooling1D(name="mean")(x)
     return layers.Softmax(name="probabilities")(x)

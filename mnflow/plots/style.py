@@ -39,6 +39,7 @@ NET_STYLES: dict[str, tuple[str, str]] = {
     "conv_dense": ("#B8860B", "-."),
     "fcn": ("#1B1464", "-"),
     "fcn_antialiased": ("#C2185B", (0, (6, 1))),  # type: ignore[dict-item]
+    "fcn_wide": ("#2E8B57", "-"),
 }
 """Colour and line style of every net."""
 
@@ -47,6 +48,7 @@ NET_TITLES = {
     "conv_dense": "convolutions + dense net",
     "fcn": "fully convolutional net",
     "fcn_antialiased": "fully convolutional net, anti-aliased",
+    "fcn_wide": "wide fully convolutional net",
 }
 """What a net is called in a title."""
 

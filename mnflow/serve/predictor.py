@@ -139,7 +139,7 @@ class Predictor:
             if self.novelty is None
             else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
         }
-        arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(steps) for kind in ("weight", "bias")}
+        arrays = {f"{k}{i}": array for i, s in enumerate(steps) for k, array in s.arrays().items()}
         if self.novelty is not None:
             arrays |= {f"novelty_{k}": getattr(self.novelty, k) for k in _NOVELTY_ARRAYS}
         if self.posterior is not None:
@@ -157,7 +157,12 @@ class Predictor:
             if header.get("format") != _FORMAT:
                 raise ValueError(f"format {header.get('format')!r}")
             steps = tuple(
-                Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
+                Step(
+                    z[f"weight{i}"],
+                    z[f"bias{i}"],
+                    attention=z.get(f"attention{i}"),
+                    **{**s, "taps": tuple(s["taps"])},
+                )
                 for i, s in enumerate(header["steps"])
             )
             net = NumpyNet(steps, header["n_channels"]) if steps else None

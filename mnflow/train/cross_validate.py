@@ -155,11 +155,7 @@ def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
     max_shift = max_shift_bins(edge, settings.max_shift_ev)
     return Plan(
         arch=settings.arch,
-        filters=shape.filters,
-        kernels=shape.kernels,
-        hidden=shape.hidden,
-        dropout=shape.dropout,
-        smoothing=shape.smoothing,
+        shape=shape,
         n_classes=len(edge.classes),
         n_channels=edge.n_crop,
         crop_start=edge.crop_start,

@@ -15,7 +15,16 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from mnflow.models.jax_nets import Array, Moments, Params, collect, cross_entropy, forward, initial_params
+from mnflow.models.jax_nets import (
+    Array,
+    Moments,
+    Params,
+    collect,
+    constrained,
+    cross_entropy,
+    forward,
+    initial_params,
+)
 from mnflow.preprocess import normalise
 from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
@@ -116,7 +125,8 @@ def _step(
         state.params, crops, labels, key, plan
     )
     moving = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.moving, found)
-    return _adam(state, gradient, moving, rate), jnp.stack([loss, right])
+    state = _adam(state, gradient, moving, rate)
+    return state._replace(params=constrained(state.params, plan)), jnp.stack([loss, right])
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from mnflow.augment.energy_shift import draw_shifts
 from mnflow.augment.pca_noise import draw_scales
 from mnflow.models import keras_nets
+from mnflow.models.architectures import ATTENTION
 from mnflow.models.backend import keras
 from mnflow.preprocess import normalise
 from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
@@ -49,19 +51,32 @@ def fit(
 def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
     """The compiled net; Keras draws its weights and dropout from seeds of ours, not from a global one."""
     net = keras_nets.build(
-        plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None
+        plan.arch,
+        plan.n_classes,
+        plan.n_channels,
+        plan.shape.dropout,
+        plan.shape.filters or None,
+        plan.shape.kernels or None,
     )
     for layer in net.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.seed_generator.state.assign([int(rng.integers(2**31)), 0])
-        elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense):
+        elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense) and layer.name != ATTENTION:
             initial = keras.initializers.GlorotUniform(int(rng.integers(2**31)))
             layer.kernel.assign(initial(layer.kernel.shape))
+            if plan.shape.zero_sum and layer.name == "conv1":
+                layer.kernel.assign(_zero_sum(layer.kernel))
+                layer.kernel.constraint = _zero_sum  # applied after every step; the file does not know of it
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = keep
     adam = keras.optimizers.Adam(plan.peak_learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON)
     net.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return net
+
+
+def _zero_sum(kernel: Any) -> Any:
+    """A kernel (K, C, F) without its mean along K; see `mnflow.models.jax_nets.constrained`."""
+    return kernel - keras.ops.mean(kernel, axis=0)
 
 
 def _batches(

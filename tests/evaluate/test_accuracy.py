@@ -300,4 +300,4 @@ def test_neighbours_vote_and_unlabelled_points_do_not_count() -> None:
 
 def test_a_compiled_net_knows_its_shape(nets: list[keras.Model]) -> None:
     plan = jax_predict.from_keras(nets[0]).plan
-    assert (plan.filters, plan.kernels, plan.n_channels) == ((3, 4), (9, 7), 110)
+    assert (plan.shape.filters, plan.shape.kernels, plan.n_channels) == ((3, 4), (9, 7), 110)

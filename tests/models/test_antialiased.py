@@ -1,7 +1,10 @@
-"""The anti-aliased net: the paper's FCN with a filter before pooling, the same in Keras and in the engine."""
+"""Our own nets: a filter before pooling, first kernels that sum to zero, attention; the same in Keras and in
+the engine.
+"""
 
 import keras
 import numpy as np
+import pytest
 
 from mnflow.folds import split
 from mnflow.models import jax_nets as engine
@@ -15,12 +18,14 @@ from tests.helpers.spectra import spectra
 NET = "fcn_antialiased"
 
 
-def _random_net() -> keras.Model:
-    keras_net = keras_nets.build(NET)
+def _random_net(arch: str) -> keras.Model:
+    keras_net = keras_nets.build(arch)
     rng = np.random.default_rng(0)
     for layer in keras_net.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+        elif layer.name == "attention":
+            layer.set_weights([rng.uniform(-1, 1, w.shape) for w in layer.get_weights()])
     return keras_net
 
 
@@ -33,10 +38,11 @@ def test_it_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
     assert block_lengths(ARCHITECTURES[NET], 300) == [300, 145, 68, 30, 12, 4]
 
 
-def test_keras_and_engine_agree() -> None:
-    net = _random_net()
+@pytest.mark.parametrize("arch", [NET, "fcn_wide"])
+def test_keras_and_engine_agree(arch: str) -> None:
+    net = _random_net(arch)
     weights = keras_nets.get_weights(net)
-    plan = make_plan(TrainSettings(arch=NET), MN)
+    plan = make_plan(TrainSettings(arch=arch), MN)
     params = {name: arrays[:2] for name, arrays in weights.items()}
     norms = {name: arrays for name, arrays in weights.items() if len(arrays) == 4}
     fixed = engine.Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
@@ -58,9 +64,13 @@ def test_the_filter_takes_away_what_pooling_would_alias() -> None:
     assert left(2) < 0.1
 
 
-def test_it_trains() -> None:
+@pytest.mark.parametrize("arch", [NET, "fcn_wide"])
+def test_it_trains(arch: str) -> None:
     some = spectra(n=60)
-    settings = TrainSettings(arch=NET, augmentation=1, epochs=2)
+    settings = TrainSettings(arch=arch, augmentation=1, epochs=2)
     trained, _ = train_fold(some, (split(some, n_folds=3)[0], settings))
     assert np.isfinite(trained.curves["train/loss"]).all()
     assert set(trained.weights) >= {"conv1", "norm5", "logits"}
+    if arch == "fcn_wide":
+        assert np.abs(trained.weights["conv1"][0].sum(axis=0)).max() < 1e-5
+        assert np.abs(trained.weights["attention"][0]).max() > 0

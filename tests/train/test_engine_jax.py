@@ -32,7 +32,12 @@ def _plan(arch: str, **settings: object) -> Plan:
 
 def _keras(plan: Plan, params: engine_jax.Params, moving: engine_jax.Moments) -> keras.Model:
     net = keras_nets.build(
-        plan.arch, plan.n_classes, plan.n_channels, plan.dropout, plan.filters or None, plan.kernels or None
+        plan.arch,
+        plan.n_classes,
+        plan.n_channels,
+        plan.shape.dropout,
+        plan.shape.filters or None,
+        plan.shape.kernels or None,
     )
     return keras_nets.with_weights(net, engine_jax.collect(params, moving))
 
