@@ -57,9 +57,9 @@ class Step:
     before: str = ""
     attention: Floats | None = None
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, Any]:
         """Its arrays by name, with the nets on their first axis; all else is plain numbers and words."""
-        found = {"weight": self.weight, "bias": self.bias, "attention": self.attention}
+        found: dict[str, Any] = {"weight": self.weight, "bias": self.bias, "attention": self.attention}
         return {name: array for name, array in found.items() if array is not None}
 
 
