@@ -246,15 +246,15 @@ def from_keras(models: Sequence[Any]) -> NumpyNet:
 
 def _map_arrays(step: Step, change: Callable[[Floats], Floats]) -> Step:
     """A step with each of its arrays changed."""
-    return replace(step, **{name: change(array) for name, array in step.arrays().items()})
+    changed: dict[str, Any] = {name: change(array) for name, array in step.arrays().items()}
+    return replace(step, **changed)
 
 
 def _stack(steps: Sequence[Step]) -> Step:
     """One step of all nets from each net's own."""
     every = [s.arrays() for s in steps]
-    return replace(
-        steps[0], **{k: np.concatenate([a[k] for a in every]).astype(np.float32) for k in every[0]}
-    )
+    joined: dict[str, Any] = {k: np.concatenate([a[k] for a in every]).astype(np.float32) for k in every[0]}
+    return replace(steps[0], **joined)
 
 
 def _chain(model: Any) -> list[Step]:
