@@ -31,7 +31,7 @@ class Degradation:
         Relative error of the dispersion.
     """
 
-    thickness: Range = (0.0, 1.3)
+    thickness: Range = (0.0, 1.5)
     blur_ev: Range = (0.0, 1.6)
     tail_share: Range = (0.0, 0.3)
     tail_ev: Range = (0.3, 2.5)

@@ -11,9 +11,9 @@ from scipy.signal import lfilter
 
 from mnflow.errors import InputError
 from mnflow.simulate.library import Library, library_for
-from mnflow.simulate.physics import lineshape as physics
+from mnflow.simulate.physics.lineshape import LineShape, continuum, white_lines
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
-from mnflow.simulate.settings import Settings, Specimen, Spectrum, Valence, load
+from mnflow.simulate.settings import Settings, Specimen, Valence, load
 from mnflow.simulate.write import write_hspy, write_table
 
 Array = NDArray[Any]
@@ -137,7 +137,7 @@ def grain_edge(
     energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator
 ) -> Array:
     """The edge (C,) of one grain before the spectrometer, maximum 1: its phase, and some of a neighbouring
-    valence.
+    valence, counted by atoms.
 
     Air and the beam oxidise or reduce what lies at a surface, so that hardly a specimen is of one valence
     throughout.
@@ -145,33 +145,48 @@ def grain_edge(
     share = rng.uniform(*s.valence[index].second_phase)
     neighbours = [i for i in (index - 1, index + 1) if 0 <= i < len(s.valence)]
     phases = [(index, 1 - share), (int(rng.choice(neighbours)), share)]
-    edge = np.sum(
-        [a * phase_edge(energy_ev, s.spectrum, s.valence[i], library.of(i), rng) for i, a in phases], axis=0
-    )
+    edge = np.sum([a * material_edge(energy_ev, s, library, i, rng) for i, a in phases], axis=0)
     return np.asarray(edge / edge.max())
 
 
-def phase_edge(
-    energy_ev: Array,
-    p: Spectrum,
-    valence: Valence,
-    sticks: NDArray[np.float32],
-    rng: np.random.Generator,
-    width_factor: float = 1.0,
+def material_edge(
+    energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator, foreign: bool = False
 ) -> Array:
-    """The edge (C,) of one valence: two sites, white lines of area 1 (but for `l2_factor`), and continuum."""
+    """The edge of one atom in some material of class `index`: edges may be added up by atoms.
+
+    White lines have the area of the ion's 3d holes (sum rule, Thole & van der Laan 1988,
+    https://doi.org/10.1103/PhysRevB.38.3158), the continuum belongs to the atom whatever its valence.
+
+    Parameters
+    ----------
+    energy_ev : ndarray, shape (C,)
+        Energies of the channels in eV, uniform.
+    s, library
+        Settings and their sticks.
+    index : int
+        Class.
+    rng : Generator
+        Source of all draws: two sites, line shape, strength, continuum.
+    foreign : bool
+        Of the foreign laboratory: its sticks, its law of broadening, its continuum.
+
+    Returns
+    -------
+    ndarray, shape (C,)
+        In units of one 3d hole's strength, per eV.
+    """
+    p, valence, sticks = s.spectrum, s.valence[index], library.of(index, foreign)
     first, second = sticks[rng.choice(len(sticks), 2)]
     share = rng.uniform(*p.second_site)
-    l3_ev = rng.uniform(*valence.l3_ev)
-    l3_width, l2_width = (width_factor * rng.uniform(*w) for w in (valence.l3_width_ev, valence.l2_width_ev))
     strength = ((1 - share) * first + share * second).astype(float)
-    lines, l2_ev = physics.white_lines(
-        energy_ev, strength, l3_ev, l3_width, max(l2_width, l3_width),
-        rng.uniform(*valence.width_growth), rng.uniform(*p.l2_shift_ev), rng.uniform(*p.l2_factor),
-        rng.uniform(*valence.disorder_ev),
-    )  # fmt: skip
-    drawn = (rng.uniform(*r) for r in (p.continuum_delay_ev, p.continuum_width_ev, p.continuum_decay))
-    return lines + rng.uniform(*p.continuum_share) * physics.continuum(energy_ev, l3_ev, l2_ev, *drawn)
+    l3_ev = rng.uniform(*valence.l3_ev)
+    drawn = {name: rng.uniform(*r) for name, r in vars(valence.foreign_lines if foreign else valence.lines).items()}
+    shape = LineShape(**drawn, l2_shift_ev=rng.uniform(*p.l2_shift_ev), l2_factor=rng.uniform(*p.l2_factor))
+    lines, l2_ev = white_lines(energy_ev, strength, l3_ev, shape)
+    height = rng.uniform(*(s.foreign.continuum_per_atom if foreign else p.continuum_per_atom))
+    steps = (rng.uniform(*r) for r in (p.continuum_delay_ev, p.continuum_width_ev, p.continuum_decay))
+    area = valence.holes * rng.uniform(*p.strength_per_hole)
+    return area * lines + height * continuum(energy_ev, l3_ev, l2_ev, *steps)
 
 
 def scattered(edges: Array, thickness: Array, s: Settings, rng: np.random.Generator) -> Array:

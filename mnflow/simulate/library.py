@@ -17,21 +17,39 @@ from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.simulate.physics.atom import ion
 from mnflow.simulate.physics.lineshape import STICK_EV
 from mnflow.simulate.physics.multiplet import ChargeTransfer, Field, Sticks, absorption
+from mnflow.simulate.physics.scattering import Range
 from mnflow.simulate.settings import Settings, Site
 
 SHIPPED = Path(__file__).with_name("sticks")
 Progress = Callable[[str], None]
 
+PARAMETERS = ("ten_dq", "ds", "dt", "slater", "delta")
+"""What a stick spectrum depends on, as a fit reports it: eV, but `slater` (reduction of the Slater integrals)."""
+
+_VERSION = 2
+"""Of `draw` and of the multiplets: a library that was made by other code is not taken."""
+
 
 @dataclass(frozen=True)
 class Library:
-    """N stick spectra: strength (N, B) on `STICK_EV`, rows sum to 1; valence (N,) index of the class; foreign
-    (N,) bool.
+    """N stick spectra and what they were calculated from.
+
+    Attributes
+    ----------
+    strength : ndarray, shape (N, B)
+        On `STICK_EV`; rows sum to 1.
+    valence : ndarray, shape (N,)
+        Index of the class.
+    foreign : ndarray of bool, shape (N,)
+        Of the foreign laboratory.
+    parameters : ndarray, shape (N, P)
+        `PARAMETERS` of each; `delta` is NaN without charge transfer.
     """
 
     strength: NDArray[np.float32]
     valence: NDArray[np.int64]
     foreign: NDArray[np.bool_]
+    parameters: NDArray[np.float32]
 
     def of(self, valence: int, foreign: bool = False) -> NDArray[np.float32]:
         """The stick spectra (n, B) of one class."""
@@ -40,9 +58,12 @@ class Library:
 
 def draw(site: Site, rng: np.random.Generator) -> tuple[Field, ChargeTransfer | None]:
     """One parameter set of a site."""
-    slater = rng.uniform(*site.slater)
+    slater, distortion = rng.uniform(*site.slater), rng.random()
     field = Field(
-        ten_dq=rng.uniform(*site.ten_dq), ds=rng.uniform(*site.ds), dt=rng.uniform(*site.dt),
+        ten_dq=rng.uniform(*site.ten_dq),
+        # one distortion moves Ds and Dt together
+        ds=_between(site.ds, distortion),
+        dt=_between(site.dt, np.clip(distortion + rng.uniform(-0.3, 0.3), 0, 1)),
         slater_dd=slater, slater_pd=slater + rng.uniform(-0.08, 0.08),
     )  # fmt: skip
     if site.delta is None:
@@ -53,6 +74,11 @@ def draw(site: Site, rng: np.random.Generator) -> tuple[Field, ChargeTransfer | 
         v_eg=v_eg, v_t2g=v_eg * rng.uniform(*site.v_t2g_share),
     )  # fmt: skip
     return field, transfer
+
+
+def _between(low_high: Range, share: float) -> float:
+    low, high = low_high
+    return float(low + (high - low) * share)
 
 
 def binned(sticks: Sticks) -> NDArray[np.float32]:
@@ -72,7 +98,7 @@ def compute(settings: Settings, progress: Progress = lambda line: None, limit: i
     """The library of a settings file; `limit` entries a site at most. The same settings give the same
     library.
     """
-    strength, valence, foreign = [], [], []
+    strength, valence, foreign, parameters = [], [], [], []
     for index, v in enumerate(settings.valence):
         for j, (site, is_foreign) in enumerate(
             [(s, False) for s in v.site] + [(s, True) for s in v.foreign_site]
@@ -80,10 +106,13 @@ def compute(settings: Settings, progress: Progress = lambda line: None, limit: i
             progress(f"sticks of {v.name}, {'foreign ' if is_foreign else ''}{site.kind}: {site.entries}")
             rng = np.random.default_rng([settings.library_seed, index, j])
             for _ in range(min(site.entries, limit or site.entries)):
-                strength.append(binned(absorption(ion(v.ion), *draw(site, rng))))
+                field, transfer = draw(site, rng)
+                strength.append(binned(absorption(ion(v.ion), field, transfer)))
                 valence.append(index)
                 foreign.append(is_foreign)
-    return Library(np.array(strength), np.array(valence), np.array(foreign))
+                delta = transfer.delta if transfer else np.nan
+                parameters.append((field.ten_dq, field.ds, field.dt, field.slater_dd, delta))
+    return Library(np.array(strength), np.array(valence), np.array(foreign), np.array(parameters, np.float32))
 
 
 def save(library: Library, path: Path) -> Path:
@@ -91,22 +120,23 @@ def save(library: Library, path: Path) -> Path:
     with whole_file(path) as part:
         strength = library.strength.astype(np.float16)
         np.savez_compressed(
-            part, strength=strength, valence=library.valence.astype(np.int8), foreign=library.foreign
-        )
+            part, strength=strength, valence=library.valence.astype(np.int8), foreign=library.foreign,
+            parameters=library.parameters,
+        )  # fmt: skip
     return path
 
 
 def read(path: Path) -> Library:
     """Read what `save` wrote."""
     z = read_arrays(path)
-    return Library(z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"])
+    return Library(z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"], z["parameters"])
 
 
 def file_name(settings: Settings) -> str:
     """Name of a library: the element, and a digest of all that the sticks depend on, so that none serves
     other settings.
     """
-    parts = (settings.library_seed, [(v.ion, v.site, v.foreign_site) for v in settings.valence])
+    parts = (_VERSION, settings.library_seed, [(v.ion, v.site, v.foreign_site) for v in settings.valence])
     return f"{settings.edge.element.lower()}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.npz"
 
 

@@ -1,14 +1,14 @@
-"""The foreign laboratory: clean spectra of other instruments, from model parameters that the images never
-had.
+"""The foreign laboratory: clean spectra of other instruments, from other physics than the images.
+
+Charge transfer, another law of broadening and another shape of the low loss.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.simulate.image import phase_edge
+from mnflow.simulate.image import material_edge
 from mnflow.simulate.library import Library, library_for
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings, load
@@ -48,12 +48,9 @@ def reference(
     """One spectrum of class `index`: energy_ev (C,) and intensity (C,) from 0 to 1."""
     foreign, valence = s.foreign, s.valence[index]
     fine = np.arange(0, 90, 0.05) + np.mean(valence.l3_ev) - 30
-    spectrum = replace(s.spectrum, continuum_share=foreign.continuum_share)
-    edge = phase_edge(
-        fine, spectrum, valence, library.of(index, foreign=True), rng, rng.uniform(*foreign.width_factor)
-    )
+    edge = material_edge(fine, s, library, index, rng, foreign=True)
     thickness, n_fft = np.array([rng.uniform(*foreign.thickness)]), 2 * len(fine)
-    single = s.scattering.draw(len(fine), fine[1] - fine[0], rng)
+    single = foreign.scattering.draw(len(fine), fine[1] - fine[0], rng)
     factor = response_factor(fine[1] - fine[0], n_fft, np.array([rng.uniform(*foreign.resolution_ev)]))
     edge = convolve(edge[None], factor * plural_factor(single, thickness, n_fft), n_fft)[0]
     step = rng.uniform(*foreign.step_ev)

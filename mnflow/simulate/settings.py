@@ -10,7 +10,8 @@ from types import GenericAlias, UnionType
 from typing import Any, get_args, get_type_hints
 
 from mnflow.errors import InputError
-from mnflow.simulate.physics.scattering import Range, Scattering
+from mnflow.simulate.physics.atom import ion
+from mnflow.simulate.physics.scattering import Oscillators, Range, Scattering
 from mnflow.spectra import Edge
 
 _TOO_LARGE = 1e300
@@ -39,6 +40,18 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Ranges of a `LineShape`, whose words they are; where L2 lies is a property of the element (`Spectrum`)."""
+
+    l3_width_ev: Range
+    l2_extra_ev: Range
+    growth: Range
+    max_width_ev: Range
+    disorder_ev: Range
+    disorder_growth: Range = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Valence:
     """One class: its ion, its sites, where its L3 centroid lies, its widths (FWHM, eV), and how much of it is
     acquired.
@@ -47,18 +60,21 @@ class Valence:
     name: str
     ion: str
     l3_ev: Range
-    l3_width_ev: Range
-    l2_width_ev: Range
-    width_growth: Range
-    disorder_ev: Range
     images: int
     pixels: int
     references: int
     substrate_share: Range
     thickness: Range
     second_phase: Range
+    lines: Lines
+    foreign_lines: Lines
     site: tuple[Site, ...]
     foreign_site: tuple[Site, ...]
+
+    @property
+    def holes(self) -> int:
+        """3d holes of the ion: white-line area per atom, in units of one hole's (sum rule)."""
+        return 10 - ion(self.ion).n_d
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,8 @@ class Spectrum:
     second_site: Range
     l2_shift_ev: Range
     l2_factor: Range
-    continuum_share: Range
+    strength_per_hole: Range
+    continuum_per_atom: Range
     continuum_delay_ev: Range
     continuum_width_ev: Range
     continuum_decay: Range
@@ -117,9 +134,9 @@ class Foreign:
     step_ev: Range
     resolution_ev: Range
     thickness: Range
-    width_factor: Range
-    continuum_share: Range
+    continuum_per_atom: Range
     noise_share: Range
+    scattering: Oscillators = field(default_factory=Oscillators)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ Whatever acts as a convolution along the energy axis is a factor in Fourier spac
 with their own thickness, blur and drift cost one pair of transforms.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mnflow.simulate.physics.scattering import Array, response_factor
@@ -13,6 +15,7 @@ STICK_EV = np.arange(-15.0, 30.0, 0.05)
 """Energies (B,) that sticks are moved to, eV above the configurations' mean: finer than any lifetime."""
 
 _WIDTH_STEP_EV = 0.05
+_ONSET = 0.02
 
 
 def split_ev(strength: Array) -> float:
@@ -31,17 +34,42 @@ def split_ev(strength: Array) -> float:
     return float((low + high) / 2)
 
 
-def white_lines(
-    energy_ev: Array,
-    strength: Array,
-    l3_ev: float,
-    l3_width_ev: float,
-    l2_width_ev: float,
-    growth: float,
-    l2_shift_ev: float = 0.0,
-    l2_factor: float = 1.0,
-    disorder_ev: float = 0.0,
-) -> tuple[Array, float]:
+@dataclass(frozen=True)
+class LineShape:
+    """How broad the lines of an edge are, and where L2 lies; energies in eV, widths FWHM.
+
+    Attributes
+    ----------
+    l3_width_ev : float
+        Lorentzian width of the lowest L3 lines.
+    l2_extra_ev : float
+        What L2-L3V Coster-Kronig decay adds to it for L2 (Krause & Oliver 1979,
+        https://doi.org/10.1063/1.555595).
+    growth : float
+        Lorentzian width gained for every eV above the onset of the own edge: states with an eg electron
+        hybridise with the ligands and decay faster than the first ones.
+    max_width_ev : float
+        Where that growth ends.
+    disorder_ev : float
+        Gaussian width of what differs from ion to ion: distortions, bands, vibrations.
+    disorder_growth : float
+        Gaussian width gained for every eV above the onset, up to `max_width_ev` (the foreign laboratory's
+        law of broadening).
+    l2_shift_ev, l2_factor : float
+        Moves L2 away from L3, and multiplies its strength.
+    """
+
+    l3_width_ev: float
+    l2_extra_ev: float = 0.0
+    growth: float = 0.0
+    max_width_ev: float = 4.0
+    disorder_ev: float = 0.0
+    disorder_growth: float = 0.0
+    l2_shift_ev: float = 0.0
+    l2_factor: float = 1.0
+
+
+def white_lines(energy_ev: Array, strength: Array, l3_ev: float, shape: LineShape) -> tuple[Array, float]:
     """White lines, broadened by lifetimes and disorder, and where L2 lies.
 
     Parameters
@@ -52,15 +80,8 @@ def white_lines(
         Sticks on `STICK_EV`, sum 1.
     l3_ev : float
         Where the centroid of L3 is put.
-    l3_width_ev, l2_width_ev : float
-        Lorentzian FWHM of the lowest L3 and L2 lines; L2 is wider by L2-L3V Coster-Kronig decay
-        (Krause & Oliver 1979, https://doi.org/10.1063/1.555595).
-    growth : float
-        FWHM gained for every eV above the centroid of the own edge: higher multiplet terms decay faster.
-    l2_shift_ev, l2_factor : float
-        Moves L2 away from L3, and multiplies its strength.
-    disorder_ev : float
-        Gaussian FWHM of what differs from ion to ion: distortions, bands, vibrations.
+    shape : LineShape
+        Widths, and where L2 is.
 
     Returns
     -------
@@ -69,39 +90,53 @@ def white_lines(
     l2_ev : float
         Centroid of L2.
     """
-    border = split_ev(strength)
-    is_l3 = border > STICK_EV
+    is_l3 = split_ev(strength) > STICK_EV
     centre3 = np.average(STICK_EV[is_l3], weights=strength[is_l3])
     centre2 = np.average(STICK_EV[~is_l3], weights=strength[~is_l3])
-    width = np.where(is_l3, l3_width_ev, l2_width_ev)
-    width = width + growth * np.clip(STICK_EV - np.where(is_l3, centre3, centre2), 0, 8)
-    weight = strength * np.where(is_l3, 1.0, l2_factor)
-    position = STICK_EV - centre3 + l3_ev + np.where(is_l3, 0.0, l2_shift_ev)
-    lines = _voigt_lines(energy_ev, position, weight, width, disorder_ev)
-    return lines, float(l3_ev + centre2 - centre3 + l2_shift_ev)
+    above = np.where(is_l3, STICK_EV - _onset_ev(strength * is_l3), STICK_EV - _onset_ev(strength * ~is_l3))
+    lorentz, gauss = widths(np.clip(above, 0, None), ~is_l3, shape)
+    weight = strength * np.where(is_l3, 1.0, shape.l2_factor)
+    position = STICK_EV - centre3 + l3_ev + np.where(is_l3, 0.0, shape.l2_shift_ev)
+    lines = _voigt_lines(energy_ev, position, weight, lorentz, gauss)
+    return lines, float(l3_ev + centre2 - centre3 + shape.l2_shift_ev)
 
 
-def _voigt_lines(
-    energy_ev: Array, position_ev: Array, weight: Array, fwhm_ev: Array, gauss_ev: float
-) -> Array:
-    """Sum (C,) of lines of area `weight` (n,): Lorentzians of their own FWHM (n,), and one Gaussian FWHM for
-    all.
+def _onset_ev(strength: Array) -> float:
+    """Where the first lines of an edge lie: energy below which `_ONSET` of its strength (B,) is."""
+    total = np.cumsum(strength)
+    return float(np.interp(_ONSET * total[-1], total, STICK_EV))
 
-    Sticks of like width are convolved together.
+
+def widths(above_ev: Array, is_l2: Array, shape: LineShape) -> tuple[Array, Array]:
+    """Lorentzian and Gaussian FWHM (n,) in eV of lines that lie `above_ev` (n,) above the onset of their
+    edge.
+    """
+
+    def grown(first: float, growth: float) -> Array:
+        return np.minimum(first + growth * above_ev, max(shape.max_width_ev, first))
+
+    lorentz = grown(shape.l3_width_ev, shape.growth) + np.where(is_l2, shape.l2_extra_ev, 0.0)
+    return lorentz, grown(shape.disorder_ev, shape.disorder_growth)
+
+
+def _voigt_lines(energy_ev: Array, position_ev: Array, weight: Array, lorentz_ev: Array, gauss_ev: Array) -> Array:
+    """Sum (C,) of Voigt lines of area `weight` (n,) with Lorentzian and Gaussian FWHM of their own (n,).
+
+    Sticks of like widths are convolved together.
     """
     step, channels = energy_ev[1] - energy_ev[0], len(energy_ev)
     channel = (position_ev - energy_ev[0]) / step
     used = (weight > 0) & (channel >= 0) & (channel < channels - 1)
-    level = np.round(fwhm_ev[used] / _WIDTH_STEP_EV).astype(int)
+    rounded = np.round(np.stack([lorentz_ev[used], gauss_ev[used]], axis=1) / _WIDTH_STEP_EV).astype(int)
+    pairs, level = np.unique(rounded, axis=0, return_inverse=True)  # (L, 2), (n,)
     left, share = channel[used].astype(int), channel[used] % 1
-    sticks = np.zeros((level.max() + 1, channels))
-    np.add.at(sticks, (level, left), weight[used] * (1 - share))
-    np.add.at(sticks, (level, left + 1), weight[used] * share)
-    levels = np.unique(level)
+    sticks = np.zeros((len(pairs), channels))
+    np.add.at(sticks, (level.ravel(), left), weight[used] * (1 - share))
+    np.add.at(sticks, (level.ravel(), left + 1), weight[used] * share)
+    fwhm = pairs * _WIDTH_STEP_EV
     decay = np.pi * np.fft.rfftfreq(2 * channels, step)  # a Lorentzian's transform is exp(-pi fwhm |f|)
-    factor = np.exp(-np.outer(levels * _WIDTH_STEP_EV, decay))
-    total = (np.fft.rfft(sticks[levels], 2 * channels) * factor).sum(axis=0)
-    total = total * response_factor(step, 2 * channels, np.array([gauss_ev]))[0]
+    factor = np.exp(-np.outer(fwhm[:, 0], decay)) * response_factor(step, 2 * channels, fwhm[:, 1])
+    total = (np.fft.rfft(sticks, 2 * channels) * factor).sum(axis=0)
     return np.fft.irfft(total, 2 * channels)[:channels] / step
 
 

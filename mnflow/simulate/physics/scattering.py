@@ -40,6 +40,47 @@ class Scattering:
         return single_scattering(np.arange(n) * step_ev, *(rng.uniform(*r) for r in ranges))
 
 
+@dataclass(frozen=True)
+class Oscillators:
+    """The foreign laboratory's inelastic scattering: loss function of a dielectric made of three Lorentz
+    oscillators (O 2p to metal 3d, O 2p to metal 4s and 4p, and all that lies higher), drawn uniformly.
+
+    Attributes
+    ----------
+    band_gap_ev : tuple of float
+        Where losses begin.
+    energy_ev, damping_ev, strength_ev2 : tuple of tuple of float
+        Of every oscillator; strengths are squared plasma energies.
+    """
+
+    band_gap_ev: Range = (0.5, 3.8)
+    energy_ev: tuple[Range, ...] = ((3.5, 6.0), (8.0, 12.0), (17.0, 24.0))
+    damping_ev: tuple[Range, ...] = ((2.0, 4.0), (4.0, 9.0), (8.0, 16.0))
+    strength_ev2: tuple[Range, ...] = ((10.0, 50.0), (100.0, 260.0), (80.0, 260.0))
+
+    def draw(self, n: int, step_ev: float, rng: np.random.Generator) -> Array:
+        """A single-scattering distribution (n,) of some oxide on losses 0, step_ev, ..."""
+        gap_ev = rng.uniform(*self.band_gap_ev)
+        parts = (self.energy_ev, self.damping_ev, self.strength_ev2)
+        return oscillator_loss(
+            np.arange(n) * step_ev, gap_ev, *(np.array([rng.uniform(*r) for r in part]) for part in parts)
+        )
+
+
+def oscillator_loss(
+    loss_ev: Array, band_gap_ev: float, energy_ev: Array, damping_ev: Array, strength_ev2: Array
+) -> Array:
+    """Loss function Im(-1 / epsilon) (C,) of Lorentz oscillators (K,) above a band gap, sum 1.
+
+    Egerton, "EELS in the Electron Microscope", section 3.3.3, https://doi.org/10.1007/978-1-4419-9583-4
+    """
+    e = loss_ev[:, None]
+    epsilon = 1 + (strength_ev2 / (energy_ev**2 - e**2 - 1j * e * damping_ev)).sum(axis=1)
+    above = np.clip(loss_ev - band_gap_ev, 0, None)
+    loss = np.imag(-1 / epsilon) * (1 - np.exp(-(above**2)))
+    return loss / loss.sum()
+
+
 def single_scattering(
     loss_ev: Array, band_gap_ev: float, plasmon_ev: float, plasmon_width_ev: float, low_share: float
 ) -> Array:
