@@ -223,6 +223,7 @@ def lanczos(
     The weights of a column sum to its squared norm, and the first 2 * steps moments are exact (Lanczos 1950,
     https://doi.org/10.6028/jres.045.026). Columns are run together: one sparse product serves all.
     """
+    steps = min(steps, h.shape[0])
     norm = np.linalg.norm(start, axis=0)
     v, previous = start / np.where(norm > 0, norm, 1), np.zeros_like(start)
     beta = np.zeros(start.shape[1])
@@ -286,16 +287,20 @@ def absorption(
         field.temperature_k,
     )
     h = final.hamiltonian(_coefficients(integrals[1], field, transfer, core_hole=True))
+    n_blocks, block = connected_components(h, directed=False)
     energies, strengths = [], []
-    # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts
-    # twice.
+    # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts twice.
     for q, weight in ((0, 1.0), (1, 2.0)):
         start = (matrix(dipole(q), initial.basis, final.basis) @ ground) * np.sqrt(population * weight)
-        poles, strength = (
-            lanczos(h, start, min(steps, h.shape[0])) if method == "lanczos" else _all_poles(h, start)
-        )
-        energies.append((poles - ground_ev[:, None]).ravel())
-        strengths.append(strength.ravel())
+        for i in range(n_blocks):  # a dipole operator takes a state into one symmetry block, a quarter of all states
+            members = np.flatnonzero(block == i)
+            columns = np.flatnonzero((start[members] != 0).any(axis=0))
+            if len(columns) == 0:
+                continue
+            part, within = h[members][:, members], start[np.ix_(members, columns)]
+            poles, strength = lanczos(part, within, steps) if method == "lanczos" else _all_poles(part, within)
+            energies.append((poles - ground_ev[columns, None]).ravel())
+            strengths.append(strength.ravel())
     energy, strength = np.concatenate(energies), np.concatenate(strengths)
     order = np.argsort(energy)
     return Sticks(energy[order], strength[order])

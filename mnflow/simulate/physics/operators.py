@@ -137,9 +137,11 @@ def matrix(terms: list[Term], source: NDArray[np.uint32], target: NDArray[np.uin
     rows, columns, values = [], [], []
     for creators, annihilators, value in terms:
         alive, state, sign = _apply(source, creators, annihilators)
-        rows.append(np.searchsorted(target, state))
-        columns.append(alive)
-        values.append(value * sign)
+        row = np.minimum(np.searchsorted(target, state), len(target) - 1)
+        inside = target[row] == state  # hopping from 3d^(n+1) L leads on to 3d^(n+2) L2, which is left out
+        rows.append(row[inside])
+        columns.append(alive[inside])
+        values.append(value * sign[inside])
     shape = (len(target), len(source))
     m = csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
     m.sum_duplicates()
