@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from mnflow.augment.energy_shift import MAX_SHIFT_EV
 from mnflow.preprocess.window import normalise
-from mnflow.simulate.image import phase_edge, point_spread
+from mnflow.simulate.image import material_edge, point_spread
 from mnflow.simulate.library import Library
-from mnflow.simulate.physics.atom import ion
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings
 
@@ -104,12 +103,9 @@ class Materials:
         low, high = settings.edge.crop_ev
         energy_ev = np.arange(low - _MARGIN_EV, high + _MARGIN_EV, settings.edge.dispersion_ev)
         edges = np.empty((len(settings.valence), n, len(energy_ev)), dtype=np.float32)
-        for k, valence in enumerate(settings.valence):
-            holes = 10 - ion(valence.ion).n_d
-            for i in range(n):
-                sticks = library.of(k, foreign)
-                edges[k, i] = holes * phase_edge(energy_ev, settings.spectrum, valence, sticks, rng)
-        return cls(settings, energy_ev, edges / edges.max())
+        for k, i in np.ndindex(edges.shape[:2]):
+            edges[k, i] = material_edge(energy_ev, settings, library, k, rng, foreign)
+        return cls(settings, energy_ev, edges / edges.max(), foreign)
 
     def sets(self, n: int, rng: np.random.Generator) -> Sets:
         """`n` sets, each with its own materials, thickness, resolution, shift and dispersion."""
@@ -128,7 +124,7 @@ class Materials:
         tail = rng.uniform(*s.instrument.tail_share), rng.uniform(*s.instrument.tail_ev)
         n_fft = 2 * channels
         factor: Any = response_factor(step, n_fft, blur, *tail)
-        factor = factor * plural_factor(s.scattering.draw(channels, step, rng), thickness, n_fft)
+        factor = factor * plural_factor((s.foreign if self.foreign else s).scattering.draw(channels, step, rng), thickness, n_fft)
         seen = convolve(chosen, factor.astype(np.complex64)[:, None], n_fft)
         pure = self._placed(seen, rng)
         return Sets((pure / pure.max(axis=(1, 2), keepdims=True)).astype(np.float16), thickness, resolution)

@@ -150,7 +150,12 @@ def grain_edge(
 
 
 def material_edge(
-    energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator, foreign: bool = False
+    energy_ev: Array,
+    s: Settings,
+    library: Library,
+    index: int,
+    rng: np.random.Generator,
+    foreign: bool = False,
 ) -> Array:
     """The edge of one atom in some material of class `index`: edges may be added up by atoms.
 
@@ -180,7 +185,9 @@ def material_edge(
     share = rng.uniform(*p.second_site)
     strength = ((1 - share) * first + share * second).astype(float)
     l3_ev = rng.uniform(*valence.l3_ev)
-    drawn = {name: rng.uniform(*r) for name, r in vars(valence.foreign_lines if foreign else valence.lines).items()}
+    drawn = {
+        name: rng.uniform(*r) for name, r in vars(valence.foreign_lines if foreign else valence.lines).items()
+    }
     shape = LineShape(**drawn, l2_shift_ev=rng.uniform(*p.l2_shift_ev), l2_factor=rng.uniform(*p.l2_factor))
     lines, l2_ev = white_lines(energy_ev, strength, l3_ev, shape)
     height = rng.uniform(*(s.foreign.continuum_per_atom if foreign else p.continuum_per_atom))

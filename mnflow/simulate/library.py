@@ -129,7 +129,9 @@ def save(library: Library, path: Path) -> Path:
 def read(path: Path) -> Library:
     """Read what `save` wrote."""
     z = read_arrays(path)
-    return Library(z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"], z["parameters"])
+    return Library(
+        z["strength"].astype(np.float32), z["valence"].astype(np.int64), z["foreign"], z["parameters"]
+    )
 
 
 def file_name(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from mnflow.simulate.image import (
     detect,
     grain_edge,
     image_shapes,
-    phase_edge,
+    material_edge,
     point_spread,
     simulate_image,
     wedge,
@@ -201,16 +201,39 @@ def test_a_grain_is_its_phase_and_some_of_a_neighbouring_valence(mn):
 def test_disorder_broadens_lines_and_keeps_their_area(mn):
     s, library = mn
     energy_ev = np.arange(560.0, 760.0, 0.1)
-    bare = replace(s.spectrum, continuum_share=(0.0, 0.0))
-    sharp, broad = (
-        phase_edge(
-            energy_ev,
-            bare,
-            replace(s.valence[0], disorder_ev=(w, w)),
-            library.of(0),
-            np.random.default_rng(1),
-        )
-        for w in (0.0, 2.0)
-    )
+    bare = replace(s, spectrum=replace(s.spectrum, continuum_per_atom=(0.0, 0.0)))
+
+    def edge(disorder_ev):
+        lines = replace(s.valence[0].lines, disorder_ev=(disorder_ev, disorder_ev))
+        changed = replace(bare, valence=(replace(s.valence[0], lines=lines), *s.valence[1:]))
+        return material_edge(energy_ev, changed, library, 0, np.random.default_rng(1))
+
+    sharp, broad = edge(0.0), edge(2.0)
     assert broad.max() < 0.7 * sharp.max()
     assert broad.sum() == pytest.approx(sharp.sum(), rel=1e-3)
+
+
+def test_edges_count_atoms_by_their_holes_and_share_one_continuum(mn):
+    s, library = mn
+    energy_ev = np.arange(560.0, 760.0, 0.1)
+
+    def area(index, foreign, **spectrum):
+        fixed = {"strength_per_hole": (1.0, 1.0), "l2_factor": (1.0, 1.0), "continuum_per_atom": (0.0, 0.0)}
+        changed = replace(s, spectrum=replace(s.spectrum, **fixed | spectrum))
+        changed = replace(changed, foreign=replace(s.foreign, continuum_per_atom=(0.0, 0.0)))
+        return (
+            material_edge(energy_ev, changed, library, index, np.random.default_rng(0), foreign).sum() * 0.1
+        )
+
+    for foreign in (False, True):
+        areas = [area(i, foreign) for i in range(3)]
+        assert areas == pytest.approx([5, 6, 7], rel=0.03)  # Lorentzian tails leave the axis
+    steps = [area(i, False, continuum_per_atom=(0.1, 0.1)) - area(i, False) for i in range(3)]
+    assert steps == pytest.approx([steps[0]] * 3, rel=0.2)  # whatever the valence; thresholds differ
+
+
+def test_the_foreign_laboratory_broadens_by_another_law(mn):
+    for valence in mn[0].valence:
+        assert valence.lines.growth[0] > 0 == valence.foreign_lines.growth[1]
+        assert valence.foreign_lines.disorder_growth[0] > 0 == valence.lines.disorder_growth[1]
+        assert any(site.delta is not None for site in valence.foreign_site)

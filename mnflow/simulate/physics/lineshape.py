@@ -119,7 +119,9 @@ def widths(above_ev: Array, is_l2: Array, shape: LineShape) -> tuple[Array, Arra
     return lorentz, grown(shape.disorder_ev, shape.disorder_growth)
 
 
-def _voigt_lines(energy_ev: Array, position_ev: Array, weight: Array, lorentz_ev: Array, gauss_ev: Array) -> Array:
+def _voigt_lines(
+    energy_ev: Array, position_ev: Array, weight: Array, lorentz_ev: Array, gauss_ev: Array
+) -> Array:
     """Sum (C,) of Voigt lines of area `weight` (n,) with Lorentzian and Gaussian FWHM of their own (n,).
 
     Sticks of like widths are convolved together.

@@ -292,13 +292,17 @@ def absorption(
     # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts twice.
     for q, weight in ((0, 1.0), (1, 2.0)):
         start = (matrix(dipole(q), initial.basis, final.basis) @ ground) * np.sqrt(population * weight)
-        for i in range(n_blocks):  # a dipole operator takes a state into one symmetry block, a quarter of all states
+        for i in range(
+            n_blocks
+        ):  # a dipole operator takes a state into one symmetry block, a quarter of all states
             members = np.flatnonzero(block == i)
             columns = np.flatnonzero((start[members] != 0).any(axis=0))
             if len(columns) == 0:
                 continue
             part, within = h[members][:, members], start[np.ix_(members, columns)]
-            poles, strength = lanczos(part, within, steps) if method == "lanczos" else _all_poles(part, within)
+            poles, strength = (
+                lanczos(part, within, steps) if method == "lanczos" else _all_poles(part, within)
+            )
             energies.append((poles - ground_ev[columns, None]).ravel())
             strengths.append(strength.ravel())
     energy, strength = np.concatenate(energies), np.concatenate(strengths)

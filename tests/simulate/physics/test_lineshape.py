@@ -1,15 +1,19 @@
 """From sticks to an edge: what is conserved, and what is known in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnflow.augment.degrade import Degradation, degrade
-from mnflow.simulate.physics.lineshape import STICK_EV, continuum, split_ev, white_lines
+from mnflow.simulate.physics.lineshape import STICK_EV, LineShape, continuum, split_ev, white_lines, widths
 from mnflow.simulate.physics.scattering import (
+    Oscillators,
     Scattering,
     convolve,
+    oscillator_loss,
     plural_factor,
     response_factor,
     single_scattering,
@@ -41,22 +45,49 @@ def test_l3_and_l2_are_told_apart(sticks):
 
 
 def test_white_lines_keep_area_positions_and_ratio(sticks):
-    lines, l2_ev = white_lines(ENERGY_EV, sticks, 640.0, 0.4, 0.8, 0.0)
+    lines, l2_ev = white_lines(ENERGY_EV, sticks, 640.0, LineShape(0.4, 0.4))
     assert lines.sum() * 0.1 == pytest.approx(1, abs=0.01)
     assert l2_ev == pytest.approx(650.0)
     l3 = lines[np.abs(ENERGY_EV - 640) < 5].sum()
     assert l3 / lines[np.abs(ENERGY_EV - 650) < 5].sum() == pytest.approx(2, rel=0.05)
 
 
-def test_widths_grow_across_the_multiplet_and_l2_moves_and_scales(sticks):
+def test_widths_grow_from_the_onset_of_each_edge_up_to_a_limit():
+    above, is_l2 = np.array([0.0, 1.0, 20.0, 0.0, 1.0]), np.array([False, False, False, True, True])
+    lorentz, gauss = widths(above, is_l2, LineShape(0.3, 0.5, growth=0.4, max_width_ev=2.0, disorder_ev=1.0))
+    assert lorentz == pytest.approx([0.3, 0.7, 2.0, 0.8, 1.2])
+    assert gauss == pytest.approx(np.ones(5))
+    lorentz, gauss = widths(
+        above, is_l2, LineShape(0.3, 0.5, max_width_ev=2.0, disorder_ev=0.2, disorder_growth=0.3)
+    )
+    assert lorentz == pytest.approx([0.3, 0.3, 0.3, 0.8, 0.8])
+    assert gauss == pytest.approx([0.2, 0.5, 2.0, 0.2, 0.5])
+
+
+def test_the_first_line_stays_sharp_and_later_ones_are_lower(sticks):
     strength = sticks.copy()
     strength[140] = 2 / 3  # another L3 line, 2 eV higher: the centroid of L3 lies between the two
-    lines, _ = white_lines(ENERGY_EV, strength, 640.0, 0.4, 0.8, 0.3)
-    assert lines[np.abs(ENERGY_EV - 641) < 0.06].max() < 0.8 * lines[np.abs(ENERGY_EV - 639) < 0.06].max()
-    plain, moved = (white_lines(ENERGY_EV, sticks, 640.0, 0.4, 0.8, 0.0, *a) for a in ((), (0.5, 0.5)))
+    for shape in (LineShape(0.4, growth=0.5), LineShape(0.4, disorder_ev=0.1, disorder_growth=0.5)):
+        lines, _ = white_lines(ENERGY_EV, strength, 640.0, shape)
+        first, second = (lines[np.abs(ENERGY_EV - e) < 0.06].max() for e in (639, 641))
+        alone = white_lines(ENERGY_EV, sticks, 639.0, replace(shape, growth=0.0, disorder_growth=0.0))[
+            0
+        ].max()
+        assert first == pytest.approx(alone, rel=0.15)
+        assert second < 0.6 * first
+
+
+def test_l2_moves_scales_and_widens(sticks):
+    plain, moved, wide = (
+        white_lines(ENERGY_EV, sticks, 640.0, LineShape(0.4, **changed))
+        for changed in ({}, {"l2_shift_ev": 0.5, "l2_factor": 0.5}, {"l2_extra_ev": 0.8})
+    )
     assert moved[1] - plain[1] == pytest.approx(0.5)
     assert moved[0].max() == pytest.approx(plain[0].max(), rel=0.01)
-    assert moved[0][ENERGY_EV > 647].max() == pytest.approx(plain[0][ENERGY_EV > 647].max() / 2, rel=0.05)
+    l2 = ENERGY_EV > 647
+    assert moved[0][l2].max() == pytest.approx(plain[0][l2].max() / 2, rel=0.05)
+    assert fwhm(wide[0][l2], ENERGY_EV[l2]) == pytest.approx(1.2, abs=0.15)
+    assert fwhm(wide[0][~l2], ENERGY_EV[~l2]) == pytest.approx(fwhm(plain[0][~l2], ENERGY_EV[~l2]), abs=0.01)
 
 
 def test_continuum_steps_are_two_to_one():
@@ -71,6 +102,19 @@ def test_single_scattering_begins_at_the_gap_and_peaks_at_the_plasmon():
     assert single.sum() == pytest.approx(1)
     assert single[LOSS_EV <= 3.0].sum() == 0
     assert abs(LOSS_EV[single.argmax()] - 23) < 3
+
+
+def test_oscillators_begin_at_the_gap_and_make_a_plasmon():
+    """A single free oscillator at 0 eV is Drude's: its loss peaks at the plasma energy."""
+    loss_ev = LOSS_EV[1:]
+    drude = oscillator_loss(loss_ev, 0.0, np.array([0.0]), np.array([2.0]), np.array([20.0**2]))
+    assert loss_ev[drude.argmax()] == pytest.approx(20, abs=0.2)
+    for seed in range(5):
+        loss = Oscillators((3.0, 3.0)).draw(2000, 0.1, np.random.default_rng(seed))
+        assert loss.sum() == pytest.approx(1)
+        assert loss.min() >= 0
+        assert loss[LOSS_EV <= 3.0].sum() == 0
+        assert 15 < LOSS_EV[loss.argmax()] < 35
 
 
 @settings(max_examples=20, deadline=None)

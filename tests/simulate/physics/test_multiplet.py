@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse.csgraph import connected_components
 
 from mnflow.errors import InputError
 from mnflow.simulate.physics.atom import ion
@@ -192,6 +193,19 @@ def test_charge_transfer_fills_holes_and_makes_a_satellite_of_nickel():
     plain = absorption(ion("Ni2+"), Field(ten_dq=1.0))
     l3 = plain.energy_ev[plain.strength.argmax()]
     assert satellite > 2 * plain.strength[(plain.energy_ev > l3 + 3) & (plain.energy_ev < l3 + 9)].sum()
+
+
+@pytest.mark.parametrize("n_d", [3, 4, 5])
+def test_hopping_stays_inside_the_two_configurations(n_d):
+    """From 3d^(n+1) L it leads on to 3d^(n+2) L2, which is left out; what is left is symmetric, in four blocks."""
+    space = _space(6, n_d, True)
+    transfer = ChargeTransfer(4.0, -1.0, 1.5, 0.75)
+    field = Field(1.5, 0.2, 0.06)
+    h = space.hamiltonian(
+        _coefficients(ion({3: "Mn4+", 4: "Mn3+", 5: "Mn2+"}[n_d]).initial, field, transfer, False)
+    )
+    assert abs(h - h.T).max() < 1e-9
+    assert connected_components(h, directed=False)[0] == 4
 
 
 def test_temperature_populates_the_split_ground_state():
