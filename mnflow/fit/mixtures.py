@@ -94,6 +94,7 @@ class Materials:
     settings: Settings
     energy_ev: NDArray[np.float64]
     edges: Floats
+    foreign: bool = False
 
     @classmethod
     def draw(
@@ -124,7 +125,8 @@ class Materials:
         tail = rng.uniform(*s.instrument.tail_share), rng.uniform(*s.instrument.tail_ev)
         n_fft = 2 * channels
         factor: Any = response_factor(step, n_fft, blur, *tail)
-        factor = factor * plural_factor((s.foreign if self.foreign else s).scattering.draw(channels, step, rng), thickness, n_fft)
+        scattering = s.foreign.scattering if self.foreign else s.scattering
+        factor = factor * plural_factor(scattering.draw(channels, step, rng), thickness, n_fft)
         seen = convolve(chosen, factor.astype(np.complex64)[:, None], n_fft)
         pure = self._placed(seen, rng)
         return Sets((pure / pure.max(axis=(1, 2), keepdims=True)).astype(np.float16), thickness, resolution)
