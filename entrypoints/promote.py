@@ -51,7 +51,8 @@ def run(options: Options) -> str:
     with tracking.step(tracking.tags_of("promote"), name, vars(options)) as run:
         if options.rollback:
             champion, previous = registry.roll_back()
-            note = f"Version {champion} of {registry.MODEL} is the champion again, version {previous} the previous one."
+            after = f", version {previous} the previous one" if previous else ""
+            note = f"Version {champion} of {registry.MODEL} is the champion again{after}."
         else:
             note = promotion.promote(
                 run, registry.candidate(options.run), gate, options.seed, options.strategy

@@ -30,7 +30,7 @@ def run(options: Options) -> str:
         version = verification.find_version(options.version)
         promoted = verification.promoted_by(version)
         seed = int(promoted.data.params["seed"])
-        finished, _ = verification.own_artifacts(version)
+        finished, answered = verification.own_artifacts(version)
         run.tags(
             {k: finished.tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")}
             | {"version": version.version}
@@ -39,7 +39,9 @@ def run(options: Options) -> str:
         references = load_references("simulated", drawn, finished.spectra.edge)
         checks = verification.compare(
             version.tags,
-            verification.recompute(run, finished, references, seed, promoted.data.params["strategy"]),
+            verification.recompute(
+                run, finished, references, seed, promoted.data.params["strategy"], answered
+            ),
         )
         run.table(verification.table(checks), "verification")
         failed = [f"{c.name} was {c.registered:.6g} and is {c.found:.6g}" for c in checks if not c.holds]
@@ -51,7 +53,10 @@ def run(options: Options) -> str:
         )
         if failed:
             raise InputError(f"Version {version.version} does not hold{since}: {'; '.join(failed)}.")
-        note = f"Version {version.version} holds: all {len(checks)} numbers were found again{since}."
+        note = (
+            f"Version {version.version} holds: all {len(checks)} numbers were found again{since}, its files are those "
+            f"that were registered, and they give the same {len(answered.answers)} answers."
+        )
         run.note(note)
         say(note)
     return run.id

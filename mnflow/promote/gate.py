@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.errors import InputError
 from mnflow.track import names
 
 CALIBRATION_ERROR = "calibration/error"
@@ -56,6 +57,11 @@ class Gate:
     min_reference_vote: float = 0.8
     max_calibration_error: float = 0.05
 
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if not 0 <= getattr(self, f.name) <= 1:  # NaN is not, either, and would let everything pass
+                raise InputError(f"{f.name}: expected a share between 0 and 1, got {getattr(self, f.name)}.")
+
     def failures(self, metrics: Mapping[str, float]) -> list[str]:
         """A clause for every threshold that is missed, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is
         asked`.
@@ -82,8 +88,8 @@ class Comparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the candidate is worse by more than `DEVIATIONS` standard errors."""
-        return bool(self.difference < -DEVIATIONS * self.standard_error and self.difference < 0)
+        """Whether the candidate is worse by more than `DEVIATIONS` standard errors, or not a number."""
+        return not self.difference >= -DEVIATIONS * self.standard_error
 
     def __str__(self) -> str:
         return f"{self.difference:+.4f} ± {self.standard_error:.4f} beside the champion (held-out accuracy, paired over folds)"

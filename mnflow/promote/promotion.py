@@ -5,7 +5,6 @@ alias.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from mlflow.entities import Run as MlflowRun
@@ -19,7 +18,7 @@ from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.preprocess import crop
-from mnflow.promote import registry
+from mnflow.promote import registry, served
 from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
@@ -39,11 +38,11 @@ SHOWN = 100
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate with all its numbers; `served` are the .keras files of what the predictor holds."""
+    """A candidate with all its numbers; `keras_files` are those of what the predictor holds."""
 
     finished: FinishedCv
     predictor: Predictor
-    served: dict[str, bytes]
+    keras_files: dict[str, bytes]
     metrics: dict[str, float]
     fold_accuracy: list[float]
     reliability: calibration.Reliability
@@ -52,7 +51,7 @@ class Measured:
     def strategy(self) -> str:
         """In words, for the version's tag and card."""
         n = self.predictor.net.n_folds if self.predictor.net else 0
-        return "refit on all spectra" if "refit.keras" in self.served else f"ensemble of {n} fold models"
+        return "refit on all spectra" if "refit.keras" in self.keras_files else f"ensemble of {n} fold models"
 
     @property
     def folds_digest(self) -> str:
@@ -78,11 +77,11 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     run.tags({**names.setting_of(tags), names.CV_RUN: record.info.run_id})
     with registry.locked():
         if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
-            version = _register(run, measured, None)
+            version = _register(run, measured, None, seed)
             return f"Version {version} of {registry.MODEL} is registered; only a fully convolutional net can become champion."
         comparison = beside_champion(measured)
         _pass(gate, measured, comparison)
-        version = _register(run, measured, comparison)
+        version = _register(run, measured, comparison, seed)
         last = registry.promote(version)
     beside = f"; {comparison}" if comparison else ""
     replaced = f" in place of version {last}, now `previous`{beside}" if last else ""
@@ -106,13 +105,13 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         "calibration/temperature": temperature,
         "held_out/accuracy": float(accuracy.mean()),
     }
-    served = {
+    keras_files = {
         f"fold_{f.number}.keras": keras_nets.to_bytes(m)
         for f, m in zip(finished.folds, finished.models, strict=True)
     }
     if strategy == "refit":
-        served = {"refit.keras": refit(finished)}
-        net = from_keras([keras_nets.from_bytes(served["refit.keras"])])
+        keras_files = {"refit.keras": refit(finished)}
+        net = from_keras([keras_nets.from_bytes(keras_files["refit.keras"])])
         metrics[REFIT_ACCURACY] = float((net.logits(held.crops)[0].argmax(axis=1) == held.truth).mean())
     facts = {
         names.CV_RUN: finished.run.id,
@@ -132,7 +131,7 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
         predictor = Predictor(spectra.edge, None, net, temperature, novelty, facts)
     metrics |= foreign_spectra.flagged(predictor, seed)
-    return Measured(finished, predictor, served, metrics, accuracy.tolist(), reliability)
+    return Measured(finished, predictor, keras_files, metrics, accuracy.tolist(), reliability)
 
 
 def refit(finished: FinishedCv) -> bytes:
@@ -176,9 +175,8 @@ def _pass(gate: Gate, measured: Measured, comparison: Comparison | None) -> None
     failures = gate.failures(measured.metrics)
     if comparison is not None and comparison.is_worse:
         failures.append(f"it is worse than the champion: {comparison}")
-    if (refitted := measured.metrics.get(REFIT_ACCURACY, 1.0)) < (
-        asked := _least_of_refit(measured.fold_accuracy)
-    ):
+    refitted, asked = measured.metrics.get(REFIT_ACCURACY, 1.0), _least_of_refit(measured.fold_accuracy)
+    if not refitted >= asked:
         failures.append(
             f"{REFIT_ACCURACY} is {refitted:.4g}, at least {asked:.4g} is asked: what the fold models reach "
             f"unseen"
@@ -198,9 +196,14 @@ def _least_of_refit(fold_accuracy: Sequence[float]) -> float:
     return float(np.mean(fold_accuracy) - DEVIATIONS * np.std(fold_accuracy))
 
 
-def _register(run: tracking.Run, measured: Measured, comparison: Comparison | None) -> str:
+def _register(run: tracking.Run, measured: Measured, comparison: Comparison | None, seed: int) -> str:
+    """A new version, or the one that serves the same nets by the same code already."""
     finished = measured.finished
-    uri = registry.log_model(run, measured.predictor, measured.served, _example(finished))
+    before = served.digests_before(measured.predictor)
+    if known := registry.registered_before(finished.run.id, measured.strategy, before):
+        return str(known.version)
+    examples = served.examples(finished.spectra, seed)
+    uri = served.log_model(run, measured.predictor, measured.keras_files, examples)
     run_tags = finished.tags
     tags = {
         **{k: f"{v:.6g}" for k, v in measured.metrics.items()},
@@ -215,15 +218,6 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
         "held_out_accuracy": json.dumps([round(a, 6) for a in measured.fold_accuracy]),
     }
     return str(registry.register(uri, run.id, tags, card(measured, comparison)).version)
-
-
-def _example(finished: FinishedCv) -> dict[str, Any]:
-    """One spectrum of the dataset as a request would bring it."""
-    edge, spectra = finished.spectra.edge, finished.spectra
-    stop = edge.crop_start + edge.n_crop
-    energy_ev = axis_ev(edge.crop_ev[0], edge.n_crop, edge.dispersion_ev)
-    intensity = spectra.intensity[0, edge.crop_start : stop]
-    return {"energy_ev": energy_ev.round(4).tolist(), "intensity": [round(float(v), 5) for v in intensity]}
 
 
 def card(measured: Measured, comparison: Comparison | None) -> str:

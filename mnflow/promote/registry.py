@@ -20,13 +20,15 @@ from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
+from mnflow.promote import served
 from mnflow.promote.gate import MEASURED_BEFORE
 from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri, one_at_a_time
 from mnflow.runtime.signals import held
 from mnflow.serve.predictor import Predictor
 from mnflow.track import names, tracking
-from mnflow.track.query import finished_run, finished_runs
+from mnflow.track.cross_validation import STEP
+from mnflow.track.query import finished_run, finished_runs, where
 
 MODEL = EXPERIMENT
 """Name of the registered model."""
@@ -38,18 +40,11 @@ SELECTED_BY = (names.CV_ACCURACY, names.SHIFT_ACCURACY, names.NOISE_5X_ACCURACY)
 references.
 """
 
-_SERVED_CODE = (
-    "__init__.py",
-    "errors.py",
-    "runtime/__init__.py",
-    "runtime/files.py",
-    "runtime/process.py",
-    "spectra",
-    "preprocess",
-    "serve",
-)
-_NOT_SERVED = ("__pycache__", "clusters.py", "pipeline.py")
-_SERVED_WITH = ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
+DIGESTS = "sha256"
+"""Tag of a version: the digest of every file that it serves, by its path (`served.digests`)."""
+
+CV_TAGS = (*names.SETTING, names.DATASET_DIGEST, names.DATASET_URI)
+"""Tags of a cross-validation without which a run is none of ours."""
 
 
 def candidate(run: str) -> MlflowRun:
@@ -62,79 +57,54 @@ def candidate(run: str) -> MlflowRun:
         If there is none, or an evaluation is missing; the sentence says which step to run.
     """
     if run != "best":
-        record = finished_run("cv_train", run)
+        record = finished_run(STEP, run)
+        if not _is_ours(record):
+            raise InputError(
+                f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a run "
+                f"that `mlflow run . -e {STEP}` has made."
+            )
         _ask_for_evaluations([record])
         return record
-    newest = finished_run("cv_train")
-    same_data = finished_runs("cv_train", dataset_digest=newest.data.tags[names.DATASET_DIGEST])
-    records = [r for r in same_data if r.data.tags[names.ARCH] in FULLY_CONVOLUTIONAL]
+    ours = [r for r in finished_runs(STEP) if _is_ours(r)] or [finished_run(STEP)]  # or say where none is
+    digest = ours[0].data.tags.get(names.DATASET_DIGEST)
+    records = [
+        r
+        for r in ours
+        if r.data.tags.get(names.DATASET_DIGEST) == digest
+        and r.data.tags.get(names.ARCH) in FULLY_CONVOLUTIONAL
+    ]
     if not records:
         raise InputError(
-            "No finished cv_train run of a fully convolutional net on the newest data: `mlflow run . -e "
-            "cv_train` makes one."
+            f"No finished cv_train run of a fully convolutional net on the newest data {where()}: `mlflow run "
+            ". -e cv_train` makes one."
         )
     complete = _ask_for_evaluations(records)
     return max(complete, key=lambda r: float(np.mean([r.data.metrics[k] for k in SELECTED_BY])))
 
 
+def _is_ours(record: MlflowRun) -> bool:
+    """Whether a run is a cross-validation of this project, and no run of another that has our step's name."""
+    return record.data.tags.keys() >= {*CV_TAGS, names.CODE}
+
+
+def _is_share(value: float | None) -> bool:
+    """Whether a metric is there and a share in [0, 1]; NaN is not."""
+    return value is not None and 0 <= value <= 1
+
+
 def _ask_for_evaluations(records: Sequence[MlflowRun]) -> list[MlflowRun]:
     """The runs with all evaluations; without any, say which steps the newest lacks."""
-    complete = [r for r in records if all(k in r.data.metrics for k in MEASURED_BEFORE)]
+    complete = [r for r in records if all(_is_share(r.data.metrics.get(k)) for k in MEASURED_BEFORE)]
     if complete:
         return complete
     record = records[0]
     steps = dict.fromkeys(
-        step for metric, step in MEASURED_BEFORE.items() if metric not in record.data.metrics
+        step for metric, step in MEASURED_BEFORE.items() if not _is_share(record.data.metrics.get(metric))
     )
     commands = " and ".join(f"`mlflow run . -e {step} -P run={record.info.run_id}`" for step in steps)
     raise InputError(
         f"Run {record.info.run_id} was not evaluated in full, and cannot be judged: first {commands}."
     )
-
-
-def log_model(
-    run: tracking.Run, predictor: Predictor, keras_files: Mapping[str, bytes], example: dict[str, Any]
-) -> str:
-    """Log the served model (code, weights in one .npz, the nets as .keras files) and return its URI."""
-    with tempfile.TemporaryDirectory() as folder:
-        nets = Path(folder) / "keras"
-        nets.mkdir()
-        for name, content in keras_files.items():
-            (nets / name).write_bytes(content)
-        artifacts = {"predictor": str(predictor.save(Path(folder) / "predictor.npz")), "keras": str(nets)}
-        with mlflow.start_run(run_id=run.id):
-            info = mlflow.pyfunc.log_model(
-                name="valence_model",
-                python_model=str(_served_code(Path(folder)) / "serve" / "model.py"),
-                artifacts=artifacts,
-                code_paths=[str(Path(folder) / "code" / "mnflow")],
-                pip_requirements=requirements(),
-                input_example=[example],
-            )
-    return str(info.model_uri)
-
-
-def _served_code(folder: Path) -> Path:
-    """A copy of those parts of the package that a server needs, and of nothing else."""
-    import shutil
-
-    target = folder / "code" / "mnflow"
-    target.mkdir(parents=True)
-    for name in _SERVED_CODE:
-        source = Path(__file__).parents[1] / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(*_NOT_SERVED))
-        else:
-            (target / name).parent.mkdir(exist_ok=True)
-            shutil.copy(source, target / name)
-    return target
-
-
-def requirements() -> list[str]:
-    """What a server installs, pinned to what is installed here."""
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in _SERVED_WITH]
 
 
 def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) -> ModelVersion:
@@ -147,27 +117,59 @@ def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) ->
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    text = {k: str(v) for k, v in tags.items()}
-    version = client.create_model_version(
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
+        register_environment(mlflow_environment(local))
+        text = {k: str(v) for k, v in tags.items()} | {DIGESTS: json.dumps(served.digests(local))}
+    return client.create_model_version(
         MODEL, model_uri, run_id, text, description=card, model_id=model_uri.removeprefix("models:/")
     )
-    with tempfile.TemporaryDirectory() as folder:
-        local = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
-        register_environment(mlflow_environment(Path(local)))
-    return version
+
+
+def registered_before(cv_run: str, strategy: str, before: Mapping[str, str]) -> ModelVersion | None:
+    """The version that serves the same nets of a CV run by the same code, file by file, if there is one.
+
+    Parameters
+    ----------
+    strategy : str
+        As in the version's tag.
+    before : mapping
+        What `served.digests_before` says of the model that is to be registered.
+    """
+    for version in tracking.connect().search_model_versions(f"name = '{MODEL}'"):
+        tags = version.tags
+        if (tags.get(names.CV_RUN), tags.get("strategy")) == (cv_run, strategy):
+            known = json.loads(tags.get(DIGESTS, "{}"))
+            code = {k for k in known if k.startswith("code/")}
+            if code <= before.keys() and all(known.get(k) == v for k, v in before.items()):
+                return version
+    return None
 
 
 def load_predictor(uri: str) -> Predictor:
-    """The predictor of a registered model; raises `InputError` if there is no such model."""
-    tracking.connect()
+    """The predictor of a registered model; raises `InputError` if there is none, or its alias is on a version
+    that `promote` would not have put it on.
+    """
+    alias = uri.partition(f"models:/{MODEL}@")[2]
+    version = aliased(alias) if alias else None
+    if version is not None and (why := unfit(version)):
+        raise InputError(
+            f"The alias {alias} of {MODEL} is on version {version.version}, and {why}: `mlflow run . -e promote` "
+            "moves it to one that passes the gate."
+        )
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
-        except (MlflowException, OSError) as error:
-            raise InputError(
-                f"No model at {uri} ({error}): `mlflow run . -e promote` makes a champion."
-            ) from error
-        return Predictor.load(Path(path) / "artifacts" / "predictor.npz")
+        return Predictor.load(download(uri, folder) / served.PREDICTOR)
+
+
+def download(uri: str, folder: str) -> Path:
+    """A copy of a model's files in `folder`; raises `InputError` if there is no such model."""
+    tracking.connect()
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    except (MlflowException, OSError) as error:
+        raise InputError(
+            f"No model at {uri} {where()} ({error}): `mlflow run . -e promote` makes a champion."
+        ) from error
 
 
 def aliased(alias: str) -> ModelVersion | None:
@@ -180,8 +182,19 @@ def aliased(alias: str) -> ModelVersion | None:
         raise
 
 
+def unfit(version: ModelVersion) -> str | None:
+    """Why a version cannot be the champion, in words, or None if it can be: it is no version of ours, or dense."""
+    tags = version.tags
+    missing = [k for k in (names.CV_RUN, names.ARCH, "labels") if k not in tags]
+    if missing:
+        return f"it was not registered by promote (it lacks {', '.join(missing)})"
+    if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:
+        return f"{tags['arch']} is not fully convolutional and does not survive a shift of the energy axis"
+    return None
+
+
 def promote(version: str) -> str | None:
-    """Make a version the champion; the last one becomes `previous` and is returned.
+    """Make a version the champion; the last one becomes `previous` and is returned, unless it is unfit.
 
     The order leaves a champion that can be served at every moment. Call it within `locked`, so that no second
     promotion reads what this one is about to change.
@@ -189,33 +202,43 @@ def promote(version: str) -> str | None:
     return _move(version, "promoted")
 
 
-def roll_back() -> tuple[str, str]:
-    """Exchange `champion` and `previous`; returns the versions of both as they are then.
+def roll_back() -> tuple[str, str | None]:
+    """Exchange `champion` and `previous`; returns the versions of both as they are then (there may be no
+    previous one).
 
     Raises
     ------
     InputError
-        If there is nothing to go back to.
+        If there is nothing to go back to, or it is no version that may be champion.
     """
     with locked():
         previous = aliased(PREVIOUS)
-        if previous is None:
+        champion_now = aliased(CHAMPION)
+        if previous is None or (champion_now and str(champion_now.version) == str(previous.version)):
             raise InputError(
                 f"The model {MODEL} has no version `{PREVIOUS}` to go back to: only one was ever promoted."
             )
         champion = _move(previous.version, "rolled back to")
-    return str(previous.version), str(champion)
+    return str(previous.version), champion
 
 
 def _move(version: str, event: str) -> str | None:
     client = tracking.connect()
+    if why := unfit(client.get_model_version(MODEL, version)):
+        raise InputError(f"Version {version} of {MODEL} cannot become `{CHAMPION}`: {why}.")
     last = aliased(CHAMPION)
-    if last is not None and str(last.version) != str(version):
+    if last is not None and str(last.version) == str(version):
+        return None
+    if last is not None and unfit(last):  # somebody moved the alias by hand: nothing to go back to
+        last = None
+    if last is not None:
         client.set_registered_model_alias(MODEL, PREVIOUS, last.version)
+    elif (previous := aliased(PREVIOUS)) is not None and str(previous.version) == str(version):
+        client.delete_registered_model_alias(MODEL, PREVIOUS)
     client.set_registered_model_alias(MODEL, CHAMPION, version)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     _remember(str(version), f"{event} {when} UTC" + (f", after version {last.version}" if last else ""))
-    if last is not None and str(last.version) != str(version):
+    if last is not None:
         _remember(str(last.version), f"replaced {when} UTC by version {version}")
     return str(last.version) if last else None
 

@@ -2,13 +2,15 @@
 artifacts.
 """
 
-from collections.abc import Mapping
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
@@ -20,8 +22,9 @@ from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import predict
 from mnflow.models import keras_nets
 from mnflow.preprocess import crop
-from mnflow.promote import promotion, registry
+from mnflow.promote import promotion, registry, served
 from mnflow.references import References
+from mnflow.serve.answer import answer
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
 from mnflow.track import cross_validation, evaluations, names, tracking
@@ -30,6 +33,20 @@ from mnflow.track.query import finished_run, finished_runs
 
 TOLERANCE = 1e-5
 """Relative difference up to which a number holds: tags keep six digits."""
+
+ANSWER_TOLERANCE = 1e-3
+"""Absolute difference up to which a probability, a fraction or a mean valence is the same."""
+
+ANSWER_SECONDS = 300
+"""How long a served model may take to load and answer."""
+
+SHOWN_FILES = 5
+
+_ANSWER = """\
+import json, sys, mlflow
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(json.dumps(model.predict(json.load(open(sys.argv[2]))["spectra"])))
+"""
 
 _LOGITS_TOLERANCE = 1e-3  # of float32 sums in another order
 
@@ -45,6 +62,36 @@ class Check:
     @property
     def holds(self) -> bool:
         return bool(np.isclose(self.found, self.registered, rtol=TOLERANCE, atol=TOLERANCE))
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Spectra as a request brings them, and what a model answered to them when it was registered."""
+
+    spectra: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+
+    def hold(self, found: Sequence[Any], who: str) -> None:
+        """Raise `InputError` if the answers are not these; the sentence names what differs."""
+        if len(found) != len(self.answers):
+            raise InputError(f"{who} gives {len(found)} answers instead of {len(self.answers)}.")
+        for i, (was, now) in enumerate(zip(self.answers, found, strict=True)):
+            if different := _different(was, now):
+                raise InputError(
+                    f"{who} does not answer as the version did when it was registered: {different} of spectrum "
+                    f"{i} in {served.ANSWERS}."
+                )
+
+
+def _different(was: Any, now: Any, name: str = "the answer") -> str | None:
+    """The first thing that differs by more than `ANSWER_TOLERANCE`, in words."""
+    if isinstance(was, dict) and isinstance(now, dict) and was.keys() == now.keys():
+        return next((d for k in was if (d := _different(was[k], now[k], str(k)))), None)
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        return next((d for w, n in zip(was, now, strict=True) if (d := _different(w, n, name))), None)
+    if isinstance(was, float) and isinstance(now, float) and abs(was - now) <= ANSWER_TOLERANCE:
+        return None
+    return None if was == now else f"{name} was {was} and is {now}"
 
 
 def find_version(name: str) -> ModelVersion:
@@ -65,14 +112,78 @@ def find_version(name: str) -> ModelVersion:
     return version
 
 
-def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Predictor]:
-    """The version's cross-validation with the fold models that the version itself holds, and its predictor.
+def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Answered]:
+    """The version's cross-validation with the fold models that the version itself holds, and what it answers.
+
+    Every file that is served is held against its digest, and then the served code answers the spectra again
+    that it answered when it was made.
 
     Raises
     ------
     InputError
         If an artifact is missing or is not what was registered.
     """
+    uri = f"models:/{registry.MODEL}/{version.version}"
+    with TemporaryDirectory() as name:
+        folder = registry.download(uri, name)
+        check_files(version, folder)
+        answered = check_answers(version, folder)
+        predictor = Predictor.load(folder / served.PREDICTOR)
+        nets = {p.stem: keras_nets.load(p) for p in sorted(folder.glob("artifacts/keras/*.keras"))}
+    return _with_nets(version, nets, predictor), answered
+
+
+def check_files(version: ModelVersion, folder: Path) -> int:
+    """Hold every file of a downloaded model against its digest at registration; returns how many there are.
+
+    Raises
+    ------
+    InputError
+        If one was changed, added or taken away; the sentence names the first of them.
+    """
+    if registry.DIGESTS not in version.tags:
+        raise InputError(
+            f"Version {version.version} has no digests of what it serves (tag {registry.DIGESTS}), and cannot "
+            "be verified: promote its run again."
+        )
+    registered: dict[str, str] = json.loads(version.tags[registry.DIGESTS])
+    found = served.digests(folder)
+    changed = [
+        f"{name} {'was changed' if name in found and name in registered else 'was added' if name in found else 'is missing'}"
+        for name in sorted(registered.keys() | found.keys())
+        if registered.get(name) != found.get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"Version {version.version} does not serve what was registered: {'; '.join(changed[:SHOWN_FILES])}"
+            f"{f' and {len(changed) - SHOWN_FILES} more' if len(changed) > SHOWN_FILES else ''}. Do not serve it."
+        )
+    return len(found)
+
+
+def check_answers(version: ModelVersion, folder: Path) -> Answered:
+    """Let a downloaded model's own code, in a process of its own, answer the spectra that it brings.
+
+    Raises
+    ------
+    InputError
+        If it cannot be loaded, or says anything else than when it was made.
+    """
+    kept = json.loads((folder / served.ANSWERS).read_text())
+    done = subprocess.run(
+        [sys.executable, "-c", _ANSWER, str(folder), str(folder / served.ANSWERS)],
+        capture_output=True, text=True, cwd=folder, timeout=ANSWER_SECONDS,
+    )  # fmt: skip
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise InputError(f"The model of version {version.version} cannot be loaded: {said[:300]}")
+    answered = Answered(kept["spectra"], kept["answers"])
+    answered.hold(json.loads(done.stdout.splitlines()[-1]), f"Version {version.version}")
+    return answered
+
+
+def _with_nets(version: ModelVersion, nets: dict[str, Any], predictor: Predictor) -> FinishedCv:
+    """The cross-validation of a version with the nets that the version holds, if they are its folds'."""
     finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags[names.CV_RUN]))
     for name, found in (
         (names.DATASET_DIGEST, finished.spectra.digest()),
@@ -83,22 +194,17 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Predictor]:
                 f"Version {version.version} was registered with the {name} {version.tags[name]}, now it is "
                 f"{found}."
             )
-    uri = f"models:/{registry.MODEL}/{version.version}"
-    predictor = registry.load_predictor(uri)
-    with TemporaryDirectory() as folder:
-        path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts" / "keras"
-        nets = {p.stem: keras_nets.load(p) for p in sorted(path.glob("*.keras"))}
-    served = (
+    held = (
         [nets[f"fold_{f.number}"] for f in finished.folds]
         if len(nets) == len(finished.folds)
         else [*nets.values()]
     )
-    if not served:
+    if not held:
         raise InputError(f"Version {version.version} holds no .keras files.")
     crops = crop(finished.spectra)[:100]
     if predictor.net is None:
         raise InputError(f"Version {version.version} holds no nets: it was not made by `promote`.")
-    apart = float(np.abs(from_keras(served).logits(crops) - predictor.net.logits(crops)).max())
+    apart = float(np.abs(from_keras(held).logits(crops) - predictor.net.logits(crops)).max())
     if apart > _LOGITS_TOLERANCE:
         raise InputError(
             f"The served net of version {version.version} and its .keras files differ by {apart:.2g} in "
@@ -106,7 +212,7 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Predictor]:
         )
     # A net that was trained anew on all spectra cannot be judged by them: its fold models are those of the
     # cross-validation.
-    return (replace(finished, models=served) if len(served) == len(finished.folds) else finished), predictor
+    return replace(finished, models=held) if len(held) == len(finished.folds) else finished
 
 
 def param_of(step: str, finished: FinishedCv, name: str, **params: str) -> int:
@@ -123,15 +229,28 @@ def param_of(step: str, finished: FinishedCv, name: str, **params: str) -> int:
 
 
 def recompute(
-    run: tracking.Run, finished: FinishedCv, references: References, seed: int, strategy: str
+    run: tracking.Run,
+    finished: FinishedCv,
+    references: References,
+    seed: int,
+    strategy: str,
+    answered: Answered,
 ) -> dict[str, float]:
-    """Every number of a version from its nets, data and folds; curves and figures are logged to `run`."""
+    """Every number of a version from its nets, data and folds; curves and figures are logged to `run`.
+
+    Raises
+    ------
+    InputError
+        If the model, made again from them, answers other than the served one.
+    """
     right = [_right(finished, place).mean() for place in range(len(finished.folds))]
     found = {names.CV_ACCURACY: float(np.mean(right))}
     found |= evaluations.log_shift([run], finished)
     found |= evaluations.log_noise([run], finished, param_of("noise_eval", finished, "kept_components"))
     found |= evaluations.log_references([run], finished.models, references)
-    return promotion.measure(finished, seed, strategy).metrics | found
+    measured = promotion.measure(finished, seed, strategy)
+    answered.hold(answer(measured.predictor, answered.spectra), f"Run {finished.run.id}, measured again,")
+    return measured.metrics | found
 
 
 def _right(finished: FinishedCv, place: int) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's top folder."""
@@ -29,6 +30,13 @@ IMAGE = os.environ.get("MNFLOW_IMAGE", "")
 def default_tracking_uri() -> str:
     """MLFLOW_TRACKING_URI if set, else the SQLite store at the project's root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+
+
+def shown_store() -> str:
+    """The tracking store as messages name it: without a password."""
+    uri = default_tracking_uri()
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 @contextmanager

@@ -63,6 +63,7 @@ NOT_APPLICABLE = "n/a"  # value of a tag that has no meaning for a step
 CODE = "mnflow.code"
 ENVIRONMENT = "mnflow.environment"
 PROCESS = "mnflow.process"
+BEGAN = "mnflow.began"  # time in ns, and more than any run's before, also after the clock was put back
 
 # Tags of some runs.
 NOISE_AUGMENTATION = "noise_augmentation"

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mnflow.errors import InputError
-from mnflow.runtime.project import EXPERIMENT, EXPERIMENT_TAGS, default_tracking_uri
+from mnflow.runtime.project import EXPERIMENT, EXPERIMENT_TAGS, shown_store
 from mnflow.track import names
 from mnflow.track.connection import connect
+
+_ORDER = [f"tags.`{names.BEGAN}` DESC", "attributes.start_time DESC"]
 
 
 def _experiment_id() -> str:
@@ -22,6 +25,11 @@ def _experiment_id() -> str:
         return os.environ["MLFLOW_EXPERIMENT_ID"]
     found = connect().get_experiment_by_name(name)
     return found.experiment_id if found else connect().create_experiment(name, tags=EXPERIMENT_TAGS)
+
+
+def where() -> str:
+    """The experiment and the store that are looked in, in words."""
+    return f"in the experiment {os.environ.get('MLFLOW_EXPERIMENT_NAME', EXPERIMENT)} of {shown_store()}"
 
 
 def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
@@ -37,8 +45,12 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
             found = connect().get_run(run)
         except MlflowException:
             raise InputError(
-                f"No run {run!r} in {default_tracking_uri()}: copy a run id from the UI, or leave run=newest."
+                f"No run {run!r} in {shown_store()}: copy a run id from the UI, or leave run=newest."
             ) from None
+        if found.info.lifecycle_stage != "active":
+            raise InputError(
+                f"Run {run} was deleted: restore it in the UI, or by `mlflow runs restore --run-id {run}`."
+            )
         actual = found.data.tags.get(names.STEP, "unknown")
         if actual != step:
             raise InputError(
@@ -54,8 +66,8 @@ def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
     if not runs:
         described = ", ".join(f"{k}={v}" for k, v in tags.items())
         raise InputError(
-            f"No finished {step} run{f' with {described}' if described else ''} was found: `mlflow run . -e "
-            f"{step}` makes one."
+            f"No finished {step} run{f' with {described}' if described else ''} was found {where()}: `mlflow "
+            f"run . -e {step}` makes one."
         )
     return runs[0]
 
@@ -74,11 +86,14 @@ def unfinished_runs(**tags: str) -> list[MlflowRun]:
 
 def _runs(condition: str, tags: Mapping[str, str]) -> list[MlflowRun]:
     query = " and ".join([condition, *(f"tags.`{k}` = '{v}'" for k, v in tags.items())])
-    return list(
-        connect().search_runs(
-            [_experiment_id()], query, max_results=1000, order_by=["attributes.start_time DESC"]
-        )
-    )
+    return list(connect().search_runs([_experiment_id()], query, max_results=1000, order_by=_ORDER))
+
+
+def began() -> str:
+    """The value of the tag `names.BEGAN` of a run that begins now."""
+    last = connect().search_runs([_experiment_id()], max_results=1, order_by=_ORDER)
+    known = last[0].data.tags.get(names.BEGAN, "0") if last else "0"
+    return f"{max(time.time_ns(), int(known) + 1 if known.isdecimal() else 0):020d}"
 
 
 def children(run_id: str, status: str = "") -> list[MlflowRun]:

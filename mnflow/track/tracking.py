@@ -28,7 +28,7 @@ from mnflow.runtime.signals import held
 from mnflow.spectra import SpectrumSet
 from mnflow.track import names, outbox, provenance
 from mnflow.track.connection import answers, connect
-from mnflow.track.query import _experiment_id, _runs
+from mnflow.track.query import _experiment_id, _runs, began
 
 _MOST_METRICS = 1000  # in one message to a tracking server
 
@@ -164,7 +164,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
     _close_orphans()
 
     def begin() -> Run:
-        known = {**tags, **provenance.tags()}
+        known = {**tags, **provenance.tags(), names.BEGAN: began()}
         # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make
         # their own.
         if started := os.environ.pop("MLFLOW_RUN_ID", None):

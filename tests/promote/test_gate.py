@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mnflow.errors import InputError
 from mnflow.promote.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Gate, compare
 
 GOOD = {**dict.fromkeys(MEASURED_BEFORE, 0.99), CALIBRATION_ERROR: 0.01}
@@ -39,3 +40,13 @@ def test_worse_is_worse_than_the_folds_scatter() -> None:
     for change in ([0.020, 0.021, 0.019, 0.020], [-0.05, 0.04, -0.03, 0.02]):
         assert not compare(champion + np.array(change), champion).is_worse
     assert not compare([0.5], [0.9]).is_worse, "one fold has no scatter to judge by"
+
+
+def test_a_threshold_that_is_no_share_is_refused() -> None:
+    for value in (float("nan"), -0.1, 95.0):
+        with pytest.raises(InputError, match="min_cv_accuracy: expected a share between 0 and 1"):
+            Gate(min_cv_accuracy=value)
+
+
+def test_what_is_not_a_number_is_worse() -> None:
+    assert compare([0.9, float("nan")], [0.9, 0.9]).is_worse

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,20 +23,25 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.promote import registry
+from mnflow.promote import served as served_model
 from mnflow.promote.gate import MEASURED_BEFORE
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from mnflow.track import tracking
+from mnflow.track.query import finished_runs
 from tests.helpers.nets import made_up_net
 
 pytestmark = pytest.mark.usefixtures("store")
 
 
-def new_version() -> str:
+OURS = {"cv_run": "abc", "arch": "fcn", "labels": "Mn2+,Mn3+,Mn4+"}
+
+
+def new_version(tags: dict[str, str] = OURS) -> str:
     client = tracking.connect()
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(registry.MODEL)
-    return str(client.create_model_version(registry.MODEL, "file:///nowhere").version)
+    return str(client.create_model_version(registry.MODEL, "file:///nowhere", tags=tags).version)
 
 
 def versions() -> tuple[str | None, str | None]:
@@ -86,8 +92,107 @@ def test_roll_back_and_forth() -> None:
     assert "; rolled back to " in tracking.connect().get_model_version(registry.MODEL, first).tags["history"]
 
 
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [({**OURS, "arch": "dense"}, "dense is not fully convolutional"), ({}, "not registered by promote")],
+)
+def test_aliases_are_for_versions_that_may_be_champion(tags: dict[str, str], why: str) -> None:
+    """Somebody has moved an alias in the UI to a dense net, or to a model of another project."""
+    good, bad = new_version(), new_version(tags)
+    client = tracking.connect()
+    with pytest.raises(InputError, match=why):
+        registry.promote(bad)
+    registry.promote(good)
+    client.set_registered_model_alias(registry.MODEL, registry.PREVIOUS, bad)
+    with pytest.raises(InputError, match=why):
+        registry.roll_back()
+    assert versions() == (good, bad), "nothing has moved"
+    client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, bad)
+    with pytest.raises(
+        InputError, match=f"The alias champion of mn-valence is on version {bad}, and .*{why}"
+    ):
+        registry.load_predictor("models:/mn-valence@champion")
+    assert registry.promote(good) is None, "the alias is mended, and what was wrong is not kept as `previous`"
+
+
+def test_previous_is_never_the_champion() -> None:
+    first, second = new_version(), new_version()
+    registry.promote(first)
+    tracking.connect().set_registered_model_alias(registry.MODEL, registry.PREVIOUS, first)
+    with pytest.raises(InputError, match="no version `previous` to go back to"):
+        registry.roll_back()
+    tracking.connect().delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
+    registry.promote(first)
+    assert versions() == (first, None)
+    registry.promote(second)
+    assert versions() == (second, first)
+
+
+def test_a_deleted_run_is_not_promoted() -> None:
+    run = cv_run(COMPLETE)
+    other = cv_run({**COMPLETE, "cv/accuracy_mean": 0.8})
+    tracking.connect().delete_run(run)
+    with pytest.raises(InputError, match=f"Run {run} was deleted: restore it"):
+        registry.candidate(run)
+    assert registry.candidate("best").info.run_id == other
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 97.0])
+def test_what_is_no_share_is_never_the_best(value: float) -> None:
+    odd = cv_run({**COMPLETE, "shift/integrated_accuracy": value})
+    good = cv_run(COMPLETE)
+    last = cv_run({**COMPLETE, "noise/accuracy_at_5x": value})
+    assert registry.candidate("best").info.run_id == good
+    for run, step in ((odd, "shift_eval"), (last, "noise_eval")):
+        with pytest.raises(InputError, match=f"not evaluated in full.*-e {step} "):
+            registry.candidate(run)
+
+
+def test_a_run_of_another_project_is_never_the_best() -> None:
+    ours = cv_run(COMPLETE)
+    client = tracking.connect()
+    experiment = client.get_run(ours).info.experiment_id
+    for tags in ({"arch": "fcn", "dataset_digest": "d"}, {}):
+        foreign = client.create_run(experiment, tags={"mnflow.step": "cv_train", **tags}).info.run_id
+        for key in COMPLETE:
+            client.log_metric(foreign, key, 1.0)
+        client.set_terminated(foreign)
+        assert registry.candidate("best").info.run_id == ours
+        with pytest.raises(InputError, match="lacks the tags of a cross-validation of mnflow"):
+            registry.candidate(foreign)
+
+
+def test_the_newest_is_the_one_that_began_last_though_the_clock_went_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = cv_run(COMPLETE, dataset_digest="older data")
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 86_400_000_000_000)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() - 86_400)
+    last = cv_run(COMPLETE)
+    monkeypatch.undo()
+    records = {r.info.run_id: r for r in finished_runs("cv_train")}
+    assert records[last].info.start_time < records[first].info.start_time
+    assert list(records) == [last, first]
+    assert registry.candidate("best").info.run_id == last
+
+
+def test_the_same_model_is_found_again() -> None:
+    tags = {"cv_run": "abc", "strategy": "ensemble of 3 fold models"}
+    known = {served_model.PREDICTOR: "1", "code/mnflow/errors.py": "2", "MLmodel": "3"}
+    version = new_version({**OURS, **tags, registry.DIGESTS: json.dumps(known)})
+    before = {served_model.PREDICTOR: "1", "code/mnflow/errors.py": "2"}
+    found = registry.registered_before(*tags.values(), before)
+    assert found is not None
+    assert str(found.version) == version
+    assert registry.registered_before("abc", "refit on all spectra", before) is None
+    assert registry.registered_before("abd", tags["strategy"], before) is None
+    assert registry.registered_before(*tags.values(), {**before, served_model.PREDICTOR: "7"}) is None
+    assert registry.registered_before(*tags.values(), {served_model.PREDICTOR: "1"}) is None
+
+
 def cv_run(metrics: dict[str, float], **tags: str) -> str:
-    known = {"dataset_digest": "d"} | tags
+    known = {"dataset_digest": "d", "dataset_uri": "made up", "noise_augmentation": "false"} | tags
     with tracking.step(
         {**tracking.tags_of("cv_train", "fcn", "10x", "stratified"), **known}, "cv", {}
     ) as run:
@@ -123,7 +228,9 @@ def test_a_run_without_evaluations_says_what_to_run() -> None:
 
 
 def test_nothing_to_promote() -> None:
-    with pytest.raises(InputError, match="No finished cv_train run was found"):
+    with pytest.raises(
+        InputError, match="No finished cv_train run was found in the experiment test of sqlite:"
+    ):
         registry.candidate("best")
     cv_run(COMPLETE, arch="dense")
     with pytest.raises(
@@ -174,7 +281,8 @@ def test_accuracies_are_compared_on_the_same_data_and_folds_only() -> None:
 
 def test_no_model_to_load_and_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        InputError, match=r"^No model at models:/mn-valence@champion \(.*\): `mlflow run \. -e promote` makes"
+        InputError,
+        match=r"^No model at models:/mn-valence@champion in the experiment test of sqlite:.* \(.*\): `mlflow run",
     ):
         registry.load_predictor("models:/mn-valence@champion")
 
@@ -187,7 +295,7 @@ def test_no_model_to_load_and_a_store_that_fails(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
-    served = registry._served_code(tmp_path)
+    served = served_model.copy_code(tmp_path)
     assert served == tmp_path / "code" / "mnflow"
     package = Path(registry.__file__).parents[1]
     found = sorted(p.relative_to(served).as_posix() for p in served.rglob("*") if p.is_file())
@@ -198,7 +306,7 @@ def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
         if name.endswith(("clusters.py", ".pyc")) or name.startswith(("read/", "train", "promote"))
     ]
     assert all((served / name).read_bytes() == (package / name).read_bytes() for name in found)
-    assert registry.requirements() == [
+    assert served_model.requirements() == [
         f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
     ]
 
@@ -208,21 +316,32 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     predictor = Predictor(MN, net=made_up_net())
     example = {"energy_ev": [620.0, 621.0], "intensity": [1.0, 2.0]}
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        uri = registry.log_model(run, predictor, {"fold_0.keras": b"a net"}, example)
+        uri = served_model.log_model(run, predictor, {"fold_0.keras": b"a net"}, [example])
     first = registry.register(uri, run.id, {"seed": 7}, "a card")
     second = registry.register(uri, run.id, {}, "")
     (model,) = tracking.connect().search_registered_models()
     assert (model.name, [int(v.version) for v in (first, second)]) == ("mn-valence", [1, 2])
     assert model.description == "Valence of an element from its L2,3 edge; see the versions' cards."
-    assert (first.tags, first.description, first.run_id) == ({"seed": "7"}, "a card", run.id)
+    assert (first.description, first.run_id) == ("a card", run.id)
+    assert first.tags.keys() == {"seed", registry.DIGESTS}
     assert first.source == uri
     assert registry.load_predictor(uri).edge == MN
 
+    kept = json.loads(first.tags[registry.DIGESTS])
+    assert {
+        served_model.PREDICTOR,
+        served_model.ANSWERS,
+        "artifacts/keras/fold_0.keras",
+        "MLmodel",
+    } <= kept.keys()
+    assert "code/mnflow/serve/answer.py" in kept
+    before = served_model.digests_before(predictor)
+    assert before.items() <= kept.items(), "the same before it is logged and after"
     logged = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model")))
     assert (logged / "artifacts" / "keras" / "fold_0.keras").read_bytes() == b"a net"
     assert (logged / "artifacts" / "predictor.npz").is_file()
-    assert (logged / "code" / "mnflow" / "serve" / "net.py").is_file()
-    assert (logged / "requirements.txt").read_text().split() == registry.requirements()
+    assert (logged / "code" / "mnflow" / "serve" / "numpy_nets.py").is_file()
+    assert (logged / "requirements.txt").read_text().split() == served_model.requirements()
     assert json.loads((logged / "serving_input_example.json").read_text()) == {"inputs": [example]}
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).name == "valence_model"
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).source_run_id == run.id

@@ -16,7 +16,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from mnflow.promote import registry
+from mnflow.promote.served import log_model
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
@@ -41,7 +41,7 @@ def server(predictor: Predictor, module_store: Path) -> Iterator[tuple[str, str]
     """A container that serves a logged model: its address and its name."""
     image = docker_image("serve")
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        uri = registry.log_model(run, predictor, {}, SPECTRUM)
+        uri = log_model(run, predictor, {}, [SPECTRUM])
     model = mlflow.artifacts.download_artifacts(uri, dst_path=str(module_store / "model"))
     module_store.chmod(0o755)
     port, name = free_port(), f"mnflow-serve-{time.time_ns()}"

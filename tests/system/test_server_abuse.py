@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import requests
 
-from mnflow.promote import registry
+from mnflow.promote.served import log_model
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from mnflow.track import tracking
@@ -76,7 +76,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(module_store: Path) -> Iterator[Served]:
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        uri = registry.log_model(run, Predictor(MN, net=made_up_net()), {}, GOOD)
+        uri = log_model(run, Predictor(MN, net=made_up_net()), {}, [GOOD])
     port = free_port()
     command = [
         sys.executable,

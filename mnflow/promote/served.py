@@ -1,0 +1,138 @@
+"""What a version serves: its code, weights and nets, the answers it gave when it was made, and digests of all
+of it.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+
+from mnflow.serve.answer import answer
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import SpectrumSet
+from mnflow.track import tracking
+
+ANSWERS = "artifacts/answers.json"
+"""File of a served model: spectra, and what the model answered to them when it was made."""
+
+PREDICTOR = "artifacts/predictor.npz"
+
+EACH = 4
+"""Spectra of every class that are kept with their answers."""
+
+_CODE = "code/mnflow"
+_SERVED_CODE = (
+    "__init__.py",
+    "errors.py",
+    "runtime/__init__.py",
+    "runtime/files.py",
+    "runtime/process.py",
+    "spectra",
+    "preprocess",
+    "serve",
+)
+_NOT_SERVED = ("__pycache__", "clusters.py", "pipeline.py")
+_SERVED_WITH = ("mlflow", "numpy", "pydantic", "fastapi", "uvicorn")
+_WRITTEN_AT_DOWNLOAD = ("registered_model_meta",)
+
+
+def log_model(
+    run: tracking.Run,
+    predictor: Predictor,
+    keras_files: Mapping[str, bytes],
+    spectra: Sequence[dict[str, Any]],
+) -> str:
+    """Log the served model (code, weights in one .npz, the nets as .keras files, answers) and return its URI.
+
+    Parameters
+    ----------
+    spectra : sequence of dict
+        Spectra as a request brings them; the first is the model's input example, and all are kept with what
+        the predictor answers to them.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        nets = folder / "keras"
+        nets.mkdir()
+        for file, content in keras_files.items():
+            (nets / file).write_bytes(content)
+        answers = folder / Path(ANSWERS).name
+        answers.write_text(json.dumps({"spectra": list(spectra), "answers": answer(predictor, spectra)}))
+        artifacts = {
+            "predictor": str(predictor.save(folder / Path(PREDICTOR).name)),
+            "keras": str(nets),
+            "answers": str(answers),
+        }
+        with mlflow.start_run(run_id=run.id):
+            info = mlflow.pyfunc.log_model(
+                name="valence_model",
+                python_model=str(copy_code(folder) / "serve" / "model.py"),
+                artifacts=artifacts,
+                code_paths=[str(folder / _CODE)],
+                pip_requirements=requirements(),
+                input_example=[spectra[0]],
+            )
+    return str(info.model_uri)
+
+
+def copy_code(folder: Path) -> Path:
+    """A copy of those parts of the package that a server needs, and of nothing else."""
+    target = folder / _CODE
+    target.mkdir(parents=True)
+    for name in _SERVED_CODE:
+        source = Path(__file__).parents[1] / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(*_NOT_SERVED))
+        else:
+            (target / name).parent.mkdir(exist_ok=True)
+            shutil.copy(source, target / name)
+    return target
+
+
+def requirements() -> list[str]:
+    """What a server installs, pinned to what is installed here."""
+    return [f"{name}=={version(name)}" for name in _SERVED_WITH]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a model's folder, by its path within; not of what Python compiles, and MLflow
+    adds when it is downloaded.
+    """
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if "__pycache__" not in name and name not in _WRITTEN_AT_DOWNLOAD
+    }
+
+
+def digests_before(predictor: Predictor) -> dict[str, str]:
+    """The digests of those files of a model that decide its answers, before it is logged."""
+    with tempfile.TemporaryDirectory() as name:
+        predictor.save(Path(name) / PREDICTOR)
+        copy_code(Path(name))
+        return digests(Path(name))
+
+
+def examples(spectra: SpectrumSet, seed: int) -> list[dict[str, Any]]:
+    """Spectra to be kept with their answers: some of every class, one on an axis that is 3 eV off, noise and a
+    flat line.
+    """
+    edge = spectra.edge
+    energy_ev = np.asarray(spectra.energy_ev, dtype=np.float64).round(4)
+    chosen: list[int] = []
+    for label in range(len(edge.classes)):
+        of_class = np.flatnonzero(spectra.valence == label)
+        chosen += of_class[np.linspace(0, len(of_class) - 1, min(EACH, len(of_class))).astype(int)].tolist()
+    noise = np.random.default_rng(seed).normal(1, 0.2, len(energy_ev))
+    rows = [spectra.intensity[i] for i in chosen]
+    kept = [(energy_ev, row) for row in (*rows, noise, np.ones_like(noise))]
+    kept.insert(1, ((energy_ev + 3).round(4), rows[0]))
+    return [{"energy_ev": e.tolist(), "intensity": [round(float(v), 5) for v in row]} for e, row in kept]

@@ -1,0 +1,146 @@
+"""What a version serves is held against what was registered, byte by byte and by its answers."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.entities.model_registry import ModelVersion
+
+from mnflow.errors import InputError
+from mnflow.promote import registry, served, verification
+from mnflow.serve.novelty import Novelty, aligned, locate
+from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import pretrained_for
+from mnflow.spectra import MN
+from mnflow.track import tracking
+from tests.helpers.nets import made_up_net
+from tests.helpers.spectra import spectra
+
+N = aligned(locate(np.zeros((1, 300), np.float32)))[0].shape[1]
+
+NOVELTY = Novelty(
+    mean=np.zeros(N, np.float32), components=np.eye(3, N, dtype=np.float32),
+    planes=np.ones((N, 4), np.float32), offsets=np.zeros(4, np.float32), coefficients=np.ones(4, np.float32),
+    noise_slope=0.1, limits=(0.1, 0.1, 0.1), false_alarm_rate=0.02,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registered(module_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelVersion, Path]:
+    """A version, and a copy of its files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ENV_ROOT", str(module_store / "environments"))
+        shipped = pretrained_for(MN)
+        assert shipped is not None
+        predictor = replace(shipped, net=made_up_net(), temperature=1.5, novelty=NOVELTY)
+        with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
+            asked = served.examples(spectra(12), seed=0)
+            uri = served.log_model(run, predictor, {"fold_0.keras": b"a net"}, asked)
+        version = registry.register(uri, run.id, {}, "")
+    place = f"models:/{registry.MODEL}/{version.version}"
+    return version, Path(
+        mlflow.artifacts.download_artifacts(place, dst_path=str(tmp_path_factory.mktemp("model")))
+    )
+
+
+@pytest.fixture
+def folder(registered: tuple[ModelVersion, Path], tmp_path: Path) -> Path:
+    shutil.copytree(registered[1], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def resave(change: Callable[[Predictor], Predictor]) -> Callable[[Path], None]:
+    def tamper(folder: Path) -> None:
+        change(Predictor.load(folder / served.PREDICTOR)).save(folder / served.PREDICTOR)
+
+    return tamper
+
+
+def reverse_names(predictor: Predictor) -> Predictor:
+    return replace(predictor, edge=replace(predictor.edge, classes=predictor.edge.classes[::-1]))
+
+
+def open_limits(predictor: Predictor) -> Predictor:
+    assert predictor.novelty is not None
+    return replace(predictor, novelty=replace(predictor.novelty, limits=(1e9, 1e9, 1e9)))
+
+
+def scramble(folder: Path) -> None:
+    """The arrays of the composition model that begin with the same letters, in another order."""
+    path = folder / served.PREDICTOR
+    with np.load(path) as z:
+        arrays = dict(z)
+    known = [k for k in arrays if k.startswith("posterior") and arrays[k].ndim == 2]
+    assert known
+    for k in known:
+        arrays[k] = arrays[k][::-1]
+    with path.open("wb") as f:
+        np.savez(f, **arrays)
+
+
+def edit_code(folder: Path) -> None:
+    path = folder / "code/mnflow/serve/answer.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+
+
+TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "class names reversed": (resave(reverse_names), served.PREDICTOR),
+    "temperature 0.01": (resave(lambda p: replace(p, temperature=0.01)), served.PREDICTOR),
+    "novelty limits open": (resave(open_limits), served.PREDICTOR),
+    "composition model scrambled": (scramble, served.PREDICTOR),
+    "code edited": (edit_code, "code/mnflow/serve/answer.py"),
+    "a net exchanged": (lambda f: (f / "artifacts/keras/fold_0.keras").write_bytes(b"b net") and None,
+                        "artifacts/keras/fold_0.keras"),
+    "a requirement added": (lambda f: (f / "requirements.txt").write_text("evil==1") and None, "requirements.txt"),
+}  # fmt: skip
+
+
+def test_an_untouched_version_holds(registered: tuple[ModelVersion, Path]) -> None:
+    version, folder = registered
+    assert verification.check_files(version, folder) == len(json.loads(version.tags[registry.DIGESTS]))
+    answered = verification.check_answers(version, folder)
+    assert len(answered.answers) == 3 * served.EACH + 3
+    assert answered.answers[-1]["error"], "the flat line"
+    assert {a["moved_ev"] for a in answered.answers[:-1]} != {None}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_changed_file_is_named(name: str, registered: tuple[ModelVersion, Path], folder: Path) -> None:
+    tamper, file = TAMPERED[name]
+    tamper(folder)
+    with pytest.raises(InputError, match=f"does not serve what was registered: {file} was changed"):
+        verification.check_files(registered[0], folder)
+
+
+def test_what_is_added_or_missing_is_named(registered: tuple[ModelVersion, Path], folder: Path) -> None:
+    (folder / "code/mnflow/evil.py").write_text("")
+    (folder / "artifacts/keras/fold_0.keras").unlink()
+    with pytest.raises(InputError, match=r"fold_0.keras is missing; code/mnflow/evil.py was added\."):
+        verification.check_files(registered[0], folder)
+
+
+def test_a_version_without_digests_cannot_be_verified(
+    registered: tuple[ModelVersion, Path], folder: Path
+) -> None:
+    with pytest.raises(InputError, match="has no digests of what it serves"):
+        verification.check_files(ModelVersion("m", "3", 0), folder)
+
+
+@pytest.mark.parametrize("name", [k for k, v in TAMPERED.items() if v[1] == served.PREDICTOR])
+def test_answers_differ_where_the_digest_was_forged_too(
+    name: str, registered: tuple[ModelVersion, Path], folder: Path
+) -> None:
+    TAMPERED[name][0](folder)
+    with pytest.raises(InputError, match="does not answer as the version did when it was registered"):
+        verification.check_answers(registered[0], folder)
+
+
+def test_code_that_does_not_load_is_said(registered: tuple[ModelVersion, Path], folder: Path) -> None:
+    (folder / "code/mnflow/serve/answer.py").write_text("raise RuntimeError('broken')")
+    with pytest.raises(InputError, match="cannot be loaded: RuntimeError: broken"):
+        verification.check_answers(registered[0], folder)
