@@ -131,7 +131,9 @@ def test_a_version_without_digests_cannot_be_verified(
         verification.check_files(ModelVersion("m", "3", 0), folder)
 
 
-@pytest.mark.parametrize("name", [k for k, v in TAMPERED.items() if v[1] == served.PREDICTOR])
+@pytest.mark.parametrize(
+    "name", ["class names reversed", "novelty limits open", "composition model scrambled"]
+)
 def test_answers_differ_where_the_digest_was_forged_too(
     name: str, registered: tuple[ModelVersion, Path], folder: Path
 ) -> None:
@@ -142,5 +144,5 @@ def test_answers_differ_where_the_digest_was_forged_too(
 
 def test_code_that_does_not_load_is_said(registered: tuple[ModelVersion, Path], folder: Path) -> None:
     (folder / "code/mnflow/serve/answer.py").write_text("raise RuntimeError('broken')")
-    with pytest.raises(InputError, match="cannot be loaded: RuntimeError: broken"):
+    with pytest.raises(InputError, match=r"version 1 cannot be loaded: .*broken"):
         verification.check_answers(registered[0], folder)
