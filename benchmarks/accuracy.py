@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import emit, in_own_process
+from benchmarks.measure import SHIFTS_ONLY, emit, in_own_process
 from benchmarks.training import cv_seconds
 from mnflow import folds
 from mnflow.runtime import parallel
@@ -29,7 +29,7 @@ from mnflow.train.settings import TrainSettings
 TARGETS = (0.95, 0.97, 0.98, 0.99)
 """Accuracies to which the time is compared; a line says so where a recipe does not get there."""
 
-AUTHORS = TrainSettings(schedule="constant", learning_rate=0.001, batch_size=512, epochs=300)
+AUTHORS = replace(SHIFTS_ONLY, schedule="constant", learning_rate=0.001, batch_size=512, epochs=300)
 
 
 def dataset(path: str | None) -> SpectrumSet:
@@ -93,7 +93,7 @@ def main() -> None:
         batches = (authors.batch_size, 128) if options.figure else (authors.batch_size,)
         recipes = {f"constant Adam 0.001, batch {n}": replace(authors, batch_size=n) for n in batches}
         constant = {label: curves(some, inner, recipe, scheduler) for label, recipe in recipes.items()}
-        ours = {n: curves(some, inner, TrainSettings(epochs=n), scheduler) for n in steps}
+        ours = {n: curves(some, inner, replace(SHIFTS_ONLY, epochs=n), scheduler) for n in steps}
     for label, accuracy in constant.items():
         shown = {str(n): float(accuracy[n - 1]) for n in (*steps, len(accuracy)) if n <= len(accuracy)}
         emit("accuracy/constant", recipe=label, by_epoch=shown, best=float(accuracy.max()))
@@ -122,7 +122,7 @@ def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, NDA
         }
         if enough and enough[0] not in seconds:
             with parallel.local_cluster() as scheduler:  # that workers start is left out
-                seconds[enough[0]] = cv_seconds(some, 10, TrainSettings(epochs=enough[0]), scheduler)
+                seconds[enough[0]] = cv_seconds(some, 10, replace(SHIFTS_ONLY, epochs=enough[0]), scheduler)
         our_seconds = seconds[enough[0]] if enough else float("nan")
         if not enough:
             row["not_measured"] = f"ours did not reach {target} in {max(ours)} epochs"

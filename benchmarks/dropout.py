@@ -42,7 +42,7 @@ def main() -> None:
     spectra = load_dataset(f"runs:/{parser.parse_args().run}")
     with parallel.local_cluster() as scheduler:
         for noise, dropout in product((False, True), DROPOUTS):
-            settings = TrainSettings(noise_augmentation=noise, epochs=10, dropout=dropout)
+            settings = TrainSettings(noise_augmentation=noise, degraded_copies=0, epochs=10, dropout=dropout)
             emit("dropout", dropout=dropout, noise_augmentation=noise, **judge(spectra, settings, scheduler))
 
 

@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mnflow.spectra import MN, Edge, SpectrumSet
+from mnflow.train.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+SHIFTS_ONLY = TrainSettings(noise_augmentation=False, degraded_copies=0)
+"""The paper's training, which does what the other implementations do."""
 
 
 def emit(name: str, **values: Any) -> dict[str, Any]:

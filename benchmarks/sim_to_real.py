@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from entrypoints.cv_train import Options
 from mnflow import folds
 from mnflow.augment.degrade import Degradation, degrade
 from mnflow.evaluate.accuracy import predict
@@ -29,7 +28,7 @@ from mnflow.references import References, read_references
 from mnflow.simulate import simulate_images, simulate_references
 from mnflow.spectra import MN, SpectrumSet
 from mnflow.train import cross_validate
-from mnflow.train.settings import TrainSettings, parse_augmentation
+from mnflow.train.settings import TrainSettings
 
 THICK = Degradation(thickness=(0.7, 1.3), blur_ev=(0.5, 1.5))
 SHIFTS = range(-50, 51)
@@ -104,12 +103,9 @@ def real(nets: list[Any], data: Path) -> dict[str, Any]:
 
 def run(seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Simulate, train and ask, for one seed."""
-    spectra, default = simulated(seed), Options()
-    parts = folds.split(spectra, default.folds, default.n_folds, seed)[: args.folds]
-    settings = TrainSettings(
-        default.arch, parse_augmentation(default.augmentation), default.noise_augmentation, default.degraded_copies,
-        args.epochs, seed=seed,
-    )  # fmt: skip
+    spectra = simulated(seed)
+    parts = folds.split(spectra, seed=seed)[: args.folds]
+    settings = TrainSettings(epochs=args.epochs, seed=seed)
     found = cross_validate.train_folds(spectra, parts, settings, args.workers)
     nets = [keras_nets.from_bytes(f.model) for f in found]
     other = [foreign(1000 + 10 * seed + i) for i in range(5)]
@@ -130,7 +126,7 @@ def main() -> None:
     for name, default in (
         ("seeds", 5),
         ("folds", 10),
-        ("epochs", Options.epochs),
+        ("epochs", TrainSettings.epochs),
         ("workers", 0),
         ("first_seed", 1),
     ):

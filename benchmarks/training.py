@@ -17,11 +17,12 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import ROOT, emit, in_own_process, machine, spectra
+from benchmarks.measure import ROOT, SHIFTS_ONLY, emit, in_own_process, machine, spectra
 from mnflow import folds
 from mnflow.runtime import parallel
 from mnflow.spectra import SpectrumSet
@@ -49,7 +50,7 @@ def cv_speed(some: SpectrumSet, scheduler: str, epochs: tuple[int, int] = (2, 12
     """Augmented spectra a second of a whole ten-fold cross-validation of the FCN at 10x, by workers that have
     compiled it.
     """
-    short, long = (cv_seconds(some, 10, TrainSettings(epochs=n), scheduler) for n in epochs)
+    short, long = (cv_seconds(some, 10, replace(SHIFTS_ONLY, epochs=n), scheduler) for n in epochs)
     return (epochs[1] - epochs[0]) * 10 * 0.9 * len(some) * 10 / (long - short)
 
 
@@ -109,7 +110,9 @@ def one_core(augmentation: int) -> dict[str, Any]:
 
     def cpu_seconds(epochs: int) -> float:
         start = time.process_time()
-        cross_validate.train_fold(some, (fold, TrainSettings(augmentation=augmentation, epochs=epochs)))
+        cross_validate.train_fold(
+            some, (fold, replace(SHIFTS_ONLY, augmentation=augmentation, epochs=epochs))
+        )
         return time.process_time() - start
 
     compiling = cpu_seconds(12)
@@ -141,7 +144,7 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
     theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(repeats):
         with parallel.local_cluster() as scheduler:
-            cv_seconds(some, 10, TrainSettings(epochs=1), scheduler)  # compiles
+            cv_seconds(some, 10, replace(SHIFTS_ONLY, epochs=1), scheduler)  # compiles
             ours.append(cv_speed(some, scheduler))
         for name, (python, threads, batch_size) in others.items():
             arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2", str(batch_size))
@@ -182,7 +185,7 @@ def scaling(quick: bool) -> None:
     speeds, limits = [], []
     with parallel.local_cluster(1) as one_worker, parallel.local_cluster(2) as two_workers:
         for scheduler in (one_worker, two_workers):
-            cv_seconds(some, 10, TrainSettings(epochs=1), scheduler)  # compiles
+            cv_seconds(some, 10, replace(SHIFTS_ONLY, epochs=1), scheduler)  # compiles
         for _ in range(
             2 if quick else 6
         ):  # in turn, beside what two processes of the machine can do at best just then
@@ -193,7 +196,7 @@ def scaling(quick: bool) -> None:
          two_processes_against_one=statistics.median(limits))  # fmt: skip
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         made_up = spectra(n)
-        job = (folds.split(made_up, n_folds=10)[0], TrainSettings(augmentation=1, epochs=1))
+        job = (folds.split(made_up, n_folds=10)[0], replace(SHIFTS_ONLY, augmentation=1, epochs=1))
         cross_validate.train_fold(made_up, job)  # compiles
         start = time.process_time()
         seconds = cross_validate.train_fold(made_up, job)[1]
@@ -204,7 +207,7 @@ def scaling(quick: bool) -> None:
             cpu_seconds=time.process_time() - start,
         )
     with parallel.local_cluster() as scheduler:
-        settings = TrainSettings(augmentation=10, epochs=5)
+        settings = replace(SHIFTS_ONLY, augmentation=10, epochs=5)
         for n_folds in (2, 5, 10, 20):
             cv_seconds(some, n_folds, settings, scheduler)
             emit("scaling/folds", folds=n_folds, seconds=cv_seconds(some, n_folds, settings, scheduler))

@@ -1,6 +1,4 @@
-"""Register the best fully convolutional net that was cross-validated; if it passes the gate, it becomes the
-champion.
-"""
+"""Register the best fully convolutional network; if it passes the gate, it becomes the champion."""
 
 from dataclasses import dataclass, fields
 
@@ -10,30 +8,26 @@ from mnflow.runtime.cli import execute, option
 
 @dataclass(frozen=True)
 class Options:
-    """Which cross-validation to promote, and what it must show; or go back to the champion before."""
+    """Which cross-validation to promote and the gate's thresholds; or roll back to the previous champion."""
 
     run: str = option(
-        "best", "id of a cv_train run, or best: the best evaluated fully convolutional net on the newest data"
+        "best", "id of a cv_train run, or best: the best evaluated fully convolutional one on the newest data"
     )
     strategy: str = option(
         "ensemble",
-        "ensemble: the fold models together; refit: one net, trained anew on all spectra",
+        "ensemble: the fold models together; refit: one model, trained anew on all spectra",
         ("ensemble", "refit"),
     )
     rollback: bool = option(False, "true: make the previous champion the champion again, and do nothing else")
     seed: int = option(0, "seed of the shifts and the noise of the held-out spectra")
-    min_cv_accuracy: float = option(
-        Gate.min_cv_accuracy, "gate: accuracy of the folds on spectra as they are"
-    )
-    min_shift_accuracy: float = option(
-        Gate.min_shift_accuracy, "gate: accuracy averaged over shifts of -5 to +5 eV"
-    )
+    min_cv_accuracy: float = option(Gate.min_cv_accuracy, "gate: accuracy on unshifted test spectra")
+    min_shift_accuracy: float = option(Gate.min_shift_accuracy, "gate: mean accuracy over shifts of +-5 eV")
     min_worst_shift_accuracy: float = option(
-        Gate.min_worst_shift_accuracy, "gate: accuracy at the worst of these shifts"
+        Gate.min_worst_shift_accuracy, "gate: accuracy at the worst shift"
     )
     min_noise_accuracy: float = option(Gate.min_noise_accuracy, "gate: accuracy with five times the noise")
     min_reference_vote: float = option(
-        Gate.min_reference_vote, "gate: share of reference spectra that the vote gets right"
+        Gate.min_reference_vote, "gate: accuracy of the majority vote on reference spectra"
     )
     max_calibration_error: float = option(
         Gate.max_calibration_error, "gate: expected calibration error on held-out spectra"
@@ -54,9 +48,8 @@ def run(options: Options) -> str:
             after = f", version {previous} the previous one" if previous else ""
             note = f"Version {champion} of {registry.MODEL} is the champion again{after}."
         else:
-            note = promotion.promote(
-                run, registry.candidate(options.run), gate, options.seed, options.strategy
-            )
+            candidate = registry.candidate(options.run)
+            note = promotion.promote(run, candidate, gate, options.seed, options.strategy)
         run.note(note)
         say(note)
     return run.id

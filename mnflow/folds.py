@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
 
 from mnflow.errors import InputError
 from mnflow.spectra import UNLABELLED, SpectrumSet
 
 KINDS = ("stratified", "grouped")
 """`stratified` is the paper's; in `grouped` no spectrum image is on both sides."""
+
+N_FOLDS = 10
+"""Number of folds, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Fold:
     test: NDArray[np.int64]
 
 
-def split(spectra: SpectrumSet, kind: str = "stratified", n_folds: int = 10, seed: int = 0) -> list[Fold]:
+def split(spectra: SpectrumSet, kind: str = KINDS[0], n_folds: int = N_FOLDS, seed: int = 0) -> list[Fold]:
     """Divide labelled spectra into folds, each tested once.
 
     Parameters
@@ -56,7 +58,7 @@ def split(spectra: SpectrumSet, kind: str = "stratified", n_folds: int = 10, see
 
 
 def inner_validation(
-    spectra: SpectrumSet, fold: Fold, kind: str = "stratified", share: int = 9, seed: int = 0
+    spectra: SpectrumSet, fold: Fold, kind: str = KINDS[0], share: int = 9, seed: int = 0
 ) -> Fold:
     """Set aside one part in `share` of a fold's training spectra, for choosing epochs, schedules and
     parameters.
@@ -74,6 +76,8 @@ def inner_validation(
 
 def _stratified(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]:
     """The fold in which every spectrum is tested; classes have the same shares in all."""
+    from sklearn.model_selection import StratifiedKFold  # takes a second, which options must not
+
     fold_of = np.empty(len(spectra), dtype=np.int64)
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(
         spectra.intensity, spectra.valence

@@ -20,7 +20,7 @@ LEVELS = (
     ("mnflow.promote", "mnflow.report"),
     ("mnflow.pretrained",),
     ("mnflow.maps", "mnflow.reproduction", "mnflow.doctor", "mnflow.setup"),
-    ("mnflow.view",),
+    ("mnflow.view", "mnflow.pipeline"),
     ("entrypoints",),
     ("mnflow.command",),
     ("mnflow.__main__",),
@@ -31,7 +31,8 @@ LEVELS = (
 HEAVY = {
     "mlflow": (
         "mnflow.track", "mnflow.promote", "mnflow.report", "mnflow.reproduction", "mnflow.doctor", "mnflow.tune",
-        "mnflow.runtime.mlflow_env", "mnflow.serve.limits", "mnflow.serve.model", "entrypoints", "benchmarks",
+        "mnflow.pipeline", "mnflow.runtime.mlflow_env", "mnflow.serve.limits", "mnflow.serve.model", "entrypoints",
+        "benchmarks",
     ),
     "keras": (
         "mnflow.models", "mnflow.train", "mnflow.doctor", "mnflow.evaluate", "mnflow.track.cross_validation",

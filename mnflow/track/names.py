@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from numpy.typing import ArrayLike, NDArray
 
 # Metrics of a cross-validation; the evaluations log theirs to their own run and to the cross-validation's.
@@ -77,7 +76,7 @@ FOLDER = "mnflow.folder"  # of a simulate run: the absolute path of its images
 SIGNATURE = "mnflow.signature"  # of a cross-validation: what its folds' results depend on
 RESUMED_BY = "mnflow.resumed_by"
 ERROR = "mnflow.error"
-NOTE = MLFLOW_RUN_NOTE
+NOTE = "mlflow.note.content"  # MLflow's own: the description that its UI shows
 
 SETTING = (ARCH, AUGMENTATION, NOISE_AUGMENTATION, FOLDS)
 """Tags that tell one cross-validation of a dataset from another."""

@@ -49,8 +49,8 @@ class TrainSettings:
 
     arch: str = "fcn"
     augmentation: int = 10
-    noise_augmentation: bool = False
-    degraded_copies: int = 0
+    noise_augmentation: bool = True
+    degraded_copies: int = 1
     epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 0.01
@@ -88,3 +88,8 @@ def parse_augmentation(word: str) -> int:
     if not (number.endswith("x") and number[:-1].isdecimal() and int(number[:-1]) <= MAX_AUGMENTATION):
         raise InputError(f"Expected an augmentation of none or 1x ... {MAX_AUGMENTATION}x, got {word!r}.")
     return int(number[:-1])
+
+
+def augmentation_word(n_crops: int) -> str:
+    """The inverse of `parse_augmentation`: `none` or `kx`."""
+    return f"{n_crops}x" if n_crops else "none"

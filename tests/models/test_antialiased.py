@@ -42,7 +42,7 @@ def test_it_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
 def test_keras_and_engine_agree(arch: str) -> None:
     net = _random_net(arch)
     weights = keras_nets.get_weights(net)
-    plan = make_plan(TrainSettings(arch=arch), MN)
+    plan = make_plan(TrainSettings(arch=arch, noise_augmentation=False, degraded_copies=0), MN)
     params = {name: arrays[:2] for name, arrays in weights.items()}
     norms = {name: arrays for name, arrays in weights.items() if len(arrays) == 4}
     fixed = engine.Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
@@ -67,7 +67,7 @@ def test_the_filter_takes_away_what_pooling_would_alias() -> None:
 @pytest.mark.parametrize("arch", [NET, "fcn_wide"])
 def test_it_trains(arch: str) -> None:
     some = spectra(n=60)
-    settings = TrainSettings(arch=arch, augmentation=1, epochs=2)
+    settings = TrainSettings(arch=arch, augmentation=1, epochs=2, noise_augmentation=False, degraded_copies=0)
     trained, _ = train_fold(some, (split(some, n_folds=3)[0], settings))
     assert np.isfinite(trained.curves["train/loss"]).all()
     assert set(trained.weights) >= {"conv1", "norm5", "logits"}

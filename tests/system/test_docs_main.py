@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from entrypoints import main
+from mnflow.pipeline.presets import PRESETS, Grid
 from mnflow.runtime import parallel
 from mnflow.runtime.cli import parse
 from mnflow.track import tracking
@@ -27,10 +28,8 @@ def _small(module_store: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "run_parallel", _inline)
         patch.setattr(main, "_workers", nullcontext)
-        for name, preset in main.PRESETS.items():
-            patch.setitem(
-                main.PRESETS, name, replace(preset, grids=(main.Grid(("10x",), nets=("fcn",)),), **small)
-            )
+        for name, preset in PRESETS.items():
+            patch.setitem(PRESETS, name, replace(preset, grids=(Grid(("10x",), nets=("fcn",)),), **small))
         yield
 
 

@@ -61,7 +61,7 @@ def assert_only_training(fitted: list[NDArray[np.float32]], folds: list[Fold]) -
 
 @pytest.mark.parametrize("fold", FOLDS, ids=lambda f: f"fold {f.number}")
 def test_scaling_and_components_of_a_fold(fold: Fold, fitted: list[NDArray[np.float32]]) -> None:
-    settings = TrainSettings(noise_augmentation=True)
+    settings = TrainSettings()
     mine, theirs = (cross_validate.prepare(data, fold, settings) for data in (DATA, with_other_tests(fold)))
     for a, b in zip(mine, theirs, strict=True):
         assert a is not None

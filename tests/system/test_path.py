@@ -26,6 +26,7 @@ from entrypoints import (
     verify,
 )
 from mnflow.errors import InputError
+from mnflow.pipeline import grid, presets
 from mnflow.promote import gate, registry
 from mnflow.report.summary import figures
 from mnflow.reproduction.claims import CLAIMS, QUESTIONS
@@ -34,8 +35,8 @@ from mnflow.track import cross_validation, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
 
-SMALL = main.Preset(
-    (main.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
+SMALL = presets.Preset(
+    (presets.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
 )
 
 
@@ -43,7 +44,7 @@ SMALL = main.Preset(
 def finished(module_store: Path) -> Iterator[MlflowRun]:
     """One run of `main` with a small preset."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(main.PRESETS, "quick", SMALL)
+        patch.setitem(presets.PRESETS, "quick", SMALL)
         yield tracking.connect().get_run(main.run(main.Options()))
 
 
@@ -67,9 +68,9 @@ class TestAfterMain:
     @pytest.mark.parametrize("arch", ["dense", "conv_dense", "fcn"])
     def test_a_cv_run_carries_all_the_numbers_of_its_evaluations(self, arch: str) -> None:
         run = newest("cv_train", arch=arch)
-        assert set(main.SHOWN) <= set(run.data.metrics)
+        assert set(grid.SHOWN) <= set(run.data.metrics)
         fold_runs = children(run.info.run_id)
-        assert sorted(c.info.run_name for c in children) == [f"fold {k}" for k in range(SMALL.n_folds)]
+        assert sorted(c.info.run_name for c in fold_runs) == [f"fold {k}" for k in range(SMALL.n_folds)]
         folds = np.array([c.data.metrics["cv/accuracy"] for c in fold_runs])
         assert run.data.metrics["cv/accuracy_mean"] == pytest.approx(folds.mean())
         assert run.data.metrics["cv/accuracy_std"] == pytest.approx(folds.std(ddof=1))
@@ -113,26 +114,37 @@ class TestAfterMain:
         assert len(drawn["shift_stratified"].axes) == 3
 
     def test_a_cell_that_was_trained_before_is_taken_as_it_is_and_evaluated_where_it_was_not(
-        self, monkeypatch: pytest.MonkeyPatch
+        self,
     ) -> None:
         record = newest("cv_train", arch="fcn")
-        (cell,) = [c for c in SMALL.cells(newest("preprocess").info.run_id, [0], "local") if c.arch == "fcn"]
+        (cell,) = [c for c in SMALL.cells([0]) if c.arch == "fcn"]
         assert cell.epochs == 2
-        assert main._trained_before(cell, {}) == record.info.run_id
-        assert main._trained_before(cell, {"mnflow.code": "another"}) == ""
-        assert main._trained_before(replace(cell, seed=1), {}) == ""
-        assert main._trained_before(replace(cell, folds="grouped"), {}) == ""
-        asked = []
-        for entry in (shift_eval, noise_eval, reference_test):
-            monkeypatch.setattr(entry, "run", asked.append)
-        assert main._cross_validate([cell], terms={}, seed=0) == [record.info.run_id]
-        assert asked == []
+        digest = newest("preprocess").data.tags["dataset_digest"]
+        found = grid.finished_cell(cell, digest, {})
+        assert found is not None
+        assert found.info.run_id == record.info.run_id
+        assert grid.finished_cell(cell, digest, {"mnflow.code": "another"}) is None
+        assert grid.finished_cell(replace(cell, seed=1), digest, {}) is None
+        assert grid.finished_cell(replace(cell, folds="grouped"), digest, {}) is None
+        evaluated: list[tuple[str, str]] = []
+
+        def again() -> list[str]:
+            return grid.train_and_evaluate(
+                [cell],
+                lambda cell: pytest.fail("trained again"),
+                lambda step, run_id: evaluated.append((step, run_id)),
+                lambda cell: grid.finished_cell(cell, digest, {}),
+            )
+
+        assert again() == [record.info.run_id]
+        assert evaluated == []
 
         tags = {k: v for k, v in record.data.tags.items() if not k.startswith("mlflow.")}
         with tracking.step(tags, "a run that was stopped before its evaluations", record.data.params) as bare:
             pass
-        assert main._cross_validate([cell], terms={}, seed=0) == [bare.id]
-        assert [options.run for options in asked] == [bare.id] * 3
+        assert again() == [bare.id]
+        steps = ("shift_eval", "noise_eval", "reference_test")
+        assert evaluated == [(step, bare.id) for step in steps]
         tracking.connect().delete_run(bare.id)
 
     def test_baselines_go_through_the_same_evaluations(self) -> None:
@@ -142,7 +154,7 @@ class TestAfterMain:
         names = ["least_squares", "least_squares_aligned", "white_lines", "white_lines_aligned"]
         assert [run.data.tags["arch"] for run in methods] == names
         for run in methods:
-            assert set(main.SHOWN) <= set(run.data.metrics)
+            assert set(grid.SHOWN) <= set(run.data.metrics)
         as_is, aligned = (run.data.metrics["shift/integrated_accuracy"] for run in methods[:2])
         assert as_is + 0.2 < aligned
 
@@ -203,7 +215,7 @@ def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch:
 
 
 def test_the_papers_grid_has_every_cell_once_and_shows_each_spectrum_equally_often() -> None:
-    cells = main.PRESETS["paper"].cells("data", [0], "local")
+    cells = presets.PRESETS["paper"].cells([0])
     assert len(cells) == len(set(cells)) == 3 * 11 * 2 * 2
     for cell in cells:
         crops = 1 if cell.augmentation == "none" else int(cell.augmentation.removesuffix("x"))
@@ -212,12 +224,12 @@ def test_the_papers_grid_has_every_cell_once_and_shows_each_spectrum_equally_oft
 
 
 def test_the_claims_cells_are_those_of_the_grid_and_the_anti_aliased_net_for_every_seed() -> None:
-    cells = main.PRESETS["claims"].cells("data", [0, 1], "local")
+    cells = presets.PRESETS["claims"].cells([0, 1])
     assert len(cells) == len(set(cells)) == 2 * 15
     assert [replace(cell, seed=1) for cell in cells[:15]] == cells[15:]
     more = {c for c in cells[:15] if c.arch == "fcn_antialiased"}
     assert len(more) == 2
-    assert set(cells[:15]) - more < set(main.PRESETS["paper"].cells("data", [0], "local"))
+    assert set(cells[:15]) - more < set(presets.PRESETS["paper"].cells([0]))
 
 
 QUANTITIES = (
@@ -229,7 +241,7 @@ QUANTITIES = (
 
 def test_every_claim_is_judged_by_the_claims_cells() -> None:
     rows = []
-    for cell in main.PRESETS["claims"].cells("data", [0], "local"):
+    for cell in presets.PRESETS["claims"].cells([0]):
         setting = (cell.arch, cell.augmentation, cell.noise_augmentation, cell.folds)
         rows += [(quantity, *setting, 0, fold, 0.5) for quantity in QUANTITIES for fold in range(2)]
     columns = ["quantity", "arch", "augmentation", "noise_augmentation", "folds", "seed", "fold", "value"]

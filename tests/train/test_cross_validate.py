@@ -23,7 +23,15 @@ from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
 
 QUICK = TrainSettings(
-    arch="fcn", augmentation=4, epochs=25, batch_size=32, filters=(4, 6), kernels=(9, 7), dropout=0.2
+    arch="fcn",
+    augmentation=4,
+    noise_augmentation=False,
+    degraded_copies=0,
+    epochs=25,
+    batch_size=32,
+    filters=(4, 6),
+    kernels=(9, 7),
+    dropout=0.2,
 )
 
 
@@ -53,7 +61,7 @@ def test_folds_train_in_parallel_and_in_order(some: SpectrumSet, folds: list[Fol
 
 
 def test_results_do_not_depend_on_the_number_of_workers(some: SpectrumSet, folds: list[Fold]) -> None:
-    settings = TrainSettings(arch="dense", augmentation=1, epochs=2, noise_augmentation=True)
+    settings = TrainSettings(arch="dense", augmentation=1, epochs=2, degraded_copies=0)
     one, two = (cross_validate.train_folds(some, folds, settings, workers=n) for n in (1, 2))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.probabilities, b.probabilities)
@@ -65,7 +73,9 @@ def test_folds_of_nearly_one_size_share_a_compilation(
 ) -> None:
     """They are filled up to one size, and what fills them up changes nothing."""
     uneven = [Fold(0, np.arange(50), np.arange(60, 90)), Fold(1, np.arange(45), np.arange(60, 85))]
-    settings = TrainSettings(arch="dense", augmentation=1, epochs=2)
+    settings = TrainSettings(
+        arch="dense", augmentation=1, epochs=2, noise_augmentation=False, degraded_copies=0
+    )
     before = engine_jax.train._cache_size()
     filled = [cross_validate.train_fold(some, (fold, settings))[0] for fold in uneven]
     assert engine_jax.train._cache_size() == before + 1
@@ -126,7 +136,7 @@ from mnflow import folds
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
 some = spectra(60, edge=COARSE)
-how = {"augmentation": 2, "epochs": 15, "batch_size": 32, "dropout": 0.1, "noise_augmentation": True}
+how = {"augmentation": 2, "epochs": 15, "batch_size": 32, "dropout": 0.1, "degraded_copies": 0}
 settings = TrainSettings(arch="dense", **how)
 job = (folds.split(some, n_folds=3)[0], settings)
 results = [cross_validate.train_fold(some, job)[0] for _ in range(2)]

@@ -20,7 +20,7 @@ from mnflow.train.settings import TrainSettings
 from mnflow.tune import search, study
 from tests.helpers.spectra import spectra
 
-FCN = TrainSettings("fcn", augmentation=1, epochs=2)
+FCN = TrainSettings("fcn", augmentation=1, epochs=2, noise_augmentation=False, degraded_copies=0)
 
 
 def made_up_score(accuracy: float) -> search.FoldScore:
@@ -85,11 +85,19 @@ def test_no_outer_test_spectrum_is_trained_on_or_scored(kind: str) -> None:
 def test_a_net_is_trained_and_scored_on_the_inner_fold() -> None:
     some = spectra(180)
     (inner,) = search.inner_folds(some, "stratified", 3, 1, seed=0)
-    score = search.score_fold(some, inner, TrainSettings("fcn", augmentation=2, epochs=12))
+    score = search.score_fold(
+        some,
+        inner,
+        TrainSettings("fcn", augmentation=2, epochs=12, noise_augmentation=False, degraded_copies=0),
+    )
     assert score.accuracy > 0.9
     assert score.score == pytest.approx((score.accuracy + score.shift_accuracy + score.noise_accuracy) / 3)
     assert len(score.shift_curve) == len(score.shift_bins) == 101
-    again = search.score_fold(some, inner, TrainSettings("fcn", augmentation=2, epochs=12))
+    again = search.score_fold(
+        some,
+        inner,
+        TrainSettings("fcn", augmentation=2, epochs=12, noise_augmentation=False, degraded_copies=0),
+    )
     assert again.score == score.score
 
 
