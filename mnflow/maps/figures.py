@@ -41,7 +41,7 @@ def spectrum_figure(maps: "ValenceMaps", region: Region) -> "Figure":
     low, high = maps.predictor.edge.wide_ev
     shift_ev = where.moved_bins * where.edge.dispersion_ev
     inside = (energy_ev >= low + shift_ev) & (energy_ev < high + shift_ev)
-    background = _background(where, region)
+    background = background_of(where, region)
     crop = where(region.spectrum[None])[0]
     words = str(region) + (f"\nflags: {', '.join(region.flags).replace('_', ' ')}" if region.flags else "")
     line = Line(crop_energies(where), crop, region.valence_class or "", words)
@@ -64,7 +64,7 @@ def crop_energies(where: Placement) -> NDArray[np.float64]:
     return where.edge.crop_axis_ev + where.moved_bins * where.edge.dispersion_ev
 
 
-def _background(where: Placement, region: Region) -> NDArray[np.float64] | None:
+def background_of(where: Placement, region: Region) -> NDArray[np.float64] | None:
     """What `where` subtracts from a spectrum, on its own axis; None if nothing."""
     if where.position.background_removed:
         return None

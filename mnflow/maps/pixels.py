@@ -1,6 +1,6 @@
 """Every pixel's answer, read from raw spectra block by block."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -70,28 +70,25 @@ class Pixels:
 
 
 def read_pixels(
-    raw: RawSpectra, predictor: Predictor, where: Placement | None = None, progress: bool = False
+    raw: RawSpectra,
+    predictor: Predictor,
+    where: Placement | None = None,
+    progress: Callable[[int], None] = lambda n: None,
 ) -> Pixels:
-    """The answers to all spectra of a file, one block after the other."""
+    """The answers to all spectra of a file, one block after the other.
+
+    `progress` is called with the number of spectra that are done since its last call.
+    """
     placed = where or place_image(raw, predictor)
     step_ev = float(np.median(np.diff(raw.energy_ev)))
     parts: list[Pixels] = []
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for _, counts in _shown(raw.blocks(_BLOCK_BYTES), len(raw), progress):
+        for _, counts in raw.blocks(_BLOCK_BYTES):
             pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
-            parts += pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces)
+            for part in pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces):
+                parts.append(part)
+                progress(len(part))
     return Pixels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Pixels)))
-
-
-def _shown(
-    blocks: Iterator[tuple[slice, NDArray[Any]]], n: int, progress: bool
-) -> Iterator[tuple[slice, NDArray[Any]]]:
-    from tqdm import tqdm
-
-    with tqdm(total=n, unit="spectra", desc="valence", disable=not progress) as bar:
-        for rows, counts in blocks:
-            yield rows, counts
-            bar.update(len(counts))
 
 
 def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
@@ -114,10 +111,14 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
 def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask."""
     total = np.zeros((len(masks), len(raw.energy_ev)))
-    for rows, counts in raw.blocks(_BLOCK_BYTES):
-        part = masks[:, rows]
-        used = part.any(axis=0)
-        total += part[:, used].astype(np.float32) @ np.asarray(counts[used], dtype=np.float32)
+    used = masks.any(axis=0)
+    for rows in raw.block_slices(_BLOCK_BYTES):
+        needed = np.flatnonzero(used[rows])
+        if len(needed) == 0:
+            continue
+        near = slice(rows.start + int(needed[0]), rows.start + int(needed[-1]) + 1)
+        counts = np.asarray(raw.counts[near])[used[near]]
+        total += masks[:, near][:, used[near]].astype(np.float32) @ counts.astype(np.float32)
     n = masks.sum(axis=1)[:, None]
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 

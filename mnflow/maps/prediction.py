@@ -1,5 +1,6 @@
 """`predict`: an EELS signal or a file in, valence maps out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,10 +70,12 @@ def maps_of(
     predictor: Predictor,
     signal: "BaseSignal | None" = None,
     thickness: Any = None,
-    progress: bool = False,
+    progress: bool | Callable[[int], None] = False,
 ) -> ValenceMaps:
     """The maps of spectra that are read already, with the navigation axes and metadata of `signal` (default: of
     the spectra's file).
+
+    `progress` shows a bar, or is called with the number of spectra that are done since its last call.
     """
     axes, metadata = (
         axes_and_metadata(raw) if signal is None else (navigation_axes(signal), kept_metadata(signal))
@@ -84,7 +87,13 @@ def maps_of(
             raise InputError(f"Expected a thickness for each of {len(raw)} spectra, got shape {ratio.shape}.")
         ratio = ratio.ravel()
     where = place_image(raw, predictor)
-    pixels = read_pixels(raw, predictor, where, progress)
+    if callable(progress):
+        pixels = read_pixels(raw, predictor, where, progress)
+    else:
+        from tqdm import tqdm
+
+        with tqdm(total=len(raw), unit="spectra", desc="valence", disable=not progress) as bar:
+            pixels = read_pixels(raw, predictor, where, bar.update)
     return ValenceMaps(pixels, axes, metadata, raw, where, predictor, thickness_ratio=ratio)
 
 

@@ -21,7 +21,7 @@ from mnflow.plots.style import (
 )
 
 _BAR_SHARE = 0.4  # largest share of a map's width that its scale bar may take
-_LEFT, _MARGIN, _GAP, _TITLE, _STRIP, _UNDER = 0.3, 0.12, 0.22, 0.28, 0.1, 0.58  # inches
+_LEFT, _MARGIN, _GAP, _TITLE, _STRIP, _UNDER = 0.3, 0.12, 0.22, 0.28, 0.1, 0.68  # inches
 _LINES, _LABELS = 0.62, 2.1  # height of one spectrum's row, and width of the words beside it, in inches
 
 

@@ -33,6 +33,10 @@ _FLAGS = (
 # Chromium reads commands from descriptor 3 and answers on 4.
 _START = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
 
+_ALL_WORDS = """(() => { const words = n => [...(n.shadowRoot ? n.shadowRoot.childNodes : []), ...n.childNodes].map(
+  c => c.nodeType === 3 ? c.data : c.nodeType === 1 && !["STYLE", "SCRIPT"].includes(c.tagName) ? words(c) : "").join(" ");
+  return document.body ? words(document.body) : ""; })()"""
+
 
 class Page:
     """One tab, spoken to in the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)."""
@@ -65,6 +69,29 @@ class Page:
     def text(self) -> str:
         """The words that the page shows."""
         return str(self.run("document.body ? document.body.innerText : ''"))
+
+    def words(self) -> str:
+        """The same with what stands in shadow trees, as Bokeh's panels do, in one line."""
+        return " ".join(str(self.run(_ALL_WORDS)).split())
+
+    def wait_for_words(self, words: str, seconds: float = 60) -> str:
+        """All words of the page, as soon as `words` is among them."""
+        end = time.monotonic() + seconds
+        while words not in (text := self.words()):
+            assert time.monotonic() < end, f"the page does not show {words!r}, but:\n{text[:3000]}"
+            time.sleep(0.2)
+        return text
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at the first point, move over the others, release at the last; one point is a click."""
+        button: dict[str, Any] = {"button": "left", "clickCount": 1}
+        self._call("Input.dispatchMouseEvent", type="mousePressed", x=points[0][0], y=points[0][1], **button)
+        for x, y in points[1:]:
+            self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
+            time.sleep(0.05)
+        self._call(
+            "Input.dispatchMouseEvent", type="mouseReleased", x=points[-1][0], y=points[-1][1], **button
+        )
 
     def wait_for(self, *words: str, seconds: float = 60) -> str:
         """The page's words, as soon as all of `words` are among them."""

@@ -1,0 +1,59 @@
+"""What a paper's methods section needs to say about valence maps."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import mnflow
+from mnflow.maps.pixels import FLAGS
+
+if TYPE_CHECKING:
+    from mnflow.maps.valence_maps import ValenceMaps
+
+_NAMED = ("numpy", "scipy", "hyperspy", "exspy", "rosettasciio")
+
+
+def methods(maps: "ValenceMaps") -> str:
+    """One paragraph: what was done with the spectra, which of them were left out, the model, and versions."""
+    edge, raw, where = maps.predictor.edge, maps.raw, maps.where
+    step = float(np.median(np.diff(raw.energy_ev)))
+    size = " x ".join(str(axis["size"]) for axis in maps.axes[::-1])
+    background = (
+        "The background had been removed before"
+        if where.position.background_removed
+        else f"A power law, fitted before the edge onset at {where.position.onset_ev:.1f} eV, was subtracted"
+    )
+    low, high = (end + where.moved_bins * edge.dispersion_ev for end in edge.crop_ev)
+    flagged = maps.flagged
+    counts = {name: int(maps.pixels.flags[:, i].sum()) for i, name in enumerate(FLAGS)}
+    reasons = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n)
+    left_out = (
+        f"{int(flagged.sum())} of {len(flagged)} spectra were flagged and excluded from all means"
+        + (f" ({reasons}; a spectrum can have several flags)" if reasons else "")
+        + (
+            f", among them those with an interval wider than {maps.max_width:g}"
+            if np.isfinite(maps.max_width)
+            else ""
+        )
+    )
+    facts = ", ".join(f"{name} {value}" for name, value in sorted(maps.predictor.facts.items()))
+    versions = ", ".join(f"{name} {found}" for name in _NAMED if (found := _version(name)))
+    return (
+        f"The oxidation state of {edge.element} was determined from the L2,3 edge with mnflow {mnflow.__version__}. "
+        f"{len(raw)} {'spectra' if len(raw) > 1 else 'spectrum'} of {maps.title}"
+        f"{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. {background}. Spectra were "
+        f"resampled to {edge.dispersion_ev:g} eV per channel, cut to {low:.1f}-{high:.1f} eV and "
+        f" normalised. Classes are {', '.join(edge.classes)}; the interval of the mean valence is the 90 % interval. "
+        f"{left_out}. The valence of a region is that of the mean spectrum of its unflagged pixels. "
+        f"Model: {facts or 'no record'}. Software: Python {platform.python_version()}, {versions}. "
+        "Method: Chatzidakis and Botton, Sci. Rep. 9, 2126 (2019), https://doi.org/10.1038/s41598-019-38482-1."
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

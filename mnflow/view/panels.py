@@ -1,0 +1,306 @@
+"""The page's panels: the map, the spectrum, the edge with its saliency, and the answer in words."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import numpy as np
+from bokeh.events import SelectionGeometry, Tap
+from bokeh.models import (
+    BoxAnnotation,
+    BoxSelectTool,
+    ColorBar,
+    ColumnDataSource,
+    Div,
+    HoverTool,
+    LassoSelectTool,
+    LinearColorMapper,
+    Select,
+    Slider,
+)
+from bokeh.palettes import Cividis256, Greys256, Viridis256
+from bokeh.plotting import figure
+from matplotlib.path import Path as Polygon
+from numpy.typing import NDArray
+
+from mnflow.maps import Region, ValenceMaps
+from mnflow.maps.export import pixel_size
+from mnflow.maps.figures import background_of, crop_energies, note, saliency_of
+from mnflow.plots.panels import to_unit
+from mnflow.plots.style import FLAGGED_COLOUR, UNKNOWN_COLOUR, valence_colours
+
+VALENCE = "mean valence"
+
+
+class Panels:
+    """Bokeh's models, and what changes in them; every method runs in the document's own thread."""
+
+    def __init__(
+        self,
+        document: Any,
+        choose_pixel: Callable[[int, int], None],
+        choose_region: Callable[[NDArray[np.bool_]], None],
+        limit: Callable[[float], None],
+    ) -> None:
+        self.image_shape, self.cell = (1, 1), (1.0, 1.0)
+        self.maps: ValenceMaps | None = None
+        self._pixel, self._limit = choose_pixel, limit
+        self._region = choose_region
+        look: dict[str, Any] = {
+            "sizing_mode": "stretch_width",
+            "styles": {"font": "15px/1.45 system-ui, sans-serif"},
+        }
+        self.status, self.words, self.answer = (
+            Div(name=name, **look) for name in ("status", "note", "answer")
+        )
+        self.quantity = Select(name="quantity", title="Map", options=[VALENCE], value=VALENCE, visible=False)
+        self.slider = Slider(
+            name="limit",
+            title="Flag intervals wider than",
+            start=0.1,
+            end=2.0,
+            step=0.05,
+            value=2.0,
+            visible=False,
+        )
+        self.image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self.outline = ColumnDataSource({"x": [], "y": []})
+        self.point = ColumnDataSource({"x": [], "y": []})
+        self.spectrum = ColumnDataSource({"energy": [], "counts": []})
+        self.background = ColumnDataSource({"energy": [], "counts": []})
+        self.edge = ColumnDataSource({"energy": [], "intensity": [], "saliency": []})
+        self.mapper = LinearColorMapper(palette=Viridis256, low=2, high=4, nan_color=FLAGGED_COLOUR)
+        self.map = self._map_figure()
+        self.above, self.window = self._spectrum_figures()
+        self.quantity.on_change("value", lambda attr, old, new: self.maps and self.show_values(self.maps))
+        self.slider.on_change("value_throttled", lambda attr, old, new: self._limit(self.limit_value()))
+        roots = (
+            self.status,
+            self.quantity,
+            self.slider,
+            self.map,
+            self.words,
+            self.answer,
+            self.above,
+            self.window,
+        )
+        for root in roots:
+            document.add_root(root)
+
+    def limit_value(self) -> float:
+        """The slider's value; at its right end nothing is flagged for its interval."""
+        value = float(self.slider.value)
+        return np.inf if value >= self.slider.end else value
+
+    def _map_figure(self) -> Any:
+        plot = figure(
+            name="map", height=420, sizing_mode="stretch_width", match_aspect=True, toolbar_location="above",
+            tools="pan,wheel_zoom,reset,save", active_drag=None, visible=False, output_backend="canvas",
+        )  # fmt: skip
+        plot.image("image", source=self.image, x="x", y="y", dw="dw", dh="dh", color_mapper=self.mapper)
+        plot.patch("x", "y", source=self.outline, fill_alpha=0.0, line_color="white", line_width=3)
+        plot.patch("x", "y", source=self.outline, fill_alpha=0.0, line_color="black", line_width=1)
+        plot.scatter(
+            "x",
+            "y",
+            source=self.point,
+            marker="square",
+            size=9,
+            fill_alpha=0,
+            line_color="white",
+            line_width=3,
+        )
+        plot.scatter(
+            "x",
+            "y",
+            source=self.point,
+            marker="square",
+            size=9,
+            fill_alpha=0,
+            line_color="black",
+            line_width=1,
+        )
+        lasso = LassoSelectTool(continuous=False)
+        plot.add_tools(lasso, BoxSelectTool(continuous=False), HoverTool(tooltips=[("", "@image{0.00}")]))
+        plot.toolbar.active_drag = lasso
+        plot.y_range.flipped = True
+        plot.add_layout(ColorBar(color_mapper=self.mapper, height=10, padding=4), "below")
+        plot.grid.visible = False
+        plot.on_event(Tap, self._tapped)
+        plot.on_event(SelectionGeometry, self._selected)
+        return plot
+
+    def _spectrum_figures(self) -> tuple[Any, Any]:
+        common: dict[str, Any] = {
+            "height": 260, "sizing_mode": "stretch_width", "tools": "pan,wheel_zoom,box_zoom,reset,save",
+            "toolbar_location": "above", "x_axis_label": "energy loss / eV", "visible": False, "active_drag": None,
+        }  # fmt: skip
+        above = figure(name="spectrum", y_axis_label="counts", **common)
+        self.shade = BoxAnnotation(fill_color="#EEEEEE", fill_alpha=1.0, level="underlay")
+        above.add_layout(self.shade)
+        above.line("energy", "counts", source=self.spectrum, color="black", legend_label="spectrum")
+        above.line(
+            "energy", "counts", source=self.background, color=UNKNOWN_COLOUR, line_dash="dashed",
+            legend_label="background",
+        )  # fmt: skip
+        window = figure(name="edge", y_axis_label="intensity / a.u.", **common)
+        self.area = window.varea(
+            "energy", 0, "saliency", source=self.edge, fill_alpha=0.3, legend_label="saliency"
+        )
+        self.line = window.line("energy", "intensity", source=self.edge, line_width=2, legend_label="edge")
+        for plot in (above, window):
+            plot.legend.background_fill_alpha = 0.5
+            plot.legend.border_line_alpha = 0
+        return above, window
+
+    def progress(self, share: float, text: str) -> None:
+        """Show how far the work is."""
+        self.status.text = f"<progress max='1' value='{share:.3f}'></progress> {escape(text)}"
+
+    def failed(self, message: str) -> None:
+        """Show an error message."""
+        self.status.text = f"<p role='alert' style='color:#B00020'>{escape(message)}</p>"
+
+    def show_maps(self, maps: ValenceMaps) -> None:
+        """Show an image or a line scan; a single spectrum has no map."""
+        self.maps = maps
+        columns = maps.shape[-1] if maps.shape else 1
+        self.image_shape = (len(maps.pixels) // columns, columns)
+        several = len(maps.pixels) > 1
+        self.map.visible = self.quantity.visible = several
+        self.slider.visible = several and bool(np.isfinite(maps.pixels.interval).any())
+        self.slider.value = self.slider.end
+        self.quantity.options = list(_quantities(maps))
+        self.quantity.value = VALENCE
+        pixel, unit = pixel_size(maps)
+        self.map.xaxis.axis_label = f"x / {unit}" if unit else "column"
+        self.map.yaxis.axis_label = (f"y / {unit}" if unit else "row") if self.image_shape[0] > 1 else ""
+        rows, columns = self.image_shape
+        self.cell = (pixel, float(abs(maps.axes[-2]["scale"]))) if unit and rows > 1 else (pixel or 1.0,) * 2
+        if rows == 1:
+            self.cell = (self.cell[0], columns * self.cell[0] / 12)  # a line scan as a band
+        width, height = columns * self.cell[0], rows * self.cell[1]
+        self.map.x_range.start, self.map.x_range.end = 0, width
+        self.map.y_range.start, self.map.y_range.end = height, 0
+        self.status.text = (
+            f"<strong>{escape(maps.title)}</strong>: {escape(repr(maps).split(': ')[-1].rstrip('>'))}"
+        )
+        for sentence in maps.raw.notes:
+            self.status.text += f"<br>{escape(sentence)}"
+        self.show_values(maps)
+
+    def show_values(self, maps: ValenceMaps) -> None:
+        """Draw the chosen quantity, flagged pixels grey."""
+        self.maps = maps
+        values, palette, limits = _quantities(maps)[self.quantity.value]
+        finite = values[np.isfinite(values)]
+        low, high = limits or (np.percentile(finite, [0.5, 99.5]).tolist() if finite.size else (0, 1))
+        self.mapper.update(palette=palette, low=low, high=max(high, low + 1e-9))
+        rows, columns = self.image_shape
+        shown = values.reshape(rows, columns).astype(np.float32)
+        wide, high_px = self.cell
+        self.image.data = {
+            "image": [shown],
+            "x": [0],
+            "y": [0],
+            "dw": [columns * wide],
+            "dh": [rows * high_px],
+        }
+        self.words.text = escape(note(maps))
+
+    def show_region(self, maps: ValenceMaps, region: Region, title: str) -> None:
+        """Show a region's mean spectrum, its edge with saliency, and its answer."""
+        heading = f"<h2 style='font-size:17px;margin:0'>{escape(title or maps.title)}</h2>"
+        if not np.isfinite(region.spectrum).all():
+            self.answer.text = f"{heading}<p>{escape(str(region))}</p>"
+            return
+        self.above.visible = self.window.visible = True
+        low, high = maps.predictor.edge.wide_ev
+        moved = maps.where.moved_bins * maps.where.edge.dispersion_ev
+        inside = (region.energy_ev >= low + moved) & (region.energy_ev < high + moved)
+        energy = region.energy_ev[inside]
+        self.spectrum.data = {"energy": energy, "counts": region.spectrum[inside]}
+        background = background_of(maps.where, region)
+        none: dict[str, Any] = {"energy": [], "counts": []}
+        self.background.data = (
+            none if background is None else {"energy": energy, "counts": background[inside]}
+        )
+        crop_ev = crop_energies(maps.where)
+        self.shade.update(left=float(crop_ev[0]), right=float(crop_ev[-1]))
+        crop = to_unit(maps.where(region.spectrum[None])[0])
+        weight = saliency_of(maps, region)
+        self.edge.data = {
+            "energy": crop_ev,
+            "intensity": crop,
+            "saliency": weight / max(float(weight.max()), 1e-12),
+        }
+        names = dict(zip(maps.classes, valence_colours(maps.classes), strict=True))
+        colour = names.get(region.valence_class or "", UNKNOWN_COLOUR)
+        self.area.glyph.fill_color = self.line.glyph.line_color = colour
+        flags = f"<p>Flags: {escape(', '.join(region.flags)).replace('_', ' ')}</p>" if region.flags else ""
+        shares = region.fractions or region.probabilities
+        bars = "".join(map(_bar, shares.items()))
+        left_out = (
+            f" {region.n_flagged} flagged pixels are not counted."
+            if region.n > 1 and region.n_flagged
+            else ""
+        )
+        self.answer.text = (
+            f"{heading}<p style='color:{colour}'><strong>{escape(str(region))}</strong></p>"
+            f"<p>{'Fractions' if region.fractions else 'Probabilities'}.{left_out}</p>{bars}{flags}"
+        )
+
+    def _tapped(self, event: Any) -> None:
+        if event.x is None or self.maps is None:
+            return
+        row, column = int(event.y // self.cell[1]), int(event.x // self.cell[0])
+        self.outline.data = {"x": [], "y": []}
+        self.point.data = {"x": [(column + 0.5) * self.cell[0]], "y": [(row + 0.5) * self.cell[1]]}
+        self._pixel(row, column)
+
+    def _selected(self, event: Any) -> None:
+        shape = event.geometry
+        if self.maps is None or shape.get("type") not in ("poly", "rect"):
+            return
+        if shape["type"] == "rect":
+            x0, x1, y0, y1 = (float(shape[k]) for k in ("x0", "x1", "y0", "y1"))
+            x, y = np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1])
+        else:
+            x, y = (np.asarray([v for v in _listed(shape[k])], dtype=float) for k in ("x", "y"))
+        if len(x) < 3:
+            return
+        self.outline.data, self.point.data = {"x": x, "y": y}, {"x": [], "y": []}
+        rows, columns = self.image_shape
+        row, column = np.indices((rows, columns))
+        middles = np.stack(
+            [(column.ravel() + 0.5) * self.cell[0], (row.ravel() + 0.5) * self.cell[1]], axis=1
+        )
+        self._region(Polygon(np.stack([x, y], axis=1)).contains_points(middles).reshape(rows, columns))
+
+
+def _bar(share: tuple[str, float]) -> str:
+    name, value = share
+    label = f"<span style='display:inline-block;min-width:4em'>{escape(name)}</span>"
+    return f"<div>{label}<meter max='1' value='{value:.3f}' style='width:10em'></meter> {value:.0%}</div>"
+
+
+def _listed(values: Any) -> list[float]:
+    """A list of numbers that came as a list or, by index, as a mapping."""
+    return list(values.values()) if isinstance(values, dict) else list(values)
+
+
+def _quantities(maps: ValenceMaps) -> dict[str, tuple[NDArray[Any], Any, tuple[float, float] | None]]:
+    """Every map that can be chosen: its values (N,), colours, and limits (None: from the values)."""
+    hidden, charges = maps.masked().pixels, maps.predictor.edge.charges
+    found: dict[str, tuple[NDArray[Any], Any, tuple[float, float] | None]] = {
+        VALENCE: (hidden.mean_valence, Viridis256, (min(charges), max(charges)))
+    }
+    if np.isfinite(hidden.interval).any():
+        found["width of the interval"] = (hidden.interval[:, 1] - hidden.interval[:, 0], Cividis256, None)
+    shares = hidden.probabilities if np.isnan(hidden.fractions).all() else hidden.fractions
+    kind = "probability" if np.isnan(hidden.fractions).all() else "fraction"
+    found |= {f"{name} {kind}": (shares[:, i], Cividis256, (0.0, 1.0)) for i, name in enumerate(maps.classes)}
+    found["intensity of the edge"] = (maps.pixels.intensity, Greys256, None)
+    if maps.thickness_ratio is not None:
+        found["thickness (t/lambda)"] = (maps.thickness_ratio, Cividis256, None)
+    return found

@@ -1,0 +1,190 @@
+"""The local server of the page: Bokeh's, with one handler for files that come and one for files that go.
+
+It listens on this machine only. Files come and go with a token that only the page knows, so that no other site
+that is open in the same browser can reach them; Bokeh checks the origin of its own connection.
+"""
+
+import json
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnflow.errors import InputError
+
+if TYPE_CHECKING:
+    from bokeh.server.server import Server
+
+    from mnflow.serve.predictor import Predictor
+    from mnflow.view.session import Session
+
+MAX_FILE_BYTES = 64 * 10**9
+
+_PAGE = Path(__file__).with_name("page.html")
+
+
+class Desk:
+    """What the page's sessions share: the model, the token, a folder for files, and the sessions by number."""
+
+    def __init__(self, load: "Callable[[], Predictor]", file: Path | None) -> None:
+        self.load, self.file = load, file
+        self.token = secrets.token_urlsafe(16)
+        self.folder = Path(tempfile.mkdtemp(prefix="mnflow-view-"))
+        self.sessions: dict[str, Session] = {}
+
+    def close(self) -> None:
+        """Remove the files that were dropped on the page."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def serve(
+    file: str | Path | None = None,
+    port: int = 0,
+    model: "str | Path | Predictor | None" = None,
+    show: bool = True,
+) -> None:
+    """Open the page in the browser and serve it until Ctrl-C.
+
+    Parameters
+    ----------
+    file : str or Path, optional
+        What the page shows at first.
+    port : int
+        0 for any that is free.
+    model : str, Path or Predictor, optional
+        As in `mnflow.predict`.
+    show : bool
+        Whether to open a browser.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, the port is taken, or the extra `[view]` is not installed.
+    """
+    server = make_server(file, port, model)
+    address = f"http://127.0.0.1:{server.port}/"
+    print(f"{address}  (Ctrl-C ends it)", flush=True)
+    if show:
+        server.io_loop.add_callback(server.show, "/")
+    try:
+        server.run_until_shutdown()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server._tornado.settings["desk"].close()
+
+
+def make_server(
+    file: str | Path | None = None, port: int = 0, model: "str | Path | Predictor | None" = None
+) -> "Server":
+    """The server, not yet running: `start` it, and its `io_loop`."""
+    try:
+        from bokeh.server.server import Server
+    except ImportError as error:
+        raise InputError("`mnflow view` needs Bokeh: pip install 'mnflow[view]'.") from error
+    from jinja2 import Template
+
+    from mnflow.maps import CHAMPION, load_predictor
+    from mnflow.serve.predictor import Predictor
+    from mnflow.view.session import Session
+
+    path = None if file is None else Path(file)
+    if path is not None and not path.is_file():
+        raise InputError(f"{path}: expected a file with spectra, found none.")
+    chosen = CHAMPION if model is None else model
+    loaded: list[Predictor] = [chosen] if isinstance(chosen, Predictor) else []
+
+    def load() -> Predictor:
+        if not loaded:
+            loaded.append(load_predictor(chosen))  # type: ignore[arg-type]
+        return loaded[0]
+
+    desk = Desk(load, path)
+    template = Template(_PAGE.read_text(encoding="utf-8"))
+
+    def page(document: Any) -> None:
+        session = Session(document, desk)
+        document.title = "mnflow view"
+        document.template = template
+        document.template_variables.update(token=desk.token, number=session.number)
+
+    free = _free_port(port)
+    server = Server(
+        {"/": page},
+        port=free,
+        address="127.0.0.1",
+        allow_websocket_origin=[f"127.0.0.1:{free}", f"localhost:{free}"],
+        extra_patterns=_handlers(),
+        session_token_expiration=24 * 3600,
+    )
+    server._tornado.settings["desk"] = desk
+    return server
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted`, or any port that is free if it is 0; raises `InputError` if it is taken."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise InputError(f"Port {wanted} is taken ({error}): choose another with --port.") from error
+        return int(probe.getsockname()[1])
+
+
+def _handlers() -> list[tuple[str, Any]]:
+    """Tornado's handlers; made here, since Tornado comes with the extra."""
+    from tornado.ioloop import IOLoop
+    from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+    class Guarded(RequestHandler):
+        def prepare(self) -> None:
+            self.desk: Desk = self.settings["desk"]
+            given = self.request.headers.get("X-Mnflow-Token") or self.get_query_argument("token", "")
+            if not secrets.compare_digest(given.encode(), self.desk.token.encode()):
+                raise HTTPError(403)
+
+        def session(self, number: str) -> "Session":
+            if number not in self.desk.sessions:
+                raise HTTPError(404)
+            return self.desk.sessions[number]
+
+    @stream_request_body
+    class Incoming(Guarded):
+        """A dropped file, written to disk as it comes."""
+
+        def prepare(self) -> None:
+            super().prepare()
+            self.request.connection.set_max_body_size(MAX_FILE_BYTES)  # type: ignore[union-attr]
+            name = Path(self.get_query_argument("name")).name or "spectra"
+            self.path = Path(tempfile.mkdtemp(dir=self.desk.folder)) / name
+            self.part = self.path.open("wb")
+
+        def data_received(self, chunk: bytes) -> None:
+            self.part.write(chunk)
+
+        def put(self, number: str) -> None:
+            self.part.close()
+            self.session(number).open_file(self.path, self.get_query_argument("as", "spectra"))
+            self.write(json.dumps({"name": self.path.name}))
+
+        def on_connection_close(self) -> None:
+            self.part.close()
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    class Outgoing(Guarded):
+        """An export, made when it is asked for."""
+
+        async def get(self, number: str, name: str) -> None:
+            session = self.session(number)
+            try:
+                content, kind, filename = await IOLoop.current().run_in_executor(None, session.export, name)
+            except InputError as error:
+                raise HTTPError(404, reason=str(error)[:200].replace("\n", " ")) from error
+            self.set_header("Content-Type", kind)
+            self.set_header("Content-Disposition", f'attachment; filename="{filename}"')
+            self.write(content)
+
+    return [(r"/files/([0-9]+)", Incoming), (r"/export/([0-9]+)/([a-z0-9.]+)", Outgoing)]

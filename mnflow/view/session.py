@@ -1,0 +1,137 @@
+"""One open page: which file it shows, what is chosen on it, and what it exports."""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnflow.errors import InputError
+from mnflow.maps import Region, ValenceMaps, maps_of
+from mnflow.maps.figures import spectrum_figure
+from mnflow.maps.methods import methods
+from mnflow.read import read_file
+from mnflow.view.panels import Panels
+
+if TYPE_CHECKING:
+    from mnflow.view.server import Desk
+
+EXPORTS = {
+    "figure.png": "image/png",
+    "figure.pdf": "application/pdf",
+    "figure.svg": "image/svg+xml",
+    "spectrum.pdf": "application/pdf",
+    "maps.hspy": "application/x-hdf5",
+    "maps.tif": "image/tiff",
+    "table.csv": "text/csv",
+    "methods.txt": "text/plain; charset=utf-8",
+}
+"""What the page exports, and as what."""
+
+
+class Session:
+    """The state of one page. Work runs in a thread; whatever the page shows changes in Bokeh's own."""
+
+    def __init__(self, document: Any, desk: "Desk") -> None:
+        self.document, self.desk = document, desk
+        self.number = str(max(map(int, desk.sessions), default=0) + 1)
+        desk.sessions[self.number] = self
+        self.maps: ValenceMaps | None = None
+        self.region: Region | None = None
+        self.panels = Panels(document, self.choose_pixel, self.choose_region, self.limit)
+        document.on_session_destroyed(lambda context: desk.sessions.pop(self.number, None))
+        if desk.file is not None:
+            self.open_file(desk.file, "spectra")
+
+    def open_file(self, path: Path, use: str) -> None:
+        """Read a file and show its maps; called from any thread."""
+        self._soon(lambda: self.panels.progress(0.0, f"reading {path.name}"))
+        threading.Thread(target=self._read, args=(path,), daemon=True).start()
+
+    def _read(self, path: Path) -> None:
+        try:
+            predictor = self.desk.load()
+            raw = read_file(path, edge=predictor.edge)
+            done = 0
+
+            def progress(n: int) -> None:
+                nonlocal done
+                done += n
+                share = done / len(raw)
+                self._soon(
+                    lambda: self.panels.progress(share, f"{path.name}: {share:.0%} of {len(raw)} spectra")
+                )
+
+            maps = maps_of(raw, predictor, progress=progress)
+            region = maps.region()
+        except InputError as error:
+            message = str(error)
+            self._soon(lambda: self.panels.failed(message))
+            return
+        except Exception as error:  # a page must say what happened, whatever it was
+            message = f"{path.name} could not be read ({type(error).__name__}: {error})"
+            self._soon(lambda: self.panels.failed(message))
+            return
+        self._soon(lambda: self._show(maps, region))
+
+    def _show(self, maps: ValenceMaps, region: Region) -> None:
+        self.maps = maps
+        self.panels.show_maps(maps)
+        self._show_region(region, "all unflagged pixels" if len(maps.pixels) > 1 else "")
+
+    def limit(self, max_width: float) -> None:
+        """Flag pixels whose interval is wider."""
+        if self.maps is not None:
+            self.maps = self.maps.limited(max_width)
+            self.panels.show_values(self.maps)
+
+    def choose_pixel(self, row: int, column: int) -> None:
+        """Show a pixel's spectrum and answer."""
+        if self.maps is None:
+            return
+        rows, columns = self.panels.image_shape
+        if 0 <= row < rows and 0 <= column < columns:
+            mask = np.zeros((rows, columns), dtype=bool)
+            mask[row, column] = True
+            self._choose(mask, f"pixel {column}, {row}")
+
+    def choose_region(self, mask: np.ndarray) -> None:
+        """Show the mean spectrum of a region's unflagged pixels, and its answer."""
+        if self.maps is not None and mask.any():
+            self._choose(mask, f"region of {int(mask.sum())} pixels")
+
+    def _choose(self, mask: np.ndarray, title: str) -> None:
+        assert self.maps is not None
+        self._show_region(self.maps.region(mask.ravel()), title)
+
+    def _show_region(self, region: Region, title: str) -> None:
+        assert self.maps is not None
+        self.region = region
+        self.panels.show_region(self.maps, region, title)
+
+    def export(self, name: str) -> tuple[bytes, str, str]:
+        """An export's content, media type and file name; raises `InputError` if there is no such thing yet."""
+        if name not in EXPORTS or self.maps is None or (name.startswith("spectrum") and self.region is None):
+            raise InputError(f"There is no {name} to export: open a file first.")
+        maps, stem = self.maps, Path(self.maps.raw.path).stem
+        what, suffix = name.split(".")
+        if what == "methods":
+            return methods(maps).encode(), EXPORTS[name], f"{stem}_methods.txt"
+        with tempfile.TemporaryDirectory(dir=self.desk.folder) as folder:
+            path = Path(folder) / f"out.{suffix}"
+            if what in ("maps", "table"):
+                maps.save(path)
+            else:
+                figure = (
+                    spectrum_figure(maps, self.region) if what == "spectrum" and self.region else maps.plot()
+                )
+                figure.savefig(path, dpi=300)
+            return path.read_bytes(), EXPORTS[name], f"{stem}_{what}.{suffix}"
+
+    def _soon(self, change: Callable[[], None]) -> None:
+        try:
+            self.document.add_next_tick_callback(change)
+        except RuntimeError:  # the page has been closed
+            return

@@ -1,0 +1,140 @@
+"""The page in a real browser, from a file to its export; and that it stays on this machine."""
+
+import asyncio
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.serve.predictor import Predictor
+from mnflow.view.server import make_server
+from tests.helpers.browser import Page, browse, needs_browser
+from tests.maps.conftest import ENERGY_EV, image, signal
+
+pytest.importorskip("bokeh")
+pytest.importorskip("hyperspy.api")
+
+EXPORTS = {
+    "figure.png": b"\x89PNG", "figure.pdf": b"%PDF", "figure.svg": b"<?xml", "spectrum.pdf": b"%PDF",
+    "maps.hspy": b"\x89HDF", "maps.tif": b"II*\0", "table.csv": b"axis 2 / nm", "methods.txt": b"The oxidation state of Mn",
+}  # fmt: skip
+
+
+@contextmanager
+def running(model: Predictor, file: Path | None = None) -> Iterator[str]:
+    """The address of a page's server, which runs in a thread."""
+    ready, found = threading.Event(), []
+
+    def run() -> None:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        found.append(make_server(file, model=model))
+        found[0].start()
+        found[0].io_loop.add_callback(ready.set)
+        found[0].io_loop.start()
+        found[0].io_loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(60)
+    server = found[0]
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.io_loop.add_callback(server.stop)
+        server.io_loop.add_callback(server.io_loop.stop)
+        thread.join(60)
+        server._tornado.settings["desk"].close()
+
+
+def fetch(address: str, path: str, **settings: Any) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(address + path, **settings), timeout=60) as answer:
+        return bytes(answer.read())
+
+
+def place_of_map(page: Page) -> Callable[[float, float], tuple[float, float]]:
+    """Screen coordinates of a place of the map's frame, in shares of its width and height."""
+    frame = page.run(
+        "(() => { const v = Bokeh.index.find_one_by_id"
+        "(Bokeh.documents[0].get_model_by_name('map').id); const r = v.el.getBoundingClientRect(), b = v.frame.bbox;"
+        " return [r.left + b.left, r.top + b.top, b.width, b.height]; })()"
+    )
+    return lambda x, y: (frame[0] + x * frame[2], frame[1] + y * frame[3])
+
+
+@needs_browser
+def test_from_a_file_to_its_export(predictor: Predictor, tmp_path: Path) -> None:
+    signal(image(12, 12)).save(tmp_path / "si.hspy")
+    with running(predictor, tmp_path / "si.hspy") as address, browse(tmp_path, (1400, 1200)) as page:
+        page.open(address)
+        page.wait_for_words("12 x 12 spectra")
+        page.wait_for_words("all unflagged pixels")
+        loaded = page.run("performance.getEntriesByType('resource').map(e => e.name)")
+        assert loaded
+        assert [name for name in loaded if not name.startswith(address)] == []
+        time.sleep(1)  # the map takes its size
+
+        at = place_of_map(page)
+        page.drag(at(0.51, 0.53))
+        page.wait_for_words("pixel 6, 6")
+        page.drag(*(at(x, y) for x, y in ((0.45, 0.3), (0.6, 0.3), (0.6, 0.7), (0.45, 0.7), (0.45, 0.35))))
+        page.wait_for_words("region of")
+
+        links = page.run("Object.fromEntries([...document.querySelectorAll('[data-export]')].map("
+                         "a => [a.dataset.export, a.getAttribute('href')]))")  # fmt: skip
+        assert set(links) == set(EXPORTS)
+        for name, start in EXPORTS.items():
+            assert fetch(address, links[name]).startswith(start), name
+
+        rows = "\n".join(f"{e},{y}" for e, y in zip(ENERGY_EV, image()[0, 0], strict=True))
+        page.run(f"send(new File([{json.dumps('energy_ev,intensity' + chr(10) + rows)}], 'one.csv'))")
+        page.wait_for_words("one spectra")
+
+        page.run("send(new File(['no spectrum'], 'bad.csv'))")
+        page.wait_for_words("bad.csv")
+
+        page.resize(400, 1600)
+        time.sleep(1)
+        assert page.run("document.documentElement.scrollWidth") <= 400
+
+
+def test_files_need_the_pages_token(predictor: Predictor) -> None:
+    with running(predictor) as address:
+        for path, method in (("/export/1/figure.png", "GET"), ("/files/1?name=x.csv", "PUT")):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                fetch(address, path, method=method, data=b"x" if method == "PUT" else None)
+        page = fetch(address, "/").decode()
+        token = page.split('const token = "')[1].split('"')[0]
+        with pytest.raises(urllib.error.HTTPError, match="404"):  # nothing is open yet
+            fetch(address, f"/export/1/figure.png?token={token}")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(address, f"/export/99/figure.png?token={token}")
+
+
+def test_refuses_a_missing_file_and_a_taken_port(predictor: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a file with spectra, found none"):
+        make_server(tmp_path / "none.hspy", model=predictor)
+    with running(predictor) as address, pytest.raises(InputError, match="is taken"):
+        make_server(port=int(address.rsplit(":", 1)[1]), model=predictor)
+
+
+def test_methods_name_the_model_the_versions_and_what_was_left_out(predictor: Predictor) -> None:
+    import mnflow
+    from mnflow.maps.methods import methods
+
+    maps = mnflow.predict(signal(image()), predictor)
+    maps.pixels.flags[:] = False
+    maps.pixels.flags[:2, 0] = True
+    text = methods(maps)
+    assert "2 of 12 spectra were flagged and excluded from all means (noise: 2;" in text
+    assert f"numpy {np.__version__}" in text
+    assert "0.25 eV per channel" in text
+    assert "10.1038/s41598-019-38482-1" in text
