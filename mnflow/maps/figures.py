@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mnflow import plots
 from mnflow.evaluate.saliency import occlusion
 from mnflow.maps.export import pixel_size
-from mnflow.maps.pixels import FLAGS, class_values
+from mnflow.maps.pixels import class_values
 from mnflow.maps.regions import Region
 from mnflow.plots.valence import Answers, Line
 from mnflow.preprocess.background import subtract_background
@@ -110,7 +110,5 @@ def note(maps: "ValenceMaps") -> str:
     flagged, n = int(maps.flagged.sum()), len(maps.pixels)
     if not flagged:
         return f"none of {n} spectra is flagged"
-    counts = {name: int(maps.pixels.flags[:, i].sum()) for i, name in enumerate(FLAGS)}
-    reasons = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])[:3]
-    why = ", ".join(f"{name.replace('_', ' ')} {counts[name]}" for name in reasons)
-    return f"grey: {flagged} of {n} spectra are flagged and not counted ({why})"
+    why = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in list(maps.reasons().items())[:3])
+    return f"grey: {flagged} of {n} spectra are flagged and not counted ({why or 'wide intervals'})"

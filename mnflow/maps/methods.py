@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import mnflow
-from mnflow.maps.pixels import FLAGS
 
 if TYPE_CHECKING:
     from mnflow.maps.valence_maps import ValenceMaps
@@ -27,8 +26,7 @@ def methods(maps: "ValenceMaps") -> str:
     )
     low, high = (end + where.moved_bins * edge.dispersion_ev for end in edge.crop_ev)
     flagged = maps.flagged
-    counts = {name: int(maps.pixels.flags[:, i].sum()) for i, name in enumerate(FLAGS)}
-    reasons = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n)
+    reasons = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in maps.reasons().items())
     left_out = (
         f"{int(flagged.sum())} of {len(flagged)} spectra were flagged and excluded from all means"
         + (f" ({reasons}; a spectrum can have several flags)" if reasons else "")

@@ -93,6 +93,11 @@ class ValenceMaps:
         width = self.pixels.interval[:, 1] - self.pixels.interval[:, 0]
         return np.asarray(self.pixels.flags[:, columns].any(axis=1) | (width > self.max_width))
 
+    def reasons(self) -> dict[str, int]:
+        """How many spectra have each flag of `UNCOUNTED`, the most frequent first; a spectrum can have several."""
+        counts = {name: int(self.pixels.flags[:, FLAGS.index(name)].sum()) for name in UNCOUNTED}
+        return {name: counts[name] for name in sorted(counts, key=lambda name: -counts[name]) if counts[name]}
+
     @cached_property
     def mean_valence(self) -> "BaseSignal":
         """Mean valence of the element."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnflow.errors import InputError
+from mnflow.pretrained.choose import DEFAULT
 
 if TYPE_CHECKING:
     from bokeh.server.server import Server
@@ -43,7 +44,7 @@ class Desk:
 def serve(
     file: str | Path | None = None,
     port: int = 0,
-    model: "str | Path | Predictor | None" = None,
+    model: "str | Path | Predictor" = DEFAULT,
     show: bool = True,
 ) -> None:
     """Open the page in the browser and serve it until Ctrl-C.
@@ -54,7 +55,7 @@ def serve(
         What the page shows at first.
     port : int
         0 for any that is free.
-    model : str, Path or Predictor, optional
+    model : str, Path or Predictor
         As in `mnflow.predict`.
     show : bool
         Whether to open a browser.
@@ -62,7 +63,7 @@ def serve(
     Raises
     ------
     InputError
-        If there is no such file, the port is taken, or the extra `[view]` is not installed.
+        If there is no such file, or the port is taken.
     """
     server = make_server(file, port, model)
     address = f"http://127.0.0.1:{server.port}/"
@@ -78,28 +79,24 @@ def serve(
 
 
 def make_server(
-    file: str | Path | None = None, port: int = 0, model: "str | Path | Predictor | None" = None
+    file: str | Path | None = None, port: int = 0, model: "str | Path | Predictor" = DEFAULT
 ) -> "Server":
     """The server, not yet running: `start` it, and its `io_loop`."""
-    try:
-        from bokeh.server.server import Server
-    except ImportError as error:
-        raise InputError("`mnflow view` needs Bokeh: pip install 'mnflow[view]'.") from error
+    from bokeh.server.server import Server
     from jinja2 import Template
 
-    from mnflow.maps import CHAMPION, load_predictor
+    from mnflow.maps import load_predictor
     from mnflow.serve.predictor import Predictor
     from mnflow.view.session import Session
 
     path = None if file is None else Path(file)
     if path is not None and not path.is_file():
         raise InputError(f"{path}: expected a file with spectra, found none.")
-    chosen = CHAMPION if model is None else model
-    loaded: list[Predictor] = [chosen] if isinstance(chosen, Predictor) else []
+    loaded: list[Predictor] = [model] if isinstance(model, Predictor) else []
 
     def load() -> Predictor:
         if not loaded:
-            loaded.append(load_predictor(chosen))  # type: ignore[arg-type]
+            loaded.append(load_predictor(model))  # type: ignore[arg-type]
         return loaded[0]
 
     desk = Desk(load, path)
