@@ -111,7 +111,7 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
 def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask."""
     total = np.zeros((len(masks), len(raw.energy_ev)))
-    used = masks.any(axis=0)
+    used = np.asarray(masks.any(axis=0))
     for rows in raw.block_slices(_BLOCK_BYTES):
         needed = np.flatnonzero(used[rows])
         if len(needed) == 0:
