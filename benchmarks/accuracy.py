@@ -55,9 +55,7 @@ def curves(
 
 
 def first_at(accuracy: NDArray[np.float32], target: float) -> int | None:
-    """The first epoch (from 1) from which the accuracy stays at `target` for three epochs; None if it never
-    does.
-    """
+    """The first epoch (from 1) after which accuracy stays at `target` for three epochs, or None."""
     holds = np.convolve(accuracy >= target, np.ones(3), "valid") == 3
     return int(holds.argmax()) + 1 if holds.any() else None
 
@@ -104,8 +102,7 @@ def main() -> None:
 
 
 def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, NDArray[np.float32]]) -> None:
-    """Seconds of a ten-fold cross-validation to each target: the authors' recipe by `model.fit`, ours on all
-    cores.
+    """Seconds of a ten-fold cross-validation to each target accuracy: the authors' recipe and ours.
 
     Theirs is extrapolated from the speed of an epoch, and does not compile; ours is measured, and does.
     """

@@ -1,5 +1,4 @@
-"""The same training as a user would write it: a tenfold copy of augmented spectra, and `model.fit` or a
-PyTorch loop.
+"""The same training as a user would write it: `model.fit` or a PyTorch loop on augmented copies.
 
 Run by benchmarks.training in a process of its own, with the framework's name, the number of spectra, of
 epochs, and the batch size; prints its speed as JSON. Augmenting is not timed, training is; the first epoch,

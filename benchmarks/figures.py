@@ -31,9 +31,7 @@ LEVELS = (0.2, 0.5, 1, 2, 5)
 
 @styled
 def edges(spectra: SpectrumSet, measured: dict[str, list[NDArray[Any]]]) -> Figure:
-    """Simulated spectra of every class, thin and made thick, under the measured ones of that class (crops, in
-    grey).
-    """
+    """Simulated spectra by class, thin and made thick, over the measured ones (crops, in grey)."""
     figure = new_figure(5.6)
     rng = np.random.default_rng(0)
     for axes, i in zip(figure.subplots(1, 3, sharey=True), range(3), strict=True):
@@ -97,16 +95,12 @@ def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def noise_level(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Noise before the edge of wide spectra (N, C), as a share of their maximum: by the differences of
-    neighbours, (N,).
-    """
+    """Noise before the edge of wide spectra (N, C) as a share of their maximum, (N,)."""
     return np.diff(pre_edge_noise(intensity), axis=1).std(axis=1) / np.sqrt(2) / intensity.max(axis=1)
 
 
 def noise_lags(intensity: NDArray[np.float32], n: int = 7) -> list[float]:
-    """Correlation of the noise before the edge with itself 0 ... n - 1 channels later, median over the
-    spectra (N, C).
-    """
+    """Autocorrelation of the noise before the edge at lags 0 ... n - 1, median over spectra (N, C)."""
     rest = pre_edge_noise(intensity)
     power, length = (rest**2).mean(axis=1), rest.shape[1]
     return [float(np.median((rest[:, k:] * rest[:, : length - k]).mean(axis=1) / power)) for k in range(n)]
@@ -118,9 +112,7 @@ def calm(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def shapes(crops: NDArray[Any], smooth_bins: float) -> dict[str, list[float]]:
-    """Quantiles 0.1, 0.5, 0.9 of what a spectroscopist reads from crops (N, n_crop); heights relative to L3,
-    energies in eV.
-    """
+    """Quantiles 0.1, 0.5, 0.9 of the white lines of crops (N, n_crop): heights relative to L3, eV."""
     step, rows = MN.dispersion_ev, []
     for s in gaussian_filter1d(crops, smooth_bins, axis=1):
         l3 = int(s[: MN.n_crop * 2 // 3].argmax())

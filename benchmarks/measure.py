@@ -83,9 +83,7 @@ def spectra(n: int, edge: Edge = MN, seed: int = 0) -> SpectrumSet:
 def in_own_process(
     module: str, *arguments: str, python: str = sys.executable, **environment: str
 ) -> dict[str, Any]:
-    """Run `python -m module ...`, whose last line is JSON, and return that; other frameworks do not get in
-    the way so.
-    """
+    """Run `python -m module ...` in a clean process and return its last line, which is JSON."""
     done = subprocess.run(
         [python, "-m", module, *arguments],
         cwd=ROOT,

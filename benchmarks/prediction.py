@@ -1,5 +1,4 @@
-"""A million raw spectra to valence maps beside `model.predict` of the same ten nets on ready crops; prints
-JSON lines.
+"""A million raw spectra to valence maps, compared with `model.predict` on ready crops.
 
 Run it with `python -m benchmarks.prediction [--quick]`. Memory is that of the whole process, which starts
 Keras afterwards.
@@ -76,9 +75,7 @@ def _predictor(net: object) -> Predictor:
 
 
 def raw_spectra(n: int) -> RawSpectra:
-    """A lazy file of `n` spectra of 800 channels with their background, whose chunks are made when they are
-    asked for.
-    """
+    """A lazy file of `n` spectra of 800 channels with background, made chunk by chunk."""
     import dask.array as da
 
     edge = (

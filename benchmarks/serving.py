@@ -1,5 +1,4 @@
-"""Cold start, memory and latency of the served champion beside the stock Keras flavor of its net, and an
-empty model.
+"""Cold start, memory and latency of the served champion, MLflow's Keras flavor and an empty model.
 
 Run it with `python -m benchmarks.serving [--model models:/mn-valence@champion] [--load SECONDS]`. Every model
 is served by
@@ -83,9 +82,7 @@ def _models(uri: str, folder: Path) -> Iterator[tuple[str, str, bool]]:
 
 
 def spectrum(keras: bool) -> Any:
-    """One spectrum as the model wants it: raw on an axis of its own, or (Keras) already cut and
-    normalised.
-    """
+    """One spectrum as the model expects it: raw on its own axis, or (Keras) cropped and normalised."""
     energy_ev = 610 + 0.15 * np.arange(500)
     counts = (
         100 * (energy_ev / 640) ** -3.0
@@ -125,9 +122,7 @@ def cold_starts(folder: Path) -> str:
 
 
 def by_turns(champion: str, empty: str) -> str:
-    """One spectrum to two servers that run at the same time, in turn: a machine that slows down slows down
-    both.
-    """
+    """One spectrum to two servers in turn, so that a slow moment of the machine slows both."""
     one = json.dumps({"inputs": [spectrum(False)]}).encode()
     with served(champion), served(empty, port=PORT + 1):
         times = np.array(

@@ -1,5 +1,4 @@
-"""Why nets without augmentation lose accuracy under shift: the crop's own offset and scale, or the place of
-the edge?
+"""Why networks trained without augmentation lose accuracy under shift: normalisation or position?
 
 Run it with `python -m benchmarks.shift_loss RUN_ID ...` on cross-validations of the tracking store. A shifted
 crop holds more or less of the flat part before the edge, so that its mean, which is subtracted, changes with
@@ -25,9 +24,7 @@ from mnflow.track import cross_validation, tracking
 def accuracy_unshifted_norm(
     trained: cross_validation.FinishedCv, shift_bins: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Accuracy (folds, shifts) of every fold's net on its test spectra, normalised by their unshifted
-    crops.
-    """
+    """Accuracy (folds, shifts) on test spectra that are normalised by their unshifted crops."""
     accuracy = np.empty((len(trained.folds), len(shift_bins)))
     for row, fold, model in zip(accuracy, trained.folds, trained.models, strict=True):
         net, test = jax_predict.from_keras(model), trained.spectra.select(fold.test)

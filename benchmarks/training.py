@@ -1,5 +1,4 @@
-"""How fast folds train: against others, against the machine's own limit, and with more workers, spectra and
-folds.
+"""Training speed compared with other implementations, the hardware's limit, and more workers and data.
 
 Run it with `python -m benchmarks.training [--quick] [--torch PYTHON]`; it prints JSON lines. Every ratio is
 measured in one run, the sides in turn, medians of the repeats. Spectra a second are augmented spectra forward
@@ -47,17 +46,13 @@ def cv_seconds(some: SpectrumSet, n_folds: int, settings: TrainSettings, schedul
 
 
 def cv_speed(some: SpectrumSet, scheduler: str, epochs: tuple[int, int] = (2, 12)) -> float:
-    """Augmented spectra a second of a whole ten-fold cross-validation of the FCN at 10x, by workers that have
-    compiled it.
-    """
+    """Augmented spectra per second of a ten-fold cross-validation of the FCN at 10x, workers warm."""
     short, long = (cv_seconds(some, 10, replace(SHIFTS_ONLY, epochs=n), scheduler) for n in epochs)
     return (epochs[1] - epochs[0]) * 10 * 0.9 * len(some) * 10 / (long - short)
 
 
 def matrix_product_peak(size: int = 1024) -> float:
-    """Multiply-adds a processor second of one thread's matrix product in XLA: what one core can do at
-    best.
-    """
+    """Multiply-adds per processor second of a one-thread matrix product in XLA: one core's limit."""
     import jax
 
     x = jax.random.normal(jax.random.key(0), (size, size))
@@ -82,9 +77,7 @@ def products_a_second(seconds: float) -> float:
 
 
 def two_processes() -> float:
-    """How much faster than one process two at once multiply matrices: 2, unless they share a core, cache,
-    memory or clock.
-    """
+    """Speed-up of two processes that multiply matrices at once: 2 unless they share hardware."""
     command = [sys.executable, "-c", "from benchmarks.training import products_a_second as p; print(p(4))"]
 
     def speed(n: int) -> float:
@@ -127,9 +120,7 @@ def one_core(augmentation: int) -> dict[str, Any]:
 
 
 def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
-    """The cross-validation against `model.fit` and a PyTorch loop, in turn; `cpu_speed` is ours a processor
-    second.
-    """
+    """The cross-validation, `model.fit` and a PyTorch loop in turn; `cpu_speed` is per processor second."""
     some = spectra(N_SPECTRA)
     others = {"tensorflow": (sys.executable, os.cpu_count(), BATCH)}
     if not torch:
@@ -166,9 +157,7 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
 
 
 def limits() -> float:
-    """One core: distance to the matrix product's peak; memory at 10x against 1x. Returns the speed a
-    processor second.
-    """
+    """One core: share of the matrix product's peak, memory at 10x and 1x; returns the speed."""
     ten, one = (
         in_own_process("benchmarks.training", "--one-core", k, **parallel.ONE_THREAD) for k in ("10", "1")
     )

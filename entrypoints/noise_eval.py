@@ -1,6 +1,4 @@
-"""Accuracy of a finished cross-validation against added noise, 0 to 5 times what was measured (the paper's
-Fig. 4).
-"""
+"""Accuracy of a finished cross-validation against noise, 0 to 5 times the measured (the paper's Fig. 4)."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,4 @@
-"""Turn spectrum images or spectra into one dataset: background, substrate and thickness rejection, resampling
-in eV.
-"""
+"""Turn spectra into one dataset: background, rejected substrate and thick pixels, resampling in eV."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Preprocess the simulated images, a folder with one folder a valence, a manifest, or a published
-    pickle.
-    """
+    """Preprocess simulated images, a folder with one folder per class, a manifest, or a published pickle."""
 
     source: str = option("simulated", "simulated, a folder, a manifest.csv, or a published .pkl file")
     settings: str = option("mn", "settings file of the element, or the name of a shipped one")

@@ -1,15 +1,9 @@
-"""Spectra of other instruments, read by every fold's model of a finished cross-validation (the paper's Table
-1).
-"""
+"""Accuracy of every fold's model on reference spectra of other laboratories (the paper's Table 1)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mnflow.references import load_references
 from mnflow.runtime.cli import execute, option
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -26,9 +20,7 @@ class Options:
 
 
 def run(options: Options) -> str:
-    """Test; log table, accuracies and figures here, and the accuracies of the default references on the CV
-    run too.
-    """
+    """Test; log table, accuracies and figures here, and the accuracies to the cross-validation, too."""
     from mnflow.runtime.cli import say
     from mnflow.track import cross_validation
     from mnflow.track.evaluations import log_activations, log_references

@@ -1,6 +1,4 @@
-"""One HTML page, without network, that compares any set of runs: curves, Table 1, t-SNE, and the parameters
-that differ.
-"""
+"""One self-contained HTML page that compares runs: curves, Table 1, t-SNE and differing parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path

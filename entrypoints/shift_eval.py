@@ -1,6 +1,4 @@
-"""Accuracy of a finished cross-validation against the energy shift, at every channel from -5 to +5 eV (the
-paper's Fig. 3).
-"""
+"""Accuracy of a finished cross-validation against energy shifts of -5 to +5 eV (the paper's Fig. 3)."""
 
 from dataclasses import dataclass
 

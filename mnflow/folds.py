@@ -1,6 +1,4 @@
-"""Which spectra train and which test: stratified or grouped folds, and the inner validation inside a training
-fold.
-"""
+"""Which spectra train and which test: stratified or grouped folds, and inner validation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,8 +58,7 @@ def split(spectra: SpectrumSet, kind: str = KINDS[0], n_folds: int = N_FOLDS, se
 def inner_validation(
     spectra: SpectrumSet, fold: Fold, kind: str = KINDS[0], share: int = 9, seed: int = 0
 ) -> Fold:
-    """Set aside one part in `share` of a fold's training spectra, for choosing epochs, schedules and
-    parameters.
+    """Set aside 1/`share` of a fold's training spectra to choose epochs, schedules and parameters.
 
     The test spectra of `fold` are on neither side: nothing chosen with this can have seen them.
 

@@ -1,6 +1,4 @@
-"""Degraded copies of training spectra: how a net that is trained on thin specimens learns to read thick
-ones.
-"""
+"""Degraded copies of training spectra, so that a network trained on thin specimens reads thick ones."""
 
 from collections.abc import Sequence
 
@@ -18,8 +16,7 @@ def with_copies(
     rng: np.random.Generator,
     by: Degradation | None = None,
 ) -> tuple[SpectrumSet, list[Fold]]:
-    """Add `copies` degraded copies of every spectrum to a dataset, and those of training spectra to the
-    folds' training side.
+    """Add `copies` degraded copies of every spectrum, and those of training spectra to the training sides.
 
     No copy is tested, and none trains in a fold that tests its original. With k copies, a k + 1 times smaller
     number of random crops costs as much as before.

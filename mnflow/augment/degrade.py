@@ -42,8 +42,7 @@ class Degradation:
 def degrade(
     intensity: NDArray[np.float32], step_ev: float, rng: np.random.Generator, by: Degradation | None = None
 ) -> NDArray[np.float32]:
-    """Background-free spectra as a thicker specimen and a poorer, wrongly calibrated spectrometer would give
-    them.
+    """Make background-free spectra look as from a thicker specimen and a poorer, miscalibrated instrument.
 
     Every spectrum gets a thickness, a single-scattering distribution, a blur, a tail and a dispersion of its
     own. Training on such copies is how a net that is trained on thin specimens learns to read thick ones.
@@ -82,8 +81,6 @@ def degrade(
 
 
 def _stretched(intensity: Array, factor: float) -> Array:
-    """A spectrum (C,) on an axis whose steps are `factor` times as wide, about its middle; end values
-    continue it.
-    """
+    """A spectrum (C,) with its axis stretched by `factor` about the middle; end values continue it."""
     channel = np.arange(len(intensity)) - len(intensity) / 2
     return np.interp(channel * factor, channel, intensity)

@@ -1,6 +1,4 @@
-"""What training adds to spectra: energy shifts, and PCA noise. Every function that draws takes a
-generator.
-"""
+"""PCA noise: spectra split into signal and noise, and training crops with shifted and scaled noise."""
 
 from dataclasses import dataclass
 
@@ -22,8 +20,7 @@ KEPT_COMPONENTS = 10
 
 @dataclass(frozen=True)
 class PcaNoise:
-    """Principal components of a fold's training spectra, by which any spectrum is split into signal and
-    noise.
+    """Principal components of training spectra, which split any spectrum into signal and noise.
 
     Attributes
     ----------
@@ -35,9 +32,7 @@ class PcaNoise:
     components: NDArray[np.float32]
 
     def split(self, intensity: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Split spectra (N, C) into cleaned ones and the residual noise, each (N, C); their sum is the
-        spectra.
-        """
+        """Split spectra (N, C) into signal and noise, each (N, C); their sum is the spectra."""
         scores = (intensity - self.mean) @ self.components.T
         cleaned = np.asarray(self.mean + scores @ self.components, dtype=np.float32)
         return cleaned, np.asarray(intensity - cleaned, dtype=np.float32)
@@ -65,9 +60,7 @@ def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPON
 
 
 def to_unit_range(intensity: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
-    """Scale wide spectra (N, C) so that each spans [0, 1] in the unshifted crop: thick pixels must not rule
-    the components.
-    """
+    """Scale wide spectra (N, C) to [0, 1] in the unshifted crop, or thick pixels rule the components."""
     window = intensity[:, edge.crop_start : edge.crop_start + edge.n_crop]
     low = window.min(axis=1, keepdims=True)
     span = window.max(axis=1, keepdims=True) - low

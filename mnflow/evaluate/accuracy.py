@@ -1,5 +1,4 @@
-"""Evaluate the models of a cross-validation: shifted, noisier, and foreign spectra, and the space of
-features.
+"""Accuracy of a cross-validation's models on shifted and on noisier test spectra.
 
 Arrays in, arrays out. `models` are one for every fold, in the folds' order: Keras nets, or baselines
 (`mnflow.models.baselines`). A fold's model is asked about that fold's test spectra only, except where it says
@@ -7,7 +6,6 @@ otherwise.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +18,6 @@ from mnflow.models.backend import keras
 from mnflow.models.baselines import Fitted
 from mnflow.preprocess import normalise
 from mnflow.spectra import SpectrumSet
-
-if TYPE_CHECKING:
-    pass
 
 
 def predict(models: Sequence[keras.Model | Fitted], inputs: ArrayLike) -> NDArray[np.float32]:
@@ -87,9 +82,7 @@ def shift_accuracy(
 
 
 def integrated_accuracy(shift_bins: ArrayLike, accuracy: ArrayLike) -> float:
-    """Area under the curve of accuracy against shift, divided by the range of shifts; mean over folds
-    (n_folds, S).
-    """
+    """Mean accuracy over the range of shifts (area under the curve, trapezoidal) and folds (n_folds, S)."""
     x = np.asarray(shift_bins, dtype=float)
     return float(np.trapezoid(np.mean(np.atleast_2d(accuracy), axis=0), x) / (x[-1] - x[0]))
 
@@ -101,8 +94,7 @@ def noise_accuracy(
     scales: ArrayLike,
     kept_components: int = KEPT_COMPONENTS,
 ) -> NDArray[np.float64]:
-    """Accuracy on test spectra (n_folds, n_scales) whose noise is multiplied by each of `scales` (1 is as
-    measured).
+    """Accuracy (n_folds, n_scales) on test spectra whose noise is multiplied by each of `scales`.
 
     Signal and noise are parted by the principal components of the fold's training spectra.
     """
@@ -123,9 +115,7 @@ def noise_examples(
     scales: Sequence[float] = (0, 1, 5),
     spectrum: int = 0,
 ) -> tuple[NDArray[np.float64], dict[float, NDArray[np.float32]]]:
-    """One spectrum under several factors on its noise, to look at: energy_ev (n_crop,), and a crop (n_crop,)
-    by scale.
-    """
+    """One spectrum with scaled noise: energy_ev (n_crop,), and a crop (n_crop,) per scale."""
     edge = spectra.edge
     everything = np.arange(len(spectra))
     shown = _noisy_crops(

@@ -1,6 +1,4 @@
-"""What the blocks of a net with convolutions make of spectra, on average over a valence (the paper's Fig.
-1b-d).
-"""
+"""Mean activations of a network's convolutional blocks by class (the paper's Fig. 1b-d)."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """Inputs and features in two dimensions (t-SNE, the paper's Fig. 5), and how well neighbours agree."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,22 +11,16 @@ from mnflow.models.backend import keras
 from mnflow.models.keras_nets import feature_model
 from mnflow.spectra import UNLABELLED
 
-if TYPE_CHECKING:
-    pass
-
 
 def embedding(model: keras.Model, inputs: ArrayLike) -> NDArray[np.float32]:
-    """What the feature extractor makes of normalised crops (N, n_crop): features (N, 72) in the paper's
-    shape.
-    """
+    """Features (N, 72 in the paper's shape) of normalised crops (N, n_crop)."""
     return np.asarray(feature_model(model).predict(np.asarray(inputs, dtype=np.float32), verbose=0))
 
 
 def tsne(
     features: NDArray[Any], perplexity: float = 100.0, iterations: int = 10_000, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Place points (N, D) in two dimensions (N, 2) by t-SNE, starting from their principal components as in
-    the paper.
+    """t-SNE of points (N, D): (N, 2), starting from their principal components as in the paper.
 
     https://www.jmlr.org/papers/v9/vandermaaten08a.html. A perplexity too large for N is lowered to (N - 1) /
     3.

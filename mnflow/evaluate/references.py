@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 
 class ReferenceAccuracy(NamedTuple):
-    """Shares of labelled references that are right: of every fold's model, their mean, and by the models'
-    vote.
-    """
+    """Accuracy on labelled references: per fold model, their mean, and of the majority vote."""
 
     per_fold: NDArray[np.float64]
     mean: float
@@ -23,18 +21,14 @@ class ReferenceAccuracy(NamedTuple):
 
 
 def vote(probabilities: NDArray[Any]) -> NDArray[np.int64]:
-    """The class that most models choose (N,), from probabilities (n_models, N, K); their mean decides a
-    tie.
-    """
+    """Majority vote (N,) from probabilities (n_models, N, K); the mean probability decides a tie."""
     n_classes = probabilities.shape[2]
     votes = np.eye(n_classes)[probabilities.argmax(axis=2)].sum(axis=0)  # (N, K)
     return (votes + 0.5 * probabilities.mean(axis=0)).argmax(axis=1)
 
 
 def reference_accuracy(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> ReferenceAccuracy:
-    """Compare probabilities (n_models, N, K) with labels (N,); unlabelled spectra (mixed valences) do not
-    count.
-    """
+    """Accuracy of probabilities (n_models, N, K) against labels (N,); unlabelled (mixed) spectra do not count."""
     known = valence != UNLABELLED
     if not known.any():
         return ReferenceAccuracy(np.full(len(probabilities), np.nan), float("nan"), float("nan"))
@@ -45,9 +39,7 @@ def reference_accuracy(probabilities: NDArray[Any], valence: NDArray[np.int64]) 
 
 
 def reference_table(probabilities: NDArray[Any], references: "References") -> pd.DataFrame:
-    """One row a reference: name, publication, valence in the manifest's words, vote, share of models that
-    agree, means.
-    """
+    """One row per reference: its labels, the majority vote, the share of models that agree, probabilities."""
     spectra = references.spectra
     classes = np.array(spectra.edge.classes)
     chosen = vote(probabilities)

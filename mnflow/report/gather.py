@@ -1,6 +1,4 @@
-"""What the report shows, read from the tracking store: of every run its metrics, curves, references, t-SNE,
-parameters.
-"""
+"""The report's data from the tracking store: metrics, curves, references, t-SNE, parameters per run."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -86,9 +84,7 @@ def _run(run_id: str) -> MlflowRun:
 
 
 def _newest(step: str) -> list[MlflowRun]:
-    """The newest finished run of `step` for every net, augmentation and kind of folds; by net, then
-    augmentation.
-    """
+    """The newest finished run of `step` per setting, sorted by network, then augmentation."""
     found: dict[tuple[str, ...], MlflowRun] = {}
     for run in finished_runs(step):  # newest first
         key = tuple(run.data.tags.get(k, "") for k in names.SETTING)
@@ -131,9 +127,7 @@ def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
 
 
 def evaluations(run: MlflowRun, references: str = "any") -> list[MlflowRun]:
-    """The newest finished evaluation of every kind of a cross-validation; of tests on these references only,
-    unless `any`.
-    """
+    """The newest finished evaluation of each kind; with `references`, of tests on these only."""
     found = []
     for step in _EVALUATIONS:
         runs = finished_runs(step, cv_run=run.info.run_id)

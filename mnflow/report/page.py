@@ -40,9 +40,7 @@ def write(text: str, path: Path) -> Path:
 
 
 def _inline_json(data: Any) -> str:
-    """JSON that cannot end the script element it stands in; NaN, which JSON does not know, must not be
-    there.
-    """
+    """JSON that cannot close its script element; NaN, which is no JSON, is refused."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

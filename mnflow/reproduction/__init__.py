@@ -1,3 +1,1 @@
-"""The paper's claims beside what our own runs say: evidence from the tracking store, claims, the written
-table.
-"""
+"""The paper's claims compared with our runs: evidence from the tracking store, claims, the document."""

@@ -55,9 +55,7 @@ def _each(parts: dict[str, "pd.Series[float]"], holds: Callable[[float], bool]) 
 def _better(
     evidence: Evidence, quantity: str, first: tuple[str, str], others: list[tuple[str, str]]
 ) -> Finding | None:
-    """Whether `first` beats every other setting, fold by fold: the interval of the difference lies above
-    zero.
-    """
+    """Whether `first` beats all other settings: the intervals of the fold-wise differences lie above zero."""
     parts = {f"{NAMES[a]} {k}": evidence.difference(quantity, first, (a, k)) for a, k in others}
     if any(values.empty for values in parts.values()):
         return None

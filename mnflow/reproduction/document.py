@@ -1,6 +1,4 @@
-"""docs/reproduction.md: every claim, what we measured, and a verdict; written by the `reproduce` entry point
-only.
-"""
+"""docs/reproduction.md: every claim, what we measured, and a verdict."""
 
 from collections.abc import Sequence
 

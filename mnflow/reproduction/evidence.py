@@ -46,9 +46,7 @@ class Interval:
 
 
 def interval(values: "pd.Series[float]") -> Interval:
-    """Mean and 95 % interval. The folds of one seed share training spectra, so that true intervals are
-    somewhat wider.
-    """
+    """Mean and 95 % interval; folds of one seed share training spectra, so true intervals are wider."""
     n, mean = len(values), float(values.mean())
     if n < 2:
         return Interval(mean, mean, mean, n)

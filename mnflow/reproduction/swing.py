@@ -1,6 +1,4 @@
-"""How accuracy swings with the channel under shift: the footprint of pooling by 2 without a low-pass
-filter.
-"""
+"""How accuracy oscillates with the shift in channels: the effect of pooling without a low-pass filter."""
 
 from collections.abc import Sequence
 
@@ -51,8 +49,7 @@ def amplitudes(accuracy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
 
 
 def swing(accuracy: NDArray[np.float64], period: int) -> NDArray[np.float64]:
-    """By how much the amplitude at a period stands out of its neighbours' (geometric mean of two): (...) from
-    (..., S).
+    """Amplitude at a period above its neighbours' geometric mean, (...) from (..., S).
 
     A curve without any swing has amplitudes, too, which fall with the period: they are the background.
     """
@@ -63,9 +60,7 @@ def swing(accuracy: NDArray[np.float64], period: int) -> NDArray[np.float64]:
 
 
 def figures(runs: Sequence[MlflowRun]) -> dict[str, Figure]:
-    """By its name: amplitude against period for the fully convolutional nets at 10x, if any was evaluated
-    under shift.
-    """
+    """The figure of amplitude against period for the fully convolutional networks at 10x, by name."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for run in runs:
         tags = run.data.tags

@@ -1,6 +1,4 @@
-"""Train a net on every fold. No MLflow here: arrays go in, models, probabilities and learning curves come
-out.
-"""
+"""Train a network on every fold: arrays in; models, probabilities and learning curves out."""
 
 import time
 from collections.abc import Callable, Sequence

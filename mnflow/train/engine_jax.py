@@ -1,5 +1,4 @@
-"""The training engine: all epochs of one net in one compiled loop that draws, augments and normalises its
-batches itself.
+"""The training engine: all epochs of one network in one compiled loop that also draws its batches.
 
 Keras is not needed here, so a worker process starts at once; the weights go back into the Keras model layer
 by layer.
@@ -43,8 +42,7 @@ class Course(NamedTuple):
 
 
 def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
-    """Places in the training set in random order (size,): each comes `draws` times, and what is left is
-    filled from the start.
+    """Random order of the training spectra (size,): each comes `draws` times, the rest is filled up.
 
     `n_train` and `draws` may differ without a new compilation: places beyond draws * n_train are sorted to
     the end.
@@ -106,9 +104,7 @@ def _adam(state: State, gradient: Params, moving: Moments, rate: Array) -> State
 def _loss(
     params: Params, crops: Array, labels: Array, key: Array, plan: Plan
 ) -> tuple[Array, tuple[Array, Moments]]:
-    """Mean cross-entropy of a batch; beside it the share right, and the moments that batch normalisation
-    found.
-    """
+    """Mean cross-entropy of a batch, and (its accuracy, moments of batch normalisation)."""
     logits, found = forward(params, crops, plan, key=key)
     return cross_entropy(logits, labels).mean(), ((logits.argmax(axis=0) == labels).mean(), found)
 
@@ -132,9 +128,7 @@ def _step(
 def evaluate(
     state: State, wide: Array, noise: Array | None, labels: Array, n_train: Array, n: Array, plan: Plan
 ) -> tuple[Array, Array]:
-    """Loss and share right (2,) of the spectra from `n_train` up to `n`, unshifted, and the logits (K, N) of
-    all rows.
-    """
+    """Loss and accuracy (2,) of the unshifted spectra `n_train` ... `n`, and the logits (K, N) of all rows."""
     size = plan.batch_size
 
     def chunk(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -167,8 +161,7 @@ def train(
     course: Course,
     plan: Plan,
 ) -> tuple[State, Array, Array]:
-    """Train for all epochs on the first `n_train` rows, and look at those up to `n` after every epoch, for
-    the record only.
+    """Train on the first `n_train` rows; the rows up to `n` are evaluated after every epoch for the record.
 
     Parameters
     ----------

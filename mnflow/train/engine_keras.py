@@ -1,6 +1,4 @@
-"""Training by Keras itself, for backends other than JAX: the same draws, nets and schedule as
-`mnflow.train.engine_jax`, step by step.
-"""
+"""Training by Keras for backends other than JAX: the same draws, networks and schedule."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -86,9 +84,7 @@ def _batches(
     plan: Plan,
     rng: np.random.Generator,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Fresh crops (B, L) of an epoch, and which spectra they are of (B,), in the parts and batches of
-    `mnflow.train.engine_jax.train`.
-    """
+    """Fresh crops (B, L) of an epoch and their spectra (B,), in the same order as the JAX engine."""
     together = passes_together(len(wide))
     for first in range(0, plan.draws, together):
         places = min(together, plan.draws - first) * n_train

@@ -1,6 +1,4 @@
-"""What a training is made of, without Keras or JAX: the nets' shapes, the numbers an engine needs, what it
-gives back.
-"""
+"""What both training engines share: a training's plan and its result."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,9 +35,7 @@ def passes_together(n_rows: int) -> int:
 
 
 def steps_of_epoch(draws: Any, n_train: Any, n_rows: int, batch_size: int) -> Any:
-    """Batches of an epoch of `draws` passes over `n_train` of `n_rows` spectra; of numbers or of compiled
-    ones alike.
-    """
+    """Batches per epoch of `draws` passes over `n_train` of `n_rows` spectra; ints or traced values."""
     together = passes_together(n_rows)
     whole, rest = draws // together, draws % together
     return whole * (-(-together * n_train // batch_size)) + (-(-rest * n_train // batch_size))

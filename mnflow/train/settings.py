@@ -1,16 +1,12 @@
 """How a net is trained."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mnflow.augment import pca_noise
 from mnflow.augment.energy_shift import MAX_SHIFT_EV
 from mnflow.errors import InputError
 from mnflow.models.architectures import resolve
 from mnflow.train.schedule import SCHEDULES
-
-if TYPE_CHECKING:
-    pass
 
 MAX_AUGMENTATION = 100
 
@@ -20,8 +16,7 @@ MAX_COPIES = 20
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a net is trained; the defaults were chosen on inner validation splits of simulated data
-    (docs/scaling.md).
+    """How a network is trained; defaults were chosen on inner validation splits (docs/scaling.md).
 
     Attributes
     ----------

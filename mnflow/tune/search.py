@@ -112,9 +112,7 @@ def paper_params(base: TrainSettings, search: Sequence[str]) -> dict[str, Any]:
 
 
 def train_settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's parameters as fields of `TrainSettings`: filters_1 ... filters_5 become one tuple, and so do
-    kernels.
-    """
+    """A trial's parameters as fields of `TrainSettings`: filters_1 ... filters_5 become one tuple."""
     found: dict[str, Any] = {k: params[k] for k in ("dropout", "learning_rate") if k in params}
     for field, stem in (("filters", "filters_"), ("kernels", "kernel_")):
         numbered = sorted((int(k.removeprefix(stem)), v) for k, v in params.items() if k.startswith(stem))
@@ -135,9 +133,7 @@ def _build(settings: TrainSettings, spectra: SpectrumSet) -> Any:
 
 
 def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed: int) -> list[Fold]:
-    """The inner validation of the first `n_used` of `n_folds` outer folds, which are those of `cv_train` with
-    this seed.
-    """
+    """Inner validation of the first `n_used` of the outer folds, which are cv_train's with this seed."""
     if not 1 <= n_used <= n_folds:
         raise InputError(f"Expected to score 1 ... {n_folds} of the {n_folds} folds, got {n_used}.")
     outer = split(spectra, kind, n_folds, seed)[:n_used]
@@ -160,8 +156,7 @@ def score_fold(spectra: SpectrumSet, inner: Fold, settings: TrainSettings) -> Fo
 def score_trial(
     trial: Trial, spectra: SpectrumSet, inner: Sequence[Fold], settings: TrainSettings, prune: bool
 ) -> tuple[list[FoldScore], bool]:
-    """Score fold after fold; with `prune`, stop after one that leaves the trial below the median of the
-    others.
+    """Score fold by fold; with `prune`, stop once the trial is below the median of the others.
 
     Returns
     -------
@@ -198,8 +193,7 @@ def front(n_weights: ArrayLike, score: ArrayLike) -> list[int]:
 
 
 def knee(n_weights: ArrayLike, score: ArrayLike) -> int:
-    """Place of the front's knee: the net farthest above the line between its ends, over the logarithm of the
-    weights.
+    """Index of the front's knee: farthest above the line between its ends, over log(weights).
 
     After Kneedle, https://doi.org/10.1109/ICDCSW.2011.20. Nets on the way up pay for their weights, those
     beyond hardly do.
@@ -217,8 +211,7 @@ def knee(n_weights: ArrayLike, score: ArrayLike) -> int:
 
 
 def table(found: optuna.Study) -> pd.DataFrame:
-    """A row for every settled trial: number, state, score and what it is made of, weights, parameters, and
-    its place.
+    """One row per settled trial: number, state, score and its parts, weights, parameters, place.
 
     `place` is `front`, `knee`, `best` or empty; only complete trials have one.
     """
@@ -274,9 +267,7 @@ def best_settings(name: str, storage: str = "default") -> dict[str, Any]:
 
 
 def importance(found: optuna.Study) -> dict[str, float]:
-    """Share of the score's variance that each parameter explains (fANOVA); empty with fewer than five
-    complete trials.
-    """
+    """Share of the score's variance that each parameter explains (fANOVA); empty below five trials."""
     done = [t for t in study.settled(found) if t.state == TrialState.COMPLETE]
     if len(done) < 5 or len({t.user_attrs["score"] for t in done}) == 1:
         return {}

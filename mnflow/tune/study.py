@@ -1,5 +1,4 @@
-"""A search for parameters as a shared, resumable study: its storage, its workers, and what becomes of a
-worker that dies.
+"""A shared, resumable study: its storage, its workers, and recovery of a dead worker's trials.
 
 Nothing here knows of nets: `mnflow.tune.search` says what a trial is. Optuna keeps the study in SQLite (one
 worker) or in PostgreSQL (several processes, containers or machines).
@@ -47,8 +46,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def storage_url(storage: str = "default") -> str:
-    """Where studies are kept: `storage`, or by default what MNFLOW_STUDY_STORAGE says, or studies.db in the
-    project.
+    """The storage's URL: `storage`, or by default MNFLOW_STUDY_STORAGE, or studies.db in the project.
 
     Raises
     ------
@@ -291,9 +289,7 @@ def run_trials(study: optuna.Study, objective: Callable[[Trial], Any], n_trials:
 def _noting(
     objective: Callable[[Trial], Any], study: optuna.Study, errors: list[Exception]
 ) -> Callable[[Trial], Any]:
-    """`objective`, which notes an error on the trial and in `errors`, and queues a trial again that is
-    interrupted.
-    """
+    """`objective`, with errors recorded on the trial and in `errors`; an interrupted trial is requeued."""
 
     def noted(trial: Trial) -> Any:
         try:
@@ -333,9 +329,7 @@ def wait_for_room(
 
 
 def _fail_lost_trials(study: optuna.Study) -> None:
-    """Do at once what heartbeats take a minute for: fail the trials of this machine's workers that are
-    gone.
-    """
+    """Fail the trials of this machine's dead workers at once, a minute before their heartbeats would."""
     storage: Any = study._storage
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if is_gone(trial.user_attrs.get(_WORKER, "")):
