@@ -10,12 +10,10 @@ from mnflow.errors import InputError
 from mnflow.spectra import Edge
 
 MAX_NOISE_SCALE = 5.0
-"""Largest factor on the noise that training draws and the noise test covers; 1 is the noise that was
-measured.
-"""
+"""Largest factor on the noise in training and in the noise test; 1 is the measured noise."""
 
 KEPT_COMPONENTS = 10
-"""Principal components taken for signal; what the others hold is taken for noise."""
+"""Principal components that count as signal; the others are noise."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class PcaNoise:
 
 
 def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPONENTS) -> PcaNoise:
-    """Find the signal's principal components in spectra (N, C) of one scale; give it training spectra only.
+    """The signal's principal components in training spectra (N, C) of one scale.
 
     Raises
     ------
@@ -53,10 +51,15 @@ def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPON
         )
     mean = intensity.mean(axis=0, dtype=np.float64)
     centred = intensity - mean
+    components = principal_components(centred, kept_components)
+    return PcaNoise(mean.astype(np.float32), np.ascontiguousarray(components, dtype=np.float32))
+
+
+def principal_components(centred: NDArray[np.floating], n: int) -> NDArray[np.floating]:
+    """The `n` orthonormal directions (n, C) of largest variance of spectra (N, C) whose mean is zero."""
     # The covariance (C, C) is smaller than the spectra; eigh sorts by increasing variance.
     _, vectors = np.linalg.eigh(centred.T @ centred)
-    components = vectors[:, : -kept_components - 1 : -1].T
-    return PcaNoise(mean.astype(np.float32), np.ascontiguousarray(components, dtype=np.float32))
+    return np.ascontiguousarray(vectors[:, : -n - 1 : -1].T)
 
 
 def to_unit_range(intensity: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
@@ -71,7 +74,7 @@ def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_S
     """Draw `n` factors on the noise in [0, max_scale), their square roots uniform.
 
     Half of them lie below a quarter of `max_scale`: drawn uniformly, most training spectra would be noisier
-    than any that were measured, and accuracy on spectra as they are would pay for it (docs/scaling.md).
+    than any measured one, at the cost of accuracy on unshifted spectra with their own noise (docs/scaling.md).
     """
     return (max_scale * rng.uniform(0, 1, n) ** 2).astype(np.float32)
 

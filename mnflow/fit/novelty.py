@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.augment.pca_noise import principal_components
 from mnflow.errors import InputError
 from mnflow.serve.novelty import Novelty, Scores, aligned, beyond, locate
 
@@ -91,8 +92,7 @@ def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) 
     spectra = aligned(located)[0]
     mean = spectra.mean(axis=0)
     centred = spectra - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    components = np.ascontiguousarray(vectors[:, : -COMPONENTS - 1 : -1].T)
+    components = principal_components(centred, COMPONENTS)
     some = locate(crops[:: -(-len(crops) // MAX_CROPS)])
     stretched = aligned(some, STRETCHES).reshape(-1, spectra.shape[1])
     known = Novelty(mean, components, *_planes(aligned(some)[0], [*foreign, stretched]))

@@ -62,7 +62,7 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
         "cosine_svm": [Normalizer(), LinearSvm(seed)],
         "random_forest": [RandomForestClassifier(200, min_samples_leaf=2, random_state=seed)],
         "nearest_neighbours": [Normalizer(), KNeighborsClassifier(5)],
-        "white_lines": [WhiteLineRatio(edge.dispersion_ev), GaussianNB()],
+        "white_lines": [WhiteLineRatio(edge.dispersion_ev, edge.splitting_ev), GaussianNB()],
     }
     if method not in steps:
         raise InputError(f"Unknown baseline {method!r}: expected one of {', '.join(METHODS)}.")
@@ -210,8 +210,10 @@ class WhiteLineRatio(TransformerMixin, BaseEstimator):
     ----------
     dispersion_ev : float
         Width of a channel in eV.
-    splitting_ev : tuple of float
-        Where, above the L3 maximum, the L2 maximum is looked for, in eV.
+    splitting_ev : float
+        Nominal distance from L3 to L2 in eV; the L2 maximum is searched within `search_ev` of it.
+    search_ev : float
+        Half the range of the search, in eV.
     reach_ev : tuple of float
         How far a line reaches below and above its maximum, in eV.
     """
@@ -219,11 +221,13 @@ class WhiteLineRatio(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         dispersion_ev: float = 0.1,
-        splitting_ev: tuple[float, float] = (8.5, 13.5),
+        splitting_ev: float = MN.splitting_ev,
+        search_ev: float = 2.5,
         reach_ev: tuple[float, float] = (3.0, 4.5),
     ) -> None:
         self.dispersion_ev = dispersion_ev
         self.splitting_ev = splitting_ev
+        self.search_ev = search_ev
         self.reach_ev = reach_ev
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "WhiteLineRatio":
@@ -249,7 +253,7 @@ class WhiteLineRatio(TransformerMixin, BaseEstimator):
     def _second_maximum(self, crops: Floats, l3: NDArray[np.int64]) -> NDArray[np.int64]:
         """Channel of the largest smoothed value in the range where L2 is expected, (N,)."""
         distance = (np.arange(crops.shape[1]) - l3[:, None]) * self.dispersion_ev
-        searched = (distance >= self.splitting_ev[0]) & (distance <= self.splitting_ev[1])
+        searched = np.abs(distance - self.splitting_ev) <= self.search_ev
         smooth = uniform_filter1d(crops, _SMOOTHING, axis=1, mode="nearest")
         return np.asarray(np.where(searched, smooth, -np.inf).argmax(axis=1))
 

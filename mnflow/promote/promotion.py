@@ -82,7 +82,7 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
         comparison = beside_champion(measured)
         _pass(gate, measured, comparison)
         version = _register(run, measured, comparison, seed)
-        last = registry.promote(version)
+        last = registry.set_champion(version)
     beside = f"; {comparison}" if comparison else ""
     replaced = f" in place of version {last}, now `previous`{beside}" if last else ""
     return f"Version {version} of {registry.MODEL} is the champion{replaced}."

@@ -193,7 +193,7 @@ def unfit(version: ModelVersion) -> str | None:
     return None
 
 
-def promote(version: str) -> str | None:
+def set_champion(version: str) -> str | None:
     """Make a version the champion; the last one becomes `previous` and is returned, unless it is unfit.
 
     The order leaves a champion that can be served at every moment. Call it within `locked`, so that no second

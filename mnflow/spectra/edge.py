@@ -1,4 +1,4 @@
-"""The only place for the classes' order and names, and for the windows in which an edge is looked at."""
+"""An element's L2,3 edge: names and order of the classes, energy windows, splitting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+
+SPLITTING_EV = {
+    "Ti": 6.4, "V": 7.7, "Cr": 9.7, "Mn": 11.2, "Fe": 13.1, "Co": 15.1, "Ni": 17.3, "Cu": 19.6,
+}  # fmt: skip
+"""Difference of the 2p1/2 and 2p3/2 binding energies in eV (Fuggle & Martensson 1980, doi:10.1016/0368-2048(80)85056-0)."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,21 @@ class Edge:
     def crop_axis_ev(self) -> NDArray[np.float64]:
         """Energies of the unshifted crop, (n_crop,), in eV."""
         return np.asarray(self.crop_ev[0] + self.dispersion_ev * np.arange(self.n_crop))
+
+    @property
+    def splitting_ev(self) -> float:
+        """Energy from L3 to L2 in eV: the spin-orbit splitting of the element's 2p level (11.2 for Mn).
+
+        Raises
+        ------
+        InputError
+            For an element that is not in `SPLITTING_EV`.
+        """
+        if self.element not in SPLITTING_EV:
+            raise InputError(
+                f"The L2,3 splitting of {self.element} is unknown: expected one of {', '.join(SPLITTING_EV)}."
+            )
+        return SPLITTING_EV[self.element]
 
     def label(self, name: str) -> int:
         """Index of a class name; raises `InputError` for an unknown one."""

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.augment.energy_shift import draw_shifts
+from mnflow.augment.energy_shift import crops_from, draw_shifts
 from mnflow.augment.pca_noise import draw_scales
 from mnflow.models import keras_nets
 from mnflow.models.architectures import ATTENTION
 from mnflow.models.backend import keras
-from mnflow.preprocess import normalise
 from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
@@ -105,5 +104,4 @@ def _crops(
         wide = wide + (
             noise if rng is None else draw_scales(rng, len(wide), plan.max_noise_scale)[:, None] * noise
         )
-    windows = np.lib.stride_tricks.sliding_window_view(wide, plan.n_channels, axis=1)
-    return normalise(windows[np.arange(len(wide)), plan.crop_start - shift])
+    return crops_from(wide, plan.crop_start - shift, plan.n_channels)

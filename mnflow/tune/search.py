@@ -32,7 +32,7 @@ of shrinking.
 SEARCHABLE = ("dropout", "filters", "learning_rate", "kernels")
 """What may vary; the net's own value holds for what does not."""
 
-NOISE_SCALES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+SCORED_NOISE_SCALES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 """Factors on the noise that a trial is scored at."""
 
 MEASURES = ("accuracy", "shift_accuracy", "noise_accuracy")
@@ -40,16 +40,16 @@ MEASURES = ("accuracy", "shift_accuracy", "noise_accuracy")
 
 @dataclass(frozen=True)
 class FoldScore:
-    """What one net reaches on its inner validation spectra.
+    """Accuracies of one network on its inner validation spectra.
 
     Attributes
     ----------
     accuracy : float
-        Share right, unshifted.
+        On unshifted spectra.
     shift_accuracy : float
-        Share right on average over every shift from -5 to +5 eV.
+        Mean over every shift from -5 to +5 eV.
     noise_accuracy : float
-        Share right on average over `NOISE_SCALES`.
+        Mean over `SCORED_NOISE_SCALES`.
     shift_bins, shift_curve : ndarray, shape (S,)
         Accuracy at every shift.
     curves : dict of str to ndarray, shape (epochs,)
@@ -145,7 +145,7 @@ def score_fold(spectra: SpectrumSet, inner: Fold, settings: TrainSettings) -> Fo
     trained, _ = cross_validate.train_fold(spectra, (inner, settings))
     net = [keras_nets.with_weights(_build(settings, spectra), trained.weights)]
     shift_bins, shifted = shift_accuracy(net, spectra, [inner])
-    noisy = noise_accuracy(net, spectra, [inner], NOISE_SCALES)
+    noisy = noise_accuracy(net, spectra, [inner], SCORED_NOISE_SCALES)
     right = trained.probabilities.argmax(axis=1) == spectra.valence[inner.test]
     integrated = integrated_accuracy(shift_bins, shifted)
     return FoldScore(

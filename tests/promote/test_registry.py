@@ -57,10 +57,10 @@ def test_no_champion_before_there_is_a_model() -> None:
 
 def test_promotion_keeps_the_previous_one_and_its_history() -> None:
     first, second = new_version(), new_version()
-    assert registry.promote(first) is None
-    assert registry.promote(second) == first
+    assert registry.set_champion(first) is None
+    assert registry.set_champion(second) == first
     assert versions() == (second, first)
-    assert registry.promote(first) == second
+    assert registry.set_champion(first) == second
     when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     for version, expected in (
         (
@@ -76,16 +76,16 @@ def test_promotion_keeps_the_previous_one_and_its_history() -> None:
 
 def test_promoting_the_champion_again_changes_nothing() -> None:
     first, second = new_version(), new_version()
-    registry.promote(first)
-    registry.promote(second)
-    registry.promote(second)
+    registry.set_champion(first)
+    registry.set_champion(second)
+    registry.set_champion(second)
     assert versions() == (second, first)
 
 
 def test_roll_back_and_forth() -> None:
     first, second = new_version(), new_version()
-    registry.promote(first)
-    registry.promote(second)
+    registry.set_champion(first)
+    registry.set_champion(second)
     assert registry.roll_back() == (first, second)
     assert versions() == (first, second)
     assert registry.roll_back() == (second, first)
@@ -101,8 +101,8 @@ def test_aliases_are_for_versions_that_may_be_champion(tags: dict[str, str], why
     good, bad = new_version(), new_version(tags)
     client = tracking.connect()
     with pytest.raises(InputError, match=why):
-        registry.promote(bad)
-    registry.promote(good)
+        registry.set_champion(bad)
+    registry.set_champion(good)
     client.set_registered_model_alias(registry.MODEL, registry.PREVIOUS, bad)
     with pytest.raises(InputError, match=why):
         registry.roll_back()
@@ -112,19 +112,21 @@ def test_aliases_are_for_versions_that_may_be_champion(tags: dict[str, str], why
         InputError, match=f"The alias champion of mn-valence is on version {bad}, and .*{why}"
     ):
         registry.load_predictor("models:/mn-valence@champion")
-    assert registry.promote(good) is None, "the alias is mended, and what was wrong is not kept as `previous`"
+    assert registry.set_champion(good) is None, (
+        "the alias is mended, and what was wrong is not kept as `previous`"
+    )
 
 
 def test_previous_is_never_the_champion() -> None:
     first, second = new_version(), new_version()
-    registry.promote(first)
+    registry.set_champion(first)
     tracking.connect().set_registered_model_alias(registry.MODEL, registry.PREVIOUS, first)
     with pytest.raises(InputError, match="no version `previous` to go back to"):
         registry.roll_back()
     tracking.connect().delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
-    registry.promote(first)
+    registry.set_champion(first)
     assert versions() == (first, None)
-    registry.promote(second)
+    registry.set_champion(second)
     assert versions() == (second, first)
 
 
