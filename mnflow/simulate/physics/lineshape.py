@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnflow.simulate.physics.scattering import Array, response_factor
+from mnflow.simulate.physics.scattering import FWHM_TO_SIGMA, Array
 
 STICK_EV = np.arange(-15.0, 30.0, 0.05)
 """Energies (B,) that sticks are moved to, eV above the configurations' mean: finer than any lifetime."""
 
-_WIDTH_STEP_EV = 0.05
+_WIDTH_STEP_EV = 0.1
 _ONSET = 0.02
 
 
@@ -93,18 +93,25 @@ def white_lines(energy_ev: Array, strength: Array, l3_ev: float, shape: LineShap
     is_l3 = split_ev(strength) > STICK_EV
     centre3 = np.average(STICK_EV[is_l3], weights=strength[is_l3])
     centre2 = np.average(STICK_EV[~is_l3], weights=strength[~is_l3])
-    above = np.where(is_l3, STICK_EV - _onset_ev(strength * is_l3), STICK_EV - _onset_ev(strength * ~is_l3))
-    lorentz, gauss = widths(np.clip(above, 0, None), ~is_l3, shape)
+    lorentz, gauss = widths(above_onset_ev(strength, ~is_l3), ~is_l3, shape)
     weight = strength * np.where(is_l3, 1.0, shape.l2_factor)
     position = STICK_EV - centre3 + l3_ev + np.where(is_l3, 0.0, shape.l2_shift_ev)
     lines = _voigt_lines(energy_ev, position, weight, lorentz, gauss)
     return lines, float(l3_ev + centre2 - centre3 + shape.l2_shift_ev)
 
 
-def _onset_ev(strength: Array) -> float:
-    """Where the first lines of an edge lie: energy below which `_ONSET` of its strength (B,) is."""
-    total = np.cumsum(strength)
-    return float(np.interp(_ONSET * total[-1], total, STICK_EV))
+def above_onset_ev(strength: Array, is_l2: Array) -> Array:
+    """How far every energy of `STICK_EV` (B,) lies above the first lines of its own edge, 0 below them.
+
+    The onset of an edge is where `_ONSET` of its strength is passed.
+    """
+
+    def onset(part: Array) -> float:
+        total = np.cumsum(part)
+        return float(np.interp(_ONSET * total[-1], total, STICK_EV))
+
+    first = np.where(is_l2, onset(strength * is_l2), onset(strength * ~is_l2))
+    return np.clip(STICK_EV - first, 0, None)
 
 
 def widths(above_ev: Array, is_l2: Array, shape: LineShape) -> tuple[Array, Array]:
@@ -135,9 +142,9 @@ def _voigt_lines(
     sticks = np.zeros((len(pairs), channels))
     np.add.at(sticks, (level.ravel(), left), weight[used] * (1 - share))
     np.add.at(sticks, (level.ravel(), left + 1), weight[used] * share)
-    fwhm = pairs * _WIDTH_STEP_EV
-    decay = np.pi * np.fft.rfftfreq(2 * channels, step)  # a Lorentzian's transform is exp(-pi fwhm |f|)
-    factor = np.exp(-np.outer(fwhm[:, 0], decay)) * response_factor(step, 2 * channels, fwhm[:, 1])
+    lorentz, gauss = (pairs * _WIDTH_STEP_EV).T[..., None]
+    omega = 2 * np.pi * np.fft.rfftfreq(2 * channels, step)
+    factor = np.exp(-0.5 * omega * lorentz - 0.5 * (omega * gauss * FWHM_TO_SIGMA) ** 2)  # of a Voigt line
     total = (np.fft.rfft(sticks, 2 * channels) * factor).sum(axis=0)
     return np.fft.irfft(total, 2 * channels)[:channels] / step
 

@@ -12,7 +12,7 @@ Array = NDArray[Any]
 Range = tuple[float, float]
 
 
-_FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
+FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def response_factor(
     shift (P,).
     """
     omega = 2 * np.pi * np.fft.rfftfreq(n_fft, step_ev)
-    gauss = np.exp(-0.5 * (np.asarray(fwhm_ev)[:, None] * _FWHM_TO_SIGMA * omega) ** 2)
+    gauss = np.exp(-0.5 * (np.asarray(fwhm_ev)[:, None] * FWHM_TO_SIGMA * omega) ** 2)
     tail = 1 - tail_share + tail_share / (1 + 1j * omega * tail_ev)
     return gauss * tail * np.exp(-1j * omega * np.atleast_1d(shift_ev)[:, None])
 
