@@ -257,7 +257,7 @@ def locked() -> Iterator[None]:
     short.
     """
     tracking.connect()  # which locks the store, too, when it makes it
-    with held(), one_at_a_time(default_tracking_uri()):
+    with one_at_a_time(default_tracking_uri()), held():
         yield
 
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
-import tempfile
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from mnflow.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's top folder."""
@@ -39,16 +41,55 @@ def shown_store() -> str:
     return uri.replace(f":{password}@", ":***@") if password else uri
 
 
+PATIENCE_SECONDS = 2.0
+"""How long a lock is waited for without a word."""
+
+
+LOCK_SECONDS = 300.0
+"""How long a lock is waited for: a promotion, which takes longest, registers a model within a minute."""
+
+
 @contextmanager
-def one_at_a_time(uri: str) -> Iterator[None]:
+def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
     """Let one process of this machine at a time make or change what must not be made or changed twice in a
     store.
-    """
-    from filelock import FileLock
 
-    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"mnflow-{user()}-{name}.lock"):
+    The lock is a file in `folder`, or beside a store's database, or in the user's own cache for a store that is a
+    server. It is never emptied or removed, and waited for with a message.
+
+    Raises
+    ------
+    InputError
+        If another process holds it for `LOCK_SECONDS`.
+    """
+    from filelock import FileLock, Timeout
+
+    name = f".mnflow-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
+    path = (folder or _folder_of(uri)) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout:
+        print(f"mnflow: another process holds {path}; waiting for it ...", file=sys.stderr, flush=True)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise InputError(
+                f"Another process has held the lock {path} for {LOCK_SECONDS:.0f} s: let it end, or stop it, and "
+                "start this command again."
+            ) from None
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _folder_of(uri: str) -> Path:
+    """Where a store's lock belongs."""
+    if uri.startswith("sqlite:///"):
+        return Path(uri.removeprefix("sqlite:///")).absolute().parent
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnflow"
 
 
 def user() -> str:

@@ -4,6 +4,7 @@ unpickled.
 
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import mlflow
@@ -12,7 +13,8 @@ from pydantic import BaseModel, Field
 
 from mnflow.errors import InputError
 from mnflow.serve.answer import answer
-from mnflow.serve.limits import harden
+from mnflow.serve.app import App, create
+from mnflow.serve.limits import bound_headers
 from mnflow.serve.predictor import Predictor
 
 
@@ -47,17 +49,33 @@ def _checks_its_input(predict: Callable[..., Any]) -> Callable[..., Any]:
     return predict
 
 
+_SERVER = "mlflow.pyfunc.scoring_server.app"
+"""The module that loads the model and then makes MLflow's app, which uvicorn takes from it by name."""
+
+
+def _take_over(module: ModuleType, app: App) -> None:
+    """Give out our app for MLflow's, which decodes a request twice, bounds neither its size nor its parts, and has
+    pages that load scripts from elsewhere.
+
+    The module's own `app` is still to be made when the model is loaded; a property goes before it.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    module.__class__ = type("Server", (ModuleType,), {"app": property(lambda _: app, lambda _, made: None)})
+    bound_headers(H11Protocol)  # of this process, which does nothing but serve
+
+
 class ValenceModel(PythonModel):
     """Raw spectra in, valences out."""
 
     _skip_type_hint_validation = True  # belongs to `_checks_its_input`
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the nets' weights; in a server, see `mnflow.serve.limits` too."""
-        server = sys.modules.get("mlflow.pyfunc.scoring_server")
-        if server is not None:
-            harden(server, lambda inputs: self.predict(context, inputs))
+        """Read the predictor; in MLflow's server, let our app take the place of MLflow's."""
         self.predictor = Predictor.load(context.artifacts["predictor"])
+        module = sys.modules.get(_SERVER)
+        if module is not None:
+            _take_over(module, create(self.predictor, mlflow.__version__))
 
     @_checks_its_input
     def predict(

@@ -75,7 +75,7 @@ def finish() -> None:
 
 def send_left() -> None:
     """Send what processes that are gone have left for this store."""
-    with _lock, one_at_a_time(f"{default_tracking_uri()} {FOLDER}"):
+    with _lock, one_at_a_time(default_tracking_uri(), FOLDER):
         for path in sorted(FOLDER.glob("[0-9]*.json")):
             if (
                 not is_gone(path.stem.partition("~")[2].replace("~", " "))

@@ -130,7 +130,7 @@ def test_a_refit_is_one_net_that_was_trained_on_all_spectra(
     assert champion is not None
     assert champion.tags["strategy"] == "refit on all spectra"
     predictor = registry.load_predictor("models:/mn-valence@champion")
-    assert predictor.net.n_folds == 1
+    assert predictor.net.n_folds == 1  # type: ignore[union-attr]
     spectrum = {"energy_ev": list(range(600, 700)), "intensity": list(range(100))}
     assert answer(predictor, [spectrum])[0]["disagreement"] is None
 
@@ -177,7 +177,7 @@ def test_two_promotions_of_a_run_at_once_register_it_once(
     assert str(champion.version) == "1"
     assert registry.aliased("previous") is None
     assert len(tracking.connect().search_model_versions()) == 1, "a run is registered once"
-    assert registry.load_predictor("models:/mn-valence/1").net.n_folds == 3
+    assert registry.load_predictor("models:/mn-valence/1").net.n_folds == 3  # type: ignore[union-attr]
 
 
 def test_a_dense_net_is_registered_without_an_alias(

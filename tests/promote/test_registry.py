@@ -1,13 +1,11 @@
 """Aliases move as they should, and go back; the best candidate is found."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
 import subprocess
-import tempfile
+import threading
 import time
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +23,7 @@ from mnflow.folds import Fold
 from mnflow.promote import registry
 from mnflow.promote import served as served_model
 from mnflow.promote.gate import MEASURED_BEFORE
+from mnflow.runtime import project
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from mnflow.track import tracking
@@ -360,13 +359,23 @@ def test_a_store_that_fails_is_not_taken_for_a_model_that_exists(monkeypatch: py
         registry.register("models:/m-0", "0", {}, "")
 
 
-def test_one_process_at_a_time_changes_the_registry() -> None:
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    lock = (
-        Path(tempfile.gettempdir())
-        / f"mnflow-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
-    )
-    with registry.locked(), lock.open("w") as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def test_one_process_at_a_time_changes_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(project, "LOCK_SECONDS", 0.05)
+    said = []
+
+    def try_it() -> None:
+        try:
+            with registry.locked():
+                said.append("held")
+        except InputError as error:
+            said.append(str(error))
+
+    with registry.locked():
+        other = threading.Thread(target=try_it)
+        other.start()
+        other.join()
+    try_it()
+    assert "Another process has held the lock" in said[0]
+    assert str(tmp_path) in said[0], "in the store's own folder"
+    assert said[1:] == ["held"]

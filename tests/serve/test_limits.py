@@ -1,156 +1,128 @@
-"""A body that is too large is refused before it is in memory, and every other one is answered, or its error
-is.
-"""
+"""What a request brings is bounded before it is parsed, in little memory, and headers must arrive in time."""
 
 import asyncio
-import json
+import socket
+import threading
 import time
-from types import SimpleNamespace
-from typing import Any
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack
 
-import fastapi
+import numpy as np
 import pytest
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import scoring_server
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mnflow.serve.limits import FEW_BYTES, Invocations, harden
-
-JSON = {b"content-type": b"application/json"}
-GOOD = b'{"inputs":[1,2]}'
+from mnflow.errors import InputError
+from mnflow.serve.app import App
+from mnflow.serve.limits import MAX_CHANNELS, MAX_SPECTRA, bound_headers, parse
 
 
-async def _mlflow(request: Request) -> PlainTextResponse:
-    return PlainTextResponse(f"MLflow got {(await request.body()).decode()}")
+def test_lists_of_numbers_become_arrays() -> None:
+    (found, other) = parse(b'{"inputs": [{"energy_ev": [1, 2.5], "intensity": [1, true]}, null]}')
+    assert found["energy_ev"].dtype == np.float64
+    assert found["energy_ev"].tolist() == [1, 2.5]
+    assert found["intensity"] == [1, True], "what is no list of numbers is left for the refusal to name"
+    assert other is None
 
 
-def ask_app(
-    app: Any,
-    chunks: list[bytes],
-    headers: dict[bytes, bytes] = JSON,
-    path: str = "/invocations",
-    hangs_up: bool = False,
-) -> tuple[int | None, str, int]:
-    """Status and text of the answer to a body that comes in chunks, and how many of these were asked for."""
-    sent: list[dict[str, Any]] = []
-    taken = 0
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"inputs": [' + b"0," * 4_000_000 + b"0]}", "a list of 4,000,000 elements"),
+        (
+            b'{"inputs": [' + b"{}," * MAX_SPECTRA + b"{}]}",
+            "at most 10,000 spectra in one request, got 10,001",
+        ),
+        (b'{"inputs": [' + b"0," * MAX_SPECTRA + b"0]}", "at most 10,000 spectra in one request, got 10,001"),
+        (b"[" * 100_000, "more lists than that"),
+        (b"[" * 5_000, "cannot be read"),
+        (b"9" * 100_000, "cannot be read"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"{", "cannot be read"),
+        (b'{"instances": []}', "Expected"),
+        (b'{"inputs": {}}', "Expected"),
+        (b"[]", "Expected"),
+    ],
+    ids=lambda x: repr(x[:20]),
+)
+def test_what_is_too_much_or_no_request_is_refused(body: bytes, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        parse(body)
 
-    async def receive() -> dict[str, Any]:
-        nonlocal taken
-        taken += 1
-        if taken > len(chunks):
-            return {"type": "http.disconnect"}
-        return {
-            "type": "http.request",
-            "body": chunks[taken - 1],
-            "more_body": hangs_up or taken < len(chunks),
-        }
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+def test_a_body_takes_a_few_times_its_size_in_memory() -> None:
+    """Numbers of two characters, where a Python object for each would take thirty times as much."""
+    row = b"[" + b"1e3," * 20_000 + b"1e3]"
+    one = b'{"energy_ev":' + row + b',"intensity":' + row + b"}"
+    body = b'{"inputs":[' + b",".join([one] * 10) + b"]}"
+    tracemalloc.start()
+    try:
+        assert len(parse(body)) == 10
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(body)
+    bad = b'{"inputs":[' + b"0," * (MAX_SPECTRA - 1) + b"0]}"
+    assert len(parse(bad)) == MAX_SPECTRA
+    assert MAX_CHANNELS >= 2**16, "an axis of a camera"
 
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": path,
-        "headers": list(headers.items()),
-        "query_string": b"",
+
+class Protocol(H11Protocol):
+    pass
+
+
+bound_headers(Protocol, seconds=0.3)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A server whose headers are due within 0.3 s."""
+    config = uvicorn.Config(
+        App(lambda spectra: [1] * len(spectra)), port=0, http=Protocol, log_level="critical"
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+def said_until_it_hangs_up(connection: socket.socket) -> bytes:
+    """All that the other side sends before it closes the connection, which it must within five seconds."""
+    connection.settimeout(5)
+    said = b""
+    while part := connection.recv(65536):
+        said += part
+    return said
+
+
+ASK = b'POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"inputs": [0]}'
+
+
+def test_half_sent_headers_are_closed(port: int) -> None:
+    """Of a first request and of a second on the same connection; a whole one is answered."""
+    sent = {
+        b"": b"",
+        b"POST /invocations HTTP/1.1\r\nHos": b"",
+        ASK + b"POST /invoc": b'{"predictions": [1]}',
     }
-    asyncio.run(app(scope, receive, send))
-    return (sent[0]["status"], sent[1]["body"].decode(), taken) if sent else (None, "", taken)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in sent]
+        for connection, words in zip(connections, sent, strict=True):
+            connection.sendall(words)
+        for connection, expected in zip(connections, sent.values(), strict=True):
+            assert said_until_it_hangs_up(connection).endswith(expected)
 
 
-def ask(chunks: list[bytes], headers: dict[bytes, bytes] = JSON, predict: Any = sum, **settings: Any) -> Any:
-    """`ask_app` of an app that says what it got, behind ours, whose model adds numbers up."""
-    app = Starlette(routes=[Route("/invocations", _mlflow, methods=["POST"])])
-    hangs_up = settings.pop("hangs_up", False)
-    app.add_middleware(Invocations, **{"predict": predict, "max_bytes": 20, **settings})
-    return ask_app(app, chunks, headers, hangs_up=hangs_up)
-
-
-def refuse(inputs: Any) -> Any:
-    raise MlflowException.invalid_parameter_value("No.")
-
-
-def test_spectra_go_straight_to_the_model() -> None:
-    assert ask([GOOD[:3], GOOD[3:]], JSON | {b"content-length": b"16"}) == (200, '{"predictions": 3}', 2)
-
-
-@pytest.mark.parametrize(
-    ("body", "headers"),
-    [(b"a,b", {b"content-type": b"text/csv"}), (GOOD, {}), (b'{"instances": []}', JSON), (b"[]", JSON)],
-)
-def test_all_else_goes_mlflows_way(body: bytes, headers: dict[bytes, bytes]) -> None:
-    assert ask([body[:2], body[2:]], headers)[:2] == (200, f"MLflow got {body.decode()}")
-
-
-@pytest.mark.parametrize(
-    ("chunks", "announced", "taken"),
-    [([b"123456789ab"] * 9, None, 2), ([b"1"], b"21", 1), ([b"123456789ab"] * 9, b"3", 2)],
-)
-@pytest.mark.parametrize("headers", [JSON, {}])
-def test_a_large_one_is_not_read_to_its_end(
-    chunks: list[bytes], announced: Any, taken: int, headers: Any
-) -> None:
-    status, text, asked_for = ask(
-        chunks, headers if announced is None else {**headers, b"content-length": announced}
-    )
-    assert (status, asked_for) == (413, taken)
-    assert "send fewer spectra at a time" in text
-
-
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"9" * 5_000, b"[" * 100_000])
-def test_what_is_no_json_is_a_bad_request(body: bytes) -> None:
-    status, text, _ = ask([body], max_bytes=1_000_000)
-    assert status == 400
-    assert "cannot be read" in json.loads(text)["message"]
-
-
-def test_what_the_model_refuses_is_said_as_mlflow_says_it() -> None:
-    status, text, _ = ask([GOOD], predict=refuse)
-    said = json.loads(text)
-    assert (status, said["error_code"], said["message"]) == (400, "INVALID_PARAMETER_VALUE", "No.")
-
-
-def test_who_takes_too_long_is_told() -> None:
-    many = GOOD + b" " * FEW_BYTES
-    assert ask([many], max_bytes=1_000_000)[:2] == (200, '{"predictions": 3}')
-    status, text, _ = ask([many], predict=lambda inputs: time.sleep(0.2), timeout_s=0.01, max_bytes=1_000_000)
-    assert (status, text) == (504, "Request processing time exceeded limit")
-
-
-def test_who_hangs_up_gets_no_answer() -> None:
-    assert ask([b"1", b"2"], hangs_up=True) == (None, "", 3)
-
-
-def test_mlflows_own_server_is_changed_though_it_looks_up_its_maker_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for owner, name in ((scoring_server, "invocations"), (fastapi, "FastAPI")):
-        monkeypatch.setattr(owner, name, getattr(owner, name))
-    monkeypatch.setattr(scoring_server._handle_serving_error, "__defaults__", (True,))
-    maker = scoring_server.init  # as mlflow.pyfunc.scoring_server.app does, before it loads the model
-    harden(scoring_server, sum)
-    app = maker(SimpleNamespace(metadata=SimpleNamespace(get_input_schema=lambda: None)))
-    assert ask_app(app, [GOOD])[:2] == (200, '{"predictions": 3}')
-    assert ask_app(app, [b"1"], {b"content-length": b"1000000000"})[0] == 413
-
-
-@pytest.mark.parametrize("error", [RecursionError, ValueError])
-def test_a_request_that_mlflow_cannot_read_is_a_bad_request(
-    error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def invocations(*arguments: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(fastapi, "FastAPI", fastapi.FastAPI)
-    server = SimpleNamespace(
-        invocations=invocations, _handle_serving_error=lambda include_traceback=True: None
-    )
-    harden(server, sum)
-    with pytest.raises(MlflowException, match=rf"cannot be read \({error.__name__}\)") as found:
-        server.invocations(b"")
-    assert found.value.get_http_status_code() == 400
+def test_a_smuggled_request_is_not_answered(port: int) -> None:
+    head = ASK.partition(b"\r\n\r\n")[0]
+    with socket.create_connection(("127.0.0.1", port)) as smuggler:
+        smuggler.sendall(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + ASK)
+        said = said_until_it_hangs_up(smuggler)
+    assert said.startswith(b"HTTP/1.1 400")
+    assert b"predictions" not in said

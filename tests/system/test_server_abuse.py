@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -147,6 +149,48 @@ def test_an_oversize_body_is_refused_before_memory_goes(served: Served) -> None:
     assert status in (413, 504)  # 504: its minute was over before it had sent as much as is allowed
     assert served.memory_mb() < before + 300
     assert served.is_right()
+
+
+def test_nobody_waits_for_anothers_rubbish(served: Served) -> None:
+    """8 MB and 98 kB of elements that are no spectra, again and again, beside a small good request."""
+    rubbish = [b'{"inputs": [' + b"0," * n + b"0]}" for n in (4_000_000, 49_000, 9_900)]
+    before, stop = served.memory_mb(), threading.Event()
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        assert served.is_right()
+        return time.perf_counter() - began
+
+    alone = [seconds() for _ in range(50)]
+
+    def annoy(body: bytes) -> None:
+        while not stop.is_set():
+            assert served.ask(body).status_code in (200, 400)
+
+    with ThreadPoolExecutor(len(rubbish)) as pool:
+        annoying = [pool.submit(annoy, body) for body in rubbish]
+        try:
+            waited = [seconds() for _ in range(50)]
+        finally:
+            stop.set()
+        assert [future.result() for future in annoying] == [None] * len(rubbish)
+    after = served.memory_mb()
+    alone_ms, beside_ms = 1000 * np.array([np.median(alone), np.median(waited)])
+    print(f"alone {alone_ms:.0f} ms, beside {beside_ms:.0f} ms; {before:.0f} -> {after:.0f} MB")
+    assert beside_ms < alone_ms + 100
+    assert after < before + 80
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_no_page_loads_scripts_from_elsewhere(served: Served, path: str) -> None:
+    assert requests.get(served.url + path, timeout=10).status_code == 404
+
+
+def test_half_sent_headers_are_not_kept_for_ever(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port)) as half:
+        half.sendall(b"POST /invocations HTTP/1.1\r\nHost")
+        half.settimeout(30)
+        assert half.recv(100) == b""
 
 
 def test_slow_clients_keep_nobody_waiting(served: Served) -> None:

@@ -1,0 +1,189 @@
+"""The server: a small ASGI app that answers spectra at /invocations, and says that it is there at /ping, /health
+and /version.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from mnflow.errors import InputError
+from mnflow.serve.answer import answer
+from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, bound_headers, parse
+from mnflow.serve.predictor import Predictor
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+TIMEOUT_S = 60.0
+"""After it the answer is 504, whether the body or the model is what takes so long."""
+
+SWITCH_S = 0.0002
+"""How long Python lets a thread run on when another waits: numpy hands over dozens of times in an answer, and a small
+one would wait 5 ms each time beside a large one.
+"""
+
+_THREADS = 2  # for requests of many spectra: more at a time would take more memory, and none would end sooner
+_SUPPORTED = {b"application/json", b"application/json;charset=utf-8"}
+_PATHS = {"/invocations": "POST", "/ping": "GET", "/health": "GET", "/version": "GET"}
+
+
+class _Refused(Exception):
+    """The answer is this HTTP status with this sentence; the connection is closed if its rest cannot be trusted."""
+
+    def __init__(self, status: int, sentence: str, close: bool = False) -> None:
+        super().__init__(sentence)
+        self.status, self.close = status, close
+
+
+@dataclass(frozen=True)
+class App:
+    """An ASGI app.
+
+    Attributes
+    ----------
+    answer_all : callable
+        Takes the list of spectra of a request and returns their answers. More than a few spectra are answered in
+        a thread, so that no other client waits for them.
+    version : str
+        What /version answers.
+    timeout_s : float
+        See `TIMEOUT_S`.
+    max_bytes : int
+        The answer is 413 to a larger body, announced or not, without reading it to its end.
+    threads : ThreadPoolExecutor
+        Where requests of many spectra are answered.
+    """
+
+    answer_all: Callable[[Sequence[Any]], Sequence[Any]]
+    version: str = ""
+    timeout_s: float = TIMEOUT_S
+    max_bytes: int = MAX_BODY_BYTES
+    threads: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, _THREADS), repr=False)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            sys.setswitchinterval(SWITCH_S)
+            return await _live(receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close"})
+        status, text, close = 200, "\n", False
+        try:
+            if scope["method"] != _PATHS.get(scope["path"], "GET"):
+                raise _Refused(405, f"{scope['path']} is asked by {_PATHS.get(scope['path'], 'GET')}.", True)
+            if scope["path"] == "/invocations":
+                async with asyncio.timeout(self.timeout_s):
+                    body = await self._read(scope["headers"], receive)
+                    if body is None:
+                        return None  # the client hung up
+                    text = await self._answer(body)
+            elif scope["path"] == "/version":
+                text = self.version
+            elif scope["path"] not in _PATHS:
+                raise _Refused(
+                    404, f"There is nothing at {scope['path'][:100]}: POST spectra to /invocations.", True
+                )
+        except _Refused as error:
+            status, text, close = error.status, _sentence(str(error)), error.close
+        except InputError as error:
+            status, text = 400, _sentence(str(error))
+        except TimeoutError:
+            status, text, close = (
+                504,
+                _sentence("The request took too long: send fewer spectra at a time."),
+                True,
+            )
+        await _respond(send, status, text.encode(), close)
+
+    async def _read(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytearray | None:
+        """The body, or None if the client hung up."""
+        named = dict(headers)
+        if (
+            b"transfer-encoding" in named and b"content-length" in named
+        ):  # two ends of one body: a second is smuggled
+            raise _Refused(400, "Content-Length and Transfer-Encoding exclude each other.", True)
+        announced = named.get(b"content-length", b"")
+        if announced.isdigit() and int(announced[:20]) > self.max_bytes:
+            raise _too_large(self.max_bytes)
+        if named.get(b"content-type", b"").lower().replace(b" ", b"") not in _SUPPORTED:
+            raise _Refused(415, "Expected the content type application/json.", True)
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self.max_bytes:
+                raise _too_large(self.max_bytes)
+        return body
+
+    async def _answer(self, body: bytearray) -> str:
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self.threads)
+        spectra = parse(body) if len(body) <= FEW_BYTES else await in_thread(parse, body)
+        if len(body) <= FEW_BYTES and len(spectra) <= FEW_SPECTRA:  # a thread takes longer
+            return self._text(spectra)
+        return await in_thread(self._text, spectra)
+
+    def _text(self, spectra: Sequence[Any]) -> str:
+        each = (
+            json.dumps(a, allow_nan=False) for a in self.answer_all(spectra)
+        )  # others get a turn between two
+        return f'{{"predictions": [{", ".join(each)}]}}'
+
+
+def create(predictor: Predictor, version: str = "") -> App:
+    """The app that serves a predictor."""
+    return App(lambda spectra: answer(predictor, spectra), version)
+
+
+def run(predictor: Predictor, host: str = "127.0.0.1", port: int = 5001, version: str = "") -> None:
+    """Serve a predictor until the process is stopped.
+
+    Raises
+    ------
+    InputError
+        If the port is taken.
+    """
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        """uvicorn's, that does not wait for half a header for ever."""
+
+    bound_headers(Protocol)
+    try:
+        uvicorn.run(create(predictor, version), host=host, port=port, http=Protocol, log_level="warning")
+    except SystemExit as error:  # uvicorn has logged the reason
+        if error.code:
+            raise InputError(
+                f"Cannot listen on {host}:{port}: name another port, or stop what listens there."
+            ) from None
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while (kind := (await receive())["type"]) != "lifespan.shutdown":
+        await send({"type": f"{kind}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _respond(send: Send, status: int, content: bytes, close: bool) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers += [(b"connection", b"close")] if close else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _sentence(message: str) -> str:
+    return json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": message})
+
+
+def _too_large(max_bytes: int) -> _Refused:
+    return _Refused(
+        413, f"A request may bring {max_bytes / 1e6:g} MB at most: send fewer spectra at a time.", True
+    )

@@ -1,0 +1,72 @@
+"""Locks lie in the store's own folder, are waited for with a message and a limit, and empty no file."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.runtime import project
+from mnflow.runtime.project import ROOT, one_at_a_time, shown_store
+
+HOLD = """
+import sys
+from pathlib import Path
+from mnflow.runtime.project import one_at_a_time
+with one_at_a_time(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_that_is_held_is_waited_for_with_a_message_and_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(project, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(project, "LOCK_SECONDS", 0.1)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, uri],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(InputError, match=r"Another process has held the lock .*\.lock for"),
+            one_at_a_time(uri),
+        ):
+            pass
+        holder.communicate("")
+    assert f"another process holds {tmp_path}/.mnflow-" in capsys.readouterr().err
+    with one_at_a_time(uri):
+        pass
+
+
+def test_a_link_has_its_target_left_alone(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with one_at_a_time(uri):
+        (lock,) = tmp_path.glob(".mnflow-*.lock")
+    precious = tmp_path / "precious"
+    precious.write_text("data")
+    lock.unlink()
+    lock.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic"), one_at_a_time(uri):
+        pass
+    assert precious.read_text() == "data"
+
+
+def test_a_server_has_its_lock_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with one_at_a_time("http://somewhere:5000"):
+        assert len(list((tmp_path / "mnflow").iterdir())) == 1
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
+    assert shown_store() == "postgresql://me:***@db/mlflow"

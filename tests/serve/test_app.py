@@ -1,0 +1,175 @@
+"""Every request is answered, and what is too large or takes too long is refused before it costs anything."""
+
+import asyncio
+import json
+import sys
+import time
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import mlflow
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.serve import model as served_model
+from mnflow.serve.app import App, create
+from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA
+from mnflow.serve.predictor import Predictor
+
+JSON = {b"content-type": b"application/json"}
+GOOD = b'{"inputs":[1,2]}'
+
+
+def ask_app(
+    app: Any,
+    chunks: list[bytes],
+    headers: Any = JSON,
+    path: str = "/invocations",
+    method: str = "POST",
+    hangs_up: bool = False,
+) -> tuple[int | None, str, int]:
+    """Status and text of the answer to a body that comes in chunks, and how many of these were asked for."""
+    sent: list[dict[str, Any]] = []
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        if taken > len(chunks):
+            return {"type": "http.disconnect"}
+        return {
+            "type": "http.request",
+            "body": chunks[taken - 1],
+            "more_body": hangs_up or taken < len(chunks),
+        }
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(
+        app({"type": "http", "method": method, "path": path, "headers": list(headers.items())}, receive, send)
+    )
+    return (sent[0]["status"], sent[1]["body"].decode(), taken) if sent else (None, "", taken)
+
+
+def doubled(spectra: Any) -> list[Any]:
+    return [2 * x for x in spectra]
+
+
+def ask(
+    chunks: list[bytes],
+    headers: Any = JSON,
+    hangs_up: bool = False,
+    answer_all: Any = doubled,
+    **settings: Any,
+) -> Any:
+    return ask_app(App(answer_all, **{"max_bytes": 20, **settings}), chunks, headers, hangs_up=hangs_up)
+
+
+def test_spectra_are_answered() -> None:
+    assert ask([GOOD[:3], GOOD[3:]], JSON | {b"content-length": b"16"}) == (200, '{"predictions": [2, 4]}', 2)
+    assert ask([GOOD], {b"content-type": b"application/json; charset=UTF-8"})[0] == 200
+
+
+def test_many_are_answered_in_a_thread() -> None:
+    many = json.dumps({"inputs": [1] * (FEW_SPECTRA + 1)}).encode()
+    for body in (many, many + b" " * FEW_BYTES):
+        status, text, _ = ask([body], max_bytes=1_000_000)
+        assert (status, json.loads(text)["predictions"]) == (200, [2] * (FEW_SPECTRA + 1))
+
+
+@pytest.mark.parametrize(
+    "kind", [b"text/csv", b"", b"application/json; charset=nonsense", b"application/x-parquet"]
+)
+def test_other_content_types_are_refused(kind: bytes) -> None:
+    assert ask([GOOD], {b"content-type": kind})[0] == 415
+
+
+@pytest.mark.parametrize(
+    ("chunks", "announced", "taken"),
+    [([b"123456789ab"] * 9, None, 2), ([b"1"], b"21", 0), ([b"123456789ab"] * 9, b"3", 2), ([b"1"], b"9" * 5_000, 0)],
+)  # fmt: skip
+def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: Any, taken: int) -> None:
+    status, text, asked_for = ask(
+        chunks, JSON if announced is None else {**JSON, b"content-length": announced}
+    )
+    assert (status, asked_for) == (413, taken)
+    assert "send fewer spectra at a time" in text
+
+
+def test_what_is_no_request_is_said_in_a_sentence() -> None:
+    status, text, _ = ask([b"{"])
+    said = json.loads(text)
+    assert (status, said["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "cannot be read" in said["message"]
+
+    def refuse(spectra: Any) -> Any:
+        raise InputError("No.")
+
+    status, text, _ = ask([GOOD], answer_all=refuse)
+    assert (status, json.loads(text)["message"]) == (400, "No.")
+
+
+def test_who_takes_too_long_is_told() -> None:
+    def slowly(spectra: Any) -> Any:
+        time.sleep(0.2)
+        return []
+
+    status, text, _ = ask([GOOD + b" " * FEW_BYTES], answer_all=slowly, timeout_s=0.01, max_bytes=1_000_000)
+    assert status == 504
+    assert "took too long" in text
+
+
+def test_who_hangs_up_gets_no_answer() -> None:
+    assert ask([b"1", b"2"], hangs_up=True) == (None, "", 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/ping", "GET", 200), ("/health", "GET", 200), ("/version", "GET", 200), ("/", "GET", 404), ("/docs", "GET", 404),
+        ("/openapi.json", "GET", 404), ("/redoc", "GET", 404), ("/invocations", "GET", 405), ("/ping", "POST", 405),
+    ],
+)  # fmt: skip
+def test_other_paths(path: str, method: str, status: int) -> None:
+    found, text, _ = ask_app(App(doubled, "1.2"), [], {}, path, method)
+    assert found == status
+    if path == "/version":
+        assert text == "1.2"
+
+
+def test_it_lives_and_ends_with_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    said: list[str] = []
+    came = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive() -> Any:
+        return {"type": next(came)}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    asyncio.run(App(doubled)({"type": "lifespan"}, receive, send))
+    assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_spectrum_with_true_among_its_numbers_is_refused(predictor: Predictor) -> None:
+    body = b'{"inputs": [{"energy_ev": [600, 601, 602], "intensity": [1, true, 2]}]}'
+    status, text, _ = ask_app(create(predictor), [body])
+    (said,) = json.loads(text)["predictions"]
+    assert status == 200
+    assert said["error"] == "Spectrum 0: expected a list of numbers for intensity, got bool at 1."
+
+
+def test_mlflows_server_gives_out_ours(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """As mlflow.pyfunc.scoring_server.app does it: the model is loaded first, then `app` is made in the module."""
+    module = ModuleType(served_model._SERVER)
+    monkeypatch.setitem(sys.modules, served_model._SERVER, module)
+    monkeypatch.setattr(served_model, "bound_headers", lambda protocol: None)
+    path = predictor.save(tmp_path / "predictor.npz")
+    served_model.ValenceModel().load_context(SimpleNamespace(artifacts={"predictor": path}))  # type: ignore[arg-type]
+    exec("app = 'what MLflow makes'", module.__dict__)
+    assert isinstance(module.app, App)
+    assert module.app.version == mlflow.__version__
