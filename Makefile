@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup setup-dev demo test test-fast test-wheel test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
+.PHONY: setup setup-dev demo docs test test-fast test-wheel test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or say make PYTHON=/where/it/is"; exit 1; }
@@ -49,6 +49,11 @@ MOST ?= 10000
 mutants: setup-dev
 	@test -d .mutants || .venv/bin/python -m pip install --quiet --no-deps --target .mutants mutmut==3.8.1 libcst==1.9.0
 	.venv/bin/python -m tests.mutants $(MODULE) --tests $(TESTS) --most $(MOST)
+
+# The site of the documents, in docs/_build/html: without network, warnings as errors.
+docs: setup-dev
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo "Open  docs/_build/html/index.html"
 
 check: setup-dev
 	.venv/bin/ruff check .

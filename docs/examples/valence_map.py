@@ -1,11 +1,12 @@
-"""From a spectrum image to a figure, cell by cell. `IMAGE` is yours, or one that `mlflow run . -e simulate` made."""
+"""From a spectrum image to a figure, cell by cell. `IMAGE` is the shipped one, or the path of yours."""
 
 # %% A spectrum image, lazily: nothing is read yet
 import hyperspy.api as hs
 
 import mnflow
+from mnflow.pretrained.shipped import EXAMPLE
 
-IMAGE = "data/simulated/Mn2+/Mn2_01.hspy"
+IMAGE = EXAMPLE
 image = hs.load(IMAGE, lazy=True)
 print(image)
 
@@ -22,11 +23,12 @@ believed = maps.masked().mean_valence
 # %% Regions: the mean spectrum of a region's unflagged pixels is answered as one
 whole = maps.region()
 x, y = image.axes_manager.navigation_axes
-corner = hs.roi.RectangularROI(x.low_value, y.low_value, x.low_value + 2 * x.scale, y.low_value + 2 * y.scale)
+core = hs.roi.CircleROI(cx=x.axis.mean(), cy=y.axis.mean(), r=4 * x.scale)
 print(f"the whole image: {whole}")
-print(f"four pixels: {maps.region(corner)}")
+print(f"a circle in the middle: {maps.region(core)}")
 
 # %% The figure, and files: HyperSpy's, a table with one row per pixel, TIFF for ImageJ
-maps.plot().savefig("valence.pdf")
+for suffix in (".pdf", ".png"):
+    maps.plot().savefig(f"valence{suffix}")
 for suffix in (".hspy", ".csv", ".tif"):
     maps.save(f"valence{suffix}")

@@ -10,6 +10,7 @@ import mnflow
 from mnflow import maps
 from mnflow.errors import InputError
 from mnflow.maps import prediction
+from mnflow.pretrained.choose import choose_predictor
 from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
@@ -100,14 +101,11 @@ def test_loads_a_predictor_by_path(predictor: Predictor, tmp_path: Path) -> None
     assert maps.load_predictor(path).edge == maps.load_predictor(tmp_path).edge == predictor.edge
 
 
-def test_the_example_runs(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "data" / "simulated" / "Mn2+").mkdir(parents=True)
-    signal(image()).save(tmp_path / "data" / "simulated" / "Mn2+" / "Mn2_01.hspy")
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prediction, "load_predictor", lambda model: predictor)
+    monkeypatch.setattr(prediction, "choose_predictor", lambda model: choose_predictor("shipped"))
     found = runpy.run_path(str(ROOT / "docs" / "examples" / "valence_map.py"))
-    assert found["believed"].data.shape == (3, 4)
-    assert found["whole"].n == 12
-    assert sorted(p.name for p in tmp_path.glob("valence.*")) == [
-        f"valence.{s}" for s in ("csv", "hspy", "pdf", "tif")
-    ]
+    assert found["believed"].data.shape == found["maps"].shape
+    assert found["whole"].n == found["believed"].data.size
+    suffixes = ("csv", "hspy", "pdf", "png", "tif")
+    assert sorted(p.name for p in tmp_path.glob("valence.*")) == [f"valence.{suffix}" for suffix in suffixes]
