@@ -13,6 +13,8 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
+from mnflow.errors import InputError
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / ".ready"
@@ -70,21 +72,13 @@ def set_up(dev: bool = False) -> None:
 def use_here(store: bool = True) -> None:
     """Make `mlflow run .` use the interpreter that runs now, and prepare the store, which may have been moved."""
     from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
-    from mnflow.runtime.project import default_tracking_uri
 
     if os.name != "nt":  # `mlflow run` makes no environments there: `mnflow STEP` runs the steps
         register_environment(mlflow_environment())
-    if not store:
-        return
-    from mnflow.runtime.relocate import relocate
-    from mnflow.track.database import prepare_store
+    if store:
+        from mnflow.track.connection import connect
 
-    prepare_store(default_tracking_uri())
-    moved = relocate(default_tracking_uri(), ROOT)
-    if moved:
-        print(
-            f"The tracking store was made in {moved}: its artifacts are now looked for in {ROOT}.", flush=True
-        )
+        connect()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             use_here(store=not options.no_store)
         else:
             set_up(options.dev)
+    except InputError as error:
+        print(f"mnflow: {error}", file=sys.stderr)
+        return 1
     except subprocess.CalledProcessError as error:
         print(
             f"mnflow: set-up failed: `{' '.join(error.cmd[1:5])} ...` ended with {error.returncode}.",

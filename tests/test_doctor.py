@@ -65,11 +65,12 @@ def test_doctor_says_what_is_wrong_in_words(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path))
-    assert doctor() == 2
+    assert doctor() == 3
     said = capsys.readouterr().out
     assert "no tracking database" in said
     assert "does not know the project's environment yet: run `make setup`" in said
-    assert "2 problem(s) found" in said
+    assert "MLFLOW_TRACKING_URI names" in said
+    assert "3 problem(s) found" in said
 
 
 def test_doctor_is_content_after_set_up(

@@ -3,14 +3,11 @@
 import argparse
 from collections.abc import Sequence
 
-TOLERANCE = 1e-3
-"""How far a probability, fraction or valence may be from the stored one: other processors round differently."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer the stored spectra; prints a line and returns 1 if an answer differs."""
     argparse.ArgumentParser(prog="mnflow selftest", description=__doc__).parse_args(argv)
-    from mnflow.pretrained.stored_answers import differences, load_stored
+    from mnflow.pretrained.stored_answers import TOLERANCE, differences, load_stored
 
     stored = load_stored()
     wrong = differences(stored, TOLERANCE)

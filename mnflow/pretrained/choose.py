@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mnflow.errors import InputError
 from mnflow.pretrained.shipped import digest
+from mnflow.runtime import project
 from mnflow.runtime.project import EXPERIMENT, default_tracking_uri
-from mnflow.runtime.relocate import local_path
+from mnflow.runtime.relocate import current_place, local_path
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, pretrained
 
@@ -118,6 +119,9 @@ def local_champion(database: Path) -> tuple[str, Path] | None:
         connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
         try:
             row = connection.execute(_CHAMPION_SQL, (EXPERIMENT,)).fetchone()
+            location = local_path(row[1]) or Path(row[1]) if row else Path()
+            if database.resolve().parent == project.ROOT:
+                location = current_place(location, connection, project.ROOT)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -126,8 +130,8 @@ def local_champion(database: Path) -> tuple[str, Path] | None:
         raise InputError(f"The tracking database {database} cannot be read ({error}).") from error
     if row is None:
         return None
-    version, location = row
-    path = (local_path(location) or Path(location)) / "artifacts" / "predictor.npz"
+    version = row[0]
+    path = location / "artifacts" / "predictor.npz"
     if not path.is_file():
         raise InputError(
             f"The champion (version {version}) in {database} lies at {path.parent.parent}, which does not "

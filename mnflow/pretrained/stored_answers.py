@@ -14,6 +14,9 @@ from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, pretrained
 
+TOLERANCE = 1e-3
+"""How far a probability, fraction or valence may be from the stored one: processors round differently."""
+
 _N_PIXELS = 16
 
 

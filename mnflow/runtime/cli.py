@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from mnflow.errors import InputError
 from mnflow.runtime import signals
-from mnflow.runtime.project import ROOT
+from mnflow.runtime.project import ROOT, project_of
 
 T = TypeVar("T")
 
@@ -69,6 +69,19 @@ def _convert(f: Any, word: Any) -> Any:
     return value
 
 
+def check_place() -> None:
+    """Raise `InputError` if the code that runs is not that of the project in the working directory.
+
+    A copied .venv, or one of another project that is still active, would silently use the other's code and store.
+    """
+    here = project_of(Path.cwd().resolve())
+    if here is not None and here != ROOT and (here / "mnflow" / "__init__.py").is_file():
+        raise InputError(
+            f"The code that runs is that of {ROOT}, and this folder ({here}) is a project of its own: run "
+            "`python -m mnflow.setup` here (or `make setup`), then use its own .venv."
+        )
+
+
 def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
     """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input or a file that cannot be
     written, 130 when stopped.
@@ -83,6 +96,7 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
     program = f"mnflow {module.rpartition('.')[2]}"
     code = 0
     try:
+        check_place()
         run(parse(options, argv, program))
     except InputError as error:
         print(f"mnflow: {error}", file=sys.stderr)

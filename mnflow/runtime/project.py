@@ -10,8 +10,16 @@ from urllib.parse import urlsplit
 
 from mnflow.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The project's top folder."""
+
+def project_of(folder: Path) -> Path | None:
+    """The folder itself if it is a project of mnflow (has its MLproject), else None."""
+    return folder if (folder / "MLproject").is_file() and (folder / "requirements.in").is_file() else None
+
+
+_CODE = Path(__file__).resolve().parents[2]
+
+ROOT = project_of(_CODE) or Path.cwd()
+"""The project's top folder; where mnflow was installed as a package, the folder that it is started in."""
 
 
 EXPERIMENT = "mn-valence"

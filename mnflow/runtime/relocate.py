@@ -64,9 +64,16 @@ def former_root(connection: sqlite3.Connection, root: Path) -> Path | None:
         if folder is None or folder.parent.name != _ARTIFACTS:
             continue
         named = folder.parent.parent
-        if named.resolve() != root.resolve() and ((root / _ARTIFACTS).is_dir() or not named.is_dir()):
+        is_here = (root / _ARTIFACTS / folder.name).is_dir() or not folder.is_dir()
+        if named.resolve() != root.resolve() and is_here:
             return named
     return None
+
+
+def current_place(location: Path, connection: sqlite3.Connection, root: Path) -> Path:
+    """Where an artifact of a store in `root` lies now, if the store was moved and not yet rewritten."""
+    old = former_root(connection, root)
+    return root / location.relative_to(old) if old and location.is_relative_to(old) else location
 
 
 def local_path(location: str) -> Path | None:

@@ -1,6 +1,7 @@
 """The connection to the tracking store: opened once, within seconds or with a sentence."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from functools import cache
@@ -11,7 +12,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
-from mnflow.runtime.project import default_tracking_uri
+from mnflow.runtime.cli import say
+from mnflow.runtime.project import ROOT, default_tracking_uri
+from mnflow.runtime.relocate import relocate
 from mnflow.track.database import check_database, prepare_store
 
 ANSWER_SECONDS = 4.0
@@ -41,10 +44,13 @@ def connect() -> MlflowClient:
     try:
         check_database(uri)
         prepare_store(uri)
-    except (MlflowException, OSError, RuntimeError) as error:
+        moved = relocate(uri, ROOT)
+    except (MlflowException, OSError, RuntimeError, sqlite3.Error) as error:
         raise InputError(
             f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0][:300]}"
         ) from error
+    if moved:
+        say(f"The tracking store was made in {moved}; its artifacts are now those of {ROOT}.")
     return MlflowClient(uri)
 
 

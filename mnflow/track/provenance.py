@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mnflow.runtime.backend import keras_backend
 from mnflow.runtime.process import this_process
-from mnflow.runtime.project import ROOT
 from mnflow.track import names
 
 
@@ -27,7 +26,8 @@ def tags() -> dict[str, str]:
 @cache
 def code_digest() -> str:
     """SHA-256, as 16 hexadecimal digits, over the package's own source files."""
-    return files_digest((ROOT / "mnflow").rglob("*.py"), ROOT)
+    package = Path(__file__).parents[1]
+    return files_digest(package.rglob("*.py"), package.parent)
 
 
 @cache

@@ -12,6 +12,7 @@ from mnflow.spectra import MN
 from tests.helpers.nets import made_up_net
 
 _TABLES = """
+create table experiments (experiment_id, artifact_location);
 create table registered_model_aliases (alias, version, name);
 create table model_versions (name, version, source);
 create table logged_models (model_id, artifact_location);
@@ -55,6 +56,20 @@ def test_a_champion_whose_files_are_elsewhere_is_no_silent_fallback(project: Pat
     store_with_champion(project, str(project / "gone"))
     with pytest.raises(InputError, match="does not exist: if the project was moved"):
         choose.choose_predictor()
+
+
+def test_the_champion_of_a_copied_project_is_its_own(project: Path) -> None:
+    old, new = project / "old", project / "new"
+    for root, temperature in ((old, 7.0), (new, 8.0)):
+        folder = root / "mlruns" / "0" / "model"
+        Predictor(MN, net=made_up_net(), temperature=temperature).save(folder / "artifacts" / "predictor.npz")
+    database = store_with_champion(new, str(old / "mlruns" / "0" / "model"))
+    with sqlite3.connect(database) as connection:
+        connection.execute("insert into experiments values (0, ?)", (str(old / "mlruns" / "0"),))
+    connection.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnflow.runtime.project.ROOT", new)
+        assert choose.choose_predictor()[0].temperature == 8.0
 
 
 def test_a_store_without_a_registry_has_no_champion(project: Path) -> None:

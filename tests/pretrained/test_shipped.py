@@ -2,7 +2,7 @@
 
 from mnflow.command import selftest
 from mnflow.pretrained import shipped
-from mnflow.pretrained.stored_answers import differences, load_stored
+from mnflow.pretrained.stored_answers import TOLERANCE, differences, load_stored
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED
 from mnflow.spectra import MN
@@ -21,4 +21,4 @@ def test_the_self_test_agrees() -> None:
 
 def test_the_self_test_notices_another_model() -> None:
     other = Predictor(MN, net=made_up_net())
-    assert differences(load_stored(), selftest.TOLERANCE, other)
+    assert differences(load_stored(), TOLERANCE, other)

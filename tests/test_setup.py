@@ -1,0 +1,100 @@
+"""Set-up installs once, again when what it installs or the place has changed, and notices a foreign .venv."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnflow import setup
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder, in which installing is only written down."""
+    root = tmp_path / "a project"
+    root.mkdir()
+    for name in ("requirements.txt", "requirements-dev.txt", "python_env.yaml", "pyproject.toml"):
+        (root / name).write_text(name)
+    use(monkeypatch, root)
+    return root
+
+
+def use(patch: pytest.MonkeyPatch, root: Path) -> None:
+    patch.setattr(setup, "ROOT", root)
+    patch.setattr(setup, "VENV", root / ".venv")
+    patch.setattr(setup, "STAMP", root / ".venv" / ".ready")
+    patch.setattr(setup.is_foreign, "__defaults__", (root / ".venv",))
+    patch.setattr(setup.venv_python, "__defaults__", (root / ".venv",))
+    patch.setattr(setup.wanted, "__defaults__", (root,))
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requirement files of every installation; nothing is installed."""
+    found: list[str] = []
+
+    def create(folder: Path, with_pip: bool) -> None:
+        subprocess.Popen([sys.executable, "-m", "venv", "--without-pip", str(folder)]).wait()
+
+    def run(command: list[str], **_: object) -> None:
+        if "--require-hashes" in command:
+            found.append("+".join(w for w in command if w.endswith(".txt")))
+
+    monkeypatch.setattr(setup.venv, "create", create)
+    monkeypatch.setattr(setup.subprocess, "run", run)
+    return found
+
+
+def test_a_second_set_up_does_nothing(project: Path, installed: list[str]) -> None:
+    setup.set_up()
+    setup.set_up()
+    assert installed == ["requirements.txt"]
+
+
+def test_development_tools_are_added_when_they_are_wanted_and_then_stay(
+    project: Path, installed: list[str]
+) -> None:
+    setup.set_up()
+    setup.set_up(dev=True)
+    setup.set_up()
+    assert installed == ["requirements.txt", "requirements.txt+requirements-dev.txt"]
+
+
+def test_changed_requirements_are_installed(project: Path, installed: list[str]) -> None:
+    setup.set_up()
+    (project / "requirements.txt").write_text("more")
+    setup.set_up()
+    assert len(installed) == 2
+
+
+@pytest.mark.parametrize("put", [shutil.move, shutil.copytree])
+def test_the_environment_of_another_place_is_made_anew(
+    project: Path, installed: list[str], put: object, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    setup.set_up()
+    new = project.with_name("elsewhere")
+    if put is shutil.copytree:
+        shutil.copytree(project, new, symlinks=True)
+    else:
+        shutil.move(project, new)
+    use(monkeypatch, new)
+    assert setup.is_foreign()
+    setup.set_up()
+    assert len(installed) == 2
+    assert not setup.is_foreign()
+    assert "was made for another place" in capsys.readouterr().out
+
+
+def test_a_failed_installation_is_a_message_and_is_tried_again(
+    project: Path, installed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(setup.subprocess, "run", fail)
+    assert setup.main([]) == 1
+    assert "set-up failed" in capsys.readouterr().err
+    assert not setup.STAMP.exists()
