@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.preprocess.window import check_spectrum, place_windows
+from mnflow.errors import InputError
+from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.window import place_windows
 from mnflow.read.microscopes import read_file
 from mnflow.read.source import list_source
 from mnflow.spectra import UNLABELLED, Edge, RawSpectra, SpectrumSet
@@ -88,7 +90,10 @@ def _placed(
     """
     several = len(raw) > 1
     names = np.array([f"{raw.path.name} [{i}]" if several else raw.path.name for i in range(len(raw))])
-    counts = np.asarray(raw.counts)
-    for name, spectrum in zip(names, counts, strict=True):
-        check_spectrum(raw.energy_ev, spectrum, edge, str(raw.path.parent / name))
-    return *place_windows(raw.energy_ev, counts, edge, raw.background_removed), names, raw
+    placed = place_windows(raw.energy_ev, np.asarray(raw.counts), edge, raw.background_removed, str(raw.path))
+    for name, fault in zip(names, placed.faults.tolist(), strict=True):
+        if REASONS[fault] in ("not finite", "empty"):
+            raise InputError(
+                f"{raw.path.parent / name}: expected a spectrum, got one that is {REASONS[fault]}."
+            )
+    return placed.intensity, placed.moved_bins, names, raw

@@ -6,11 +6,10 @@ files go through.
 
 from mnflow.preprocess.background import (
     BACKGROUND_BINS,
-    EdgePosition,
     fit_power_law,
-    locate_edge,
     subtract_background,
 )
+from mnflow.preprocess.locate import EdgePosition, locate_edge
 from mnflow.preprocess.resample import resampler
 from mnflow.preprocess.window import Placed, Placement, crop, crop_start, normalise, place_window, placement
 from mnflow.spectra.axis import axis_ev

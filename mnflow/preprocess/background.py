@@ -1,4 +1,4 @@
-"""The power-law background under an edge, and where the edge begins."""
+"""The power-law background under an edge."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.resample import FEW, few_rows, median, moving_average
+from mnflow.preprocess.resample import FEW, few_rows
 from mnflow.spectra import Edge
 
 BACKGROUND_BINS = 50
@@ -17,16 +17,11 @@ BACKGROUND_BINS = 50
 MIN_BINS = 10
 """Fewer channels than this before the onset are no background to fit."""
 
-MIN_CONTRAST = 5.0
-"""Least height of L3 over the noise before the edge at which an edge counts as found."""
-
 _ITERATIONS = 3
 _TERMS = 12
 _ORDERS = np.arange(_TERMS, dtype=np.float64)[:, None]
 _FACTORIALS = np.cumprod([1.0, *range(1, _TERMS)])
 _MAX_EXPONENT = 100.0
-_REMOVED_LEVEL = 0.1
-_GUARD_EV = 3.0  # the lines' Lorentzian tails reach below the onset: closer, they tilt the whole background
 
 
 @dataclass(frozen=True)
@@ -195,74 +190,3 @@ def subtract_background(
         )
     background = fit_power_law(energy_ev[start:stop], counts[:, start:stop])
     return background.subtracted(energy_ev, counts), background
-
-
-@dataclass(frozen=True)
-class EdgePosition:
-    """Where an edge lies on a (mis)calibrated axis.
-
-    Attributes
-    ----------
-    l3_ev : float
-        Maximum of the L3 line in eV.
-    onset_ev : float
-        Energy below which no edge intensity is left, in eV: the background's fit ends here.
-    background_removed : bool
-        Whether the intensity before the edge is next to nothing beside the edge.
-    contrast : float
-        Height of L3 over the standard deviation before the edge; below `MIN_CONTRAST` no edge is to be seen,
-        and the energies are where the edge's windows would have it.
-    """
-
-    l3_ev: float
-    onset_ev: float
-    background_removed: bool
-    contrast: float
-
-
-def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> EdgePosition:
-    """Find L3 and the edge's onset in one spectrum (C,); see `locate_edges`."""
-    return locate_edges(energy_ev, np.asarray(intensity)[None], edge)[0]
-
-
-def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> list[EdgePosition]:
-    """Find L3 and the edge's onset in each of N spectra (N, C), background on or off, on a uniform axis in
-    eV.
-
-    A first background is fitted where no calibration puts the edge: the first half of what lies before the
-    crop window (or the first sixth of the spectrum, if it begins later).
-    """
-    step = float(energy_ev[1] - energy_ev[0])
-    smooth = moving_average(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)))
-    n_before = int(np.searchsorted(energy_ev, (edge.wide_ev[0] + edge.crop_ev[0]) / 2))
-    n_before = min(max(n_before, len(energy_ev) // 6, 2), len(energy_ev))
-    level = median(smooth[:, :n_before])
-    height = smooth.max(axis=1) - level
-    removed = np.abs(level) < _REMOVED_LEVEL * height  # (N,)
-    background = fit_power_law(energy_ev[:n_before], smooth[:, :n_before])(energy_ev)
-    signal = smooth - np.where(removed[:, None], level[:, None], background)
-    peak = _first_peak(signal, round(3.0 / step))
-    top = signal[np.arange(len(signal)), peak][:, None]
-    noise = signal[:, :n_before].std(axis=1) + 1e-12 * np.abs(height)
-    # the last channel up to L3 that is still low, or none
-    low = (signal < 0.1 * top) & (np.arange(len(energy_ev)) <= peak[:, None])
-    last = len(energy_ev) - 1 - low[:, ::-1].argmax(axis=1)
-    onset = np.where(low.any(axis=1), energy_ev[last] - _GUARD_EV, energy_ev[0])
-    contrast = top[:, 0] / np.where(noise > 0, noise, np.inf)
-    seen = contrast >= MIN_CONTRAST
-    nominal_l3 = edge.crop_ev[0] + 0.3 * (edge.crop_ev[1] - edge.crop_ev[0])
-    l3, onset = np.where(seen, energy_ev[peak], nominal_l3), np.where(seen, onset, edge.crop_ev[0])
-    columns = (a.tolist() for a in (l3, onset, removed, contrast))
-    return [EdgePosition(*row) for row in zip(*columns, strict=True)]
-
-
-def _first_peak(signal: NDArray[np.float64], span: int) -> NDArray[np.int64]:
-    """Index of L3 (N,): the maximum within `span` channels of where the signal first comes near its greatest
-    value.
-
-    In thick specimens, the intensity above the white lines may exceed L3, which then still is the first to
-    come near it.
-    """
-    first = np.argmax(signal >= 0.7 * signal.max(axis=1, keepdims=True), axis=1)
-    near = np.minimum(first[:, None] + np.arange(span + 1), signal.shape[1] - 1)  # (N, span + 1)
-    return np.asarray(first + signal[np.arange(len(signal))[:, None], near].argmax(axis=1))

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.background import BACKGROUND_BINS, EdgePosition
+from mnflow.preprocess.background import BACKGROUND_BINS
 from mnflow.preprocess.clusters import Clusters, edge_features, reject_substrate, reject_thick, shape_features
-from mnflow.preprocess.scan import REASONS, Processor, Scan, scan
+from mnflow.preprocess.faults import REASONS, interpolated
+from mnflow.preprocess.locate import EdgePosition
+from mnflow.preprocess.scan import Processor, Scan, scan
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.spectra.axis import axis_ev
 
@@ -240,7 +242,7 @@ def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) ->
     if found.wide is not None:
         return found.wide[fate == KEPT]
     parts = [
-        processor(processor.resample(c[fate[rows] == KEPT]))
+        processor(processor.resample(interpolated(c[fate[rows] == KEPT])))
         for rows, c in processor.blocks()
         if (fate[rows] == KEPT).any()
     ]

@@ -1,6 +1,5 @@
 """What happens to a spectrum between its energy axis and a net: the crop and the one normalisation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,22 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.background import (
-    MIN_BINS,
-    EdgePosition,
-    locate_edge,
-    locate_edges,
-    subtract_background,
-)
-from mnflow.preprocess.resample import Resampler, median, resampler
+from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
+from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
+from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
+from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.spectra.axis import axis_ev, ordered
 
-MAX_STEP_EV = 0.4
-"""Coarsest channels that still resolve the white lines, in eV."""
+MAX_STEP_EV = 1.05
+"""Coarsest channels, and widest gaps of a digitized curve, that still tell the white lines apart, in eV."""
 
-MAX_INTENSITY = 1e15
-"""Beyond any detector; larger values would overflow in the fits."""
+LEAST_WINDOW_EV = (1.5, 3.0)
+"""What a spectrum must hold below L3 and above L2, in eV."""
 
 L3_RANGE = (0.1, 0.5)
 """Where L3 may lie in the crop window, as shares of its width: 638 ... 650 eV for Mn, what shifts of 5 eV
@@ -113,51 +108,55 @@ def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]
     return np.asarray(normalise(windows[np.arange(len(spectra)), start]), dtype=np.float32)
 
 
-def check_step(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
-    """Raise `InputError` if the channels within the edge's wide window are too coarse to resolve its
-    lines.
-    """
-    low, high = edge.wide_ev
-    inside = energy_ev[(energy_ev >= low) & (energy_ev <= high)]
-    step = float(median(np.diff(inside))) if len(inside) > 1 else np.inf
-    if step > MAX_STEP_EV * 1.001:
-        raise InputError(
-            f"{where}: expected at most {MAX_STEP_EV:g} eV a channel between {low:g} and {high:g} eV, got "
-            f"{f'{step:.3g} eV' if np.isfinite(step) else 'hardly a channel there'}; record the "
-            f"{edge.element} L2,3 edge "
-            "with a finer dispersion."
-        )
-
-
 def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
-    """Raise `InputError` unless an increasing axis (C,) covers half the crop window in channels that are fine
-    enough.
-    """
+    """Raise `InputError` unless an increasing axis (C,) may hold both white lines, however far it is off."""
+    low, high = edge.l3_ev - SEARCH_EV, edge.l3_ev + SEARCH_EV + edge.splitting_ev + LEAST_WINDOW_EV[1]
+    least = edge.splitting_ev + sum(LEAST_WINDOW_EV)
+    if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < least:
+        raise InputError(_uncovered(energy_ev, edge, where))
+
+
+def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
     low, high = edge.crop_ev
-    covered = min(high, energy_ev[-1]) - max(low, energy_ev[0])
-    if covered < (high - low) / 2:
-        raise InputError(
-            f"{where}: expected energies that cover {low:g} ... {high:g} eV or most of it, got "
-            f"{energy_ev[0]:.1f} ... "
-            f"{energy_ev[-1]:.1f} eV; check the calibration and the units of the axis."
-        )
-    check_step(energy_ev, edge, where)
+    return (
+        f"{where}: expected energies that cover {low:g} ... {high:g} eV or most of it, got "
+        f"{energy_ev[0]:.1f} ... {energy_ev[-1]:.1f} eV; check the calibration and the units of the axis."
+    )
 
 
-def check_spectrum(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> None:
-    """Raise `InputError` unless a single spectrum (C,) is finite, not flat, fine enough and covers half the
-    crop window.
+def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Edge, where: str) -> None:
+    """Raise `InputError` unless an increasing axis (C,) holds the whole edge where it was found, or half of
+    the crop window where none was, in channels that are fine enough.
     """
-    check_axis(energy_ev, edge, where)
-    inside = intensity[(energy_ev >= edge.wide_ev[0]) & (energy_ev <= edge.wide_ev[1])]
-    if not np.isfinite(inside).all() or np.abs(inside).max() > MAX_INTENSITY:
+    low, high = position.l3_ev - LEAST_WINDOW_EV[0], position.l3_ev + edge.splitting_ev + LEAST_WINDOW_EV[1]
+    if position.contrast < MIN_CONTRAST:
+        low, high = edge.crop_ev
+        if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < (high - low) / 2:
+            raise InputError(_uncovered(energy_ev, edge, where))
+    elif energy_ev[0] > low or energy_ev[-1] < high:
         raise InputError(
-            f"{where}: expected finite intensities, got NaN, infinity or more than {MAX_INTENSITY:g}."
+            f"{where}: expected the whole edge, {low:.1f} ... {high:.1f} eV for an L3 line at "
+            f"{position.l3_ev:.1f} eV, got {energy_ev[0]:.1f} ... {energy_ev[-1]:.1f} eV."
         )
-    if np.ptp(inside) == 0:
+    first, last = np.searchsorted(energy_ev, [low, high])
+    inside = energy_ev[max(0, first - 1) : last + 1]
+    step = float(np.diff(inside).max()) if len(inside) > 1 else np.inf
+    if step > MAX_STEP_EV:
         raise InputError(
-            f"{where}: expected a spectrum, got the same intensity ({inside[0]:g}) in every channel."
+            f"{where}: expected at most {MAX_STEP_EV:.0f} eV a channel between {low:.0f} and {high:.0f} eV, "
+            f"got {f'{step:.3g} eV' if np.isfinite(step) else 'hardly a channel there'}; record the "
+            f"{edge.element} L2,3 edge with a finer dispersion."
         )
+
+
+def looked_at(energy_ev: NDArray[np.float64], edge: Edge) -> slice:
+    """The channels of an axis (C,) in which an edge is looked for, its background and what follows it: no
+    others are judged.
+    """
+    low = edge.l3_ev - SEARCH_EV - (edge.crop_ev[0] - edge.wide_ev[0]) - edge.splitting_ev
+    high = edge.l3_ev + SEARCH_EV + (edge.crop_ev[1] - edge.crop_ev[0])
+    first, last = np.searchsorted(energy_ev, [low, high])
+    return slice(int(first), int(last))
 
 
 @dataclass(frozen=True)
@@ -169,10 +168,14 @@ class Placement:
     ----------
     edge : Edge
         Its crop window and dispersion.
+    channels : slice
+        Of the foreign axis, that are looked at.
+    energy_ev : ndarray, shape (C,)
+        The foreign axis there.
     grid_ev : ndarray, shape (G,)
-        The part of the axis that is looked at, on the edge's dispersion.
+        What is needed of it, on the edge's dispersion: from the background to the crop's end.
     resample : Resampler
-        From the foreign axis onto `grid_ev`.
+        From `energy_ev` onto `grid_ev`.
     position : EdgePosition
         Where the edge lies.
     index : ndarray of int, shape (n_crop,)
@@ -182,6 +185,8 @@ class Placement:
     """
 
     edge: Edge
+    channels: slice
+    energy_ev: NDArray[np.float64]
     grid_ev: NDArray[np.float64]
     resample: Resampler
     position: EdgePosition
@@ -192,22 +197,69 @@ class Placement:
         """Crops (N, n_crop), free of background and not normalised yet, of spectra (N, C) on the foreign
         axis.
         """
-        spectra = self.resample(intensity)  # (N, C) -> (N, G)
-        if not self.position.background_removed:
+        spectra = self.resample(interpolated(intensity[:, self.channels]))  # (N, C) -> (N, G)
+        if self.position.background == "power law":
             spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
         return np.asarray(spectra[:, self.index], dtype=np.float32)
 
+    def faults(self, intensity: NDArray[Any], saturation_counts: float = 0.0) -> NDArray[np.uint8]:
+        """What is wrong with spectra (N, C) within the window: indices (N,) into `faults.REASONS`."""
+        return find_faults(
+            self.energy_ev, intensity[:, self.channels], self.position.l3_ev, self.edge, saturation_counts
+        )
 
-def placement(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge, where: str) -> Placement:
+
+def placement(
+    energy_ev: NDArray[np.float64],
+    intensity: NDArray[Any],
+    edge: Edge,
+    where: str,
+    background_removed: bool | None = None,
+) -> Placement:
     """Where the crop window goes on an increasing axis (C,) in eV, judged by one spectrum (C,) on it; see
     `place_window`.
     """
-    check_spectrum(energy_ev, intensity, edge, where)
-    first, grid = _covered(energy_ev, edge)
-    resample = resampler(energy_ev, grid)
-    position = locate_edge(grid, resample(intensity[None])[0], edge)
+    check_axis(energy_ev, edge, where)
+    channels = looked_at(energy_ev, edge)
+    energy, values = (
+        energy_ev[channels],
+        interpolated(np.asarray(intensity, dtype=np.float64)[None, channels]),
+    )
+    first, grid = _grid(energy, edge)
+    position = locate_edge(grid, resampler(energy, grid)(values)[0], edge).declared(background_removed)
+    check_place(energy_ev, position, edge, where)
+    if find_faults(energy, np.asarray(intensity)[None, channels], position.l3_ev, edge)[0] in (1, 2):
+        raise InputError(
+            f"{where}: expected a spectrum, got the same intensity or no number where its edge is."
+        )
     moved = _window_start(first, len(grid), position.l3_ev, edge)
-    return Placement(edge, grid, resample, position, _window_index(moved, first, len(grid), edge), moved)
+    start = min(moved - first, int(np.searchsorted(grid, position.onset_ev)) - BACKGROUND_BINS)
+    needed = slice(max(0, start), max(2, moved - first + edge.n_crop))
+    index = _window_index(moved, first + needed.start, len(grid[needed]), edge)
+    return Placement(
+        edge, channels, energy, grid[needed], resampler(energy, grid[needed]), position, index, moved
+    )
+
+
+class Windows(NamedTuple):
+    """Spectra (N, C) cut to what a net takes.
+
+    Attributes
+    ----------
+    intensity : ndarray of float32, shape (N, n_crop)
+        Not normalised yet.
+    moved_bins : ndarray of int64, shape (N,)
+        By how many channels each window was moved.
+    positions : list of EdgePosition
+        Where each edge lies, and what was done about its background.
+    faults : ndarray of uint8, shape (N,)
+        What is wrong within each window: index into `faults.REASONS`.
+    """
+
+    intensity: NDArray[np.float32]
+    moved_bins: NDArray[np.int64]
+    positions: list[EdgePosition]
+    faults: NDArray[np.uint8]
 
 
 def place_windows(
@@ -215,58 +267,49 @@ def place_windows(
     intensity: NDArray[Any],
     edge: Edge,
     background_removed: bool | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """What `place_window` does, for checked spectra (N, C) that share an increasing axis, each with its own
-    L3 and window.
+    where: str = "The spectrum",
+) -> Windows:
+    """What `place_window` does, for spectra (N, C) that share an increasing axis, each with its own L3 and
+    window.
 
     Whether the background had been removed before is seen from each spectrum, unless `background_removed`
     says it.
 
-    Returns
-    -------
-    tuple
-        Crops (N, n_crop), not normalised yet, and by how many channels each window was moved (N,).
+    Raises
+    ------
+    InputError
+        If one of them does not hold the edge in channels that are fine enough.
     """
-    first, grid = _covered(energy_ev, edge)
-    spectra = resampler(energy_ev, grid)(intensity)  # (N, G)
-    positions = locate_edges(grid, spectra, edge)
-    removed = np.array(
-        [p.background_removed if background_removed is None else background_removed for p in positions]
-    )
-    onset_ev = np.where(
-        removed | _begins_late(grid, spectra, positions), np.nan, [p.onset_ev for p in positions]
-    )
+    check_axis(energy_ev, edge, where)
+    channels = looked_at(energy_ev, edge)
+    energy, counts = energy_ev[channels], intensity[:, channels]
+    first, grid = _grid(energy, edge)
+    spectra = resampler(energy, grid)(interpolated(counts))  # (N, G)
+    positions = [p.declared(background_removed) for p in locate_edges(grid, spectra, edge)]
+    start: dict[float, int] = {}
+    faults = np.zeros(len(spectra), dtype=np.uint8)
+    l3_ev = np.array([p.l3_ev for p in positions])
+    for position in {p.l3_ev: p for p in positions}.values():  # thousands share a few channels
+        check_place(energy_ev, position, edge, where)
+        start[position.l3_ev] = _window_start(first, len(grid), position.l3_ev, edge)
+        rows = l3_ev == position.l3_ev
+        faults[rows] = find_faults(energy, counts[rows], position.l3_ev, edge)
+    onset_ev = np.array([p.onset_ev if p.background == "power law" else np.nan for p in positions])
     for onset in set(onset_ev[~np.isnan(onset_ev)].tolist()):
         rows = onset_ev == onset
         spectra[rows] = subtract_background(grid, spectra[rows], onset, edge)[0]
-    # thousands share a few channels
-    start = {l3_ev: _window_start(first, len(grid), l3_ev, edge) for l3_ev in {p.l3_ev for p in positions}}
     moved = np.array([start[p.l3_ev] for p in positions])
     index = _window_index(moved[:, None], first, len(grid), edge)
-    return spectra[np.arange(len(spectra))[:, None], index], moved
+    return Windows(spectra[np.arange(len(spectra))[:, None], index], moved, positions, faults)
 
 
-def _begins_late(
-    grid: NDArray[np.float64], spectra: NDArray[np.float32], positions: Sequence[EdgePosition]
-) -> NDArray[np.bool_]:
-    """Which spectra (N, G) begin too close to their edge to fit a background, and have little: less than the
-    edge's height.
-
-    Foreign spectra often do, cut or digitized from a figure. They keep their level, which normalisation takes
-    out.
-    """
-    before = np.searchsorted(grid, [p.onset_ev for p in positions])
-    level = spectra[:, :MIN_BINS].mean(axis=1)
-    return (before < MIN_BINS) & (2 * level < spectra.max(axis=1))
-
-
-def _covered(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:
-    """What of the wide window an axis covers, on the edge's dispersion: its first channel from the nominal
-    crop's, and it.
+def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:
+    """The edge's channels that an axis covers: the first one's distance from the nominal crop's start, and
+    their energies.
     """
     step = edge.dispersion_ev
-    first = int(np.ceil((max(energy_ev[0], edge.wide_ev[0]) - edge.crop_ev[0]) / step - 1e-6))
-    last = int(np.floor((min(energy_ev[-1], edge.wide_ev[1]) - edge.crop_ev[0]) / step + 1e-6))
+    first = int(np.ceil((energy_ev[0] - edge.crop_ev[0]) / step - 1e-6))
+    last = int(np.floor((energy_ev[-1] - edge.crop_ev[0]) / step + 1e-6))
     return first, axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
 
 
@@ -319,9 +362,20 @@ def place_window(
     energy, values = ordered(
         np.asarray(energy_ev, dtype=np.float64), np.asarray(intensity, dtype=np.float64)[None], where
     )
-    check_spectrum(energy, values[0], edge, where)
-    crops, moved = place_windows(energy, values, edge)
-    return Placed(crops[0], int(moved[0]))
+    placed = place_windows(energy, values, edge, where=where)
+    if placed.faults[0] in (1, 2):
+        raise InputError(
+            f"{where}: expected a spectrum, got {REASONS[placed.faults[0]]} where its edge is: NaN, infinity, "
+            f"more than {MAX_INTENSITY:g}, or the same intensity in every channel."
+        )
+    return Placed(placed.intensity[0], int(placed.moved_bins[0]))
+
+
+def least_move(l3_ev: float, edge: Edge) -> int:
+    """By how many channels a window must move at least for an L3 line at `l3_ev` to lie where training has it."""
+    l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
+    lowest, highest = (l3 - round(share * edge.n_crop) for share in reversed(L3_RANGE))
+    return min(max(0, lowest), highest)
 
 
 def _window_start(first: int, n_grid: int, l3_ev: float, edge: Edge) -> int:

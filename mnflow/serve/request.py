@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.scan import REASONS, bad_pixels
-from mnflow.preprocess.window import check_axis, check_spectrum, place_windows
+from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.locate import Background
+from mnflow.preprocess.window import place_windows
 from mnflow.spectra import Edge
 from mnflow.spectra.axis import ordered
 
@@ -19,13 +20,14 @@ FIELDS = ("energy_ev", "intensity")
 
 
 class Cut(NamedTuple):
-    """A crop (n_crop,), not normalised yet, by how many channels its window was moved, and if the spectrum is
-    cut off.
+    """A crop (n_crop,), not normalised yet, by how many channels its window was moved, if the spectrum is
+    cut off, and what was done about its background.
     """
 
     crop: NDArray[np.float32]
     moved_bins: int
     saturated: bool
+    background: Background
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
@@ -68,10 +70,7 @@ def _cut_together(
         intensity = np.stack(list(rows.values()))
         intensity /= np.maximum(np.abs(intensity).max(axis=1, keepdims=True), np.finfo(float).tiny)
         increasing_ev, intensity = ordered(energy_ev, intensity, _IT)
-        check_axis(increasing_ev, edge, _IT)
-        for values in intensity[_flat(increasing_ev, intensity, edge)]:
-            check_spectrum(increasing_ev, values, edge, _IT)
-        crops, moved = place_windows(increasing_ev, intensity, edge)
+        placed = place_windows(increasing_ev, intensity, edge, where=_IT)
     except InputError as error:
         if len(rows) == 1:
             errors |= dict.fromkeys(rows, str(error).removeprefix(f"{_IT}: "))
@@ -80,21 +79,20 @@ def _cut_together(
             for half in (places[::2], places[1::2]):
                 _cut_together(energy_ev, {i: rows[i] for i in half}, edge, cuts, errors)
         return
-    saturated = bad_pixels(intensity) == REASONS.index("saturated")
-    flat_crop = np.ptp(crops, axis=1) == 0
-    for row, i in enumerate(rows):
-        if flat_crop[row]:
+    for row, (i, fault) in enumerate(zip(rows, placed.faults.tolist(), strict=True)):
+        crop = placed.intensity[row]
+        if np.ptp(crop) == 0 or REASONS[fault] == "empty":
             errors[i] = (
-                f"expected an edge, got a flat line in {edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
+                f"expected an edge, got the same intensity in every channel near "
+                f"{edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
             )
         else:
-            cuts[i] = Cut(crops[row], int(moved[row]), bool(saturated[row]))
-
-
-def _flat(energy_ev: NDArray[np.float64], intensity: NDArray[np.float64], edge: Edge) -> NDArray[np.bool_]:
-    """Which spectra (N, C) are the same in all channels of the wide window."""
-    first, last = np.searchsorted(energy_ev, edge.wide_ev)
-    return np.asarray(np.ptp(intensity[:, first:last], axis=1) == 0)
+            cuts[i] = Cut(
+                crop,
+                int(placed.moved_bins[row]),
+                REASONS[fault] == "saturated",
+                placed.positions[row].background,
+            )
 
 
 def _numbers(spectrum: Any, name: str) -> NDArray[np.float64]:

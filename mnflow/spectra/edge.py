@@ -106,6 +106,18 @@ class Edge:
             )
         return SPLITTING_EV[self.element]
 
+    @property
+    def guard_ev(self) -> float:
+        """How far the lines' Lorentzian tails reach below the onset, in eV (3 for Mn): what is closer tilts a
+        fitted background.
+        """
+        return 3.0 * self.splitting_ev / SPLITTING_EV["Mn"]
+
+    @property
+    def l3_ev(self) -> float:
+        """Where L3 is expected, in eV: at three tenths of the crop window (644 for Mn)."""
+        return self.crop_ev[0] + 0.3 * (self.crop_ev[1] - self.crop_ev[0])
+
     def label(self, name: str) -> int:
         """Index of a class name; raises `InputError` for an unknown one."""
         if name not in self.classes:

@@ -1,0 +1,197 @@
+"""Where an edge lies on a calibrated or miscalibrated axis: found from its pair of white lines."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnflow.preprocess.background import fit_power_law
+from mnflow.preprocess.resample import few_rows, median, moving_average
+from mnflow.spectra import Edge
+
+Background = Literal["power law", "level", "removed"]
+"""What is done about the background: a power law is fitted where there is room before the edge; a level is
+left (normalisation takes it out) where there is none; and nothing is to be done where it had been removed.
+"""
+
+MIN_CONTRAST = 5.0
+"""Least height of the white lines over what a pair of lines leaves unexplained; below, no edge is to be seen."""
+
+SEARCH_EV = 30.0
+"""By how much an axis may be off."""
+
+LEAST_ROOM_EV = 3.0
+"""A power law needs so much before the edge; from less, it would run away under it."""
+
+_BIN_EV = 0.5  # of the search: white lines are broader
+_SCALES = (0.9, 1.0, 1.1)  # of the lines' distance: valences and dispersion errors change it
+_REMOVED_LEVEL = 0.1  # of the edge's height
+
+
+@dataclass(frozen=True)
+class EdgePosition:
+    """Where an edge lies on a (mis)calibrated axis.
+
+    Attributes
+    ----------
+    l3_ev : float
+        Maximum of the L3 line in eV.
+    onset_ev : float
+        Energy below which no edge intensity is left, in eV: the background's fit ends here.
+    background : str
+        What is done about the background; see `Background`.
+    contrast : float
+        Height of the white lines over what they leave unexplained; below `MIN_CONTRAST` no edge is to be
+        seen, and the energies are where the edge's windows would have it.
+    room_ev: float
+        How much of the axis lies below the onset, in eV.
+    """
+
+    l3_ev: float
+    onset_ev: float
+    background: Background
+    contrast: float
+    room_ev: float
+
+    @property
+    def background_removed(self) -> bool:
+        """Whether the intensity before the edge is next to nothing beside the edge."""
+        return self.background == "removed"
+
+    def declared(self, background_removed: bool | None) -> "EdgePosition":
+        """The same place, but for the background what its file says of it, if anything."""
+        if background_removed is None or background_removed == self.background_removed:
+            return self
+        kept: Background = "power law" if self.room_ev >= LEAST_ROOM_EV else "level"
+        return replace(self, background="removed" if background_removed else kept)
+
+
+def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> EdgePosition:
+    """Find L3 and the edge's onset in one spectrum (C,); see `locate_edges`."""
+    return locate_edges(energy_ev, np.asarray(intensity)[None], edge)[0]
+
+
+def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> list[EdgePosition]:
+    """Find L3 and the edge's onset in each of N spectra (N, C), background on or off, on a uniform axis in
+    eV.
+
+    The pair of lines is looked for up to `SEARCH_EV` from where it belongs, at several distances of the
+    lines, over any smooth background. L3 then is the maximum of what lies over a first background near there.
+    """
+    step = float(energy_ev[1] - energy_ev[0])
+    smooth = moving_average(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)))
+    found_ev, contrast = _search(energy_ev, smooth, edge)
+    positions: list[EdgePosition | None] = [None] * len(smooth)
+    for near_ev in np.unique(found_ev).tolist():
+        rows = np.flatnonzero(found_ev == near_ev)
+        for row, position in zip(
+            rows.tolist(), _near(energy_ev, smooth[rows], near_ev, contrast[rows], edge), strict=True
+        ):
+            positions[row] = position
+    return [p for p in positions if p is not None]
+
+
+def _near(
+    energy_ev: NDArray[np.float64],
+    smooth: NDArray[np.float64],
+    near_ev: float,
+    contrast: NDArray[np.float64],
+    edge: Edge,
+) -> list[EdgePosition]:
+    """Positions of spectra (N, C) whose pair of lines was found at `near_ev`."""
+    step = float(energy_ev[1] - energy_ev[0])
+    span = 0.5 * edge.guard_ev + 1.0
+    start, stop = np.searchsorted(energy_ev, [near_ev - span, near_ev + span])
+    start, stop = min(int(start), len(energy_ev) - 1), max(int(stop), int(start) + 1)
+    before = int(np.searchsorted(energy_ev, near_ev - 2 * edge.guard_ev))
+    first = max(0, before - round(30.0 / step))
+    room = before - first >= round(LEAST_ROOM_EV / step)
+    # with no room: what comes before the lines' tail, however little it is
+    stretch = slice(first, before) if room else slice(0, max(1, min(round(0.5 / step), start)))
+    level = median(smooth[:, stretch])
+    height = smooth[:, start:stop].max(axis=1) - level
+    removed = np.abs(level) < _REMOVED_LEVEL * height  # (N,)
+    flat = removed | (not room)
+    signal = smooth - level[:, None]
+    if room and not flat.all():
+        fitted = fit_power_law(energy_ev[first:before], smooth[~flat, first:before])
+        signal[~flat] = smooth[~flat] - fitted(energy_ev)
+    peak = start + signal[:, start:stop].argmax(axis=1)
+    top = signal[np.arange(len(signal)), peak][:, None]
+    if room:  # lines that do not rise over the noise before them are none
+        noise = signal[:, first:before].std(axis=1) + 1e-12 * np.abs(height)
+        contrast = np.minimum(contrast, top[:, 0] / np.where(noise > 0, noise, np.inf))
+    # the last channel up to L3 that is still low, or none
+    low = (signal < 0.1 * top) & (np.arange(len(energy_ev)) <= peak[:, None])
+    last = len(energy_ev) - 1 - low[:, ::-1].argmax(axis=1)
+    onset_ev = np.where(low.any(axis=1), energy_ev[last] - edge.guard_ev, energy_ev[0])
+    seen = contrast >= MIN_CONTRAST
+    l3_ev, onset_ev = np.where(seen, energy_ev[peak], edge.l3_ev), np.where(seen, onset_ev, edge.crop_ev[0])
+    room_ev = onset_ev - energy_ev[0] + step / 2
+    columns = (a.tolist() for a in (l3_ev, onset_ev, removed, contrast, room_ev))
+    return [
+        EdgePosition(
+            at, onset, "removed" if gone else "power law" if left >= LEAST_ROOM_EV else "level", seen_by, left
+        )
+        for at, onset, gone, seen_by, left in zip(*columns, strict=True)
+    ]
+
+
+def _search(
+    energy_ev: NDArray[np.float64], smooth: NDArray[np.float64], edge: Edge
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the pair of white lines lies in spectra (N, C), within a bin: L3 (N,) in eV, and its contrast
+    (N,).
+
+    At every place, a smooth background (a parabola) and a pair of lines are fitted to a window. The pair that
+    is both high and explains what is there wins.
+    """
+    step = float(energy_ev[1] - energy_ev[0])
+    every = max(1, round(_BIN_EV / step))
+    width = every * step
+    before, size, templates = _templates(edge, width)
+    binned = smooth[:, every // 2 :: every]
+    # windows may stick out at both ends: the shortest spectra hold hardly more than the lines
+    bins = np.pad(binned, ((0, 0), (before - 2, before)), mode="edge")
+    l3_ev = energy_ev[every // 2 :: every][0] + width * (np.arange(bins.shape[1] - size + 1) + 2.0)
+    allowed = np.abs(l3_ev - edge.l3_ev) <= SEARCH_EV
+    allowed &= l3_ev + 0.8 * edge.splitting_ev <= energy_ev[-1]
+    if bins.shape[1] < size or not allowed.any():
+        return np.full(len(smooth), edge.l3_ev), np.zeros(len(smooth))
+    bins = bins - bins.mean(axis=1, keepdims=True)
+    found, contrast = np.empty(len(smooth)), np.empty(len(smooth))
+    for rows in few_rows(len(smooth)):
+        windows = np.lib.stride_tricks.sliding_window_view(bins[rows], size, axis=1)[:, allowed]  # (n, P, L)
+        projected = windows @ templates  # (n, P, 3 + K)
+        smooth_part = (projected[..., :3] ** 2).sum(axis=-1)
+        total = np.maximum((windows**2).sum(axis=-1) - smooth_part, 0)  # (n, P)
+        pair = projected[..., 3:].max(axis=-1)  # (n, P)
+        left = np.maximum(total - pair**2, 0) + 1e-12 * total.max(axis=1, keepdims=True) + 1e-300
+        score = np.where(pair > 0, pair**3 / (pair**2 + left), 0)
+        best = score.argmax(axis=1)
+        at = np.arange(len(best))
+        found[rows] = l3_ev[allowed][best]
+        contrast[rows] = pair[at, best] / np.sqrt(left[at, best] / (size - 4))
+    return found, contrast
+
+
+@lru_cache(maxsize=16)
+def _templates(edge: Edge, width_ev: float) -> tuple[int, int, NDArray[np.float64]]:
+    """Bins before L3, bins of a window, and its columns (L, 3 + K): a parabola's three, then pairs of lines
+    without these, all of length 1.
+    """
+    split = edge.splitting_ev
+    before, after = round(2 * edge.guard_ev / width_ev), round((1.1 * split + 2 * edge.guard_ev) / width_ev)
+    x = width_ev * np.arange(-before, after + 1)
+    smooth = np.linalg.qr(np.stack([np.ones_like(x), x, x**2], axis=1))[0]
+    pairs = []
+    for scale in _SCALES:
+        for fwhm in (0.2 * split, 0.35 * split):
+            line = [1 / (1 + ((x - at) / (fwhm / 2)) ** 2) for at in (0.0, scale * split)]
+            steps = [0.5 + np.arctan((x - at) / (fwhm / 2)) / np.pi for at in (0.0, scale * split)]
+            pair = line[0] + 0.5 * line[1] + 0.1 * (steps[0] + 0.5 * steps[1])
+            pair = pair - smooth @ (smooth.T @ pair)
+            pairs.append(pair / np.linalg.norm(pair))
+    return before, len(x), np.column_stack([smooth, *pairs])
