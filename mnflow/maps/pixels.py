@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.errors import InputError
-from mnflow.preprocess.scan import bad_pixels
+from mnflow.preprocess.scan import typical_spectrum
 from mnflow.preprocess.window import Placement, normalise, placement
 from mnflow.runtime.parallel import usable_cores
 from mnflow.serve.answer import FLAGS, flagged
@@ -92,20 +91,9 @@ def read_pixels(
 
 
 def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
-    """Where the crop window goes, judged by the mean of the good pixels of some blocks spread over the
-    file.
-    """
-    slices = raw.block_slices(_BLOCK_BYTES // _SAMPLED_BLOCKS)
-    total, n = np.zeros(len(raw.energy_ev)), 0
-    for rows in slices[:: max(1, len(slices) // _SAMPLED_BLOCKS)]:
-        counts = np.asarray(raw.counts[rows])
-        good = counts[bad_pixels(counts) == 0]
-        total, n = total + good.sum(axis=0, dtype=np.float64), n + len(good)
-    if n == 0:
-        raise InputError(
-            f"{raw.path}: expected spectra, got none that is finite, not empty and not saturated."
-        )
-    return placement(raw.energy_ev, total / n, predictor.edge, str(raw.path))
+    """Where the crop window goes, judged by what is typical of some blocks of pixels spread over the file."""
+    typical = typical_spectrum(raw, _BLOCK_BYTES // _SAMPLED_BLOCKS)
+    return placement(raw.energy_ev, typical, predictor.edge, str(raw.path), raw.background_removed)
 
 
 def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -130,7 +118,7 @@ def class_values(predictor: Predictor, crops: Any) -> NDArray[np.float64]:
 
 def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor, step_ev: float) -> Pixels:
     """The answers to raw spectra (n, C), in channels of `step_ev`."""
-    bad = bad_pixels(counts)
+    bad = where.faults(counts)
     unreadable = (bad == 1) | (bad == 2)
     crops = where(np.where(unreadable[:, None], 0, counts))
     found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev))

@@ -16,10 +16,11 @@ MAX_INTENSITY = 1e15
 _RUN = 5
 """Equal channels at the greatest value that are a plateau."""
 
-_RIPPLE = (0.015, 0.006)  # how much a plateau may ripple, as shares of the edge's height and of its top
+_RIPPLE = 0.011  # how much a plateau may ripple, as a share of what the detector counted there
+_RIPPLES = (0.015, 0.033)  # and of the edge's height, if a background had been removed: of little and of much
 _MOST_RIPPLE = 0.05  # an edge that is lower on its background cannot be judged
 _NEAR_TOP = 0.8  # of the height: the lower line is not the one that is cut off
-_ABRUPT = 1.25  # a plateau is hardly broader four ripples below its top; lines are twice as broad there
+_ABRUPT = 1.25  # a plateau is hardly broader three ripples below its top; lines are 1.7 times as broad there
 _TILTS = np.linspace(-0.08, 0.08, 9)  # of the height per eV, of a plateau whose background was removed
 _LEAST_PLATEAU_EV = 0.45
 _REPEATED = 0.3  # share of equal neighbours from which on values were repeated in rebinning
@@ -94,7 +95,7 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     if lines.sum() < 3 * _RUN or len(y) == 0:
         return np.zeros(len(counts), dtype=bool)
     found = _equal_top(y[:, lines])
-    ripple = _RIPPLE[1] * np.abs(y[:, lines]).max(axis=1)
+    ripple = _RIPPLE * np.abs(y[:, lines]).max(axis=1)
     if before.sum() > 2:  # a background falls below the lines, and their top with it
         y = y - np.outer(_slopes(energy[before], y[:, before]), energy)
         level = y[:, before].mean(axis=1, keepdims=True)
@@ -103,10 +104,13 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     energy, y = energy[lines], y[:, lines] - level
     height = y.max(axis=1)
     height = np.where(height > 1e-9 * np.abs(counts).max(axis=1), height, np.inf)  # else there is no line
-    ripple = np.maximum(_RIPPLE[0], ripple / height)
-    clear = ripple < _MOST_RIPPLE
+    clear = ripple / height < _MOST_RIPPLE
+    ripples = [np.maximum(_RIPPLES[0], ripple / height), np.full(len(y), _RIPPLES[1])]
     y = y / height[:, None]
-    least = max(_LEAST_PLATEAU_EV, 3 * float(np.diff(energy).mean()))
+    # by chance, noise has a run of channels near its greatest value
+    noise = np.median(np.abs(np.diff(y, 2, axis=1)), axis=1) / (0.6745 * np.sqrt(6))
+    step = float(np.diff(energy).mean())
+    least = max(_LEAST_PLATEAU_EV, 3 * step)
     reach = 0.45 * edge.splitting_ev
     for line_ev in (0.0, edge.splitting_ev):
         near = np.abs(energy - line_ev) <= reach
@@ -117,8 +121,10 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
         away = energy - energy[one.argmax(axis=1)][:, None]  # (N, C)
         for tilt in _TILTS:
             tilted = np.where(near, y - tilt * away, -np.inf)
-            narrow, broad = (_width(energy, tilted, depth * ripple) for depth in (1, 4))
-            found |= high & (narrow >= least) & (broad < _ABRUPT * narrow)
+            for depth in ripples:
+                narrow, broad = _width(energy, tilted, depth), _width(energy, tilted, 3 * depth)
+                certain = (noise < depth / 2.5) | (narrow >= 7 * step)
+                found |= high & certain & (narrow >= least) & (broad < _ABRUPT * narrow)
     return found
 
 

@@ -27,6 +27,7 @@ LEAST_ROOM_EV = 3.0
 
 _BIN_EV = 0.5  # of the search: white lines are broader
 _SCALES = (0.9, 1.0, 1.1)  # of the lines' distance: valences and dispersion errors change it
+_LEAST_RISE = 0.03  # of L2 over the valley before it, as a share of L3
 _REMOVED_LEVEL = 0.1  # of the edge's height
 
 
@@ -123,6 +124,16 @@ def _near(
     if room:  # lines that do not rise over the noise before them are none
         noise = signal[:, first:before].std(axis=1) + 1e-12 * np.abs(height)
         contrast = np.minimum(contrast, top[:, 0] / np.where(noise > 0, noise, np.inf))
+    # a line without a second one is another edge's; a background that could not be fitted hides how it rises
+    split = edge.splitting_ev
+    valley, second = (
+        slice(*np.searchsorted(energy_ev, [near_ev + low * split, near_ev + high * split]))
+        for low, high in ((0.3, 0.8), (0.8, 1.2))
+    )
+    if valley.stop > valley.start and second.stop > second.start:
+        rise = signal[:, second].max(axis=1) - signal[:, valley].min(axis=1)
+        alone = (rise < _LEAST_RISE * top[:, 0]) & (room | (np.abs(level) < 0.5 * height))
+        contrast = np.where(alone, 0.0, contrast)
     # the last channel up to L3 that is still low, or none
     low = (signal < 0.1 * top) & (np.arange(len(energy_ev)) <= peak[:, None])
     last = len(energy_ev) - 1 - low[:, ::-1].argmax(axis=1)
@@ -145,46 +156,61 @@ def _search(
     """Where the pair of white lines lies in spectra (N, C), within a bin: L3 (N,) in eV, and its contrast
     (N,).
 
-    At every place, a smooth background (a parabola) and a pair of lines are fitted to a window. The pair that
-    is both high and explains what is there wins.
+    At every place, a smooth background (a parabola) and a pair of lines are fitted to a window; at the axis'
+    ends, to what there is of it. The pair that is both high and explains what is there wins.
     """
-    step = float(energy_ev[1] - energy_ev[0])
-    every = max(1, round(_BIN_EV / step))
-    width = every * step
-    before, size, templates = _templates(edge, width)
-    binned = smooth[:, every // 2 :: every]
-    # windows may stick out at both ends: the shortest spectra hold hardly more than the lines
-    bins = np.pad(binned, ((0, 0), (before - 2, before)), mode="edge")
-    l3_ev = energy_ev[every // 2 :: every][0] + width * (np.arange(bins.shape[1] - size + 1) + 2.0)
-    allowed = np.abs(l3_ev - edge.l3_ev) <= SEARCH_EV
-    allowed &= l3_ev + 0.8 * edge.splitting_ev <= energy_ev[-1]
-    if bins.shape[1] < size or not allowed.any():
-        return np.full(len(smooth), edge.l3_ev), np.zeros(len(smooth))
+    every = max(1, round(_BIN_EV / float(energy_ev[1] - energy_ev[0])))
+    l3_ev, bins = energy_ev[every // 2 :: every], smooth[:, every // 2 :: every]
+    width = every * float(energy_ev[1] - energy_ev[0])
+    before, after = _reach(edge, width)
+    score, contrast = np.zeros(bins.shape), np.zeros(bins.shape)
     bins = bins - bins.mean(axis=1, keepdims=True)
-    found, contrast = np.empty(len(smooth)), np.empty(len(smooth))
-    for rows in few_rows(len(smooth)):
-        windows = np.lib.stride_tricks.sliding_window_view(bins[rows], size, axis=1)[:, allowed]  # (n, P, L)
-        projected = windows @ templates  # (n, P, 3 + K)
-        smooth_part = (projected[..., :3] ** 2).sum(axis=-1)
-        total = np.maximum((windows**2).sum(axis=-1) - smooth_part, 0)  # (n, P)
-        pair = projected[..., 3:].max(axis=-1)  # (n, P)
-        left = np.maximum(total - pair**2, 0) + 1e-12 * total.max(axis=1, keepdims=True) + 1e-300
-        score = np.where(pair > 0, pair**3 / (pair**2 + left), 0)
-        best = score.argmax(axis=1)
-        at = np.arange(len(best))
-        found[rows] = l3_ev[allowed][best]
-        contrast[rows] = pair[at, best] / np.sqrt(left[at, best] / (size - 4))
-    return found, contrast
+    inside = (np.abs(l3_ev - edge.l3_ev) <= SEARCH_EV) & (l3_ev + 0.85 * edge.splitting_ev <= energy_ev[-1])
+    places = np.flatnonzero(inside & (l3_ev >= energy_ev[0] + 1.0))
+    if len(places) == 0:
+        return np.full(len(bins), edge.l3_ev), np.zeros(len(bins))
+    whole = places[(places >= before) & (places + after < bins.shape[1])]
+    if len(whole):
+        windows = np.lib.stride_tricks.sliding_window_view(bins, before + after + 1, axis=1)  # (N, P, L)
+        for rows in few_rows(len(bins)):
+            some = windows[rows, whole[0] - before : whole[-1] - before + 1]
+            score[rows, whole], contrast[rows, whole] = _explained(some, _templates(edge, width, 0, 0))
+    for at in np.setdiff1d(places, whole).tolist():
+        cut = max(0, before - at), max(0, at + after + 1 - bins.shape[1])
+        window = bins[:, None, max(0, at - before) : at + after + 1]
+        found = _explained(window, _templates(edge, width, *cut))
+        score[:, at], contrast[:, at] = found[0][:, 0], found[1][:, 0]
+    best = score.argmax(axis=1)
+    return l3_ev[best], contrast[np.arange(len(best)), best]
 
 
-@lru_cache(maxsize=16)
-def _templates(edge: Edge, width_ev: float) -> tuple[int, int, NDArray[np.float64]]:
-    """Bins before L3, bins of a window, and its columns (L, 3 + K): a parabola's three, then pairs of lines
+def _explained(windows: NDArray[np.float64], templates: NDArray[np.float64]) -> tuple[Any, Any]:
+    """How well a pair of lines explains windows (n, P, L), and its height over what it leaves: (n, P) each."""
+    projected = windows @ templates  # (n, P, 3 + K)
+    smooth = (projected[..., :3] ** 2).sum(axis=-1)
+    total = np.maximum((windows**2).sum(axis=-1) - smooth, 0)
+    pair = projected[..., 3:].max(axis=-1)
+    left = np.maximum(total - pair**2, 0) + 1e-12 * (total + smooth) + 1e-300
+    score = np.where(pair > 0, pair**3 / (pair**2 + left), 0)
+    return score, pair / np.sqrt(left / max(windows.shape[-1] - 4, 1))
+
+
+def _reach(edge: Edge, width_ev: float) -> tuple[int, int]:
+    """Bins of a window before and after L3."""
+    return (
+        round(2 * edge.guard_ev / width_ev),
+        round((1.1 * edge.splitting_ev + 2 * edge.guard_ev) / width_ev),
+    )
+
+
+@lru_cache(maxsize=128)
+def _templates(edge: Edge, width_ev: float, cut_before: int, cut_after: int) -> NDArray[np.float64]:
+    """Columns (L, 3 + K) of a window without some bins at its ends: a parabola's three, then pairs of lines
     without these, all of length 1.
     """
     split = edge.splitting_ev
-    before, after = round(2 * edge.guard_ev / width_ev), round((1.1 * split + 2 * edge.guard_ev) / width_ev)
-    x = width_ev * np.arange(-before, after + 1)
+    before, after = _reach(edge, width_ev)
+    x = width_ev * np.arange(cut_before - before, after + 1 - cut_after)
     smooth = np.linalg.qr(np.stack([np.ones_like(x), x, x**2], axis=1))[0]
     pairs = []
     for scale in _SCALES:
@@ -194,4 +220,4 @@ def _templates(edge: Edge, width_ev: float) -> tuple[int, int, NDArray[np.float6
             pair = line[0] + 0.5 * line[1] + 0.1 * (steps[0] + 0.5 * steps[1])
             pair = pair - smooth @ (smooth.T @ pair)
             pairs.append(pair / np.linalg.norm(pair))
-    return before, len(x), np.column_stack([smooth, *pairs])
+    return np.column_stack([smooth, *pairs])

@@ -128,7 +128,9 @@ def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Ed
     """Raise `InputError` unless an increasing axis (C,) holds the whole edge where it was found, or half of
     the crop window where none was, in channels that are fine enough.
     """
-    low, high = position.l3_ev - LEAST_WINDOW_EV[0], position.l3_ev + edge.splitting_ev + LEAST_WINDOW_EV[1]
+    # the lines' distance varies by a tenth with the valence and the dispersion's error
+    low = position.l3_ev - LEAST_WINDOW_EV[0]
+    high = position.l3_ev + 0.9 * edge.splitting_ev + LEAST_WINDOW_EV[1]
     if position.contrast < MIN_CONTRAST:
         low, high = edge.crop_ev
         if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < (high - low) / 2:

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
 from mnflow.errors import InputError
-from mnflow.preprocess import fit_power_law, locate_edge, subtract_background
-from mnflow.preprocess.background import locate_edges
+from mnflow.preprocess import fit_power_law, subtract_background
 from mnflow.spectra import MN
 from tests.helpers.images import make
-from tests.helpers.spectra import edge_shape
 
 WINDOW_EV = 634 + 0.1 * np.arange(50)
 
@@ -117,46 +115,3 @@ def test_too_few_channels_before_the_onset() -> None:
         np.abs(subtract_background(WINDOW_EV, np.ones((1, 50), np.float32), WINDOW_EV[10], MN)[0]).max()
         < 1e-5
     )
-
-
-@pytest.mark.parametrize("l3_ev", [637.0, 640.5, 643.0, 646.0, 650.0])
-@pytest.mark.parametrize("removed", [False, True])
-def test_the_edge_is_found_whatever_the_calibration(l3_ev: float, removed: bool) -> None:
-    made = make(np.random.default_rng(2), l3_ev=l3_ev)
-    mean = (made.edge if removed else np.asarray(made.raw.counts).reshape(made.edge.shape)).mean(axis=(0, 1))
-    wide = slice(150, 850)
-    found = locate_edge(made.raw.energy_ev[wide], mean[wide], MN)
-    assert found.l3_ev == pytest.approx(l3_ev, abs=0.31)
-    assert l3_ev - 8 < found.onset_ev < l3_ev - 2.5
-    assert found.background_removed is removed
-    assert found.contrast > 10
-
-
-def test_every_spectrum_has_an_edge_of_its_own() -> None:
-    energy_ev = 615 + 0.1 * np.arange(700)
-    spectra = edge_shape(energy_ev, [0, 1, 0, 0], l3_ev=642.0)
-    spectra[1] = edge_shape(energy_ev, 1, l3_ev=648.0) + 3 * (energy_ev / 640) ** -3  # background on
-    spectra[2] = np.random.default_rng(0).normal(0, 1, 700)  # no edge
-    spectra[3] = np.where(energy_ev < 684, 0.0, 1.0)  # where the axis ends
-    found = locate_edges(energy_ev, spectra, MN)
-    assert found == [locate_edge(energy_ev, spectrum, MN) for spectrum in spectra]
-    assert [p.l3_ev for p in found[:3]] == pytest.approx([642.2, 648.2, 644.0], abs=0.31)
-    assert [p.background_removed for p in found[:2]] == [True, False]
-    assert found[2].contrast < 5
-    assert found[2].onset_ev == 635
-    assert found[3].l3_ev > 684
-
-
-def test_noise_has_no_contrast() -> None:
-    energy_ev = 615 + 0.1 * np.arange(700)
-    noise = 1000 * (energy_ev / 640) ** -3 + np.random.default_rng(3).normal(0, 5, 700)
-    assert locate_edge(energy_ev, noise, MN).contrast < 5
-
-
-def test_the_published_spectra_need_no_background(real_data: object) -> None:
-    from mnflow.read import read_file
-
-    raw = read_file(real_data / "published" / "Mn2_615-685eV_thinnest_448.pkl")  # type: ignore[operator]
-    found = locate_edge(raw.energy_ev, raw.counts.mean(axis=0), MN)
-    assert found.background_removed
-    assert found.l3_ev == pytest.approx(644.1, abs=0.3)

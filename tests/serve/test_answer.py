@@ -80,7 +80,7 @@ BAD: list[Any] = [
     {**raw(), "energy_ev": (200 + ENERGY_EV).tolist()},
     {"energy_ev": [], "intensity": []},
     {"energy_ev": [640.0], "intensity": [1.0]},
-    raw(600 + 1.0 * np.arange(100)),
+    raw(600 + 1.5 * np.arange(70)),
 ]
 
 
