@@ -2,6 +2,7 @@
 
 from mnflow.maps.prediction import load_predictor, maps_of, predict
 from mnflow.maps.regions import Region
+from mnflow.maps.thickness import relative_thickness
 from mnflow.maps.valence_maps import ValenceMaps
 
-__all__ = ["Region", "ValenceMaps", "load_predictor", "maps_of", "predict"]
+__all__ = ["Region", "ValenceMaps", "load_predictor", "maps_of", "predict", "relative_thickness"]

@@ -3,13 +3,14 @@
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.maps import Region, ValenceMaps, maps_of
+from mnflow.maps import Region, ValenceMaps, maps_of, relative_thickness
 from mnflow.maps.figures import spectrum_figure
 from mnflow.maps.methods import methods
 from mnflow.read import read_file
@@ -48,32 +49,45 @@ class Session:
     def open_file(self, path: Path, use: str) -> None:
         """Read a file and show its maps; called from any thread."""
         self._soon(lambda: self.panels.progress(0.0, f"reading {path.name}"))
-        threading.Thread(target=self._read, args=(path,), daemon=True).start()
+        work = self._read_low_loss if use == "low_loss" else self._read_spectra
+        threading.Thread(target=self._reported, args=(work, path), daemon=True).start()
 
-    def _read(self, path: Path) -> None:
+    def _reported(self, work: Callable[[Path], None], path: Path) -> None:
+        """Do work on a file; whatever goes wrong, the page says it."""
         try:
-            predictor = self.desk.load()
-            raw = read_file(path, edge=predictor.edge)
-            done = 0
-
-            def progress(n: int) -> None:
-                nonlocal done
-                done += n
-                share = done / len(raw)
-                self._soon(
-                    lambda: self.panels.progress(share, f"{path.name}: {share:.0%} of {len(raw)} spectra")
-                )
-
-            maps = maps_of(raw, predictor, progress=progress)
-            region = maps.region()
+            work(path)
         except InputError as error:
             message = str(error)
             self._soon(lambda: self.panels.failed(message))
-            return
-        except Exception as error:  # a page must say what happened, whatever it was
+        except Exception as error:
             message = f"{path.name} could not be read ({type(error).__name__}: {error})"
             self._soon(lambda: self.panels.failed(message))
-            return
+
+    def _read_spectra(self, path: Path) -> None:
+        predictor = self.desk.load()
+        raw = read_file(path, edge=predictor.edge)
+        done = 0
+
+        def progress(n: int) -> None:
+            nonlocal done
+            done += n
+            share = done / len(raw)
+            self._soon(lambda: self.panels.progress(share, f"{path.name}: {share:.0%} of {len(raw)} spectra"))
+
+        maps = maps_of(raw, predictor, progress=progress)
+        region = maps.region()
+        self._soon(lambda: self._show(maps, region))
+
+    def _read_low_loss(self, path: Path) -> None:
+        if self.maps is None:
+            raise InputError("Open the core-loss spectra first, then their low loss.")
+        ratio = relative_thickness(path)
+        if ratio.size != len(self.maps.pixels):
+            raise InputError(
+                f"{path.name}: expected {len(self.maps.pixels)} spectra as in the image, got {ratio.size}."
+            )
+        maps = replace(self.maps, thickness_ratio=ratio.ravel())
+        region = self.region or maps.region()
         self._soon(lambda: self._show(maps, region))
 
     def _show(self, maps: ValenceMaps, region: Region) -> None:

@@ -101,6 +101,9 @@ def test_from_a_file_to_its_export(predictor: Predictor, tmp_path: Path) -> None
         page.run("send(new File(['no spectrum'], 'bad.csv'))")
         page.wait_for_words("bad.csv")
 
+        page.run("send(new File(['no low loss'], 'low.csv'), 'low_loss')")
+        page.wait_for_words("low.csv")
+
         page.resize(400, 1600)
         time.sleep(1)
         assert page.run("document.documentElement.scrollWidth") <= 400
