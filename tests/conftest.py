@@ -33,6 +33,18 @@ settings.register_profile("mnflow", deadline=None, derandomize=True)  # no test 
 settings.load_profile("mnflow")
 
 
+_SLOW_FIXTURES = {"store", "module_store", "store_in"}  # a tracking store takes MLflow and a database
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever uses a tracking store or runs whole systems; other slow tests say so themselves."""
+    for item in items:
+        uses_store = bool(_SLOW_FIXTURES & set(getattr(item, "fixturenames", ())))
+        if uses_store or "system" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared store; made once, since creating the tables takes seconds."""

@@ -10,6 +10,8 @@ from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri
 from mnflow.track.database import prepare_store
 
+pytestmark = pytest.mark.slow
+
 
 def pins(name: str) -> dict[str, str]:
     lines = [

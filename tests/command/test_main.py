@@ -12,6 +12,8 @@ from mnflow.command import main as command
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.runtime.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 HEAVY = ("mlflow", "keras", "jax", "tensorflow", "sklearn", "hyperspy.api", "matplotlib", "pandas", "numba")
 

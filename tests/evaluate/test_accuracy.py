@@ -1,7 +1,5 @@
 """Evaluations ask every model about its own fold's test spectra, at the right shift and noise."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -20,16 +18,15 @@ from mnflow.evaluate.accuracy import (
     shift_accuracy,
     to_unit_range,
 )
-from mnflow.evaluate.embedding import embedding, neighbour_agreement, tsne
-from mnflow.evaluate.references import reference_accuracy, reference_table, vote
 from mnflow.folds import Fold, split
-from mnflow.models import jax_predict, keras_nets
+from mnflow.models import keras_nets
 from mnflow.models.baselines import Fitted
 from mnflow.preprocess import crop
-from mnflow.references import References
-from mnflow.spectra import UNLABELLED, SpectrumSet
+from mnflow.spectra import SpectrumSet
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
+
+pytestmark = pytest.mark.slow
 
 SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
 
@@ -58,14 +55,6 @@ def folds(some: SpectrumSet) -> list[Fold]:
 @pytest.fixture(scope="module")
 def nets() -> list[keras.Model]:
     return [_net(0), _net(1)]
-
-
-@pytest.mark.parametrize("arch", ["dense", "conv_dense", "fcn", "fcn_antialiased"])
-def test_compiled_nets_answer_as_keras_does(some: SpectrumSet, arch: str) -> None:
-    net = _net(3, arch)
-    expected = net.predict(crop(some), verbose=0)
-    assert np.ptp(expected) > 0.3
-    np.testing.assert_allclose(predict([net], crop(some))[0], expected, atol=1e-5)
 
 
 def test_shift_accuracy_is_what_predicting_every_shift_gives(some: SpectrumSet, folds: list[Fold]) -> None:
@@ -175,129 +164,3 @@ def test_noise_components_come_from_the_training_spectra(some: SpectrumSet, fold
     cleaned = theirs.inverse_transform(theirs.transform(wide[fold.test]))
     expected = crops(cleaned, np.zeros(len(cleaned), int), COARSE)
     np.testing.assert_allclose(shown, expected, atol=1e-4)
-
-
-def _probabilities(*choices: tuple[int, ...]) -> np.ndarray:
-    return np.eye(3)[np.array(choices)] * 0.7 + 0.1
-
-
-def test_references_by_fold_mean_and_vote() -> None:
-    probabilities = _probabilities((0, 1, 2, 0), (0, 1, 1, 1), (0, 2, 1, 2))  # (models, spectra, classes)
-    result = reference_accuracy(probabilities, np.array([0, 1, 2, -1]))
-    np.testing.assert_allclose(result.per_fold, [1, 2 / 3, 1 / 3])
-    assert result.mean == pytest.approx(2 / 3)
-    assert result.vote == pytest.approx(2 / 3)
-    none_known = reference_accuracy(probabilities, np.full(4, -1))
-    np.testing.assert_array_equal(
-        [*none_known.per_fold, none_known.mean, none_known.vote], np.full(5, np.nan)
-    )
-
-
-def test_the_mean_decides_a_tied_vote() -> None:
-    probabilities = np.array([[[0.6, 0.4, 0]], [[0.1, 0.9, 0]]])
-    assert vote(probabilities).tolist() == [1]
-    most = np.array([[[0.6, 0.4, 0]], [[0.6, 0.4, 0]], [[0, 0, 1.0]]])
-    assert vote(most).tolist() == [0]
-    assert vote(np.array([[[0.5, 0.4, 0.1]], [[0.0, 0.45, 0.55]]])).tolist() == [
-        2
-    ]  # not 1, which nobody chose
-
-
-def test_the_table_of_references(tmp_path: Path) -> None:
-    spectra = made_up(3, edge=COARSE)
-    references = References(spectra, np.array(["Mn2+", "Mn3+", "Mn4+"]), np.array([0, 5, -5]), [])
-    table = reference_table(_probabilities((0, 1, 2), (0, 1, 1), (0, 2, 1)), references)
-    assert table["vote"].tolist() == ["Mn2+", "Mn3+", "Mn3+"]
-    assert table["right"].tolist() == ["yes", "yes", "no"]
-    np.testing.assert_allclose(table["agreement"], [1, 2 / 3, 2 / 3])
-    np.testing.assert_allclose(table["moved_ev"], [0, 1, -1])
-    np.testing.assert_allclose(table["p(Mn2+)"], [0.8, 0.1, 0.1])
-    np.testing.assert_allclose(table["p(Mn3+)"], [0.1, 0.1 + 0.7 * 2 / 3, 0.1 + 0.7 * 2 / 3])
-    labels = [
-        "name",
-        "group",
-        "valence",
-        "vote",
-        "agreement",
-        "right",
-        "moved_ev",
-        "p(Mn2+)",
-        "p(Mn3+)",
-        "p(Mn4+)",
-    ]
-    assert table.columns.tolist() == labels
-    assert table["group"].tolist() == spectra.group.tolist()
-    assert table["name"].tolist() == spectra.name.tolist()
-    assert table["valence"].tolist() == ["Mn2+", "Mn3+", "Mn4+"]
-
-
-def test_a_mixed_reference_is_neither_right_nor_wrong() -> None:
-    spectra = made_up(3, edge=COARSE)
-    mixed = SpectrumSet(spectra.energy_ev, spectra.intensity, [0, UNLABELLED, 1], spectra.group, COARSE)
-    references = References(mixed, np.array(["Mn2+", "Mn2+/Mn3+", "Mn3+"]), np.zeros(3, dtype=int), [])
-    table = reference_table(_probabilities((0, 1, 2)), references)
-    assert table["right"].tolist() == ["yes", "", "no"]
-
-
-def test_features_of_a_net(some: SpectrumSet, nets: list[keras.Model]) -> None:
-    features = embedding(nets[0], crop(some))
-    assert features.shape == (90, 22 * 4)
-    assert features.dtype == np.float32
-    with pytest.raises(InputError, match="no feature extractor"):
-        embedding(_net(0, "dense"), crop(some))
-
-
-def test_tsne_keeps_clusters_apart() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    points = rng.normal(size=(60, 5)) + 20 * np.eye(5)[labels]
-    placed = tsne(points, iterations=300)
-    assert placed.shape == (60, 2)
-    np.testing.assert_array_equal(placed, tsne(points, iterations=300))
-    assert neighbour_agreement(placed[:45], labels[:45], placed[45:], labels[45:]) == 1.0
-
-
-def test_tsne_is_asked_as_in_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, object]] = []
-
-    class Recorder:
-        def __init__(self, dimensions: int, **options: object) -> None:
-            asked.append({"dimensions": dimensions, **options})
-
-        def fit_transform(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-            assert points.dtype == np.float32
-            return points
-
-    monkeypatch.setattr("mnflow.evaluate.embedding.TSNE", Recorder)
-    tsne(np.zeros((400, 3)))
-    tsne(np.zeros((31, 3)), perplexity=20, iterations=3, seed=5)
-    tsne(np.zeros((31, 3)), perplexity=5, iterations=250)
-    paper = {"dimensions": 2, "perplexity": 100, "max_iter": 10_000, "init": "pca", "random_state": 0}
-    few = {"perplexity": 10, "max_iter": 250, "random_state": 5}
-    assert asked == [paper, paper | few, paper | {"perplexity": 5, "max_iter": 250}]
-
-
-def test_ten_neighbours_vote_unless_there_are_fewer() -> None:
-    points = np.arange(16.0)[:, None]
-    labels = np.array([1] * 3 + [0] * 4 + [2] * 9)
-    here = np.array([[-1.0]])  # nearest: three of class 1, four of class 0, and three of class 2
-    asked = {
-        n: neighbour_agreement(points, labels, here, np.array([k]), n)
-        for n, k in ((3, 1), (7, 0), (10, 0), (16, 2))
-    }
-    assert asked == dict.fromkeys((3, 7, 10, 16), 1.0)
-    assert neighbour_agreement(points, labels, here, np.array([0])) == 1.0
-    assert neighbour_agreement(points, labels, here, np.array([2]), 99) == 1.0
-    assert neighbour_agreement(points[:9], labels[:9], here, np.array([0])) == 1.0
-
-
-def test_neighbours_vote_and_unlabelled_points_do_not_count() -> None:
-    points, labels = np.array([[0.0], [0.1], [0.2], [9.0], [9.1]]), np.array([0, 0, 1, 2, 2])
-    other = np.array([[0.0], [9.0], [0.0]])
-    agreement = neighbour_agreement(points, labels, other, np.array([0, 1, -1]), n_neighbours=2)
-    assert agreement == 0.5
-
-
-def test_a_compiled_net_knows_its_shape(nets: list[keras.Model]) -> None:
-    plan = jax_predict.from_keras(nets[0]).plan
-    assert (plan.shape.filters, plan.shape.kernels, plan.n_channels) == ((3, 4), (9, 7), 110)

@@ -32,6 +32,8 @@ from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import spectra
 
+pytestmark = pytest.mark.slow
+
 OPEN = Gate(0, 0, 0, 0, 0, 1)
 """Lets everything pass: the nets here are not trained."""
 

@@ -21,6 +21,8 @@ from mnflow.track import tracking
 from tests.helpers.nets import made_up_net
 from tests.helpers.spectra import spectra
 
+pytestmark = pytest.mark.slow
+
 N = aligned(locate(np.zeros((1, 300), np.float32)))[0].shape[1]
 
 NOVELTY = Novelty(

@@ -12,6 +12,8 @@ from mnflow.plots.style import UNKNOWN_COLOUR, series_styles, valence_colours
 from mnflow.report import page
 from tests.helpers.browser import browse, needs_browser
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["Mn2+", "Mn3+", "Mn4+"]
 
 

@@ -18,6 +18,8 @@ from mnflow.errors import InputError
 from mnflow.runtime.parallel import run_parallel
 from mnflow.runtime.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def _work(folder: str, item: int) -> tuple[int, int]:
     """Note who works on the item, and when it is done."""

@@ -25,6 +25,8 @@ from mnflow.track import connection, tracking
 from mnflow.track import database as tracking_database
 from mnflow.track.query import _runs, artifact, finished_runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

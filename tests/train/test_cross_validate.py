@@ -18,9 +18,11 @@ from mnflow.preprocess import crop
 from mnflow.runtime.project import ROOT
 from mnflow.spectra import SpectrumSet
 from mnflow.train import cross_validate, engine_jax
-from mnflow.train.settings import TrainSettings, parse_augmentation
+from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
+
+pytestmark = pytest.mark.slow
 
 QUICK = TrainSettings(
     arch="fcn",
@@ -154,29 +156,6 @@ def test_tensorflow_trains_too_and_repeats_itself() -> None:
     assert same
     assert curves["test/accuracy"][-1] > 0.9
     assert curves["train/loss"][-1] < curves["train/loss"][0] / 2
-
-
-def test_words_for_augmentations() -> None:
-    assert [parse_augmentation(w) for w in ("none", "1x", "10x")] == [0, 1, 10]
-    for word in ("x", "10", "-1x", "1.5x", "101x", ""):
-        with pytest.raises(InputError, match=r"none or 1x \.\.\. 100x"):
-            parse_augmentation(word)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"augmentation": -1}, "augmentation of 0"),
-        ({"degraded_copies": 21}, "Expected 0 ... 20 degraded copies, got 21"),
-        ({"epochs": 0}, "1 epoch"),
-        ({"batch_size": 1}, "batch of 2"),
-        ({"learning_rate": 0.0}, "positive learning rate"),
-        ({"schedule": "cosine"}, "one_cycle, constant"),
-    ],
-)
-def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        TrainSettings(**settings)
 
 
 def test_what_does_not_fit_is_refused_before_a_worker_starts(some: SpectrumSet, folds: list[Fold]) -> None:

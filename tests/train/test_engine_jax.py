@@ -20,6 +20,8 @@ from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURES = ("dense", "conv_dense", "fcn")
 
 

@@ -18,6 +18,8 @@ from mnflow.runtime.project import ROOT
 from mnflow.tune import study
 from tests.helpers.services import postgres, process, wait_until
 
+pytestmark = pytest.mark.slow
+
 TERMS = {"arch": "fcn", "epochs": 3}
 
 

@@ -20,6 +20,8 @@ from mnflow.view.server import make_server
 from tests.helpers.browser import Page, browse, needs_browser
 from tests.maps.conftest import ENERGY_EV, image, signal
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("bokeh")
 pytest.importorskip("hyperspy.api")
 

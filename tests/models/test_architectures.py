@@ -15,6 +15,8 @@ from mnflow.train.cross_validate import make_plan, train_fold
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import spectra
 
+pytestmark = pytest.mark.slow
+
 NET = "fcn_antialiased"
 
 
