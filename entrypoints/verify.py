@@ -1,6 +1,4 @@
-"""Whether a registered version still gives the numbers that it was registered with, recomputed from its own
-artifacts.
-"""
+"""Recompute the numbers of a registered version from its own artifacts, and compare them."""
 
 from dataclasses import dataclass
 
@@ -12,45 +10,36 @@ from mnflow.runtime.cli import execute, option
 class Options:
     """Which version to verify."""
 
-    version: str = option(
-        "champion", "number of a version of the registered model, or an alias: champion, previous"
-    )
+    version: str = option("champion", "number or alias (champion, previous) of a registered version")
 
 
 def run(options: Options) -> str:
-    """Recompute, compare, log the table, and return the run's id; a number that does not hold is an
-    `InputError`.
+    """Recompute, compare, log the table, and return the run's id.
+
+    Raises
+    ------
+    InputError
+        If a number, a file or an answer is not what was registered.
     """
     from mnflow.promote import verification
     from mnflow.references import load_references
     from mnflow.runtime.cli import say
-    from mnflow.track import names, provenance, tracking
+    from mnflow.track import names, tracking
 
     with tracking.step(tracking.tags_of("verify"), f"verify {options.version}", vars(options)) as run:
         version = verification.find_version(options.version)
         promoted = verification.promoted_by(version)
         seed = int(promoted.data.params["seed"])
         finished, answered = verification.own_artifacts(version)
-        run.tags(
-            {k: finished.tags[k] for k in ("arch", "augmentation", "folds", "dataset_digest")}
-            | {"version": version.version}
-        )
+        run.tags({**names.setting_of(finished.tags), "version": version.version})
         drawn = verification.param_of("reference_test", finished, "seed", references="simulated")
         references = load_references("simulated", drawn, finished.spectra.edge)
-        checks = verification.compare(
-            version.tags,
-            verification.recompute(
-                run, finished, references, seed, promoted.data.params["strategy"], answered
-            ),
-        )
+        strategy = promoted.data.params["strategy"]
+        numbers = verification.recompute(run, finished, references, seed, strategy, answered)
+        checks = verification.compare(version.tags, numbers)
         run.table(verification.table(checks), "verification")
         failed = [f"{c.name} was {c.registered:.6g} and is {c.found:.6g}" for c in checks if not c.holds]
-        changed = [
-            k for k in (names.CODE, names.ENVIRONMENT) if promoted.data.tags.get(k) != provenance.tags()[k]
-        ]
-        since = (
-            f" ({' and '.join(k.removeprefix('mnflow.') for k in changed)} changed since)" if changed else ""
-        )
+        since = verification.changed_since(promoted)
         if failed:
             raise InputError(f"Version {version.version} does not hold{since}: {'; '.join(failed)}.")
         note = (

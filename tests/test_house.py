@@ -1,4 +1,4 @@
-"""The layout's rules: imports go downwards, folders stay small, and each says what it is for."""
+"""The rules of CONTRIBUTING.md: layout, imports, sizes, names of tests, defaults in one place."""
 
 import ast
 from collections.abc import Iterator
@@ -99,3 +99,59 @@ def test_folders_are_small_and_say_what_they_are_for(folder: Path) -> None:
     assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), (
         f"{folder.name} has no docstring"
     )
+
+
+LONGEST_FILE = 350
+LONGEST_ENTRY_POINT = 60
+LONGER_ENTRY_POINTS = {"main": 120, "tune": 120, "cv_train": 80, "preprocess": 80}
+"""Lines; what exceeds the general limit is options, one per line."""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_are_short(module: str) -> None:
+    lines = len(MODULES[module].read_text().splitlines())
+    room, _, name = module.rpartition(".")
+    limit = LONGER_ENTRY_POINTS.get(name, LONGEST_ENTRY_POINT) if room == "entrypoints" else LONGEST_FILE
+    assert lines <= limit, (
+        f"{module} has {lines} lines, at most {limit}: move a part of it to a module of its own"
+    )
+
+
+TESTS_OF_SEVERAL = {
+    "test_house.py", "entrypoints/test_mlproject.py", "read/test_any_axis.py", "simulate/test_real_noise.py",
+    "test_wheel.py",
+}  # fmt: skip
+"""Test files that belong to no one module; tests of whole systems are in tests/system."""
+
+
+def _tests() -> list[str]:
+    paths = (p.relative_to(ROOT / "tests") for p in (ROOT / "tests").rglob("test_*.py"))
+    return sorted(str(p) for p in paths if p.parts[0] != "system" and str(p) not in TESTS_OF_SEVERAL)
+
+
+@pytest.mark.parametrize("test", _tests())
+def test_tests_mirror_the_modules(test: str) -> None:
+    folder, _, name = test.rpartition("/")
+    module = f"{folder}/{name.removeprefix('test_')}".lstrip("/")
+    whole_folder = (
+        module == f"{folder}/{folder.rpartition('/')[2]}.py"
+    )  # plots/test_plots.py tests mnflow/plots
+    assert whole_folder or (ROOT / "mnflow" / module).is_file(), (
+        f"tests/{test} tests no module mnflow/{module}"
+    )
+
+
+def test_the_seed_of_numpy_is_never_global() -> None:
+    calls = ("np.random.seed(", "numpy.random.seed(", "random.seed(")
+    found = [m for m, path in MODULES.items() if any(call in path.read_text() for call in calls)]
+    assert found == []
+
+
+def test_nothing_is_unpickled() -> None:
+    calls = {"pickle", "joblib", "dill", "cloudpickle"}
+    loading = [m for m, path in MODULES.items() if calls & {name.split(".")[0] for name in _imports(path)}]
+    assert set(loading) <= MAY_NAME_PICKLE
+
+
+MAY_NAME_PICKLE = {"mnflow.read.pickles"}
+"""Reads the published pickles with an unpickler that builds arrays only."""

@@ -278,3 +278,10 @@ def table(checks: list[Check]) -> pd.DataFrame:
 def promoted_by(version: ModelVersion) -> MlflowRun:
     """The run that registered a version."""
     return tracking.connect().get_run(str(version.run_id))
+
+
+def changed_since(promoted: MlflowRun) -> str:
+    """Whether code or environment changed since a promotion, in parentheses; empty if neither did."""
+    now = provenance.tags()
+    changed = [k for k in (names.CODE, names.ENVIRONMENT) if promoted.data.tags.get(k) != now[k]]
+    return f" ({' and '.join(k.removeprefix('mnflow.') for k in changed)} changed since)" if changed else ""
