@@ -27,7 +27,7 @@ from mnflow.references import References
 from mnflow.serve.answer import answer
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
-from mnflow.track import cross_validation, evaluations, names, tracking
+from mnflow.track import cross_validation, evaluations, names, provenance, tracking
 from mnflow.track.cross_validation import FinishedCv
 from mnflow.track.query import finished_run, finished_runs
 
