@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.preprocess.window import around_l3_channels
 
 POOL = 2
 """Channels that every average pooling joins."""
@@ -28,12 +29,9 @@ class Shape:
     smoothing : int
         How often neighbouring channels are averaged before each pooling: a low-pass filter, so that halving
         the channels does not alias (https://arxiv.org/abs/1904.11486).
-    zero_sum : bool
-        Whether the first kernels sum to zero, so that they see neither the crop's offset nor its mean: what
-        is flat looks the same on both sides of the edge, and does not matter when it enters or leaves.
-    attention : bool
-        Whether the mean over the positions is weighted by a softmax of a score that each position gives
-        itself (https://arxiv.org/abs/1802.04712), instead of the plain one.
+    centred : bool
+        Whether the net cuts the stretch around L3 out of its crop first, and normalises it again
+        (`mnflow.preprocess.window.around_l3`): an energy shift changes nothing of what it sees.
     """
 
     filters: tuple[int, ...] = ()
@@ -41,8 +39,7 @@ class Shape:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     smoothing: int = 0
-    zero_sum: bool = False
-    attention: bool = False
+    centred: bool = False
 
     @property
     def fully_convolutional(self) -> bool:
@@ -58,7 +55,7 @@ ARCHITECTURES: dict[str, Shape] = {
     "conv_dense": Shape(_FILTERS, _KERNELS, hidden=(8, 4)),
     "fcn": Shape(_FILTERS, _KERNELS, dropout=0.8),
     "fcn_antialiased": Shape(_FILTERS, _KERNELS, dropout=0.8, smoothing=2),
-    "fcn_wide": Shape((8, 8, 16, 32, 48), _KERNELS, dropout=0.2, smoothing=1, zero_sum=True, attention=True),
+    "fcn_wide": Shape((8, 8, 16, 32, 48), _KERNELS, dropout=0.2, centred=True),
 }
 """The paper's nets; 10,915, 1,293 and 673 trainable weights. The fourth is the third with a filter before
 every pooling; `fcn_wide` is ours, and the one to use (docs/findings.md).
@@ -116,7 +113,7 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
     InputError
         If the spectrum is too short for the kernels.
     """
-    lengths = [n_channels]
+    lengths = [around_l3_channels(n_channels)[1] if shape.centred else n_channels]
     for kernel in shape.kernels:
         lengths.append((lengths[-1] - kernel + 1 - shape.smoothing) // POOL)
     if lengths[-1] < 1:
@@ -126,9 +123,6 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
         )
     return lengths
 
-
-ATTENTION = "attention"
-"""Name of the 1x1 convolution that scores positions; without a bias, which the softmax would take away."""
 
 Weights = dict[str, list[NDArray[np.float32]]]
 """Arrays of every layer that has any, by the layer's name, in Keras's order."""

@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mnflow.models.architectures import ATTENTION, POOL, NetPlan, Weights
+from mnflow.models.architectures import POOL, NetPlan, Weights, block_lengths
+from mnflow.preprocess.window import around_l3_channels, l3_channel, normalise
 
 EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
@@ -54,29 +55,26 @@ def initial_params(plan: NetPlan, rng: np.random.Generator) -> Params:
         if norm:
             params[norm] = [np.ones(shape[-1], np.float32), np.zeros(shape[-1], np.float32)]
 
-    width, length = 1, plan.n_channels
+    width = 1
     for i, (filters, kernel) in enumerate(zip(plan.shape.filters, plan.shape.kernels, strict=True), start=1):
         add(f"conv{i}", f"norm{i}", kernel, width, filters)
-        width, length = filters, (length - kernel + 1 - plan.shape.smoothing) // POOL
+        width = filters
     if plan.shape.fully_convolutional:
-        if plan.shape.attention:
-            params[ATTENTION] = [np.zeros((1, width, 1), np.float32)]  # at first the plain mean
         add("logits", "", 1, width, plan.n_classes)
-        return constrained(params, plan)
-    width *= length
+        return params
+    width *= block_lengths(plan.shape, plan.n_channels)[-1]
     for i, units in enumerate(plan.shape.hidden, start=1):
         add(f"dense{i}", f"dense_norm{i}", width, units)
         width = units
     add("logits", "", width, plan.n_classes)
-    return constrained(params, plan)
+    return params
 
 
-def constrained(params: Params, plan: NetPlan) -> Params:
-    """The nearest weights that the net may have: first kernels that sum to zero, where its shape says so."""
-    if not plan.shape.zero_sum:
-        return params
-    kernel, *rest = params["conv1"]
-    return {**params, "conv1": [kernel - kernel.mean(axis=0), *rest]}
+def around_l3(crops: Array) -> Array:
+    """`mnflow.preprocess.window.around_l3` inside compiled code: (B, L) -> (B, L')."""
+    before, length, smooth = around_l3_channels(crops.shape[1])
+    start = (l3_channel(crops, smooth) - before).clip(0, crops.shape[1] - length)
+    return normalise(jax.vmap(lambda x, i: lax.dynamic_slice(x, (i,), (length,)))(crops, start))
 
 
 def convolve(x: Array, kernel: Array, bias: Array) -> Array:
@@ -180,14 +178,13 @@ def forward(
     With `fixed` moments it predicts; with a `key` it trains, that is, drops out.
     """
     found = Moments({}, {})
-    x = crops.T  # (L, B): the batch innermost from here on
+    x = (around_l3(crops) if plan.shape.centred else crops).T  # (L, B): the batch innermost from here on
     if plan.shape.filters:
         x = _extract(params, x[:, None], plan, fixed, found)  # (L', C, B)
     kernel, bias = params["logits"]
     if plan.shape.fully_convolutional:
         x = drop_out(x, plan.shape.dropout, key, 0)
-        # a mean over the positions commutes with the 1x1 convolution to the classes
-        x = attend(x, params[ATTENTION][0]) if plan.shape.attention else x.mean(axis=0)  # (C, B)
+        x = x.mean(axis=0)  # (C, B): the mean commutes with the 1x1 convolution
         return kernel[0].T @ x + bias[:, None], found
     if plan.shape.filters:
         x = x.reshape(-1, x.shape[-1])  # Keras flattens (L', C), too
@@ -197,14 +194,6 @@ def forward(
         scale, offset = _scale_and_offset(x, f"dense_norm{i}", params, fixed, found)
         x = drop_out(x * scale[:, None] + offset[:, None], plan.shape.dropout, key, i)
     return kernel.T @ x + bias[:, None], found
-
-
-def attend(x: Array, kernel: Array) -> Array:
-    """Mean (C, B) of x (L, C, B) over its positions, weighted by the softmax of their scores; kernel
-    (1, C, 1).
-    """
-    weights = jax.nn.softmax(jnp.einsum("lcb,c->lb", x, kernel[0, :, 0]), axis=0)
-    return (weights[:, None] * x).sum(axis=0)
 
 
 def drop_out(x: Array, rate: float, key: Array | None, layer: int) -> Array:

@@ -16,7 +16,6 @@ import numpy as np
 from mnflow.errors import InputError
 from mnflow.models.architectures import (
     ARCHITECTURES,
-    ATTENTION,
     POOL,
     Shape,
     Weights,
@@ -24,6 +23,7 @@ from mnflow.models.architectures import (
     resolve,
 )
 from mnflow.models.backend import keras
+from mnflow.preprocess.window import around_l3_channels
 
 __all__ = [
     "ARCHITECTURES",
@@ -85,7 +85,9 @@ def build(
 
 def _extractor(x: Any, shape: Shape, n_channels: int) -> Any:
     """Blocks of [conv, ReLU, batch norm, average pool 2]: (B, 300) -> (B, 6, 12)."""
-    x = layers.Reshape((n_channels, 1), name="channels")(x)
+    if shape.centred:
+        x = _around_l3(x)
+    x = layers.Reshape((-1, 1), name="channels")(x)
     for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
         x = layers.Conv1D(filters, kernel, activation="relu", name=f"conv{i}")(x)
         x = layers.BatchNormalization(name=f"norm{i}")(x)
@@ -93,6 +95,20 @@ def _extractor(x: Any, shape: Shape, n_channels: int) -> Any:
             x = layers.AveragePooling1D(2, strides=1, name=f"smooth{i}_{j}")(x)
         x = layers.AveragePooling1D(POOL, name=f"pool{i}")(x)
     return x
+
+
+def _around_l3(x: Any) -> Any:
+    """`mnflow.preprocess.window.around_l3` inside the net: (B, 300) -> (B, 180)."""
+    n_channels = x.shape[1]
+    before, length, smooth = around_l3_channels(n_channels)
+    averaged = layers.AveragePooling1D(smooth, strides=1)(layers.Reshape((n_channels, 1))(x))  # (B, 286, 1)
+    peak = keras.ops.argmax(averaged, axis=1) + smooth // 2  # (B, 1)
+    start = keras.ops.clip(peak - before, 0, n_channels - length)
+    stretch = keras.ops.take_along_axis(x, start + np.arange(length), axis=1)
+    low = keras.ops.min(stretch, axis=1, keepdims=True)
+    span = keras.ops.max(stretch, axis=1, keepdims=True) - low
+    scaled = (stretch - low) / keras.ops.maximum(span, 1e-12)  # a flat stretch becomes zeros
+    return scaled - keras.ops.sum(scaled, axis=1, keepdims=True) / length  # the head has the name "mean"
 
 
 def _dense_head(x: Any, shape: Shape, n_classes: int) -> Any:
@@ -107,15 +123,8 @@ def _dense_head(x: Any, shape: Shape, n_classes: int) -> Any:
 
 
 def _fully_convolutional_head(x: Any, shape: Shape, n_classes: int) -> Any:
-    """Dropout, 1x1 convolution to one map a class, mean over the positions, softmax.
-
-    With attention the mean is weighted, and taken before the convolution, with which it commutes.
-    """
+    """Dropout, 1x1 convolution to one map a class, mean over the positions, softmax."""
     x = layers.Dropout(shape.dropout, name="dropout1")(x)
-    if shape.attention:
-        score = layers.Conv1D(1, 1, use_bias=False, kernel_initializer="zeros", name=ATTENTION)
-        shares = layers.Softmax(axis=1, name="shares")(score(x))  # (B, 6, 12) -> (B, 6, 1)
-        x = layers.Dot(axes=1, name="attended")([shares, x])  # (B, 1, 12)
     x = layers.Conv1D(n_classes, 1, name="logits")(x)  # (B, 6, 12) -> (B, 6, 3)
     x = layers.GlobalAveragePooling1D(name="mean")(x)
     return layers.Softmax(name="probabilities")(x)

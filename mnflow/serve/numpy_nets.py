@@ -5,7 +5,7 @@ folded into the weights of the step that follows. Arrays carry the fold models o
 holds the outputs equal to Keras's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.preprocess.window import around_l3, around_l3_channels
 
 Floats = NDArray[np.float32]
 
@@ -45,8 +46,6 @@ class Step:
     before : str
         What happens to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over
         L.
-    attention : ndarray, shape (F, c_in), optional
-        Weighs that mean by the softmax over L of each position's product with it.
     """
 
     weight: Floats
@@ -55,12 +54,6 @@ class Step:
     taps: tuple[float, ...] = (1.0,)
     stride: int = 1
     before: str = ""
-    attention: Floats | None = None
-
-    def arrays(self) -> dict[str, Any]:
-        """Its arrays by name, with the nets on their first axis; all else is plain numbers and words."""
-        found: dict[str, Any] = {"weight": self.weight, "bias": self.bias, "attention": self.attention}
-        return {name: array for name, array in found.items() if array is not None}
 
 
 @dataclass(frozen=True)
@@ -90,14 +83,19 @@ class _Layer:
 
 @dataclass(frozen=True)
 class NumpyNet:
-    """F nets of one architecture, with what they take: the number of channels of a normalised crop."""
+    """F nets of one architecture, with what they take: the number of channels of a normalised crop, and
+    whether they look at the stretch around L3 only.
+    """
 
     steps: tuple[Step, ...]
     n_channels: int
+    centred: bool = False
     layers: tuple[_Layer, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         length, channels, layers = self.n_channels, 1, []
+        if self.centred:
+            length = around_l3_channels(self.n_channels)[1]
         for step in self.steps:
             if step.before:
                 length, channels = 1, channels * (length if step.before == "flatten" else 1)
@@ -117,7 +115,8 @@ class NumpyNet:
     def only(self, fold: int) -> "NumpyNet":
         """The net of one fold model, by its place."""
         one = slice(fold, fold + 1)
-        return NumpyNet(tuple(_map_arrays(s, lambda a: a[one]) for s in self.steps), self.n_channels)
+        steps = tuple(replace(s, weight=s.weight[one], bias=s.bias[one]) for s in self.steps)
+        return replace(self, steps=steps)
 
     def logits(self, crops: Any) -> Floats:
         """Logits (F, N, K) of N normalised crops (N, n_channels).
@@ -127,21 +126,23 @@ class NumpyNet:
         InputError
             If the crops have another number of channels.
         """
-        return self._forward(crops, _run)
+        return self._forward(crops, len(self.layers))
 
     def features(self, crops: Any) -> Floats:
-        """What enters the last layer, averaged over the positions: (F, N, c)."""
-        return self._forward(crops, _features)
+        """What enters the last layer, averaged over the energies: (F, N, c)."""
+        return self._forward(crops, len(self.layers) - 1)
 
-    def _forward(self, crops: Any, run: Callable[[Sequence[_Layer], Floats], Floats]) -> Floats:
-        """What `run` makes of crops (N, n_channels), a chunk at a time: (F, N, c)."""
+    def _forward(self, crops: Any, n_layers: int) -> Floats:
+        """Mean over the energies of what comes out of the first layers: (F, N, c)."""
         crops = np.asarray(crops, dtype=np.float32)
         if crops.ndim != 2 or crops.shape[1] != self.n_channels:
             raise InputError(
                 f"The net takes crops (N, {self.n_channels}), got {crops.shape}: use mnflow.preprocess."
             )
+        if self.centred:
+            crops = around_l3(crops)
         chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
-        return np.concatenate([run(self.layers, chunk).swapaxes(1, 2) for chunk in chunks], axis=1)
+        return np.concatenate([_run(self.layers[:n_layers], chunk) for chunk in chunks], axis=1)
 
 
 def softmax(logits: Any) -> Any:
@@ -175,32 +176,19 @@ def _banded(step: Step, group: int) -> Floats:
     return matrices.reshape(folds, n_taps * group * c_out, width * c_in)
 
 
-def _features(layers: Sequence[_Layer], crops: Floats) -> Floats:
-    """What the last of these layers takes, averaged over the positions, of crops (B, C): (F, c, B)."""
-    x, channels = np.ascontiguousarray(crops.T)[None], 1  # (1, C, B): all folds see the same spectra
-    for layer in layers[:-1]:
-        x, channels = _apply(layer, x), layer.step.weight.shape[3]
-    return _mean(x, channels, layers[-1].step.attention)
-
-
 def _run(layers: Sequence[_Layer], crops: Floats) -> Floats:
-    """What comes out of the last of these layers, of crops (B, C): (F, K, B)."""
-    x = np.ascontiguousarray(crops.T)[None]
-    if layers[-1].step.before == "mean":
-        return _apply(layers[-1], _features(layers, crops))
+    """Mean over positions (F, B, c) after these layers of crops (B, C)."""
+    x, channels = np.ascontiguousarray(crops.T)[None], 1  # (1, C, B): all folds see the same spectra
     for layer in layers:
-        x = _apply(layer, x)
-    return x
+        if layer.step.before == "mean":
+            x = _mean(x, channels)
+        x, channels = _apply(layer, x), layer.step.weight.shape[3]
+    return _mean(x, channels).swapaxes(1, 2)
 
 
-def _mean(x: Floats, channels: int, attention: Floats | None) -> Floats:
-    """(F, L * c, B) -> (F, c, B); plain, or weighted by `attention` (F, c)."""
-    x = x.reshape(len(x), x.shape[1] // channels, channels, x.shape[2])
-    if attention is None:
-        return np.asarray(x.mean(axis=1))
-    score = np.matmul(attention[:, None, None], x)  # (F, L, 1, B)
-    weights = np.exp(score - score.max(axis=1, keepdims=True))
-    return np.asarray((weights * x).sum(axis=1) / weights.sum(axis=1))
+def _mean(x: Floats, channels: int) -> Floats:
+    """(F, L * c, B) -> (F, c, B)."""
+    return np.asarray(x.reshape(len(x), x.shape[1] // channels, channels, x.shape[2]).mean(axis=1))
 
 
 def _apply(layer: _Layer, x: Floats) -> Floats:
@@ -239,22 +227,17 @@ def from_keras(models: Sequence[Any]) -> NumpyNet:
     chains = [_chain(model) for model in models]
     if not chains or any([s.weight.shape for s in c] != [s.weight.shape for s in chains[0]] for c in chains):
         raise InputError("Expected one Keras net or more, all of one architecture.")
-    return NumpyNet(
-        tuple(_stack(steps) for steps in zip(*chains, strict=True)), int(models[0].input_shape[-1])
+    n_channels = int(models[0].input_shape[-1])
+    centred = any(
+        layer.name == "channels" and layer.input.shape[1] != n_channels for layer in models[0].layers
     )
-
-
-def _map_arrays(step: Step, change: Callable[[Floats], Floats]) -> Step:
-    """A step with each of its arrays changed."""
-    changed: dict[str, Any] = {name: change(array) for name, array in step.arrays().items()}
-    return replace(step, **changed)
+    steps = tuple(_stack(steps) for steps in zip(*chains, strict=True))
+    return NumpyNet(steps, n_channels, centred)
 
 
 def _stack(steps: Sequence[Step]) -> Step:
-    """One step of all nets from each net's own."""
-    every = [s.arrays() for s in steps]
-    joined: dict[str, Any] = {k: np.concatenate([a[k] for a in every]).astype(np.float32) for k in every[0]}
-    return replace(steps[0], **joined)
+    weight = np.concatenate([s.weight for s in steps]).astype(np.float32)
+    return replace(steps[0], weight=weight, bias=np.concatenate([s.bias for s in steps]).astype(np.float32))
 
 
 def _chain(model: Any) -> list[Step]:
@@ -263,13 +246,9 @@ def _chain(model: Any) -> list[Step]:
     scale: Any = 1.0  # what the next step's input must still be multiplied by, per channel ...
     offset: Any = 0.0  # ... and what must then be added
     before = ""
-    attention: Any = None
     for layer in model.layers:
         kind = type(layer).__name__
-        if layer.name == "attention":  # a constant added to a score has no effect: the offset is left out
-            (kernel,) = layer.get_weights()
-            attention, before = (np.asarray(kernel, dtype=np.float64)[0, :, 0] * scale)[None], "mean"
-        elif kind in ("Conv1D", "Dense"):
+        if kind in ("Conv1D", "Dense"):
             kernel, bias = (np.asarray(w, dtype=np.float64) for w in layer.get_weights())
             if kind == "Dense" and not steps:
                 before = "flatten"
@@ -278,25 +257,17 @@ def _chain(model: Any) -> list[Step]:
             scale, offset = (np.resize(np.broadcast_to(v, np.size(v)), width) for v in (scale, offset))
             bias = bias + np.einsum("c,kco->o", offset, kernel)
             relu = layer.activation.__name__ == "relu"
-            kernel = (kernel * scale[:, None])[None]
-            steps.append(Step(kernel, bias[None], relu, before=before, attention=attention))
+            steps.append(Step((kernel * scale[:, None])[None], bias[None], relu, before=before))
             scale, offset, before = 1.0, 0.0, ""
         elif kind == "BatchNormalization":
             gamma, beta, mean, variance = (np.asarray(w, dtype=np.float64) for w in layer.get_weights())
             scale = gamma / np.sqrt(variance + layer.epsilon)
             offset = beta - mean * scale
-        elif kind == "AveragePooling1D":
+        elif kind == "AveragePooling1D" and steps:  # one before all convolutions belongs to `around_l3`
             steps[-1] = _pooled(steps[-1], int(layer.pool_size[0]), int(layer.strides[0]), layer.name)
-        elif kind == "Flatten" or (kind == "GlobalAveragePooling1D" and attention is None):
+        elif kind in ("Flatten", "GlobalAveragePooling1D"):
             before = "flatten" if kind == "Flatten" else "mean"
-        elif kind not in (
-            "InputLayer",
-            "Reshape",
-            "Dropout",
-            "Softmax",
-            "Dot",
-            "GlobalAveragePooling1D",
-        ):
+        elif kind not in ("InputLayer", "Reshape", "AveragePooling1D", "Dropout", "Softmax"):
             raise InputError(
                 f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served."
             )

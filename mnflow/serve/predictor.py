@@ -132,6 +132,7 @@ class Predictor:
             "steps": [
                 {"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in steps
             ],
+            "centred": bool(self.net and self.net.centred),
             "n_channels": self.net.n_channels if self.net else self.edge.n_crop,
             "temperature": self.temperature,
             "facts": self.facts,
@@ -139,7 +140,7 @@ class Predictor:
             if self.novelty is None
             else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
         }
-        arrays = {f"{k}{i}": array for i, s in enumerate(steps) for k, array in s.arrays().items()}
+        arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(steps) for kind in ("weight", "bias")}
         if self.novelty is not None:
             arrays |= {f"novelty_{k}": getattr(self.novelty, k) for k in _NOVELTY_ARRAYS}
         if self.posterior is not None:
@@ -157,15 +158,10 @@ class Predictor:
             if header.get("format") != _FORMAT:
                 raise ValueError(f"format {header.get('format')!r}")
             steps = tuple(
-                Step(
-                    z[f"weight{i}"],
-                    z[f"bias{i}"],
-                    attention=z.get(f"attention{i}"),
-                    **{**s, "taps": tuple(s["taps"])},
-                )
+                Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
                 for i, s in enumerate(header["steps"])
             )
-            net = NumpyNet(steps, header["n_channels"]) if steps else None
+            net = NumpyNet(steps, header["n_channels"], header.get("centred", False)) if steps else None
             learnt: dict[str, Any] = (
                 {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
             )

@@ -19,7 +19,6 @@ from mnflow.models.jax_nets import (
     Moments,
     Params,
     collect,
-    constrained,
     cross_entropy,
     forward,
     initial_params,
@@ -121,8 +120,7 @@ def _step(
         state.params, crops, labels, key, plan
     )
     moving = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.moving, found)
-    state = _adam(state, gradient, moving, rate)
-    return state._replace(params=constrained(state.params, plan)), jnp.stack([loss, right])
+    return _adam(state, gradient, moving, rate), jnp.stack([loss, right])
 
 
 def evaluate(

@@ -1,7 +1,6 @@
 """Training by Keras for backends other than JAX: the same draws, networks and schedule."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 from mnflow.augment.energy_shift import crops_from, draw_shifts
 from mnflow.augment.pca_noise import draw_scales
 from mnflow.models import keras_nets
-from mnflow.models.architectures import ATTENTION
 from mnflow.models.backend import keras
 from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
@@ -58,22 +56,14 @@ def _build(plan: Plan, rng: np.random.Generator, keep: float) -> keras.Model:
     for layer in net.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.seed_generator.state.assign([int(rng.integers(2**31)), 0])
-        elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense) and layer.name != ATTENTION:
+        elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense):
             initial = keras.initializers.GlorotUniform(int(rng.integers(2**31)))
             layer.kernel.assign(initial(layer.kernel.shape))
-            if plan.shape.zero_sum and layer.name == "conv1":
-                layer.kernel.assign(_zero_sum(layer.kernel))
-                layer.kernel.constraint = _zero_sum  # applied after every step; the file does not know of it
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = keep
     adam = keras.optimizers.Adam(plan.peak_learning_rate, *ADAM_BETAS, epsilon=ADAM_EPSILON)
     net.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return net
-
-
-def _zero_sum(kernel: Any) -> Any:
-    """A kernel (K, C, F) without its mean along K; see `mnflow.models.jax_nets.constrained`."""
-    return kernel - keras.ops.mean(kernel, axis=0)
 
 
 def _batches(
