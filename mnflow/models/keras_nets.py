@@ -23,7 +23,7 @@ from mnflow.models.architectures import (
     resolve,
 )
 from mnflow.models.backend import keras
-from mnflow.preprocess.window import around_l3_channels
+from mnflow.preprocess.stretch import around_l3_channels
 
 __all__ = [
     "ARCHITECTURES",
@@ -98,7 +98,7 @@ def _extractor(x: Any, shape: Shape, n_channels: int) -> Any:
 
 
 def _around_l3(x: Any) -> Any:
-    """`mnflow.preprocess.window.around_l3` inside the net: (B, 300) -> (B, 180)."""
+    """`mnflow.preprocess.stretch.around_l3` inside the net: (B, 300) -> (B, 180)."""
     n_channels = x.shape[1]
     before, length, smooth = around_l3_channels(n_channels)
     averaged = layers.AveragePooling1D(smooth, strides=1)(layers.Reshape((n_channels, 1))(x))  # (B, 286, 1)
