@@ -1,4 +1,4 @@
-"""Accuracy against epochs: our schedule beside constant Adam, and what that makes of the time to an accuracy.
+"""Accuracy against epochs: our schedule compared with constant Adam, and the time to an accuracy.
 
 Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--figure FILE.png]`. All accuracies
 are those of inner validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001

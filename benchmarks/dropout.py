@@ -2,7 +2,7 @@
 
 Run it with `python -m benchmarks.dropout RUN_ID`, the id of a preprocess run: ten-fold cross-validations at
 10x as the preset paper of `main` trains them, with less dropout and without. Nothing is chosen by what comes
-out. Prints JSON lines: accuracy as they are, mean and worst over shifts, with five times the noise.
+out. Prints JSON lines: accuracy unshifted, mean and worst over shifts, with five times the noise.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The shift test of ten models beside 101 calls of `model.predict` for each; prints JSON lines.
+"""The shift test of ten models compared with 101 calls of `model.predict` for each; prints JSON lines.
 
 Ratios are given of wall times and of processor seconds: the latter change little with other work on the
 machine.

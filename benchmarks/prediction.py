@@ -67,7 +67,7 @@ def _predict_all(nets: list, crops: np.ndarray, batch: int) -> None:
 
 
 def _predictor(net: object) -> Predictor:
-    """Ten nets and all that is asked beside them; what they say does not matter for speed."""
+    """Ten networks and the second opinions; their answers do not matter for speed."""
     rng = np.random.default_rng(0)
     shapes = ((86,), (8, 86), (86, PLANES), (PLANES,), (PLANES,))
     novelty = Novelty(*(rng.normal(size=s).astype(np.float32) for s in shapes))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Preprocessing of a 256 x 256 spectrum image beside the HyperSpy calls that do the same.
+"""Preprocessing of a 256 x 256 spectrum image compared with the HyperSpy calls that do the same.
 
 Run it with `OMP_NUM_THREADS=1 python -m benchmarks.preprocessing [--side 256] [--repeats 3] [--gigabytes 4]`;
 it prints JSON lines. Times are processor seconds of this process, medians of the repeats, so that other work

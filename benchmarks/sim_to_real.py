@@ -1,9 +1,9 @@
-"""Nets trained on simulated spectra alone, asked about measured ones that they never saw.
+"""Networks trained on simulated spectra alone, tested on measured ones that they never saw.
 
 `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.sim_to_real [--seeds 5] [--folds 10] [--epochs 40]`: an FCN with
 the defaults of
 `cv_train`, on simulated data of every seed. Without the folder, only the foreign laboratory is reported.
-Prints JSON lines, one a seed: accuracy of single folds (mean, least) and of the vote.
+Prints one JSON line per seed: accuracy of single folds (mean, least) and of the majority vote.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def mixed(references: References, found: NDArray[Any]) -> dict[str, Any]:
 
 
 def real(nets: list[Any], data: Path) -> dict[str, Any]:
-    """What the nets say of measured spectra."""
+    """Predictions of measured spectra."""
     raw = read_file(next((data / "published").glob("*.pkl")), "Mn2+", "MnO", MN)
     mno = SpectrumSet(
         raw.energy_ev, np.asarray(raw.counts), np.zeros(len(raw), int), np.full(len(raw), "MnO")

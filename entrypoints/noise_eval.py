@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mnflow.augment.pca_noise import KEPT_COMPONENTS
 from mnflow.runtime.cli import execute, option
 
 
@@ -12,22 +13,21 @@ class Options:
     run: str = option("newest", "id of a cv_train run, or newest")
     arch: str = option("any", "with run=newest: the newest of this net")
     kept_components: int = option(
-        10, "principal components that count as signal; the others are the noise that is scaled"
+        KEPT_COMPONENTS, "principal components that count as signal; the others are the noise that is scaled"
     )
 
 
 def run(options: Options) -> str:
     """Scale the noise of every fold's test spectra; log the curve here and on the CV run."""
-    from mnflow.track import cross_validation
+    from mnflow.track import cross_validation, names
     from mnflow.track.evaluations import log_noise
 
     with cross_validation.evaluation("noise_eval", options.run, arch=options.arch) as (own, finished):
         own.params({"kept_components": options.kept_components})
         found = log_noise((own, finished.run), finished, options.kept_components)
         own.note(
-            f"{finished.label}: {found['noise/accuracy_at_5x']:.4f} of all spectra right with five times the "
-            f"noise, "
-            f"{found['noise/accuracy_at_1x']:.4f} with the noise as measured."
+            f"{finished.label}: accuracy {found[names.NOISE_5X_ACCURACY]:.4f} with five times the noise, "
+            f"{found[names.NOISE_1X_ACCURACY]:.4f} with the measured noise."
         )
     return own.id
 

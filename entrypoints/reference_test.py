@@ -22,7 +22,7 @@ class Options:
 def run(options: Options) -> str:
     """Test; log table, accuracies and figures here, and the accuracies to the cross-validation, too."""
     from mnflow.runtime.cli import say
-    from mnflow.track import cross_validation
+    from mnflow.track import cross_validation, names
     from mnflow.track.evaluations import log_activations, log_references
 
     with cross_validation.evaluation("reference_test", options.run, arch=options.arch) as (own, finished):
@@ -32,10 +32,12 @@ def run(options: Options) -> str:
         found = log_references(runs, finished.models, references)
         log_activations(own, finished.models[0], finished.spectra, references.spectra)
         n, mixed = len(references.spectra), int((references.spectra.valence < 0).sum())
-        note = f"{finished.label} on {n} references ({options.references}), {mixed} of them mixed and not counted"
+        note = (
+            f"{finished.label} on {n} references ({options.references}), {mixed} of them mixed and left out"
+        )
         if found:
-            mean, vote = found["reference/accuracy_mean"], found["reference/accuracy_vote"]
-            note += f": {mean:.4f} right on average over the folds' nets, {vote:.4f} by their vote"
+            mean, vote = found[names.REFERENCE_ACCURACY], found[names.REFERENCE_VOTE_ACCURACY]
+            note += f": mean accuracy of the fold models {mean:.4f}, of their majority vote {vote:.4f}"
         own.note(note + ".")
         say(note + ".")
     return own.id

@@ -1,4 +1,4 @@
-"""docs/reproduction.md: every claim of the paper, what it said, what the finished runs say, and a verdict."""
+"""Write docs/reproduction.md: every claim of the paper, the results of finished runs, and a verdict."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,9 @@ class Options:
     data: str = option(
         "newest", "newest: runs on the data of the newest cross-validation; or the id of a preprocess run"
     )
-    beside: str = option(
-        "none", "none, or the id of a preprocess run: the claims by the runs on its data in a column beside"
+    compare_with: str = option(
+        "none",
+        "none, or the id of a preprocess run: adds a column with the claims judged by the runs on its data",
     )
 
 
@@ -32,17 +33,17 @@ def run(options: Options) -> str:
     path = Path(options.out)
     with tracking.step(tracking.tags_of("reproduce"), "reproduce", vars(options)) as own:
         evidence = collect(options.data)
-        beside = None if options.beside == "none" else collect(options.beside)
+        other = None if options.compare_with == "none" else collect(options.compare_with)
         figures = {**summary.figures(evidence.runs), **swing.figures(evidence.runs)}
         path.parent.joinpath("figures").mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             own.figure(figure, name)
             if name in SHOWN:
                 figure.savefig(path.parent / "figures" / f"{name}.png")
-        own.file(write(write_document(evidence, beside, shown=list(figures)), path))
+        own.file(write(write_document(evidence, other, shown=list(figures)), path))
         own.table(evidence.values, "evidence")
-        if beside:
-            own.table(beside.values, "evidence_beside")
+        if other:
+            own.table(other.values, "evidence_compared")
         own.note(
             f"The paper's claims, judged by {len(evidence.values)} numbers of finished runs: see {path.name}."
         )

@@ -15,15 +15,14 @@ class Options:
 
 def run(options: Options) -> str:
     """Shift every fold's test spectra past its model; log the curve here and on the CV run."""
-    from mnflow.track import cross_validation
+    from mnflow.track import cross_validation, names
     from mnflow.track.evaluations import log_shift
 
     with cross_validation.evaluation("shift_eval", options.run, arch=options.arch) as (own, finished):
         found = log_shift((own, finished.run), finished)
         own.note(
-            f"{finished.label}: {found['shift/integrated_accuracy']:.4f} of all spectra right on average "
-            f"over shifts of -5 to "
-            f"+5 eV, {found['shift/worst_accuracy']:.4f} at the worst channel."
+            f"{finished.label}: mean accuracy {found[names.SHIFT_ACCURACY]:.4f} over shifts of -5 to +5 eV, "
+            f"{found[names.WORST_SHIFT_ACCURACY]:.4f} at the worst shift."
         )
     return own.id
 

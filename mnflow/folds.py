@@ -42,7 +42,7 @@ def split(spectra: SpectrumSet, kind: str = KINDS[0], n_folds: int = N_FOLDS, se
     Raises
     ------
     InputError
-        If the data cannot be divided like that; the sentence says which class or group falls short.
+        If the data cannot be divided like that; the message names the class or group.
     """
     if kind not in KINDS:
         raise InputError(f"Unknown kind of folds {kind!r}: expected one of {', '.join(KINDS)}.")
@@ -107,7 +107,7 @@ def _grouped(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]
 
 
 def _check(spectra: SpectrumSet, kind: str, n_folds: int) -> None:
-    """Refuse what scikit-learn would only warn of, or refuse in words that name no class."""
+    """Raise errors that name the class, where scikit-learn would warn or be vague."""
     if n_folds < 2:
         raise InputError(f"Expected two folds or more, got {n_folds}.")
     if (spectra.valence == UNLABELLED).any():

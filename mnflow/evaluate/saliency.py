@@ -1,4 +1,4 @@
-"""Where a net looked: how its answer changes when a stretch of the spectrum is taken away (occlusion)."""
+"""Saliency by occlusion: how a probability changes when a stretch of the spectrum is removed."""
 
 from collections.abc import Callable
 from typing import Any

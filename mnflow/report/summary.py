@@ -22,7 +22,7 @@ def figures(runs: Sequence[MlflowRun]) -> dict[str, Figure]:
     """Accuracy against shift and noise by the figure's name.
 
     Runs of one augmentation are drawn together; with several, each kind of training (noise augmentation,
-    folds) has a figure with a panel a net, and its name says which. Runs that were not evaluated, and
+    folds) has a figure of its own with one panel per network. Runs that were not evaluated, and
     baselines, are left out.
     """
     drawn = {}

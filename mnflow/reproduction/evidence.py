@@ -1,4 +1,4 @@
-"""What the finished runs say, as one number for every fold of every cross-validation."""
+"""Results of finished runs: one number per quantity, fold and cross-validation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

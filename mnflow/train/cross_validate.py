@@ -39,7 +39,7 @@ class FoldModel:
     model : bytes
         A standard .keras file; `mnflow.keras_nets.from_bytes` reads it.
     accuracy : float
-        Share of the fold's test spectra that the net has right, after the last epoch.
+        Accuracy on the fold's test spectra after the last epoch.
     probabilities : ndarray, shape (n_test, K)
         Of the test spectra, in the fold's order.
     curves : dict of str to ndarray, shape (epochs,)
@@ -78,7 +78,7 @@ def train_folds(
         See `mnflow.folds.split`. Only training spectra are fitted, scaled or drawn from.
     settings : TrainSettings
     workers : int, optional
-        Worker processes on this machine; None or 0 for one a core. The results do not depend on it.
+        Worker processes on this machine; None or 0 for one per core. The results do not depend on it.
     scheduler : str, optional
         Address of a Dask cluster (tcp://...) to train on instead.
     on_fold : callable, optional

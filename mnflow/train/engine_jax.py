@@ -55,7 +55,7 @@ def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
 def draw_crops(
     key: Array | None, wide: Array, noise: Array | None, index: Array, plan: Plan, max_shift: Array | int = 0
 ) -> Array:
-    """Fresh augmented, normalised crops (B, L) of the spectra at `index` (B,); without a key, as they are.
+    """Fresh augmented, normalised crops (B, L) of the spectra at `index` (B,); without a key, unshifted.
 
     `mnflow.augment.pca_noise.augment` is the same in numpy.
     """
@@ -111,7 +111,7 @@ def _loss(
 def _step(
     state: State, crops: Array, labels: Array, key: Array, rate: Array, keep: Array, plan: Plan
 ) -> tuple[State, Array]:
-    """Train on one batch; returns the state and (loss, share right) of the batch.
+    """Train on one batch; returns the state and (loss, accuracy) of the batch.
 
     `rate` is the learning rate, `keep` the weight of the past in the moving moments.
     """
@@ -176,7 +176,7 @@ def train(
     Returns
     -------
     state, curves (plan.epochs, 4), logits (K, N)
-        Curves: loss and share right of the batches, then of the rows that did not train; zero beyond the
+        Curves: loss and accuracy of the batches, then of the test rows; zero beyond the
         course's epochs. Logits of these rows only.
     """
     together = passes_together(len(labels))

@@ -86,7 +86,7 @@ def _batches(
 def _crops(
     wide: NDArray[np.float32], noise: NDArray[np.float32] | None, plan: Plan, rng: np.random.Generator | None
 ) -> NDArray[np.float32]:
-    """Normalised crops (B, L), drawn anew with a generator, and as they are without."""
+    """Normalised crops (B, L), drawn with a generator, unshifted without one."""
     shift = (
         np.zeros(len(wide), dtype=np.int64) if rng is None else draw_shifts(rng, len(wide), plan.max_shift)
     )

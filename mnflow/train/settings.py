@@ -23,7 +23,7 @@ class TrainSettings:
     arch : str
         Name in `mnflow.models.ARCHITECTURES`.
     augmentation : int
-        0: the spectra as they are. k: k crops of every training spectrum an epoch, each at a random shift,
+        0: unshifted spectra. k: k crops per training spectrum and epoch, each at a random shift,
         instead of it.
     noise_augmentation : bool
         Whether the noise of training spectra is scaled by a random factor.

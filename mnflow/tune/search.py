@@ -1,4 +1,4 @@
-"""Search for a net's parameters: what may vary, how a trial is scored, what is proposed.
+"""The search space of a network's parameters, the score of a trial, and the proposal of a study.
 
 A trial is scored on inner validation spectra alone: each outer fold's training spectra are divided once more,
 and its test spectra are neither trained on nor scored. `mnflow.tune.study` keeps the trials.

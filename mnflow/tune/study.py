@@ -1,6 +1,6 @@
 """A shared, resumable study: its storage, its workers, and recovery of a dead worker's trials.
 
-Nothing here knows of nets: `mnflow.tune.search` says what a trial is. Optuna keeps the study in SQLite (one
+Nothing here depends on networks: `mnflow.tune.search` defines a trial. Optuna keeps the study in SQLite (one
 worker) or in PostgreSQL (several processes, containers or machines).
 """
 
@@ -29,7 +29,7 @@ STORAGE_VARIABLE = "MNFLOW_STUDY_STORAGE"
 """Environment variable with the storage's address, for addresses that hold a password."""
 
 HEARTBEAT_SECONDS = 30
-"""How often a worker says that it lives; after twice as long without a word its trial is given to another."""
+"""Interval of a worker's heartbeats; after twice as long without one its trial goes to another worker."""
 
 RETRIES = 3
 """How often a trial is tried again whose worker died."""
@@ -87,7 +87,7 @@ def connect(
     heartbeat_seconds : int
         See `HEARTBEAT_SECONDS`.
     on_lost : callable, optional
-        Is told of a trial whose worker died, before the trial is queued again.
+        Called with a trial whose worker died, before the trial is queued again.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def run_trials(study: optuna.Study, objective: Callable[[Trial], Any], n_trials:
             UpdateFinishedTrialError,
             ValueError,
             AssertionError,
-        ) as error:  # how Optuna says that it has ended already
+        ) as error:  # raised by Optuna if the trial has ended already
             errors.append(error)
         failed = failed + 1 if errors else 0
         if failed == _FAILURES_IN_A_ROW:
@@ -314,7 +314,7 @@ def wait_for_room(
 ) -> bool:
     """Whether another trial is wanted; waits while those that run elsewhere could be the last.
 
-    A worker that died before its first heartbeat cannot be told from a slow one: patience ends the wait.
+    A worker that died before its first heartbeat cannot be distinguished from a slow one: the wait ends after `patience_seconds`.
     """
     deadline = time.monotonic() + patience_seconds
     while (n_settled := len(settled(study))) < n_trials:

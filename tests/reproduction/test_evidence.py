@@ -87,5 +87,5 @@ def test_runs_of_one_dataset_are_told_from_those_of_another(store: Path) -> None
     assert collect(ids[0]).pick("accuracy", "fcn").to_list() == [1.0]
     assert collect(ids[1]).pick("accuracy", "fcn").to_list() == [0.5]
     out = store / "docs" / "reproduction.md"
-    reproduce.run(reproduce.Options(out=str(out), data=ids[0], beside=ids[1]))
+    reproduce.run(reproduce.Options(out=str(out), data=ids[0], compare_with=ids[1]))
     assert "beside: mn-oxides" in out.read_text()
