@@ -38,28 +38,22 @@ def run(options: Options) -> str:
     """Train the folds, log each as it is finished, and return the parent run's id."""
     from entrypoints.preprocess import find_or_make_dataset
     from mnflow.folds import split
-    from mnflow.pipeline.cross_validation import cross_validate, settings_from, summary
+    from mnflow.pipeline.cross_validation import cross_validate, run_name, settings_from, summary
     from mnflow.track import names, tracking
 
     how = {k: getattr(options, k) for k in ("noise_augmentation", "degraded_copies", "epochs", "seed")}
     tags = tracking.tags_of("cv_train", options.arch, options.augmentation, options.folds)
     tags[names.STUDY] = options.study
-    with tracking.step(tags, run_name(options), vars(options)) as own:
+    name = run_name(tags, options.noise_augmentation)
+    with tracking.step(tags, name, vars(options)) as own:
         n_crops = parse_augmentation(options.augmentation)
         settings = settings_from(options.study, options.arch, augmentation=n_crops, **how)
         spectra, uri = find_or_make_dataset(options.data, own)
         folds = split(spectra, options.folds, options.n_folds, options.seed)
         where = options.workers, options.scheduler
         result = cross_validate(own, tags, spectra, uri, folds, settings, *where)
-        own.note(f"{run_name(options)}: {summary(*result)}, {len(spectra)} spectra, {options.epochs} epochs.")
+        own.note(f"{name}: {summary(*result)}, {len(spectra)} spectra, {options.epochs} epochs.")
     return own.id
-
-
-def run_name(options: Options) -> str:
-    """What the run is called in the UI, e.g. `fcn 10x + noise grouped`."""
-    noise = " + noise" if options.noise_augmentation else ""
-    net = options.arch if options.study == "none" else f"study {options.study}"
-    return f"{net} {options.augmentation}{noise} {options.folds}"
 
 
 if __name__ == "__main__":

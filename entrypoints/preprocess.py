@@ -17,15 +17,9 @@ class Options:
 
     source: str = option("simulated", "simulated, a folder, a manifest.csv, or a published .pkl file")
     settings: str = option("mn", "settings file of the element, or the name of a shipped one")
-    substrate: str = option(
-        "auto", "auto, keep (reject none), or how many k-means clusters of least edge jump to reject"
-    )
-    thick: str = option(
-        "auto", "auto, keep (reject none), or how many of the thickest k-means clusters to reject"
-    )
-    max_bad: float = option(
-        0.1, "share of unusable pixels (not finite, empty, saturated) above which a file is refused"
-    )
+    substrate: str = option("auto", "auto, keep, or how many k-means clusters of least edge jump to reject")
+    thick: str = option("auto", "auto, keep, or how many of the thickest k-means clusters to reject")
+    max_bad: float = option(0.1, "share of unusable pixels above which a file is refused")
 
 
 def run(options: Options) -> str:
@@ -39,8 +33,8 @@ def run(options: Options) -> str:
 
     with tracking.step(tracking.tags_of("preprocess"), f"preprocess {options.source}", vars(options)) as run:
         rules = PreprocessOptions(substrate=options.substrate, thick=options.thick, max_bad=options.max_bad)
-        images = options.source == "simulated"
-        source = _simulated_images(options.settings) if images else Path(options.source)
+        simulated = options.source == "simulated"
+        source = _simulated_images(options.settings) if simulated else Path(options.source)
         edge = load(Path(options.settings)).edge
         done = preprocess(read_source(source, edge), edge, rules, options.source, say)
         log_preprocessed(run, done, options.source)
@@ -50,15 +44,11 @@ def run(options: Options) -> str:
 def _simulated_images(settings: str) -> Path:
     """The folder of the newest simulated images with these settings; they are simulated if there are none."""
     from entrypoints import simulate
-    from mnflow.pipeline.datasets import newest_images
-    from mnflow.runtime.cli import say
+    from mnflow.pipeline.datasets import find_or_make_images
 
-    if folder := newest_images(settings):
-        return folder
-    say(f"There are no simulated images of the settings {settings} yet: simulating them first.")
     out = simulate.folder_of(settings)
-    simulate.run(simulate.Options(out=str(out), settings=settings))
-    return out
+    options = simulate.Options(out=str(out), settings=settings)
+    return find_or_make_images(settings, out, lambda: simulate.run(options))
 
 
 def find_or_make_dataset(data: str, user: "Run") -> "tuple[SpectrumSet, str]":

@@ -76,6 +76,13 @@ def cross_validate(
     return cross_validation.log_summary(run, results, folds, spectra), len(done)
 
 
+def run_name(tags: Mapping[str, str], noise_augmentation: bool) -> str:
+    """What the run is called in the UI, e.g. `fcn 10x + noise grouped`."""
+    noise = " + noise" if noise_augmentation else ""
+    net = tags[names.ARCH] if tags[names.STUDY] == "none" else f"study {tags[names.STUDY]}"
+    return f"{net} {tags[names.AUGMENTATION]}{noise} {tags[names.FOLDS]}"
+
+
 def summary(metrics: Mapping[str, float], n_resumed: int) -> str:
     """The result of `cross_validate`, for a run's note."""
     mean, std = metrics[names.CV_ACCURACY], metrics[names.CV_ACCURACY_STD]

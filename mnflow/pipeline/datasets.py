@@ -19,13 +19,15 @@ NEWEST = "newest"
 """Stands for the dataset of the newest preprocess run."""
 
 
-def newest_images(settings: str) -> Path | None:
-    """The folder of the newest simulate run with these settings, if it still exists."""
+def find_or_make_images(settings: str, out: Path, make: Callable[[], str]) -> Path:
+    """The folder of the newest simulate run with these settings, or `out`, to which `make` simulates."""
     for found in finished_runs("simulate"):
         folder = Path(found.data.tags[names.FOLDER])
         if found.data.params["settings"] == settings and (folder / "manifest.csv").is_file():
             return folder
-    return None
+    say(f"There are no simulated images of the settings {settings} yet: simulating them first.")
+    make()
+    return out
 
 
 def find_or_make(data: str, user: Run, make: Callable[[], str]) -> tuple[SpectrumSet, str]:

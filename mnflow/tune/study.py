@@ -314,7 +314,8 @@ def wait_for_room(
 ) -> bool:
     """Whether another trial is wanted; waits while those that run elsewhere could be the last.
 
-    A worker that died before its first heartbeat cannot be distinguished from a slow one: the wait ends after `patience_seconds`.
+    A worker that died before its first heartbeat looks like a slow one, so the wait ends after
+    `patience_seconds`.
     """
     deadline = time.monotonic() + patience_seconds
     while (n_settled := len(settled(study))) < n_trials:

@@ -10,10 +10,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from entrypoints import cv_train
 from entrypoints import tune as entry
 from mnflow.errors import InputError
 from mnflow.folds import split
+from mnflow.pipeline.cross_validation import run_name
 from mnflow.track import tracking
 from mnflow.track.query import children
 from mnflow.train.settings import TrainSettings
@@ -185,7 +185,8 @@ def test_the_entry_point_logs_trials_nested_and_resumes(
     logged = {a.path for a in tracking.connect().list_artifacts(run_id, "figures")}
     assert {f"figures/{n}.png" for n in ("history", "slices", "front")} <= logged
     assert ("figures/importance.png" in logged) == (second >= 5)
-    assert cv_train.run_name(cv_train.Options(study="s")).startswith("study s")
+    tags = {**tracking.tags_of("cv_train", "fcn", "10x", "stratified"), "study": "s"}
+    assert run_name(tags, True) == "study s 10x + noise stratified"
     assert search.best_settings("s")["arch"] == "fcn"
 
 
