@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mnflow.command.main import COMMANDS, STEPS
 from mnflow.runtime.cli import parse
 from mnflow.runtime.project import ROOT
 
@@ -55,3 +56,11 @@ def test_make_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     said = {w[1] for _, command in commands() if (w := shlex.split(command.partition(" #")[0]))[0] == "make"}
     assert said <= targets
+
+
+def test_mnflow_commands_exist_and_their_shipped_files_too() -> None:
+    found = [shlex.split(c.partition(" #")[0]) for _, c in commands() if c.startswith("mnflow ")]
+    assert found
+    for words in found:
+        assert words[1] in {*COMMANDS, *STEPS}
+        assert all((ROOT / w).exists() for w in words if w.startswith("mnflow/"))
