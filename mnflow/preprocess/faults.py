@@ -21,7 +21,7 @@ _RIPPLES = (0.015, 0.033)  # and of the edge's height, if a background had been 
 _MOST_RIPPLE = 0.05  # an edge that is lower on its background cannot be judged
 _NEAR_TOP = 0.8  # of the height: the lower line is not the one that is cut off
 _ABRUPT = 1.25  # a plateau is hardly broader three ripples below its top; lines are 1.7 times as broad there
-_TILTS = np.linspace(-0.08, 0.08, 9)  # of the height per eV, of a plateau whose background was removed
+_TILTS = np.linspace(-0.03, 0.03, 5)  # of the height per eV, of a plateau whose background was removed
 _LEAST_PLATEAU_EV = 0.45
 _REPEATED = 0.3  # share of equal neighbours from which on values were repeated in rebinning
 
@@ -109,7 +109,7 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     y = y / height[:, None]
     # by chance, noise has a run of channels near its greatest value
     noise = np.median(np.abs(np.diff(y, 2, axis=1)), axis=1) / (0.6745 * np.sqrt(6))
-    step = float(np.diff(energy).mean())
+    step = float(np.diff(energy).max())
     least = max(_LEAST_PLATEAU_EV, 3 * step)
     reach = 0.45 * edge.splitting_ev
     for line_ev in (0.0, edge.splitting_ev):
@@ -123,6 +123,7 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
             tilted = np.where(near, y - tilt * away, -np.inf)
             for depth in ripples:
                 narrow, broad = _width(energy, tilted, depth), _width(energy, tilted, 3 * depth)
+                # a few channels in a row may be a line's top, or noise
                 certain = (noise < depth / 2.5) | (narrow >= 7 * step)
                 found |= high & certain & (narrow >= least) & (broad < _ABRUPT * narrow)
     return found
