@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS
 from mnflow.preprocess.clusters import Clusters, edge_features, reject_substrate, reject_thick, shape_features
-from mnflow.preprocess.faults import REASONS, interpolated
+from mnflow.preprocess.faults import REASONS
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.scan import Processor, Scan, scan
 from mnflow.spectra import Edge, SpectrumSet
@@ -98,7 +98,7 @@ class ImageReport:
     fate : ndarray of uint8, shape of the scan
         What became of each pixel: `KEPT`, `SUBSTRATE`, `THICK`, `BAD` or `SPARE`.
     counts : dict
-        Number of pixels by fate, and by the reason for which they were unusable.
+        Number of pixels by fate, by the reason for which they were unusable, and `mended`: with spikes bridged.
     """
 
     group: str
@@ -232,6 +232,7 @@ def _report(found: Scan, fate: NDArray[np.uint8]) -> ImageReport:
     raw = found.raw
     counts = {name: int((fate == i).sum()) for i, name in enumerate(FATES)}
     counts |= {name: int((found.bad == i).sum()) for i, name in enumerate(REASONS) if i}
+    counts["mended"] = int((found.spikes > 0).sum())
     return ImageReport(
         raw.group, raw.valence or "", str(raw.path), found.position, fate.reshape(raw.nav_shape), counts
     )
@@ -242,7 +243,7 @@ def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) ->
     if found.wide is not None:
         return found.wide[fate == KEPT]
     parts = [
-        processor(processor.resample(interpolated(c[fate[rows] == KEPT])))
+        processor(processor.resample(processor.mended(c[fate[rows] == KEPT])[0]))
         for rows, c in processor.blocks()
         if (fate[rows] == KEPT).any()
     ]

@@ -13,6 +13,7 @@ from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.resample import Resampler, resampler
+from mnflow.preprocess.spikes import without_spikes
 from mnflow.preprocess.window import least_move, placement
 from mnflow.spectra import Edge
 from mnflow.spectra.axis import axis_ev
@@ -62,6 +63,8 @@ class Scan:
         Background at L3, in counts; 1 where the background had been removed before.
     wide : ndarray of float32, shape (N, n_wide), or None
         The spectra on the wide window, if they are few enough to be kept.
+    spikes : ndarray of int64, shape (N,)
+        How many spikes and dead or hot channels were bridged.
     """
 
     raw: "RawSpectra"
@@ -70,6 +73,7 @@ class Scan:
     features: NDArray[np.float32]
     level: NDArray[np.float32]
     wide: NDArray[np.float32] | None
+    spikes: NDArray[np.int64]
 
 
 class Processor:
@@ -98,6 +102,10 @@ class Processor:
         """Walk through the file: rows and counts (n, channels) within the wide window."""
         for rows in self.raw.block_slices():
             yield rows, np.asarray(self.raw.counts[rows, self.channels])
+
+    def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Counts (n, channels) without spikes and what is no number, and how many spikes each had (n,)."""
+        return without_spikes(self.raw.energy_ev[self.channels], interpolated(counts))
 
     def faults(self, counts: NDArray[Any], saturation_counts: float) -> NDArray[np.uint8]:
         """What is wrong with counts (n, channels): indices (n,) into `faults.REASONS`."""
@@ -138,11 +146,12 @@ def scan(processor: Processor, saturation_counts: float, keep_wide: bool) -> Sca
     raw, edge = processor.raw, processor.edge
     n = len(raw)
     bad, level = np.zeros(n, dtype=np.uint8), np.ones(n, dtype=np.float32)
+    spikes = np.zeros(n, dtype=np.int64)
     features = np.zeros((n, len(FEATURE_EV)), dtype=np.float32)
     wide = np.zeros((n, edge.n_wide), dtype=np.float32) if keep_wide else None
     for rows, counts in processor.blocks():
         bad[rows] = processor.faults(counts, saturation_counts)
-        counts = interpolated(counts)
+        counts, spikes[rows] = processor.mended(counts)
         good = bad[rows] == 0
         index: Any = rows if good.all() else np.arange(rows.start, rows.stop)[good]
         if not good.any():
@@ -151,4 +160,4 @@ def scan(processor: Processor, saturation_counts: float, keep_wide: bool) -> Sca
         features[index], level[index] = processor.features(resampled)
         if wide is not None:
             wide[index] = processor(resampled)
-    return Scan(raw, processor.position, bad, features, level, wide)
+    return Scan(raw, processor.position, bad, features, level, wide, spikes)

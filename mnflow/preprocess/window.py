@@ -11,6 +11,7 @@ from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
 from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
 from mnflow.preprocess.resample import Resampler, resampler
+from mnflow.preprocess.spikes import without_spikes
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.spectra.axis import axis_ev, ordered
 
@@ -199,7 +200,8 @@ class Placement:
         """Crops (N, n_crop), free of background and not normalised yet, of spectra (N, C) on the foreign
         axis.
         """
-        spectra = self.resample(interpolated(intensity[:, self.channels]))  # (N, C) -> (N, G)
+        mended = without_spikes(self.energy_ev, interpolated(intensity[:, self.channels]))[0]
+        spectra = self.resample(mended)  # (N, C) -> (N, G)
         if self.position.background == "power law":
             spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
         return np.asarray(spectra[:, self.index], dtype=np.float32)
@@ -223,10 +225,9 @@ def placement(
     """
     check_axis(energy_ev, edge, where)
     channels = looked_at(energy_ev, edge)
-    energy, values = (
-        energy_ev[channels],
-        interpolated(np.asarray(intensity, dtype=np.float64)[None, channels]),
-    )
+    energy = energy_ev[channels]
+    values = interpolated(np.asarray(intensity, dtype=np.float64)[None, channels])
+    values = without_spikes(energy, values)[0]
     first, grid = _grid(energy, edge)
     position = locate_edge(grid, resampler(energy, grid)(values)[0], edge).declared(background_removed)
     check_place(energy_ev, position, edge, where)
@@ -256,12 +257,15 @@ class Windows(NamedTuple):
         Where each edge lies, and what was done about its background.
     faults : ndarray of uint8, shape (N,)
         What is wrong within each window: index into `faults.REASONS`.
+    spikes : ndarray of int64, shape (N,)
+        How many spikes and dead or hot channels were bridged in each.
     """
 
     intensity: NDArray[np.float32]
     moved_bins: NDArray[np.int64]
     positions: list[EdgePosition]
     faults: NDArray[np.uint8]
+    spikes: NDArray[np.int64]
 
 
 def place_windows(
@@ -286,7 +290,9 @@ def place_windows(
     channels = looked_at(energy_ev, edge)
     energy, counts = energy_ev[channels], intensity[:, channels]
     first, grid = _grid(energy, edge)
-    spectra = resampler(energy, grid)(interpolated(counts))  # (N, G)
+    mended, spikes = without_spikes(energy, interpolated(counts))
+    judged = np.where(np.isfinite(counts), mended, counts) if spikes.any() else counts
+    spectra = resampler(energy, grid)(mended)  # (N, G)
     positions = [p.declared(background_removed) for p in locate_edges(grid, spectra, edge)]
     start: dict[float, int] = {}
     faults = np.zeros(len(spectra), dtype=np.uint8)
@@ -295,14 +301,14 @@ def place_windows(
         check_place(energy_ev, position, edge, where)
         start[position.l3_ev] = _window_start(first, len(grid), position.l3_ev, edge)
         rows = l3_ev == position.l3_ev
-        faults[rows] = find_faults(energy, counts[rows], position.l3_ev, edge)
+        faults[rows] = find_faults(energy, judged[rows], position.l3_ev, edge)
     onset_ev = np.array([p.onset_ev if p.background == "power law" else np.nan for p in positions])
     for onset in set(onset_ev[~np.isnan(onset_ev)].tolist()):
         rows = onset_ev == onset
         spectra[rows] = subtract_background(grid, spectra[rows], onset, edge)[0]
     moved = np.array([start[p.l3_ev] for p in positions])
     index = _window_index(moved[:, None], first, len(grid), edge)
-    return Windows(spectra[np.arange(len(spectra))[:, None], index], moved, positions, faults)
+    return Windows(spectra[np.arange(len(spectra))[:, None], index], moved, positions, faults, spikes)
 
 
 def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:

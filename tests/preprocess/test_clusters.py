@@ -55,7 +55,7 @@ def test_strong_pixels_have_height_one_whatever_the_dose(scale: float) -> None:
     bad = np.zeros(n, np.uint8)
     bad[0] = 3
     points[0] *= 1e6  # a bad one sets no scale
-    found = edge_features(Scan(None, None, bad, points, np.ones(n, np.float32), None))  # type: ignore[arg-type]
+    found = edge_features(Scan(None, None, bad, points, np.ones(n, np.float32), None, np.zeros(n, np.int64)))  # type: ignore[arg-type]
     assert found[1:, 6:11].mean() == pytest.approx(1, abs=0.02)
 
 
