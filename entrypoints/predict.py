@@ -15,7 +15,10 @@ class Options:
     file: str = option(
         "none", "a .hspy, .dm3, .dm4, .emd, .msa or .csv file: an image, a line scan or one spectrum"
     )
-    model: str = option("models:/mn-valence@champion", "a registered model's URI")
+    model: str = option(
+        "default",
+        "a registered model's URI, or default: the champion if there is one, else the shipped model",
+    )
     out: str = option("data/valence", "folder for FILE_valence.hspy, .csv, .png and .pdf")
 
 

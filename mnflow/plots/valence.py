@@ -136,7 +136,7 @@ def valence_profile(answers: Answers, position: ArrayLike) -> Figure:
     heights = [1.0, 1.6, 1.2]
     total = sum(heights) + 0.3 * 3 + 0.5 + _TITLE + below + 0.45
     figure = Figure(figsize=(WIDTH_IN, total))
-    left, width, bottom = 0.62, WIDTH_IN - 0.62 - 1.25, total - 0.05
+    left, width, bottom = 0.62, WIDTH_IN - 0.62 - 1.4, total - 0.05
     panels = []
     for height in heights:
         bottom -= height + 0.3
@@ -151,7 +151,8 @@ def valence_profile(answers: Answers, position: ArrayLike) -> Figure:
     panels[1].fill_between(x, low, high, color="#1B1464", alpha=0.2, lw=0, label="90 % interval")
     panels[1].plot(x, valence, ".-", color="#1B1464", ms=4, lw=1.0)
     grey = np.where(counted, np.nan, answers.mean_valence)
-    panels[1].plot(x, grey, ".", color=FLAGGED_COLOUR, ms=4, label="flagged")
+    if answers.flagged.any():
+        panels[1].plot(x, grey, ".", color=FLAGGED_COLOUR, ms=4, label="flagged")
     panels[1].set_ylim(min(answers.charges) - 0.1, max(answers.charges) + 0.1)
     panels[1].set_ylabel(f"mean {answers.element} valence")
     panels[1].set_title("b  mean valence")

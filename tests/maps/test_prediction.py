@@ -1,5 +1,6 @@
 """A HyperSpy signal or a file in, maps out, with its axes and metadata; and the entry point that writes them."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -109,3 +110,11 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found["whole"].n == found["believed"].data.size
     suffixes = ("csv", "hspy", "pdf", "png", "tif")
     assert sorted(p.name for p in tmp_path.glob("valence.*")) == [f"valence.{suffix}" for suffix in suffixes]
+
+
+def test_the_request_of_the_documents_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "docs" / "examples" / "request.py"))
+    request = json.loads(capsys.readouterr().out)
+    (found,) = answer(choose_predictor("shipped")[0], request["inputs"])
+    assert found["error"] is None
+    assert found["interval"][0] <= found["mean_valence"] <= found["interval"][1]
