@@ -12,13 +12,8 @@ from mnflow.runtime.cli import execute, option
 class Options:
     """Which file to read, with which model, and where the maps go."""
 
-    file: str = option(
-        "none", "a .hspy, .dm3, .dm4, .emd, .msa or .csv file: an image, a line scan or one spectrum"
-    )
-    model: str = option(
-        "default",
-        "a registered model's URI, or default: the champion if there is one, else the shipped model",
-    )
+    file: str = option("none", "a file that HyperSpy reads, or text: an image, a line scan or one spectrum")
+    model: str = option("default", "a registered model's URI; default: the champion, else the shipped model")
     out: str = option("data/valence", "folder for FILE_valence.hspy, .csv, .png and .pdf")
 
 
