@@ -65,10 +65,10 @@ def read_file(
     elif suffix in _TEXT_SUFFIXES or _looks_like_text(path):
         raw = read_csv_spectrum(path, edge)
     else:
-        archive = _begins(path, "PK\x03\x04")
+        if _begins(path, "PK\x03\x04"):
+            raise InputError(f"{path}: expected a file with spectra, got an archive; unpack it.")
         raise InputError(
-            f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; "
-            f"{'unpack it' if archive else 'save it as .hspy'}."
+            f"{path}: expected one of {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}; save it as .hspy."
         )
     if len(raw) == 0:
         raise InputError(f"{path}: expected spectra, got an empty image of shape {raw.nav_shape}.")

@@ -1,0 +1,110 @@
+"""docs/files.md: what becomes of every file that is at hand, of other laboratories and of the packages that read them.
+
+    MNFLOW_REAL_DATA=FOLDER python -m tests.files_table
+
+writes it; tests/read/test_files_table.py holds that it is current, row by row.
+"""
+
+import importlib.util
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mnflow.errors import InputError
+from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.locate import MIN_CONTRAST
+from mnflow.preprocess.scan import typical_spectrum
+from mnflow.preprocess.window import placement
+from mnflow.read import SUFFIXES, read_file
+from mnflow.spectra import MN
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "files.md"
+
+_PACKAGES = {
+    "exspy": (
+        "tests/components/*.msa",
+        "tests/drawing/data/Cr_L_*.hspy",
+        "tests/signals/data/*.hspy",
+        "data/*.hspy",
+    ),
+}
+_ABOUT = """# Which files are read
+
+`read_file`, `predict` and `preprocess` read every format of RosettaSciIO that holds energy losses ({formats}),
+EMSA/MAS (ISO 22029), columns of text, and the paper authors' published pickles (without unpickling). What a file is
+follows from its content first, then from its name.
+
+**Text.** One row a channel; comma, semicolon, tab or blanks between the columns; points or decimal commas; any header
+or none. Of more than two columns, the header must name the energy; errors, fits and channel numbers are left out, and
+every other column is a spectrum. Two spectra one below the other are refused.
+
+**Units.** eV, keV or meV from the header, also in words ("Energy Loss (eV)"). Without a unit, the numbers decide if they
+leave no doubt, and the run's note says so. Channel numbers are refused.
+
+**The window.** The pair of white lines is looked for up to 30 eV from where it belongs, at 0.01 to 1 eV a channel. A file
+must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law where 3 eV or more lie before the onset, else
+a level; nothing is removed where it had been removed. Nothing outside of the window is judged. Spikes are bridged.
+
+**Several signals.** X-rays are passed over; among several energy losses the one that covers the window is read.
+
+The table below is made by `python -m tests.files_table`, from files of other laboratories and of the packages that ship
+them. Where no Mn edge is to be seen, an answer is flagged.
+
+| file | format | spectra | outcome |
+| --- | --- | --- | --- |
+"""
+
+
+def outcome(path: Path) -> tuple[str, str]:
+    """How many spectra a file holds, and what becomes of them or why it is refused, in words."""
+    try:
+        raw = read_file(path)
+        placed = placement(raw.energy_ev, typical_spectrum(raw), MN, str(path), raw.background_removed)
+    except InputError as error:
+        return "-", "refused: " + str(error).replace(f"{path}: ", "").replace(str(path), path.name)[
+            :160
+        ].replace("|", "/")
+    faults = np.bincount(placed.faults(np.asarray(raw.counts)), minlength=len(REASONS))
+    bad = [f"{n} {REASONS[i]}" for i, n in enumerate(faults.tolist()) if i and n]
+    where = placed.position
+    if where.contrast < MIN_CONTRAST:
+        words = ["read: no Mn edge is to be seen"]
+    else:
+        words = [f"read: L3 at {where.l3_ev:.1f} eV, background: {where.background}"]
+    return str(len(raw)), "; ".join([*words, *bad, *raw.notes])
+
+
+def rows(real_data: Path) -> Iterator[tuple[str, str]]:
+    """Every file's name, and its row of the table."""
+    files = [
+        (path.relative_to(real_data).as_posix(), path)
+        for path in sorted(real_data.rglob("*"))
+        if path.is_file() and path.name not in ("manifest.csv", "README.md")
+    ]
+    for package, patterns in _PACKAGES.items():
+        found = importlib.util.find_spec(package)
+        folder = Path(found.origin).parent if found and found.origin else Path()
+        files += [
+            (f"{package}: {path.name}", path) for pattern in patterns for path in sorted(folder.glob(pattern))
+        ]
+    with tempfile.TemporaryDirectory() as name:
+        with zipfile.ZipFile(real_data / "foreign" / "velox_eels_eds.zip") as archive:
+            unpacked = Path(archive.extract(archive.namelist()[0], name))
+        files.append((f"foreign/velox_eels_eds.zip: {unpacked.name}", unpacked))
+        for title, path in files:
+            spectra, words = outcome(path)
+            yield title, f"| {title} | {path.suffix} | {spectra} | {words} |"
+
+
+def document(real_data: Path) -> str:
+    """The whole text of docs/files.md."""
+    about = _ABOUT.format(formats=", ".join(s for s in SUFFIXES if s not in (".csv", ".txt", ".pkl")))
+    return about + "\n".join(row for _, row in rows(real_data)) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document(Path(os.environ["MNFLOW_REAL_DATA"])))
