@@ -2,7 +2,7 @@
 
     MNFLOW_REAL_DATA=FOLDER python -m tests.files_table
 
-writes it; tests/read/test_files_table.py holds that it is current, row by row.
+writes it; tests/system/test_files_table.py holds that it is current, row by row.
 """
 
 import importlib.util
