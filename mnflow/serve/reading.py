@@ -104,9 +104,13 @@ def mean_valence_distribution(
 
 
 def quantile(values: Floats, mass: Floats, level: float) -> Floats:
-    """Quantiles (N,) of distributions (N, V) on `values` (V,), each value's mass spread halfway to its neighbours."""
+    """Quantiles (N,) of distributions (N, V) on `values` (V,), each value's mass spread halfway to its neighbours.
+
+    That of the first and of the last value stays there: it belongs to pure compounds, whose valence is exact.
+    """
     middle = (values[1:] + values[:-1]) / 2
-    low, high = np.concatenate([values[:1], middle]), np.concatenate([middle, values[-1:]])
+    low = np.concatenate([values[:1], middle[:-1], values[-1:]])
+    high = np.concatenate([values[:1], middle[1:], values[-1:]])
     below = np.cumsum(mass, axis=1)
     place = np.minimum((below < level).sum(axis=1), len(values) - 1)
     rows = np.arange(len(mass))
