@@ -29,7 +29,7 @@ SETS, MATERIALS, EPOCHS = 80_000, 4000, 60
 each set is mixed anew.
 """
 
-HIDDEN, BATCH = (384, 256), 500
+HIDDEN, BATCH = (512, 256), 500
 """Hidden units, and mixtures per step of the fit."""
 
 CALIBRATED, CALIBRATION_MATERIALS = 60_000, 1500

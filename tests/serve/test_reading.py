@@ -60,9 +60,9 @@ def test_half_and_half_is_mixed() -> None:
     np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
 
 
-def test_seventy_to_thirty_has_a_name_and_is_never_undecided() -> None:
-    assert said((1, (0.7, 0.3, 0))).label == [0]
-    assert said((0.5, (0.7, 0.3, 0)), (0.5, (0.5, 0.5, 0))).label == [MIXED]
+def test_three_quarters_have_a_name_and_are_never_undecided() -> None:
+    assert said((0.5, (0.7, 0.3, 0)), (0.5, (0.8, 0.2, 0))).label == [0]
+    assert said((0.5, (0.8, 0.2, 0)), (0.5, (0.6, 0.4, 0))).label == [MIXED]
 
 
 def test_two_pure_compounds_that_look_alike_are_undecided() -> None:
