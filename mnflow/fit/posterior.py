@@ -35,8 +35,12 @@ HIDDEN, BATCH = (512, 256), 500
 CALIBRATED, CALIBRATION_MATERIALS = 60_000, 1500
 """Mixtures that the intervals are calibrated on, and materials per class that they are made of."""
 
-NOISE_BINS, SPREAD_BINS, VALENCE_BINS = 4, 5, 4
-"""Bins of the calibration, each along one axis with equally many mixtures per bin."""
+NOISE_QUANTILES, SPREAD_QUANTILES, VALENCE_QUANTILES = (
+    (0.25, 0.5, 0.75, 0.92),
+    (0.2, 0.4, 0.6, 0.8),
+    (0.25, 0.5, 0.75),
+)
+"""Between the bins of the calibration, along its three axes."""
 
 FEW = 150
 """Bins with fewer mixtures take the correction of all mixtures of the same spread."""
@@ -123,20 +127,22 @@ def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
     located = locate(mixtures.crops)
     found, noise = raw(located), noise_level(located.crops)
     truth = mixtures.fractions @ np.array(posterior.charges)
-    axes = ((noise, NOISE_BINS), (found.spread, SPREAD_BINS), (found.mean_valence, VALENCE_BINS))
-    by_noise, by_spread, by_valence = (
-        tuple(np.quantile(values, np.arange(1, bins) / bins).tolist()) for values, bins in axes
+    axes = (
+        (noise, NOISE_QUANTILES),
+        (found.spread, SPREAD_QUANTILES),
+        (found.mean_valence, VALENCE_QUANTILES),
     )
-    offsets = np.zeros((NOISE_BINS, SPREAD_BINS, VALENCE_BINS, 2), dtype=np.float32)
-    calibration = Calibration(by_noise, by_spread, by_valence, offsets)
+    edges = [tuple(np.quantile(values, quantiles).tolist()) for values, quantiles in axes]
+    shape = [len(quantiles) + 1 for _, quantiles in axes]
+    calibration = Calibration(edges[0], edges[1], edges[2], np.zeros((*shape, 2), dtype=np.float32))
     place = calibration.bins(noise, found.spread, found.mean_valence)
     errors = found.interval - truth[:, None]  # of the low and of the high end, (N, 2)
-    for spread in range(SPREAD_BINS):
+    for spread in range(shape[1]):
         alike = place[1] == spread
         common = _offsets(errors[alike])
-        for i, k in np.ndindex(NOISE_BINS, VALENCE_BINS):
+        for i, k in np.ndindex(shape[0], shape[2]):
             inside = alike & (place[0] == i) & (place[2] == k)
-            offsets[i, spread, k] = _offsets(errors[inside]) if inside.sum() >= FEW else common
+            calibration.offsets[i, spread, k] = _offsets(errors[inside]) if inside.sum() >= FEW else common
     return replace(posterior, calibration=calibration)
 
 
