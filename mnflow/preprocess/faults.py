@@ -117,15 +117,18 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
         if near.sum() < 2 * _RUN:
             continue
         one = np.where(near, y, -np.inf)
-        high = clear & (one.max(axis=1) > _NEAR_TOP)
-        away = energy - energy[one.argmax(axis=1)][:, None]  # (N, C)
+        high = np.flatnonzero(clear & (one.max(axis=1) > _NEAR_TOP) & ~found)
+        around = np.convolve(near, np.ones(3), mode="same") > 0  # a channel more at either end, of -inf
+        away = energy[around] - energy[one[high].argmax(axis=1)][:, None]  # (rows, channels near the line)
         for tilt in _TILTS:
-            tilted = np.where(near, y - tilt * away, -np.inf)
+            tilted = one[high][:, around] - tilt * away
             for depth in ripples:
-                narrow, broad = _width(energy, tilted, depth), _width(energy, tilted, 3 * depth)
+                narrow = _width(energy[around], tilted, depth[high])
                 # a few channels in a row may be a line's top, or noise
-                certain = (noise < depth / 2.5) | (narrow >= 7 * step)
-                found |= high & certain & (narrow >= least) & (broad < _ABRUPT * narrow)
+                certain = (noise[high] < depth[high] / 2.5) | (narrow >= 7 * step)
+                some = np.flatnonzero(certain & (narrow >= least))
+                broad = _width(energy[around], tilted[some], 3 * depth[high][some])
+                found[high[some]] |= broad < _ABRUPT * narrow[some]
     return found
 
 

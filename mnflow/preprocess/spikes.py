@@ -1,5 +1,6 @@
 """X-ray spikes and dead or hot channels of a spectrum: found beside their neighbours in energy, and bridged."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ _LEAST_SIGMA = 10.0  # clean spectra stay as they are, to the last bit
 _LEAST_HEIGHT = 0.25  # of the edge's height, at `_FINE_EV` a channel: a line's own top is flatter
 _FINE_EV = 0.1
 _CANDIDATE = 0.2  # of a spectrum's whole range
+_TOGETHER = 64  # candidates that are looked at together
 
 
 def without_spikes(
@@ -32,32 +34,49 @@ def without_spikes(
     beyond = np.maximum(middle - high, low - middle).max(axis=1)  # (N,)
     span = counts.max(axis=1).astype(kind) - counts.min(axis=1).astype(kind)
     repaired = counts
-    for row in np.flatnonzero(beyond > _CANDIDATE * span).tolist():
-        mended, found[row] = _mended(counts[row].astype(np.float64), step)
-        if found[row]:
-            if repaired is counts:
-                repaired = counts.copy()
-            repaired[row] = np.rint(mended) if counts.dtype.kind in "iu" else mended
+    candidates = np.flatnonzero(beyond > _CANDIDATE * span)
+    for some in np.split(candidates, range(_TOGETHER, len(candidates), _TOGETHER)):
+        y = counts[some].astype(np.float64)
+        for i, away, sigma, height, bad in _suspects(y, step):
+            mended, found[some[i]] = _mended(y[i], away, sigma, height, bad)
+            if found[some[i]]:
+                if repaired is counts:
+                    repaired = counts.copy()
+                repaired[some[i]] = np.rint(mended) if counts.dtype.kind in "iu" else mended
     return repaired, found
 
 
-def _mended(y: NDArray[np.float64], step_ev: float) -> tuple[NDArray[np.float64], int]:
-    """One spectrum (C,) without its spikes, and their number."""
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(y, 3, mode="edge"), 7)
-    calm = np.median(around, axis=1)
+def _suspects(
+    y: NDArray[np.float64], step_ev: float
+) -> Iterator[tuple[int, NDArray[np.float64], float, float, NDArray[np.bool_]]]:
+    """Which of a few spectra (n, C) have channels beyond what noise and lines can do: row, distance of every channel
+    from its neighbours' median, noise, height of the edge, and those channels.
+    """
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(y, ((0, 0), (3, 3)), mode="edge"), 7, axis=1)
+    calm = np.median(around, axis=2)  # (n, C)
     away = y - calm
-    ordinary = np.sort(np.abs(away))[: max(4, int(0.97 * len(y)))]
-    sigma = max(1.4826 * float(np.median(ordinary)), float(ordinary.mean()))
+    ordinary = np.sort(np.abs(away), axis=1)[:, : max(4, int(0.97 * y.shape[1]))]
+    sigma = np.maximum(1.4826 * np.median(ordinary, axis=1), ordinary.mean(axis=1))
     # few counts scatter more than most of their values say: by the root of their number
-    quanta = np.abs(np.diff(y))
-    quantum = float(quanta[quanta > 0].min(initial=np.inf))
-    if np.isfinite(quantum):
-        sigma = max(sigma, float(np.sqrt(quantum * (max(calm.max(), 0.0) + quantum))))
-    height = float(calm.max() - np.percentile(calm, 10))
-    least = max(_LEAST_SIGMA * sigma, _LEAST_HEIGHT * height * max(1.0, (step_ev / _FINE_EV) ** 2))
-    bad = np.abs(away) > least
-    if not bad.any():
-        return y, 0
+    quanta = np.abs(np.diff(y, axis=1))
+    quantum = np.where(quanta > 0, quanta, np.inf).min(axis=1)
+    quantum = np.where(np.isfinite(quantum), quantum, 0.0)
+    sigma = np.maximum(sigma, np.sqrt(quantum * (np.maximum(calm.max(axis=1), 0.0) + quantum)))
+    height = calm.max(axis=1) - np.percentile(calm, 10, axis=1)
+    least = np.maximum(_LEAST_SIGMA * sigma, _LEAST_HEIGHT * height * max(1.0, (step_ev / _FINE_EV) ** 2))
+    bad = np.abs(away) > least[:, None]
+    for i in np.flatnonzero(bad.any(axis=1)).tolist():
+        yield i, away[i], float(sigma[i]), float(height[i]), bad[i]
+
+
+def _mended(
+    y: NDArray[np.float64],
+    away: NDArray[np.float64],
+    sigma: float,
+    height: float,
+    bad: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], int]:
+    """One spectrum (C,) without its spikes, and their number; see `_suspects`."""
     # what is beside a spike and shares its charge goes with it, if it is clearly off too
     near = np.convolve(bad, np.ones(3), mode="same") > 0
     bad |= near & (np.abs(away) > 4 * sigma) & (np.abs(away) > 0.1 * height)

@@ -12,11 +12,14 @@ from tests.maps.conftest import image, signal
 
 
 def test_many_blocks_give_what_one_gives(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = mnflow.predict(signal(image(6, 5)), predictor).pixels
+    raw = raw_of_signal(signal(image(6, 5)))
+    where = pixels.place_image(raw, predictor)
+    whole = pixels.read_pixels(raw, predictor, where)
     monkeypatch.setattr(pixels, "_BLOCK_BYTES", 400 * 4 * 7)
     monkeypatch.setattr(pixels, "_PIECE", 3)
-    parts = mnflow.predict(signal(image(6, 5)), predictor).pixels
-    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=0.02)
+    parts = pixels.read_pixels(raw, predictor, where)
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-4)
+    np.testing.assert_array_equal(parts.flags, whole.flags)
 
 
 def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) -> None:
