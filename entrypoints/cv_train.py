@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mnflow.folds import KINDS, N_FOLDS
+from mnflow.models.architectures import ARCHITECTURES
 from mnflow.runtime.cli import execute, option
 from mnflow.train.settings import TrainSettings, augmentation_word, parse_augmentation
 
@@ -11,10 +12,9 @@ from mnflow.train.settings import TrainSettings, augmentation_word, parse_augmen
 class Options:
     """What to train, on what, and how."""
 
-    arch: str = option(TrainSettings.arch, "dense, conv_dense, fcn or fcn_antialiased")
+    arch: str = option(TrainSettings.arch, "the network", tuple(ARCHITECTURES))
     augmentation: str = option(
-        augmentation_word(TrainSettings.augmentation),
-        "none, or 1x ... 10x: shifts per spectrum and epoch",
+        augmentation_word(TrainSettings.augmentation), "none, or 1x ... 10x: shifts per spectrum and epoch"
     )
     noise_augmentation: bool = option(
         TrainSettings.noise_augmentation, "scale the noise of training spectra by 0 to 5"

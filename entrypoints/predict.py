@@ -49,7 +49,7 @@ def run(options: Options) -> str:
         run.metrics(metrics)
         sentence = " ".join([f"{region}.", *(f"{note[0].upper()}{note[1:]}." for note in raw.notes)])
         run.note(f"{raw.path.name}: {sentence}")
-        say(f"{raw.path.name}: {sentence}\nwrote {relative(path)}, .csv, .png and .pdf")
+        say(f"wrote {relative(path)}, .csv, .png and .pdf")
     return run.id
 
 

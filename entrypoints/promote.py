@@ -37,7 +37,6 @@ class Options:
 def run(options: Options) -> str:
     """Promote or roll back, and return the run's id."""
     from mnflow.promote import promotion, registry
-    from mnflow.runtime.cli import say
     from mnflow.track import tracking
 
     gate = Gate(**{f.name: getattr(options, f.name) for f in fields(Gate)})
@@ -51,7 +50,6 @@ def run(options: Options) -> str:
             candidate = registry.candidate(options.run)
             note = promotion.promote(run, candidate, gate, options.seed, options.strategy)
         run.note(note)
-        say(note)
     return run.id
 
 

@@ -21,7 +21,6 @@ class Options:
 
 def run(options: Options) -> str:
     """Test; log table, accuracies and figures here, and the accuracies to the cross-validation, too."""
-    from mnflow.runtime.cli import say
     from mnflow.track import cross_validation, names
     from mnflow.track.evaluations import log_activations, log_references
 
@@ -39,7 +38,6 @@ def run(options: Options) -> str:
             mean, vote = found[names.REFERENCE_ACCURACY], found[names.REFERENCE_VOTE_ACCURACY]
             note += f": mean accuracy of the fold models {mean:.4f}, of their majority vote {vote:.4f}"
         own.note(note + ".")
-        say(note + ".")
     return own.id
 
 

@@ -23,7 +23,6 @@ def run(options: Options) -> str:
     """
     from mnflow.promote import verification
     from mnflow.references import load_references
-    from mnflow.runtime.cli import say
     from mnflow.track import names, tracking
 
     with tracking.step(tracking.tags_of("verify"), f"verify {options.version}", vars(options)) as run:
@@ -47,7 +46,6 @@ def run(options: Options) -> str:
             f"that were registered, and they give the same {len(answered.answers)} answers."
         )
         run.note(note)
-        say(note)
     return run.id
 
 

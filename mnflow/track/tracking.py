@@ -22,6 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from mnflow.errors import InputError
 from mnflow.plots import figure_data
+from mnflow.runtime.cli import say
 from mnflow.runtime.process import is_gone
 from mnflow.runtime.project import default_tracking_uri
 from mnflow.runtime.signals import held
@@ -29,6 +30,11 @@ from mnflow.spectra import SpectrumSet
 from mnflow.track import names, outbox, provenance
 from mnflow.track.connection import answers, connect
 from mnflow.track.query import _experiment_id, _runs, began
+
+_notes: dict[str, str] = {}
+"""The last note of every run that this process has written to."""
+
+_RESULT_LINES = 2
 
 _MOST_METRICS = 1000  # in one message to a tracking server
 
@@ -55,7 +61,8 @@ class Run:
         outbox.write(self.id, "rename", name=name)
 
     def note(self, text: str) -> None:
-        """The description that the UI shows above a run."""
+        """The description that the UI shows above a run; a step prints its last one when it has finished."""
+        _notes[self.id] = text
         self.tags({names.NOTE: text})
 
     def metrics(self, values: Mapping[str, float], model_id: str | None = None) -> None:
@@ -183,6 +190,8 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
                 run.note(note)
             yield run
         outbox.finish()
+        for line in _notes.pop(run.id, "").splitlines()[:_RESULT_LINES]:
+            say(line)
     except MlflowException as error:
         if error.error_code != "TEMPORARILY_UNAVAILABLE" and answers():
             raise

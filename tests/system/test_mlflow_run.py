@@ -60,7 +60,7 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
     [
         (
             ["-e", "cv_train", "-P", "arch=resnet"],
-            "Unknown net 'resnet': expected one of dense, conv_dense, fcn",
+            "Option arch: expected one of dense, conv_dense, fcn",
         ),
         (
             ["-e", "main", "-P", "preset=fast"],
