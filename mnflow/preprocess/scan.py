@@ -26,23 +26,30 @@ FEATURE_EV = axis_ev(-8.0, 38, 1.0)
 """Energies of the features relative to L3, in eV: left ends of bins of 1 eV."""
 
 _SAMPLE_BLOCKS = 8
+_FEW_PIXELS = 2000  # all of so many are looked at
 _GROUPS = 11
+_FAR = 8.0  # median deviations
 
 
 def typical_spectrum(raw: "RawSpectra", block_bytes: int = BLOCK_BYTES) -> NDArray[np.float64]:
-    """A spectrum (C,) that stands for a file's, from evenly spaced blocks: the median of the means of eleven
-    groups of pixels, so that spikes in some of them do not show.
+    """A spectrum (C,) that stands for a file's, from evenly spaced blocks: the mean of the means of eleven
+    groups of pixels, but the median for a group that is far off in a channel: spikes in some pixels do not show.
     """
     slices = raw.block_slices(block_bytes)
     total, n = np.zeros((_GROUPS, len(raw.energy_ev))), np.zeros(_GROUPS)
-    for rows in slices[:: max(1, len(slices) // _SAMPLE_BLOCKS)]:
+    every = max(1, min(len(slices) // _SAMPLE_BLOCKS, len(raw) // _FEW_PIXELS))
+    for rows in slices[::every]:
         counts = interpolated(np.asarray(raw.counts[rows]))
         for group in range(_GROUPS):
             part = counts[(group - rows.start) % _GROUPS :: _GROUPS]
             total[group] += part.sum(axis=0, dtype=np.float64)
             n[group] += len(part)
-    typical: NDArray[np.float64] = np.median(total[n > 0] / n[n > 0, None], axis=0)
-    return typical
+    groups = total[n > 0] / n[n > 0, None]  # (G, C)
+    middle = np.median(groups, axis=0)
+    away = np.abs(groups - middle)
+    spread = np.median(away, axis=0)
+    far = away > _FAR * (spread + np.median(spread))
+    return np.asarray(np.average(np.where(far, middle, groups), axis=0, weights=n[n > 0]))
 
 
 @dataclass(frozen=True)
