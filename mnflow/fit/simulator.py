@@ -1,0 +1,232 @@
+"""The simulator fitted to one spectrum: which ions in which fields, behind which specimen and instrument."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mnflow.errors import InputError
+from mnflow.fit.refinement import (
+    BOUNDS,
+    COMMON,
+    OWN,
+    Problem,
+    State,
+    alternatives,
+    curvature,
+    standard_deviations,
+)
+from mnflow.fit.stick_bank import WINDOW_EV, bank_of
+from mnflow.plots.simulator_fit import fit_figure
+from mnflow.serve.novelty import l3_channel
+from mnflow.serve.request import FIELDS, cut
+from mnflow.simulate.library import PARAMETERS
+from mnflow.simulate.settings import is_shipped, settings_of
+from mnflow.spectra import MN, Edge
+
+Array = NDArray[Any]
+
+_Z90 = 1.645
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Best value, and what holds it with 90 % probability if the model is right."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """One valence of the best mixture.
+
+    Attributes
+    ----------
+    name : str
+        Class.
+    share : Interval
+        Of the atoms.
+    parameters : dict of str to Interval
+        `PARAMETERS` of its field: 10Dq, Ds, Dt in eV, reduction of the Slater integrals, and Delta in eV if its best
+        stick spectrum has charge transfer.
+    line_shape : dict of str to float
+        Growth of the width (eV/eV) and its limit in eV, and where L3 lies from its usual place in eV.
+    """
+
+    name: str
+    share: Interval
+    parameters: dict[str, Interval]
+    line_shape: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The simulator's best answer to one spectrum.
+
+    Attributes
+    ----------
+    edge : Edge
+        The edge that was fitted.
+    energy_ev, measured, fitted : ndarray, shape (C,)
+        Around L3, on the axis of the crop; background removed, maximum 1.
+    parts : tuple of Part
+        Every class; absent ones have a share of 0 and no parameters.
+    components : ndarray, shape (K, C)
+        What each class adds to `fitted`.
+    mean_valence : Interval
+        Mean charge of the atoms.
+    thickness, resolution_ev, l2_shift_ev, dispersion : Interval
+        t/lambda; Gaussian FWHM of instrument and disorder together; how far L2 lies beyond Hartree-Fock's place;
+        factor on the width of a channel.
+    residual : float
+        Distance of measured and fitted shapes (mean removed, unit length): below 0.05 is a good fit.
+    """
+
+    edge: Edge
+    energy_ev: Array
+    measured: Array
+    fitted: Array
+    components: Array
+    parts: tuple[Part, ...]
+    mean_valence: Interval
+    thickness: Interval
+    resolution_ev: Interval
+    l2_shift_ev: Interval
+    dispersion: Interval
+    residual: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as numbers, strings, lists and dicts, for JSON."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) -> FitResult:
+    """Fit the simulator to one spectrum: composition, fields, thickness, resolution and line shape.
+
+    The background is removed and L3 found as for any answer. Every stick spectrum of the element's library is tried;
+    the best ones are refined together by least squares (variable projection: amounts and continuum follow linearly).
+    Intervals add what the curvature at the best fit allows to how far stick spectra differ that fit nearly as well.
+    They hold if the model is right; compare `residual`.
+
+    Parameters
+    ----------
+    energy_ev, intensity : array_like, shape (C,)
+        A spectrum with its background, or without it.
+    edge : Edge
+        One with shipped settings.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    InputError
+        For a spectrum that cannot be read, or an edge without a simulator.
+
+    Examples
+    --------
+    >>> from mnflow.fit.simulator import fit_spectrum
+    >>> result = fit_spectrum(energy_ev, intensity)  # doctest: +SKIP
+    >>> result.mean_valence.value, result.residual  # doctest: +SKIP
+    (2.04, 0.06)
+    """
+    if not is_shipped(edge.element) or settings_of(edge.element).edge != edge:
+        raise InputError(
+            f"No simulator for the edge {edge.element} with the classes {', '.join(edge.classes)}: expected an "
+            "edge as in the shipped settings."
+        )
+    spectrum = {
+        name: np.asarray(v, dtype=float).tolist()
+        for name, v in zip(FIELDS, (energy_ev, intensity), strict=True)
+    }
+    cuts, errors = cut([spectrum], edge)
+    if errors:
+        raise InputError(errors[0])
+    return fit_crop(np.asarray(cuts[0].crop, dtype=float), edge)
+
+
+def fit_crop(crop: Array, edge: Edge = MN) -> FitResult:
+    """As `fit_spectrum`, of a crop (n_crop,) without background."""
+    l3 = int(l3_channel(crop[None].astype(np.float32))[0])
+    first, stop = (l3 + round(ev / edge.dispersion_ev) for ev in WINDOW_EV)
+    channels = np.arange(max(first, 0), min(stop, len(crop)))
+    target = (crop[channels] - crop.min()) / np.ptp(crop)
+    problem = Problem(bank_of(edge.element), (channels - l3) * edge.dispersion_ev, target)
+    best = min((problem.refined(start) for start in problem.starts()), key=lambda s: s.cost)
+    best = problem.refined(problem.reselected(best))
+    return _result(problem, best, edge, edge.crop_axis_ev[channels])
+
+
+def plot(result: FitResult) -> Figure:
+    """The spectrum, the fit and what each valence adds, and under them what is left."""
+    shares = ", ".join(f"{p.name} {p.share.value:.2f}" for p in result.parts)
+    return fit_figure(
+        result.energy_ev, result.measured, result.fitted, result.components, result.edge.classes,
+        f"{shares}; residual {result.residual:.3f}",
+    )  # fmt: skip
+
+
+def _result(problem: Problem, best: State, edge: Edge, energy_ev: Array) -> FitResult:
+    """Values and intervals at the best state."""
+    bank, rows, n = problem.bank, np.array(best.rows), len(best.rows)
+    columns = problem.columns(rows, best.z, np.arange(n))
+    amounts, rest = problem.solved(columns)
+    variance = rest**2 / (len(problem.target) - len(best.z) - n - 2)  # of a channel, were the model right
+    weights, shares, rows_of = alternatives(problem, best, variance)
+    classes, charges = bank.valence[rows], np.array(edge.charges)
+    best_shares = np.zeros(len(charges))
+    best_shares[classes] = amounts[:n] / amounts[:n].sum()
+    spread = np.sqrt(weights @ (shares - best_shares) ** 2 + curvature(problem, best, variance)[0] ** 2)
+    valence_sd = np.sqrt(
+        weights @ ((shares - best_shares) @ charges) ** 2 + curvature(problem, best, variance)[1] ** 2
+    )
+    common, own = problem.split(best.z)
+    sd = standard_deviations(problem, best, variance)
+    parts = []
+    for k, name in enumerate(edge.classes):
+        share = _interval(best_shares[k], spread[k], 0.0, 1.0)
+        if k not in classes:
+            parts.append(Part(name, share, {}, {}))
+            continue
+        i = int(np.flatnonzero(classes == k)[0])
+        fields = _field_intervals(bank.parameters, rows[i], rows_of[:, k], weights * shares[:, k])
+        parts.append(Part(name, share, fields, dict(zip(OWN, own[i].tolist(), strict=True))))
+    named = {name: _interval(common[name], sd[j], *BOUNDS[name]) for j, name in enumerate(COMMON)}
+    fitted = columns @ amounts
+    shapes = [v - v.mean() for v in (problem.target, fitted)]
+    residual = float(
+        np.linalg.norm(shapes[0] / np.linalg.norm(shapes[0]) - shapes[1] / np.linalg.norm(shapes[1]))
+    )
+    components = np.zeros((len(charges), len(fitted)))
+    components[classes] = (columns[:, :n] * amounts[:n]).T
+    return FitResult(
+        edge, energy_ev, problem.target, fitted, components, tuple(parts),
+        _interval(best_shares @ charges, valence_sd, float(charges.min()), float(charges.max())),
+        named["thickness"], named["resolution_ev"], named["l2_shift_ev"], named["dispersion"], residual,
+    )  # fmt: skip
+
+
+def _field_intervals(parameters: Array, row: int, rows: Array, weights: Array) -> dict[str, Interval]:
+    """`PARAMETERS` of the best row, and how far they reach among the rows (A,) that fit nearly as well."""
+    found, total = {}, max(weights.sum(), 1e-12)
+    for j, name in enumerate(PARAMETERS):
+        value, all_values = parameters[row, j], parameters[rows, j]
+        if np.isnan(value):
+            continue
+        known = np.where(np.isnan(all_values), value, all_values)
+        found[name] = _interval(value, np.sqrt(weights @ (known - value) ** 2 / total), -np.inf, np.inf)
+    return found
+
+
+def _interval(value: float, sd: float, low: float, high: float) -> Interval:
+    """90 % interval of a Gaussian, inside what is possible."""
+    value = float(np.clip(value, low, high))
+    return Interval(value, float(max(value - _Z90 * sd, low)), float(min(value + _Z90 * sd, high)))

@@ -1,0 +1,41 @@
+"""The library in Fourier space shows what the simulator shows."""
+
+import numpy as np
+import pytest
+
+from mnflow.fit.stick_bank import GRID, STEP_EV, WINDOW_EV, bank_of, screens_of
+from mnflow.simulate.library import library_of
+from mnflow.simulate.physics.lineshape import LineShape, white_lines
+from mnflow.simulate.settings import settings_of
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return bank_of("Mn")
+
+
+@pytest.mark.parametrize("row", [0, 130, 250])
+def test_lines_are_those_of_the_simulator(bank, row):
+    library = library_of(settings_of("Mn"))
+    strength = library.strength[~library.foreign][row].astype(float)
+    shape = LineShape(0.35, 0.3, growth=0.4, max_width_ev=2.0, l2_shift_ev=0.6, l2_factor=0.9)
+    seen = bank.seen(bank.lines(np.array([row]), shape), 0.0, 0.6, np.array([1.0]))[0]
+    axis = -22.0 + STEP_EV * np.arange(bank.n_fft)
+    expected, _ = white_lines(axis, strength, 1.0, LineShape(**vars(shape) | {"disorder_ev": 0.6}))
+    inside = (axis > -10) & (axis < 20)
+    assert np.abs(seen - expected)[inside].max() < 0.02 * expected.max()
+
+
+def test_thickness_lowers_the_lines_and_fills_what_follows(bank):
+    lines = bank.lines(np.array([0]), LineShape(0.35))
+    thin, thick = (bank.seen(lines, t, 0.5, np.array([0.0]))[0] for t in (0.0, 1.0))
+    assert thick.max() == pytest.approx(np.exp(-1) * thin.max(), rel=0.05)
+    assert thick.sum() == pytest.approx(thin.sum(), rel=1e-6)
+
+
+def test_screens_have_their_maxima_in_one_place(bank):
+    screens = screens_of("Mn", 2)
+    assert len(screens) == len(GRID)
+    for screen in screens:
+        assert (screen.aligned.argmax(axis=1) == round(-WINDOW_EV[0] / STEP_EV)).all()
+        assert len(screen.maximum_ev) == (bank.valence == 2).sum()
