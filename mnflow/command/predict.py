@@ -112,6 +112,8 @@ def _write_json(answers: Iterator[dict[str, Any]], out: TextIO) -> int:
 
 def _write_csv(answers: Iterator[dict[str, Any]], classes: Sequence[str], out: TextIO) -> int:
     """Lists and dictionaries become columns of their own: p(Mn2+), x(Mn2+), low, high."""
+    from mnflow.runtime.files import plain_cell
+
     failed, rows = 0, csv.writer(out, lineterminator="\n")
     by_class = [f"{letter}({name})" for letter in "px" for name in classes]
     rows.writerow(
@@ -123,9 +125,9 @@ def _write_csv(answers: Iterator[dict[str, Any]], classes: Sequence[str], out: T
             (answer[key] or {}).get(name) for key in ("probabilities", "fractions") for name in classes
         ]
         rows.writerow(
-            [*(answer[k] for k in ("file", "element", "n", "n_flagged", "class")), *numbers,
+            [*(plain_cell(answer[k]) for k in ("file", "element", "n", "n_flagged", "class")), *numbers,
              answer["mean_valence"], *(answer["interval"] or (None, None)), " ".join(answer["flags"]),
-             answer["moved_ev"], answer["error"]]
+             answer["moved_ev"], plain_cell(answer["error"])]
         )  # fmt: skip
         out.flush()
         failed += answer["error"] is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.runtime.files import whole_file
+from mnflow.runtime.files import plain_cells, whole_file
 
 if TYPE_CHECKING:
     from mnflow.maps.valence_maps import ValenceMaps
@@ -30,7 +30,7 @@ def save(maps: "ValenceMaps", path: Path) -> Path:
 
 
 def _csv(maps: "ValenceMaps", path: Path) -> None:
-    maps.to_dataframe().to_csv(path, index=False, float_format="%.6g")
+    plain_cells(maps.to_dataframe()).to_csv(path, index=False, float_format="%.6g")
 
 
 def _hspy(maps: "ValenceMaps", path: Path) -> None:

@@ -191,7 +191,7 @@ def load(path: str | os.PathLike[str]) -> keras.Model:
     """
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # whatever a damaged file makes zipfile, h5py or Keras stumble over
         raise InputError(
             f"{path} is not a model that can be read ({error}): expected a .keras file of cv_train."
         ) from error

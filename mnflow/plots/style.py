@@ -55,6 +55,7 @@ NET_TITLES = {
 _DASHES = ("-", "--", "-.", ":")
 
 _RC: Any = {
+    "text.usetex": False,  # a user's own setting needs a LaTeX that may not be there
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 9.5,

@@ -22,6 +22,7 @@ from mnflow.errors import InputError
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.promote import served
 from mnflow.promote.gate import MEASURED_BEFORE
+from mnflow.runtime.cli import say
 from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri, one_at_a_time
 from mnflow.runtime.signals import held
@@ -119,7 +120,10 @@ def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) ->
             raise
     with tempfile.TemporaryDirectory() as folder:
         local = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
-        register_environment(mlflow_environment(local))
+        try:
+            register_environment(mlflow_environment(local))
+        except OSError as error:  # the version is good without
+            say(f"{error}: `mlflow models serve` will need --env-manager local for this version.")
         text = {k: str(v) for k, v in tags.items()} | {DIGESTS: json.dumps(served.digests(local))}
     return client.create_model_version(
         MODEL, model_uri, run_id, text, description=card, model_id=model_uri.removeprefix("models:/")

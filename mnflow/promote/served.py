@@ -7,13 +7,16 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import SpectrumSet
@@ -110,8 +113,40 @@ def copy_code(folder: Path) -> Path:
 
 
 def requirements() -> list[str]:
-    """What a server installs, pinned to what is installed here."""
-    return [f"{name}=={version(name)}" for name in _SERVED_WITH]
+    """All that a server needs, and what that needs in turn, pinned to what is installed here: an environment that MLflow
+    builds elsewhere leaves pip nothing to choose.
+    """
+    pinned: dict[str, str] = {}
+    left = [Requirement(name) for name in _SERVED_WITH]
+    while left:
+        wanted = left.pop()
+        name = canonicalize_name(wanted.name)
+        if name in pinned:
+            continue
+        try:
+            pinned[name] = version(name)
+        except PackageNotFoundError:  # what is not needed here is not pinned
+            continue
+        extras = {"", *wanted.extras}
+        needed = [Requirement(text) for text in requires(name) or ()]
+        left += [
+            r for r in needed if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in extras)
+        ]
+    lines = [f"{name}=={number}" for name, number in sorted(pinned.items())]
+    hashes = _locked_hashes()
+    return [f"{line} {hashes[line]}" for line in lines] if hashes.keys() >= set(lines) else lines
+
+
+def _locked_hashes() -> dict[str, str]:
+    """The options --hash=sha256:... of every NAME==VERSION of the project's requirements.txt; pip takes hashes for all
+    packages or for none.
+    """
+    path = ROOT / "requirements.txt"
+    text = path.read_text().replace("\\\n", " ") if path.is_file() else ""
+    split = (line.partition("#")[0].split() for line in text.splitlines())
+    return {
+        words[0]: " ".join(words[1:]) for words in split if len(words) > 1 and words[1].startswith("--hash")
+    }
 
 
 def digests(folder: Path) -> dict[str, str]:

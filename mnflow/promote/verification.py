@@ -277,7 +277,15 @@ def table(checks: list[Check]) -> pd.DataFrame:
 
 def promoted_by(version: ModelVersion) -> MlflowRun:
     """The run that registered a version."""
-    return tracking.connect().get_run(str(version.run_id))
+    try:
+        record = tracking.connect().get_run(str(version.run_id))
+    except MlflowException:
+        record = None
+    if record is None or not record.data.params.keys() >= {"seed", "strategy"}:
+        raise InputError(
+            f"Version {version.version} was not registered by `promote` (its run is unknown here): verify one that was."
+        )
+    return record
 
 
 def changed_since(promoted: MlflowRun) -> str:

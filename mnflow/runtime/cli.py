@@ -4,9 +4,13 @@ from it.
 
 import argparse
 import errno
+import math
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -17,11 +21,14 @@ from mnflow.runtime.project import ROOT, project_of
 
 T = TypeVar("T")
 
+_TIGHT_BYTES = 1_000_000  # less is free on a disk that is full
+
 _OUTSIDE = {
     **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), "make room"),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"
     ),
+    errno.ENAMETOOLONG: "give it a shorter name",
 }
 """Errors of the system that are no fault of ours, and what to do."""
 
@@ -63,6 +70,9 @@ def _convert(f: Any, word: Any) -> Any:
         value = word if isinstance(word, f.type) else convert(word)
     except ValueError:
         raise InputError(f"Option {f.name}: expected {f.type.__name__}, got {word!r}.") from None
+    if (f.type is float and not math.isfinite(value)) or (f.name == "seed" and value < 0):
+        kind = "a seed of 0 or more" if f.name == "seed" else "a finite number"
+        raise InputError(f"Option {f.name}: expected {kind}, got {word!r}.")
     choices = f.metadata["choices"]
     if choices and value not in choices:
         raise InputError(f"Option {f.name}: expected one of {', '.join(choices)}, got {value!r}.")
@@ -89,6 +99,10 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
     SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left
     whole.
     """
+    _open_streams()
+    os.environ["MPLBACKEND"] = (
+        "Agg"  # figures go to files; a notebook's backend may not even be installed here
+    )
     signals.listen()
     module = run.__module__
     if module == "__main__":
@@ -99,25 +113,50 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
         check_place()
         run(parse(options, argv, program))
     except InputError as error:
-        print(f"mnflow: {error}", file=sys.stderr)
+        say(f"mnflow: {error}")
         code = 1
     except OSError as error:
-        if error.errno is None or error.errno not in _OUTSIDE:
+        if (what := _outside(error)) is None:
             raise
-        what = f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}: {_OUTSIDE[error.errno]}"
-        print(
-            f"mnflow: {what}, and start the same command again; what was finished is kept.", file=sys.stderr
-        )
+        say(f"mnflow: {what}, and start the same command again; what was finished is kept.")
         code = 1
     except KeyboardInterrupt as stop:
-        print(f"mnflow: stopped by {stop}; what was finished is kept.", file=sys.stderr)
+        say(f"mnflow: stopped by {stop}; what was finished is kept.")
         code = 130
     signals.leave(code)  # outside of the handlers: what they hold of the run is let go first
 
 
+def _outside(error: OSError) -> str | None:
+    """An error of the system that is no fault of ours, in words; None for others."""
+    if "No usable temporary directory" in str(error):
+        return f"The temporary folder is full or cannot be written ({error.strerror}): set TMPDIR to another folder"
+    if error.errno is None or error.errno not in _OUTSIDE:
+        return None
+    what = f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}: {_OUTSIDE[error.errno]}"
+    with suppress(OSError):
+        folder = tempfile.gettempdir()
+        if error.errno == errno.ENOSPC and shutil.disk_usage(folder).free < _TIGHT_BYTES:
+            return f"The temporary folder {folder} is full: make room there, or set TMPDIR to another folder"
+    return what
+
+
+def _open_streams() -> None:
+    """Let what is printed go nowhere where standard output or error are closed: else the next file that is opened, which
+    may be the database, would get it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
 def say(text: str) -> None:
     """A line for the person who waits, on standard error so that output stays clean."""
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # nobody listens any more
+        print(text, file=sys.stderr, flush=True)
 
 
 def relative(path: Path) -> str:

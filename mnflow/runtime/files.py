@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and archives of arrays that are read without trusting them."""
 
 import glob
+import hashlib
 import io
 import secrets
 import zipfile
@@ -19,6 +20,8 @@ MAX_EXPANSION = 500
 1,000.
 """
 
+_LONG_NAME = 150  # bytes: a part file's name is up to 100 longer, and most file systems allow 255
+
 _SMALL_BYTES = 50_000_000  # a small archive may grow as it likes to this size
 
 
@@ -30,17 +33,35 @@ def whole_file(path: Path) -> Iterator[Path]:
     What a process that was killed (kill -9, power cut) has left of the same file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"):
-        if is_gone(left.name[len(path.stem) + 2 :].rpartition("~")[0].replace("~", " ")):
+    stem = (
+        path.stem
+        if len(path.name.encode()) < _LONG_NAME
+        else hashlib.sha256(path.stem.encode()).hexdigest()[:32]
+    )
+    for left in path.parent.glob(f".{glob.escape(stem)}.*{glob.escape(path.suffix)}"):
+        if is_gone(left.name[len(stem) + 2 :].rpartition("~")[0].replace("~", " ")):
             with suppress(OSError):
                 left.unlink()
     writer = f"{this_process()} {secrets.token_hex(4)}".replace(" ", "~")
-    part = path.with_name(f".{path.stem}.{writer}{path.suffix}")  # readers of folders pass over hidden files
+    part = path.with_name(f".{stem}.{writer}{path.suffix}")  # readers of folders pass over hidden files
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def plain_cell(value: Any) -> Any:
+    """A table's cell as it is, or behind an apostrophe if a spreadsheet would take its text for a formula: names of
+    files and of regions come from others.
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def plain_cells(table: Any) -> Any:
+    """A pandas table with all text as `plain_cell` has it."""
+    columns = table.select_dtypes(exclude=["number", "bool"]).columns
+    return table.assign(**{name: table[name].map(plain_cell) for name in columns})
 
 
 def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from mnflow.errors import InputError
 from mnflow.runtime.backend import keras_backend
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,6 +32,8 @@ way.
 
 CONNECT_SECONDS = 10.0
 """How long a Dask cluster may take to answer."""
+
+_keys: dict[str, "Security"] = {}  # of the local clusters of this process, by their addresses
 
 MAX_ATTEMPTS = 5
 """How often work that was lost with its workers is sent again."""
@@ -66,7 +68,7 @@ def run_parallel(
     workers : int, optional
         Processes on this machine; None or 0 for one a core.
     scheduler : str, optional
-        Address of a Dask cluster (tcp://...) to use instead.
+        Address of a Dask cluster (tls://... or tcp://...) to use instead; keys for TLS come from Dask's own settings.
     on_result : callable, optional
         Called with the item's place and its result, as soon as that is there.
 
@@ -137,19 +139,28 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     """The address of a cluster of one-thread processes on this machine (one a core if None or 0), which ends
     with the block.
 
-    Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled.
+    Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled. A cluster
+    runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with keys that are made
+    for it and are in the memory of this process and its workers only.
     """
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Security
 
+    keys = Security.temporary()
     environment = ONE_THREAD | {"KERAS_BACKEND": keras_backend()}
     with LocalCluster(
         n_workers=workers or usable_cores(),
         threads_per_worker=1,
         processes=True,
         dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+        security=keys,
         env=environment,
     ) as cluster:
-        yield cluster.scheduler_address
+        _keys[cluster.scheduler_address] = keys
+        try:
+            yield cluster.scheduler_address
+        finally:
+            del _keys[cluster.scheduler_address]
 
 
 @contextmanager
@@ -167,7 +178,7 @@ def _connect(scheduler: str) -> "Client":
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS)
+        client = Client(scheduler, timeout=CONNECT_SECONDS, security=_keys.get(scheduler))
     except (OSError, ValueError) as error:
         raise InputError(
             f"No Dask cluster answers at {scheduler} ({error}): start `dask scheduler` and `dask worker`, or "

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _depth = 0
@@ -49,7 +49,8 @@ def leave(code: int) -> NoReturn:
     A signal ends what is still waited for. At the very end Python gives signals their own meaning back:
     without `_ignore` a command that has done all its work would end as one that was stopped.
     """
-    sys.stdout.flush()
+    with suppress(OSError, ValueError):  # nobody listens any more
+        sys.stdout.flush()
     for number in _STOPS:
         signal.signal(number, lambda signum, frame: os._exit(code))
     sys.exit(code)

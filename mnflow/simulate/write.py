@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.runtime.files import whole_file
+from mnflow.runtime.files import plain_cell, whole_file
 
 
 def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: Path) -> Path:
@@ -16,7 +16,7 @@ def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: 
     with whole_file(path) as part, part.open("w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows([plain_cell(cell) for cell in row] for row in rows)
     return path
 
 

@@ -15,6 +15,16 @@ SPLITTING_EV = {
 """Difference of the 2p1/2 and 2p3/2 binding energies in eV (Fuggle & Martensson 1980, doi:10.1016/0368-2048(80)85056-0)."""
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a class may be a folder's name and a table's cell: no path, no hidden file, no formula."""
+    return (
+        0 < len(name) <= 40
+        and name.isprintable()
+        and name[0] not in ".~=+-@"
+        and not set(name) & set('/\\:*?"<>|')
+    )
+
+
 @dataclass(frozen=True)
 class Edge:
     """An element's L2,3 edge and how it is looked at. It travels with every dataset and every model.
@@ -44,6 +54,12 @@ class Edge:
     dispersion_ev: float = 0.1
 
     def __post_init__(self) -> None:
+        for name in (self.element, *self.classes):
+            if not is_plain_name(name):
+                raise InputError(
+                    f"Edge {self.element!r}: expected a name of letters, digits and signs such as Mn2+, got {name!r}: "
+                    "it becomes the name of a folder and a cell of tables."
+                )
         if len(self.classes) != len(self.charges) or len(set(self.classes)) != len(self.classes):
             raise InputError(
                 f"Edge {self.element}: expected one charge for each of several distinct classes, "

@@ -1,7 +1,6 @@
 """The connection to the tracking store: opened once, within seconds or with a sentence."""
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from functools import cache
@@ -9,7 +8,6 @@ from urllib.parse import urlparse
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
 from mnflow.runtime.cli import say
@@ -45,7 +43,9 @@ def connect() -> MlflowClient:
         check_database(uri)
         prepare_store(uri)
         moved = relocate(uri, ROOT)
-    except (MlflowException, OSError, RuntimeError, sqlite3.Error) as error:
+    except InputError:
+        raise
+    except Exception as error:  # of MLflow, SQLAlchemy, alembic, SQLite or the system
         raise InputError(
             f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0][:300]}"
         ) from error

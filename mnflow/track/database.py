@@ -2,7 +2,10 @@
 
 import os
 import sqlite3
+from functools import cache
 from pathlib import Path
+
+import mlflow
 
 from mnflow.runtime.project import EXPERIMENT, EXPERIMENT_TAGS, one_at_a_time
 
@@ -45,19 +48,54 @@ def check_database(uri: str) -> None:
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///"))
+    if "%" in uri:
+        raise RuntimeError(
+            f"MLflow cannot open a database whose path holds a % ({path}): rename the folder, or let "
+            "MLFLOW_TRACKING_URI name another place."
+        )
     for place, what in ((path.parent, "folder of the tracking database"), (path, "tracking database")):
         if place.exists() and not os.access(place, os.W_OK):  # the journal is written in the folder
             raise RuntimeError(f"The {what} {path} cannot be written: check permissions.")
     if not path.exists():
         return
     connection = sqlite3.connect(path, timeout=LOCK_SECONDS)
+    schemas: set[str] = set()
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
-    except sqlite3.Error as error:
+        (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        schemas = _schemas(connection)
+    except sqlite3.OperationalError as error:
         raise RuntimeError(
             f"The tracking database {path} cannot be written ({error}): close what holds it, or check its "
             f"permissions."
         ) from error
+    except sqlite3.DatabaseError as error:  # a page that cannot be read, or no database at all
+        damage = str(error)
     finally:
         connection.close()
+    if damage != "ok":
+        raise RuntimeError(
+            f"The tracking database {path} is damaged ({str(damage).splitlines()[0][:200]}): bring back a copy of it; "
+            f"`sqlite3 {path.name} .recover` saves what can still be read."
+        )
+    if schemas and schemas != {_own_schema()}:
+        raise RuntimeError(
+            f"The tracking database {path} is of another version of MLflow than {mlflow.__version__}, which runs here: if "
+            f"of an older one, copy the file and run `mlflow db upgrade {uri}`; if of a newer one, use that."
+        )
+
+
+def _schemas(connection: sqlite3.Connection) -> set[str]:
+    """The version of the tables of a database; none if it has no tables yet."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
+        return set()
+    return {version for (version,) in connection.execute("SELECT version_num FROM alembic_version")}
+
+
+@cache
+def _own_schema() -> str:
+    """The version of the tables that the MLflow here makes."""
+    from mlflow.store.db.utils import _get_latest_schema_revision  # MLflow is pinned, and tests call this
+
+    return str(_get_latest_schema_revision())

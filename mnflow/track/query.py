@@ -1,5 +1,6 @@
 """Find finished and unfinished runs, and what belongs to them."""
 
+import errno
 import os
 import tempfile
 import time
@@ -21,10 +22,23 @@ _ORDER = [f"tags.`{names.BEGAN}` DESC", "attributes.start_time DESC"]
 
 def _experiment_id() -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    if os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return os.environ["MLFLOW_EXPERIMENT_ID"]
-    found = connect().get_experiment_by_name(name)
-    return found.experiment_id if found else connect().create_experiment(name, tags=EXPERIMENT_TAGS)
+    number = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    try:
+        found = connect().get_experiment(number) if number else connect().get_experiment_by_name(name)
+    except MlflowException as error:
+        if not number or error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise InputError(
+            f"MLFLOW_EXPERIMENT_ID={number} is no experiment of {shown_store()}: unset it, or correct it."
+        ) from None
+    if found is None:
+        return connect().create_experiment(name, tags=EXPERIMENT_TAGS)
+    if found.lifecycle_stage != "active":
+        raise InputError(
+            f"The experiment {found.name} of {shown_store()} was deleted: `mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}` brings it back, and MLFLOW_EXPERIMENT_NAME names another one."
+        )
+    return found.experiment_id
 
 
 def where() -> str:
@@ -114,4 +128,6 @@ def artifact(run_id: str, path: str) -> Iterator[Path]:
         try:
             yield Path(connect().download_artifacts(run_id, path, folder))
         except (OSError, MlflowException) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES):
+                raise  # there may be one: what is full or closed is said where the command ends
             raise InputError(f"Run {run_id} has no artifact {path} ({error}): run its step again.") from error

@@ -23,8 +23,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from mnflow.errors import InputError
 from mnflow.plots import figure_data
 from mnflow.runtime.cli import say
+from mnflow.runtime.files import plain_cells
 from mnflow.runtime.process import is_gone
-from mnflow.runtime.project import default_tracking_uri
+from mnflow.runtime.project import default_tracking_uri, shown_store
 from mnflow.runtime.signals import held
 from mnflow.spectra import SpectrumSet
 from mnflow.track import names, outbox, provenance
@@ -96,7 +97,7 @@ class Run:
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """Log a table as tables/NAME.csv."""
-        self._text(table.to_csv(index=False), f"tables/{name}.csv")
+        self._text(plain_cells(table).to_csv(index=False), f"tables/{name}.csv")
 
     def json(self, value: Any, path: str) -> None:
         self._text(json.dumps(value, indent=1), path)
@@ -175,6 +176,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
         # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make
         # their own.
         if started := os.environ.pop("MLFLOW_RUN_ID", None):
+            _check_started(started)
             Run(started).tags(known)
             Run(started).rename(name)
             return Run(started)
@@ -201,6 +203,21 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
             f"does again, start "
             "the same command again: it goes on from what is finished."
         ) from error
+
+
+def _check_started(run_id: str) -> None:
+    """Raise `InputError` unless MLFLOW_RUN_ID is a run that has begun and not ended: one that `mlflow run` made."""
+    try:
+        info = connect().get_run(run_id).info
+        state = info.status if info.lifecycle_stage == "active" else "deleted"
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        state = "unknown"
+    if state != "RUNNING":
+        raise InputError(
+            f"MLFLOW_RUN_ID={run_id} is left from elsewhere: in {shown_store()} this run is {state}. Unset it."
+        )
 
 
 @contextmanager

@@ -1,16 +1,23 @@
 """Command lines become options, and what is wrong is said in a sentence."""
 
 import errno
+import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mnflow.errors import InputError
+from mnflow.runtime import cli
 from mnflow.runtime.cli import execute, option, parse
+from mnflow.runtime.project import ROOT
 
 
 @dataclass(frozen=True)
@@ -90,3 +97,51 @@ def test_execute_ends_with_a_sentence_and_a_code(
 def test_execute_does_not_hide_other_errors() -> None:
     with pytest.raises(FileNotFoundError):
         execute(Options, lambda options: _fail(FileNotFoundError(errno.ENOENT, "no such file", "a.npz")), [])
+
+
+@pytest.mark.parametrize("words", [["--seed", "-1"], ["--share", "nan"], ["--share", "inf"]])
+def test_a_seed_below_zero_and_what_is_no_number_are_refused(words: list[str]) -> None:
+    @dataclass(frozen=True)
+    class Options:
+        """..."""
+
+        seed: int = option(0, "a seed")
+        share: float = option(0.5, "a share")
+
+    with pytest.raises(InputError, match=r"Option \w+: expected a (seed of 0 or more|finite number), got"):
+        parse(Options, words)
+
+
+def _closed(streams: str) -> subprocess.CompletedProcess[str]:
+    code = (
+        "from dataclasses import dataclass\n"
+        "from mnflow.runtime.cli import execute, option, say\n"
+        "@dataclass\nclass Options:\n    'x'\n    seed: int = option(0, 'x')\n"
+        "def run(options):\n"
+        "    f = open('data', 'w'); print('printed'); say('said'); f.write('kept'); f.close()\n"
+        "run.__module__ = 'entrypoints.x'\n"
+        "execute(Options, run, [])\n"
+    )
+    return subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -c "$0" {streams}', code], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_get_nothing_and_stop_nothing(
+    streams: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = _closed(streams)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data").read_text() == "kept"
+
+
+def test_a_full_temporary_folder_and_a_long_name_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+    assert "set TMPDIR to another folder" in str(cli._outside(full))
+    assert "a shorter name" in str(cli._outside(OSError(errno.ENAMETOOLONG, "x", "a" * 300)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert "is full: make room there" in str(cli._outside(OSError(errno.ENOSPC, "x")))
+    assert cli._outside(OSError(errno.ENOTDIR, "x")) is None

@@ -10,13 +10,14 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.runtime import files
-from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.runtime.files import plain_cell, plain_cells, read_arrays, whole_file
 from mnflow.runtime.project import ROOT
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import SpectrumSet
@@ -117,3 +118,18 @@ def test_a_damaged_archive_is_a_value_error(data: st.DataObject) -> None:
     damaged[at] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(ValueError):  # nothing else comes out of it
         read_arrays(bytes(damaged))
+
+
+def test_a_cell_that_begins_like_a_formula_is_text() -> None:
+    assert plain_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert [plain_cell(x) for x in ("Mn2+", "", -1.5, None)] == ["Mn2+", "", -1.5, None]
+    table = pd.DataFrame({"name": ["+1", "a"], "x": [-1.0, 2.0], "n": [1, None]})
+    assert plain_cells(table).to_csv(index=False) == "name,x,n\n'+1,-1.0,1.0\na,2.0,\n"
+
+
+def test_a_long_name_is_written_whole_and_what_was_left_of_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / f"{'m' * 240}.hspy"
+    for text in ("one", "two"):
+        with whole_file(path) as part:
+            part.write_text(text)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["two"]

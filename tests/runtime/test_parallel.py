@@ -15,7 +15,7 @@ import pytest
 from distributed import Client
 
 from mnflow.errors import InputError
-from mnflow.runtime.parallel import run_parallel
+from mnflow.runtime.parallel import local_cluster, run_parallel
 from mnflow.runtime.project import ROOT
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,29 @@ def _work(folder: str, item: int) -> tuple[int, int]:
     time.sleep(0.5)
     note.with_suffix(".done").touch()
     return item, os.getpid()
+
+
+ATTACK = """
+import asyncio, os, sys
+from distributed import Security
+from distributed.comm import connect
+
+async def attack():
+    refused = 0
+    for address, keys in ((sys.argv[1], None), (sys.argv[1].replace("tls", "tcp"), None), (sys.argv[1], Security.temporary())):
+        try:
+            await connect(address, timeout=2, **(keys.get_connection_args("client") if keys else {}))
+        except (OSError, TypeError, RuntimeError):
+            refused += 1
+    print(refused, "refused", flush=True)
+    os._exit(0)
+
+asyncio.run(attack())
+"""
+
+
+def _nothing(shared: None, item: int) -> tuple[int, None]:
+    return item, shared
 
 
 @pytest.fixture
@@ -89,6 +112,17 @@ def test_local_processes_work_and_what_fails_is_raised(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be done"):
         run_parallel(_work, str(tmp_path), [99], workers=1)
     assert run_parallel(_work, str(tmp_path), []) == []
+
+
+def test_a_local_cluster_runs_nothing_for_who_has_no_keys() -> None:
+    """Another user of the machine reaches its port."""
+    with local_cluster(1) as address:
+        assert address.startswith("tls://127.0.0.1:")
+        attacked = subprocess.run(
+            [sys.executable, "-c", ATTACK, address], capture_output=True, text=True, timeout=120, check=True
+        )
+        assert attacked.stdout == "3 refused\n"
+        assert [item for item, _ in run_parallel(_nothing, None, [1], scheduler=address)] == [1]
 
 
 @pytest.mark.parametrize("times", [1, 99])

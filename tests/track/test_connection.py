@@ -52,6 +52,60 @@ def test_a_file_that_is_no_database(database: Path) -> None:
         connection.connect()
 
 
+def test_a_damaged_database(store: Path) -> None:
+    path = store / "mlflow.db"
+    content = bytearray(path.read_bytes())
+    content[20_000:60_000] = b"x" * 40_000
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=r"is damaged .*: bring back a copy"):
+        tracking_database.check_database(f"sqlite:///{path}")
+
+
+def test_a_database_of_another_mlflow(store: Path) -> None:
+    path = store / "mlflow.db"
+    tracking_database.check_database(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE alembic_version SET version_num = 'abc'")
+    with pytest.raises(RuntimeError, match="is of another version of MLflow"):
+        tracking_database.check_database(f"sqlite:///{path}")
+
+
+def test_a_percent_sign_in_the_path(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="cannot open a database whose path holds a %"):
+        tracking_database.check_database(f"sqlite:///{tmp_path}/100%/mlflow.db")
+
+
+def start_a_step() -> None:
+    with tracking.step(tracking.tags_of("x"), "x", {}):
+        pass
+
+
+def test_a_deleted_experiment_and_one_that_never_was(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = tracking.connect()
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    with pytest.raises(
+        InputError, match=r"The experiment test of sqlite:.* was deleted: `mlflow experiments restore"
+    ):
+        start_a_step()
+    for number in ("4711", "abc"):
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", number)
+        with pytest.raises(InputError, match=f"MLFLOW_EXPERIMENT_ID={number} is no experiment of sqlite:"):
+            start_a_step()
+
+
+def test_a_run_id_that_is_left_from_elsewhere(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracking.step(tracking.tags_of("x"), "x", {}) as run:
+        pass
+    for stale, state in (("0" * 32, "unknown"), (run.id, "FINISHED")):
+        monkeypatch.setenv("MLFLOW_RUN_ID", stale)
+        with pytest.raises(
+            InputError, match=f"MLFLOW_RUN_ID={stale} is left from elsewhere: .* this run is {state}"
+        ):
+            start_a_step()
+
+
 AS_ANOTHER = """
 import os, sys
 from mnflow.track import connection
