@@ -40,7 +40,8 @@ def main() -> None:
     n_models = 1 if options.quick else len(nets)
     theirs = median_seconds(lambda: by_predict(n_models), 1).times(len(nets) / n_models)
     for name, mine in (("evaluation/shift", first), ("evaluation/shift_compiled_before", again)):
-        emit(name, seconds=mine.wall, predict_seconds=theirs.wall, ratio=theirs.wall / mine.wall, cpu_seconds=mine.cpu,
+        emit(name, seconds=mine.wall, predict_seconds=theirs.wall, ratio=theirs.wall / mine.wall,
+        cpu_seconds=mine.cpu,
              predict_cpu_seconds=theirs.cpu, ratio_of_cpu_seconds=theirs.cpu / mine.cpu)  # fmt: skip
 
 

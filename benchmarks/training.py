@@ -152,8 +152,10 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
         wall, cpu = (
             statistics.median(r[k] for r in runs) for k in ("spectra_per_second", "spectra_per_cpu_second")
         )
-        emit(f"training/against_{name}", spectra_per_second=wall, ratio=speed / wall, spectra_per_cpu_second=cpu,
-             ratio_of_cpu_seconds=cpu_speed / cpu, runs=[round(r["spectra_per_second"]) for r in runs])  # fmt: skip
+        emit(f"training/against_{name}", spectra_per_second=wall, ratio=speed / wall,
+        spectra_per_cpu_second=cpu,
+             ratio_of_cpu_seconds=cpu_speed / cpu,
+             runs=[round(r["spectra_per_second"]) for r in runs])  # fmt: skip
 
 
 def limits() -> float:
@@ -181,7 +183,8 @@ def scaling(quick: bool) -> None:
             limits.append(two_processes())
             speeds.append([cv_speed(some, scheduler, (1, 4)) for scheduler in (one_worker, two_workers)])
     one, two = (statistics.median(s) for s in zip(*speeds, strict=True))
-    emit("scaling/workers", one=one, two=two, ratio=two / one, runs=[[round(v) for v in pair] for pair in speeds],
+    emit("scaling/workers", one=one, two=two, ratio=two / one,
+    runs=[[round(v) for v in pair] for pair in speeds],
          two_processes_against_one=statistics.median(limits))  # fmt: skip
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         made_up = spectra(n)

@@ -1,4 +1,6 @@
-"""The site of the documents: `make docs` builds it into docs/_build/html, without network, warnings as errors."""
+"""The site of the documents: `make docs` builds it into docs/_build/html, without network, warnings as
+errors.
+"""
 
 from mnflow import __version__
 

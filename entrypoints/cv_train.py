@@ -1,4 +1,4 @@
-"""Cross-validate one network with one augmentation: a parent run, and a nested run with the model per fold."""
+"""Cross-validate one network with one augmentation: a parent run, and a nested run per fold."""
 
 from dataclasses import dataclass
 

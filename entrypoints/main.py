@@ -1,4 +1,6 @@
-"""The whole path: simulate, preprocess, train three networks, evaluate them, promote the best fully convolutional."""
+"""The whole path: simulate, preprocess, train three networks, evaluate them, promote the best fully
+convolutional.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

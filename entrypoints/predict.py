@@ -1,4 +1,4 @@
-"""Valence maps of a file: every pixel's class, mean valence, interval, fractions and flags, and their figure."""
+"""Valence maps of a file: class, mean valence, interval, fractions and flags per pixel, and a figure."""
 
 import math
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from mnflow.runtime.cli import execute, option
 
 @dataclass(frozen=True)
 class Options:
-    """Simulated spectrum images with substrate, thickness, background, counts, calibration offsets and drift."""
+    """Simulated images with substrate, thickness, background, counts, calibration offsets and drift."""
 
     out: str = option("data/simulated", "folder to write to")
     size: str = option(

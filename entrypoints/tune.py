@@ -1,4 +1,4 @@
-"""Optuna search on inner validation spectra only: start it again to resume, or several times to share a study.
+"""Optuna search on inner validation spectra; start it again to resume, or several times to share a study.
 
 Every trial is a nested run. Workers that name the same study and storage share it: processes, containers or
 machines.

@@ -42,7 +42,8 @@ def run(options: Options) -> str:
         if failed:
             raise InputError(f"Version {version.version} does not hold{since}: {'; '.join(failed)}.")
         note = (
-            f"Version {version.version} holds: all {len(checks)} numbers were found again{since}, its files are those "
+            f"Version {version.version} holds: all {len(checks)} numbers were found again{since}, its files "
+            "are those "
             f"that were registered, and they give the same {len(answered.answers)} answers."
         )
         run.note(note)

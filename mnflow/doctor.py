@@ -1,4 +1,6 @@
-"""Diagnose an installation, and a project if there is one: each check is a line that says what is wrong and what to do."""
+"""Diagnose an installation, and a project if there is one: each check is a line that says what is wrong and
+what to do.
+"""
 
 import argparse
 import logging
@@ -143,7 +145,7 @@ def _check_mount(folder: Path) -> str:
 
 
 def _check_model() -> str:
-    """The model that `mnflow predict` uses is loaded, and the shipped one answers as it did when it was made."""
+    """The model of `mnflow predict` is loaded, and the shipped one answers as it did when it was made."""
     wrong = differences(load_stored(), TOLERANCE)
     if wrong:
         raise RuntimeError(
@@ -172,8 +174,10 @@ def _check_backend() -> str:
     gpus = _gpus(name)
     if IMAGE == "gpu" and not gpus:
         raise RuntimeError(
-            f"This is the GPU image, but {name} sees no GPU: networks would run on the CPU, slowly. Start the "
-            "container with `docker run --gpus all`, on a machine with an NVIDIA driver and the NVIDIA container "
+            f"This is the GPU image, but {name} sees no GPU: networks would run on the CPU, slowly. Start "
+            "the "
+            "container with `docker run --gpus all`, on a machine with an NVIDIA driver and the NVIDIA "
+            "container "
             "toolkit; `nvidia-smi` in the container must list the GPU. Without one, use the CPU image."
         )
     return f"networks run on the {name} backend, on {', '.join(gpus) or 'CPU'}"

@@ -1,6 +1,7 @@
 """Set up the project's own .venv, make `mlflow run .` use it, and prepare the tracking store.
 
-`python -m mnflow.setup` needs nothing but Python: it is started before any package is installed, on any system.
+`python -m mnflow.setup` needs nothing but Python: it is started before any package is installed, on any
+system.
 """
 
 import argparse
@@ -70,7 +71,9 @@ def set_up(dev: bool = False) -> None:
 
 
 def use_here(store: bool = True) -> None:
-    """Make `mlflow run .` use the interpreter that runs now, and prepare the store, which may have been moved."""
+    """Make `mlflow run .` use the interpreter that runs now, and prepare the store, which may have been
+    moved.
+    """
     from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 
     if os.name != "nt":  # `mlflow run` makes no environments there: `mnflow STEP` runs the steps

@@ -38,7 +38,7 @@ _SLOW_FIXTURES = {"store", "module_store", "store_in"}  # a tracking store takes
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow whatever uses a tracking store or runs whole systems; other slow tests say so themselves."""
+    """Mark as slow what uses a tracking store or runs whole systems; others are marked in their files."""
     for item in items:
         uses_store = bool(_SLOW_FIXTURES & set(getattr(item, "fixturenames", ())))
         if uses_store or "system" in item.path.parts:

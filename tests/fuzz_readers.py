@@ -38,9 +38,11 @@ MAX_MEMORY = 4_000_000_000
 """Address space in bytes: the libraries alone take 1.5 GB of it."""
 
 TOKENS = [
-    *(b"nan inf -inf 1e999 -1 0 4294967295 18446744073709551615 99999999999 ../../etc/passwd eV keV nm \x00 \xff\xff".split()),
+    *b"nan inf -inf 1e999 -1 0 4294967295 18446744073709551615 99999999999".split(),
+    *b"../../etc/passwd eV keV nm \x00 \xff\xff".split(),
     *(b", ; \n \r\n \t \" # [ ] { } = ' \xef\xbb\xbf \xe2\x80\xa8".split(b" ")),
-    b"cos\nsystem\n", b"c__builtin__\neval\n", b"R.", b"(lp0\n", b"\x80\x05", b"\x8c\x02os", b"[[a]]\n", b"PK\x03\x04",
+    b"cos\nsystem\n", b"c__builtin__\neval\n", b"R.", b"(lp0\n", b"\x80\x05", b"\x8c\x02os", b"[[a]]\n",
+    b"PK\x03\x04",
     b"\x93NUMPY", b"(" * 2000, b"[" * 2000, b"9" * 5000,
 ]  # fmt: skip
 

@@ -31,8 +31,10 @@ LEVELS = (
 
 HEAVY = {
     "mlflow": (
-        "mnflow.track", "mnflow.promote", "mnflow.report", "mnflow.reproduction", "mnflow.doctor", "mnflow.tune",
-        "mnflow.pipeline", "mnflow.runtime.mlflow_env", "mnflow.serve.limits", "mnflow.serve.model", "entrypoints",
+        "mnflow.track", "mnflow.promote", "mnflow.report", "mnflow.reproduction", "mnflow.doctor",
+        "mnflow.tune",
+        "mnflow.pipeline", "mnflow.runtime.mlflow_env", "mnflow.serve.limits", "mnflow.serve.model",
+        "entrypoints",
         "benchmarks",
     ),
     "keras": (

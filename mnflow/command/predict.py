@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def expand(words: Sequence[str]) -> list[Path]:
-    """Paths of the words, each once; patterns are expanded here, since cmd.exe does not and quotes prevent it."""
+    """Paths of the words, each once; patterns are expanded here, since cmd.exe does not and quotes prevent
+    it.
+    """
     paths: list[Path] = []
     for word in words:
         is_pattern = glob.has_magic(word) and not Path(word).exists()

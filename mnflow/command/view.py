@@ -8,7 +8,7 @@ def parser() -> argparse.ArgumentParser:
     """The options, without importing anything that reads files."""
     options = argparse.ArgumentParser(
         prog="mnflow view",
-        description="A page in the browser: drop a file, see the valence map, its spectra and regions, and export "
+        description="A page in the browser: drop a file, see the valence map, spectra and regions, export "
         "them. It listens on this machine only and loads nothing from the network.",
     )
     options.add_argument("file", nargs="?", metavar="FILE", help="what the page shows at first")

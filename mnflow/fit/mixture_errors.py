@@ -73,7 +73,8 @@ def measure(predictor: Predictor, seed: int) -> dict[str, float]:
     dict
         Root mean square errors of the mean valence: `mixture/rmse`, at the median noise of acquired spectra
         `mixture/rmse_median_noise`, of a foreign laboratory's materials `mixture/rmse_foreign`, of charges
-        weighted by the nets' probabilities `mixture/rmse_nets` (if there are nets), and of non-negative least squares
+        weighted by the nets' probabilities `mixture/rmse_nets` (if there are nets), and of non-negative least
+        squares
         with the very materials that were mixed `mixture/rmse_known_references`. Of the 90 % interval:
         `mixture/coverage`, `mixture/coverage_foreign` and its mean `mixture/interval_width`.
     """

@@ -1,7 +1,8 @@
 """Simulated mixtures of valences as many instruments see them, with the true composition of each.
 
 Expensive things (multiplets, plural scattering, resolution) are computed once per set of materials behind one
-instrument (`Materials.sets`); composition, noise, channel width, what background subtraction leaves and the ends of
+instrument (`Materials.sets`); composition, noise, channel width, what background subtraction leaves and the
+ends of
 the spectrum are cheap and drawn anew each time a set is used (`mix`).
 """
 
@@ -43,14 +44,15 @@ NOISE = {0.0: 0.0003, 0.1: 0.002, 0.5: 0.0083, 0.9: 0.03, 0.97: 0.05, 1.0: 0.1}
 """Quantiles of the noise per channel, as a share of the peak; the median is that of 448 acquired spectra."""
 
 PURE, PAIRS, NEIGHBOURS = 1 / 3, 0.45, 0.8
-"""Shares of pure compounds and of mixtures of two valences (the others hold all), and of neighbours in pairs."""
+"""Shares of pure compounds and of mixtures of two valences (the others hold all), and of neighbours in pairs.
+"""
 
 COARSE, COARSE_CHANNELS = 0.3, (1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 """Share of spectra from wider channels, and the widths: 0.15 to 1 eV for Mn."""
 
 RESIDUE = 0.02
-"""What a subtracted background leaves 20 eV from the peak: standard deviation of a slope and a bend, each in half of
-the spectra, as a share of the peak.
+"""What a subtracted background leaves 20 eV from the peak: standard deviation of slope and bend as a share of
+the peak, each in half of the spectra.
 """
 
 SPIKES, SPIKE_HEIGHT = 0.03, (0.02, 0.3)
@@ -67,7 +69,7 @@ _GROUPS = 6  # channel widths per call
 
 @dataclass(frozen=True)
 class Sets:
-    """N sets of one material per class behind one instrument each: `pure` (N, K, n_crop), without noise, per atom;
+    """N sets of one material per class behind one instrument: `pure` (N, K, n_crop), without noise, per atom;
     `thickness` t/lambda and `resolution_ev` (N,).
     """
 
@@ -78,7 +80,7 @@ class Sets:
 
 @dataclass(frozen=True)
 class Mixtures:
-    """N mixtures: normalised `crops` (N, n_crop), `fractions` (N, K) of the atoms, `noise` (N,) as a share of the
+    """N mixtures: normalised `crops` (N, n_crop), `fractions` (N, K) of atoms, `noise` (N,) as a share of the
     peak.
     """
 
@@ -155,7 +157,9 @@ def mix(
     noise: Mapping[float, float] = NOISE,
     fractions: NDArray[np.float64] | None = None,
 ) -> Mixtures:
-    """Mixtures of sets (n, K, n_crop), in compositions (n, K) and with noise (by its quantiles) that are drawn anew."""
+    """Mixtures of sets (n, K, n_crop), in compositions (n, K) and with noise (by its quantiles) that are
+    drawn anew.
+    """
     parts = [slice(i, i + CHUNK) for i in range(0, len(pure), CHUNK)]
     mixed = [
         _mix(pure[p].astype(np.float32), rng, noise, None if fractions is None else fractions[p])
@@ -191,7 +195,9 @@ def _mix(
 
 
 def _record(x: Floats, level: Floats, rng: np.random.Generator) -> None:
-    """Add noise of `level` (n,) to spectra (n, C), some of them recorded in wider channels, interpolated back."""
+    """Add noise of `level` (n,) to spectra (n, C), some of them recorded in wider channels, interpolated
+    back.
+    """
     n, n_crop = x.shape
     bank = point_spread(rng.standard_normal((1, _BANK)), rng.choice(_SPREADS))[0].astype(np.float32)
     pieces = np.lib.stride_tricks.sliding_window_view(bank / bank.std(), n_crop)
@@ -232,7 +238,7 @@ def _shorten(x: Floats, peak: NDArray[np.int64], rng: np.random.Generator) -> No
 
 
 def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Shares (n, n_classes) of sum 1: pure compounds, pairs (most of them neighbours), and mixtures of all."""
+    """Shares (n, n_classes) of sum 1: pure compounds, pairs (mostly neighbours), and mixtures of all."""
     fractions = rng.dirichlet(np.ones(n_classes), n)
     kind = rng.random(n)
     pure, pairs = np.flatnonzero(kind < PURE), np.flatnonzero((kind >= PURE) & (kind < PURE + PAIRS))
@@ -249,9 +255,7 @@ def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[
 
 
 def parted(library: Library, share: int = 6) -> tuple[Library, Library, Library]:
-    """A library without two of every `share` stick spectra, and with either alone: materials to fit, to calibrate and
-    to test on.
-    """
+    """Materials to fit, to calibrate and to test on: a library without two of every `share`, and either."""
     part = np.arange(len(library.valence)) % share
 
     def select(rows: NDArray[np.bool_]) -> Library:

@@ -1,6 +1,7 @@
 """Fit the posterior over compositions to simulated mixtures, and calibrate its intervals on other materials.
 
-`python -m mnflow.fit.posterior mn` makes the shipped predictor of an element anew (a quarter of an hour on one core).
+`python -m mnflow.fit.posterior mn` makes the shipped predictor of an element anew (a quarter of an hour on
+one core).
 """
 
 import sys
@@ -25,7 +26,7 @@ from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import Settings, settings_of
 
 SETS, MATERIALS, EPOCHS = 80_000, 4000, 60
-"""Sets of one material per class behind one instrument, materials per class that they are made of, and how often
+"""Sets of one material per class behind one instrument, materials per class they consist of, and how often
 each set is mixed anew.
 """
 
@@ -59,9 +60,10 @@ def fit(
     epochs: int,
     progress: Progress = lambda line: None,
 ) -> Posterior:
-    """Fit the layers to mixtures of the library's materials for fitting (`parted`), without calibrated intervals.
+    """Fit the layers to mixtures of the library's materials (`parted`), without calibrated intervals.
 
-    `n` sets of materials are mixed anew in every epoch, in other compositions and with other noise: no mixture is
+    `n` sets of materials are mixed anew in every epoch, in other compositions and with other noise: no
+    mixture is
     seen twice, so the fit cannot memorise them.
     """
     rng = np.random.default_rng([seed, 0])
@@ -97,7 +99,7 @@ def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tupl
 
 
 def cells_of(fractions: NDArray[np.float64]) -> Floats:
-    """Compositions (N, K) as weights (N, M) on the nearest cells, at most K of them, whose mean is the composition.
+    """Compositions (N, K) as weights (N, M) on the nearest cells, at most K, whose mean is the composition.
 
     Barycentric coordinates in Freudenthal's triangulation of the cumulated shares.
     """
@@ -122,7 +124,9 @@ def cells_of(fractions: NDArray[np.float64]) -> Floats:
 
 
 def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
-    """The posterior with intervals that cover 90 % of these mixtures, which it was not fitted to, in every bin."""
+    """The posterior with intervals that cover 90 % of these mixtures, which it was not fitted to, in every
+    bin.
+    """
     raw = replace(posterior, calibration=None)
     located = locate(mixtures.crops)
     found, noise = raw(located), noise_level(located.crops)
@@ -147,7 +151,9 @@ def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
 
 
 def _offsets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What must be added to the ends so that each misses the truth as rarely as half of 1 - `COVERAGE` allows."""
+    """What must be added to the ends so that each misses the truth as rarely as half of 1 - `COVERAGE`
+    allows.
+    """
     n = max(len(errors), 1)
     level = min(1.0, np.ceil((n + 1) * (1 + COVERAGE) / 2) / n)  # of a finite sample
     low, high = errors.T if len(errors) else np.zeros((2, 1))
@@ -155,7 +161,9 @@ def _offsets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def build(settings: Settings, seed: int = 0, progress: Progress = lambda line: None) -> Predictor:
-    """The predictor that ships for an element: posterior, calibrated intervals, and what known spectra look like."""
+    """The predictor that ships for an element: posterior, calibrated intervals, and what known spectra look
+    like.
+    """
     posterior = fit(settings, seed, SETS, MATERIALS, EPOCHS, progress)
     rng = np.random.default_rng([seed, 1])
     library = library_of(settings)

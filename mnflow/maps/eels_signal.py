@@ -1,4 +1,6 @@
-"""The signal type that HyperSpy learns from hyperspy_extension.yaml: an EELS signal with `estimate_valence()`."""
+"""The signal type that HyperSpy learns from hyperspy_extension.yaml: an EELS signal with
+`estimate_valence()`.
+"""
 
 from typing import Any
 

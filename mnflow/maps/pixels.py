@@ -21,7 +21,8 @@ NO_CLASS = -1
 """Label of a pixel without an answer. A label K, the number of classes, is a mixture."""
 
 EDGE_SPAN = (-0.1, 0.47)
-"""What of the window counts as the edge's intensity, from L3 on as shares of the crop: -3 to +14 eV for Mn."""
+"""What of the window counts as the edge's intensity, from L3 on as shares of the crop: -3 to +14 eV for Mn.
+"""
 
 _PIECE = 1024  # spectra that one thread takes at a time
 _BLOCK_BYTES = 64_000_000

@@ -33,7 +33,8 @@ def predict(
         Any navigation dimensions, one signal axis in eV, keV or meV; lazy ones stay lazy. Background on or
         removed. Or the path of a file that `mnflow.read` knows.
     model : str, Path or Predictor
-        A model URI, a model's folder, or a predictor. Default: the champion of the project's registry if there is
+        A model URI, a model's folder, or a predictor. Default: the champion of the project's registry if
+        there is
         one, else the shipped model; `maps.predictor.facts["model"]` says which it was.
     thickness : array or signal, optional
         t/lambda of every pixel, of the image's shape.
@@ -47,7 +48,8 @@ def predict(
     Raises
     ------
     InputError
-        If the spectra have no usable energy axis, the thickness has another shape, or the model cannot be read.
+        If the spectra have no usable energy axis, the thickness has another shape, or the model cannot be
+        read.
 
     Examples
     --------
@@ -72,7 +74,7 @@ def maps_of(
     thickness: Any = None,
     progress: bool | Callable[[int], None] = False,
 ) -> ValenceMaps:
-    """The maps of spectra that are read already, with the navigation axes and metadata of `signal` (default: of
+    """The maps of spectra already read, with the navigation axes and metadata of `signal` (default: of
     the spectra's file).
 
     `progress` shows a bar, or is called with the number of spectra that are done since its last call.

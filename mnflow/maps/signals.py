@@ -115,7 +115,8 @@ def mask_of(where: Any, axes: list[dict[str, Any]]) -> NDArray[np.bool_]:
     mask = np.asarray(getattr(where, "data", where))
     if mask.dtype != bool or mask.shape not in (shape, (int(np.prod(shape)),)):
         raise InputError(
-            f"Expected a region as a HyperSpy ROI or a boolean mask of shape {shape}, got {mask.dtype} of shape "
+            f"Expected a region as a HyperSpy ROI or a boolean mask of shape {shape}, got {mask.dtype} of "
+            "shape "
             f"{mask.shape}."
         )
     return mask.ravel()

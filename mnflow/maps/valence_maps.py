@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNCOUNTED = tuple(name for name in FLAGS if name not in ("interval_unreliable", "uncertain"))
-"""Flags that take a pixel out of means, counts and colours. An uncertain one has no class, but a mean valence, whose
-interval is as wide as it must be.
+"""Flags that exclude a pixel from means, counts and colours. An uncertain pixel has no class,
+but a valence whose interval is as wide as it must be.
 """
 
 
@@ -31,8 +31,10 @@ interval is as wide as it must be.
 class ValenceMaps:
     """The answers to the spectra of one image, line scan or single spectrum.
 
-    Each quantity is a HyperSpy signal on the image's own navigation axes: `mean_valence`, `interval` ("low" and
-    "high"), `fractions` (by class), `valence_class`, `flags` (by name), `intensity` of the edge, and `thickness`
+    Each quantity is a HyperSpy signal on the image's own navigation axes: `mean_valence`, `interval` ("low"
+    and
+    "high"), `fractions` (by class), `valence_class`, `flags` (by name), `intensity` of the edge, and
+    `thickness`
     where it is known. Flagged pixels keep their values in them; `masked()` hides them.
 
     Attributes
@@ -88,13 +90,17 @@ class ValenceMaps:
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """Which of the N spectra are not counted (N,): any flag of `UNCOUNTED`, or an interval beyond `max_width`."""
+        """Which of the N spectra are not counted (N,): any flag of `UNCOUNTED`, or an interval beyond
+        `max_width`.
+        """
         columns = [FLAGS.index(name) for name in UNCOUNTED]
         width = self.pixels.interval[:, 1] - self.pixels.interval[:, 0]
         return np.asarray(self.pixels.flags[:, columns].any(axis=1) | (width > self.max_width))
 
     def reasons(self) -> dict[str, int]:
-        """How many spectra have each flag of `UNCOUNTED`, the most frequent first; a spectrum can have several."""
+        """How many spectra have each flag of `UNCOUNTED`, the most frequent first; a spectrum can have
+        several.
+        """
         counts = {name: int(self.pixels.flags[:, FLAGS.index(name)].sum()) for name in UNCOUNTED}
         return {name: counts[name] for name in sorted(counts, key=lambda name: -counts[name]) if counts[name]}
 
@@ -206,7 +212,7 @@ class ValenceMaps:
         return figure_of(self)
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """One row per spectrum: its place, class, mean valence, interval, fractions, probabilities and flags."""
+        """One row per spectrum: place, class, mean valence, interval, fractions, probabilities and flags."""
         import pandas as pd
 
         place = np.unravel_index(np.arange(len(self.pixels)), self.shape or (1,))

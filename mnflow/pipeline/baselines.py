@@ -52,7 +52,7 @@ def evaluate_all(
     folds: Sequence[Fold],
     references: References,
 ) -> None:
-    """Evaluate every method in a nested run, and log the summary to `run`; `params` are baselines' options."""
+    """Evaluate every method in a nested run, and log the summary to `run`; `params` are the options."""
     data = {
         names.DATASET_URI: uri,
         names.DATASET_DIGEST: spectra.digest(),

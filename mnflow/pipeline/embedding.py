@@ -28,7 +28,8 @@ def log_embedding(
     Returns
     -------
     dict of str to float
-        By space (`input`, `features`) the share of references whose nearest acquired spectra have their class.
+        By space (`input`, `features`) the share of references whose nearest acquired spectra have their
+        class.
     """
     spectra, n = finished.spectra, len(finished.spectra)
     inputs = np.concatenate([crop(spectra), normalise(references.intensity)])  # (N + M, n_crop)

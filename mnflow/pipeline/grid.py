@@ -1,4 +1,6 @@
-"""Many cross-validations, one after the other: which are finished already, which evaluations lack, the summary."""
+"""Many cross-validations, one after the other: which are finished already, which evaluations lack, the
+summary.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,7 +35,9 @@ def same_code() -> dict[str, str]:
 
 
 def take_up_interrupted(run: tracking.Run, params: Mapping[str, str]) -> bool:
-    """Mark interrupted `main` runs of this code and these parameters as resumed by `run`; whether there were any."""
+    """Mark interrupted `main` runs of this code and these parameters as resumed by `run`; whether there were
+    any.
+    """
     stopped = [
         r
         for r in resume.stopped_runs({names.STEP: "main", **same_code()})

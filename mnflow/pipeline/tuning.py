@@ -1,4 +1,6 @@
-"""A study of tune in the tracking store: a nested run per trial, and figures and a proposal of the whole study."""
+"""A study of tune in the tracking store: a nested run per trial, and figures and a proposal of the whole
+study.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +30,7 @@ def objective(
     inner: list[Fold],
     mode: str,
 ) -> Callable[[Trial], float | tuple[float, int]]:
-    """What Optuna calls for a trial: scores it in a nested run, which ends before Optuna sees a pruned trial."""
+    """The objective for Optuna: scores a trial in a nested run, which ends before a pruned trial does."""
 
     def score(trial: Trial) -> float | tuple[float, int]:
         settings = search.suggest(trial, base, searched)

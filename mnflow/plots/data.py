@@ -18,7 +18,8 @@ def figure_data(figure: Figure) -> pd.DataFrame:
     -------
     DataFrame
         Columns `panel` (its title, or its number), `kind` (line, points, image), `series` (label), `x`, `y`,
-        `value` (images). Bands and mixed colours are left out: they follow from the data that a step logs as a table.
+        `value` (images). Bands and mixed colours are left out: they follow from the data that a step logs as
+        a table.
     """
     parts = [part for i, axes in enumerate(figure.axes) if axes.get_visible() for part in _panel(axes, i)]
     columns = ["panel", "kind", "series", "x", "y", "value"]

@@ -77,7 +77,7 @@ class Answers:
 
 @styled
 def valence_image(answers: Answers) -> Figure:
-    """Intensity, mean valence, fractions (and thickness) of a spectrum image as maps of one size, and the mean
+    """Intensity, mean valence, fractions (and thickness) of an image as maps of one size, and the mean
     spectra of its unflagged pixels.
     """
     rows, columns = answers.flagged.shape

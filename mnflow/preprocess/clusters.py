@@ -108,7 +108,8 @@ def _round(
     order = np.argsort(measure(centres), kind="stable")
     label, centres = np.argsort(order)[label], centres[order]
     found = Clusters(
-        step, FEATURE_EV + 0.5, centres, measure(centres), name, np.bincount(label), np.zeros(len(centres), dtype=bool)
+        step, FEATURE_EV + 0.5, centres, measure(centres), name, np.bincount(label), np.zeros(len(centres),
+        dtype=bool)
     )  # fmt: skip
     return found, label
 

@@ -61,7 +61,8 @@ def find_faults(
     """Why spectra (N, C) with their L3 line at `l3_ev` cannot be used: indices into `REASONS`, (N,).
 
     Not finite: NaN, infinity or beyond `MAX_INTENSITY`. Empty: the same value in every channel. Saturated: a
-    channel at the integer type's maximum or at `saturation_counts` (if given), or a plateau at the top: it may
+    channel at the integer type's maximum or at `saturation_counts` (if given), or a plateau at the top: it
+    may
     ripple by 0.5 % or be tilted by a background that was removed, but ends abruptly, which no line does.
     """
     window = judged(energy_ev, l3_ev, edge)
@@ -149,7 +150,7 @@ def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
 def _width(
     energy_ev: NDArray[np.float64], y: NDArray[np.float64], depth: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How far spectra (N, C) stay within `depth` (N,) of their greatest value around it, in eV (N,); those that
+    """How far spectra (N, C) stay within `depth` (N,) of their maximum around it, in eV (N,); those that
     do to an end of the axis have no width.
     """
     rows, channels = np.arange(len(y)), np.arange(y.shape[1])

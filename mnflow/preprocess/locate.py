@@ -17,7 +17,8 @@ left (normalisation takes it out) where there is none; and nothing is to be done
 """
 
 MIN_CONTRAST = 5.0
-"""Least height of the white lines over what a pair of lines leaves unexplained; below, no edge is to be seen."""
+"""Least height of the white lines over what a pair of lines leaves unexplained; below, no edge is to be seen.
+"""
 
 SEARCH_EV = 30.0
 """By how much an axis may be off."""
@@ -185,7 +186,7 @@ def _search(
 
 
 def _explained(windows: NDArray[np.float64], templates: NDArray[np.float64]) -> tuple[Any, Any]:
-    """How well a pair of lines explains windows (n, P, L), and its height over what it leaves: (n, P) each."""
+    """How well a pair of lines fits windows (n, P, L), and its height over the residual: (n, P) each."""
     projected = windows @ templates  # (n, P, 3 + K)
     smooth = (projected[..., :3] ** 2).sum(axis=-1)
     total = np.maximum((windows**2).sum(axis=-1) - smooth, 0)

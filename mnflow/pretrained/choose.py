@@ -48,7 +48,8 @@ def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
 
     Notes
     -----
-    MLflow takes seconds to import. A champion in a local database is therefore looked up without it, and it is
+    MLflow takes seconds to import. A champion in a local database is therefore looked up without it, and it
+    is
     imported for a tracking server only.
     """
     if model == "shipped":
@@ -63,7 +64,8 @@ def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
     if found is None:
         if os.environ.get("MLFLOW_TRACKING_URI") and not database.is_file():
             raise InputError(
-                f"MLFLOW_TRACKING_URI names {database}, and there is no such file: correct it, or unset it to "
+                f"MLFLOW_TRACKING_URI names {database}, and there is no such file: correct it, or unset it "
+                "to "
                 "use the shipped model."
             )
         return _shipped()
@@ -90,7 +92,8 @@ def _named(model: str) -> Predictor:
     path = Path(model)
     if not path.exists():
         raise InputError(
-            f"No model at {path}: expected a predictor.npz, a model's folder, `models:/NAME@ALIAS` or `shipped`."
+            f"No model at {path}: expected a predictor.npz, a model's folder, `models:/NAME@ALIAS` or "
+            "`shipped`."
         )
     return Predictor.load(path / "artifacts" / "predictor.npz" if path.is_dir() else path)
 

@@ -92,7 +92,8 @@ class Comparison:
         return not self.difference >= -DEVIATIONS * self.standard_error
 
     def __str__(self) -> str:
-        return f"{self.difference:+.4f} ± {self.standard_error:.4f} beside the champion (held-out accuracy, paired over folds)"
+        difference = f"{self.difference:+.4f} ± {self.standard_error:.4f}"
+        return f"{difference} beside the champion (held-out accuracy, paired over folds)"
 
 
 def compare(

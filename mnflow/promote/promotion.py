@@ -78,7 +78,10 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     with registry.locked():
         if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
             version = _register(run, measured, None, seed)
-            return f"Version {version} of {registry.MODEL} is registered; only a fully convolutional net can become champion."
+            return (
+                f"Version {version} of {registry.MODEL} is registered; "
+                "only a fully convolutional net can become champion."
+            )
         comparison = beside_champion(measured)
         _pass(gate, measured, comparison)
         version = _register(run, measured, comparison, seed)
@@ -239,8 +242,10 @@ def card(measured: Measured, comparison: Comparison | None) -> str:
         f"digest {finished.tags[names.DATASET_DIGEST]}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
         "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random "
         "shifts of up to 5 eV "
-        "and up to five times the noise. Answers come from a posterior over compositions where the element has "
-        "one (mixture/rmse and mixture/coverage: error of `mean_valence` and coverage of its 90 % `interval` on "
+        "and up to five times the noise. Answers come from a posterior over compositions where the element "
+        "has "
+        "one (mixture/rmse and mixture/coverage: error of `mean_valence` and coverage of its 90 % `interval` "
+        "on "
         "simulated mixtures of other materials); the nets are its second opinion. What is flagged "
         f"`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the "
         f"{edge.element} edge."

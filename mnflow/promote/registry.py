@@ -61,7 +61,8 @@ def candidate(run: str) -> MlflowRun:
         record = finished_run(STEP, run)
         if not _is_ours(record):
             raise InputError(
-                f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a run "
+                f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a "
+                "run "
                 f"that `mlflow run . -e {STEP}` has made."
             )
         _ask_for_evaluations([record])
@@ -76,7 +77,8 @@ def candidate(run: str) -> MlflowRun:
     ]
     if not records:
         raise InputError(
-            f"No finished cv_train run of a fully convolutional net on the newest data {where()}: `mlflow run "
+            f"No finished cv_train run of a fully convolutional net on the newest data {where()}: `mlflow "
+            "run "
             ". -e cv_train` makes one."
         )
     complete = _ask_for_evaluations(records)
@@ -158,7 +160,8 @@ def load_predictor(uri: str) -> Predictor:
     version = aliased(alias) if alias else None
     if version is not None and (why := unfit(version)):
         raise InputError(
-            f"The alias {alias} of {MODEL} is on version {version.version}, and {why}: `mlflow run . -e promote` "
+            f"The alias {alias} of {MODEL} is on version {version.version}, and {why}: `mlflow run . -e "
+            "promote` "
             "moves it to one that passes the gate."
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -187,7 +190,9 @@ def aliased(alias: str) -> ModelVersion | None:
 
 
 def unfit(version: ModelVersion) -> str | None:
-    """Why a version cannot be the champion, in words, or None if it can be: it is no version of ours, or dense."""
+    """Why a version cannot be the champion, in words, or None if it can be: it is no version of ours, or
+    dense.
+    """
     tags = version.tags
     missing = [k for k in (names.CV_RUN, names.ARCH, "labels") if k not in tags]
     if missing:

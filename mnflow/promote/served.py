@@ -170,7 +170,7 @@ def digests_before(predictor: Predictor) -> dict[str, str]:
 
 
 def examples(spectra: SpectrumSet, seed: int) -> list[dict[str, Any]]:
-    """Spectra to be kept with their answers: some of every class, one on an axis that is 3 eV off, noise and a
+    """Spectra kept with their answers: some of every class, one on an axis that is 3 eV off, noise and a
     flat line.
     """
     edge = spectra.edge

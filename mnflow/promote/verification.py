@@ -78,7 +78,8 @@ class Answered:
         for i, (was, now) in enumerate(zip(self.answers, found, strict=True)):
             if different := _different(was, now):
                 raise InputError(
-                    f"{who} does not answer as the version did when it was registered: {different} of spectrum "
+                    f"{who} does not answer as the version did when it was registered: {different} of "
+                    "spectrum "
                     f"{i} in {served.ANSWERS}."
                 )
 
@@ -143,20 +144,22 @@ def check_files(version: ModelVersion, folder: Path) -> int:
     """
     if registry.DIGESTS not in version.tags:
         raise InputError(
-            f"Version {version.version} has no digests of what it serves (tag {registry.DIGESTS}), and cannot "
+            f"Version {version.version} has no digests of what it serves (tag {registry.DIGESTS}), and "
+            "cannot "
             "be verified: promote its run again."
         )
     registered: dict[str, str] = json.loads(version.tags[registry.DIGESTS])
     found = served.digests(folder)
-    changed = [
-        f"{name} {'was changed' if name in found and name in registered else 'was added' if name in found else 'is missing'}"
-        for name in sorted(registered.keys() | found.keys())
-        if registered.get(name) != found.get(name)
-    ]
+    changed = [f"{name} is missing" for name in sorted(registered.keys() - found.keys())]
+    changed += [f"{name} was added" for name in sorted(found.keys() - registered.keys())]
+    both = sorted(registered.keys() & found.keys())
+    changed += [f"{name} was changed" for name in both if registered[name] != found[name]]
     if changed:
         raise InputError(
-            f"Version {version.version} does not serve what was registered: {'; '.join(changed[:SHOWN_FILES])}"
-            f"{f' and {len(changed) - SHOWN_FILES} more' if len(changed) > SHOWN_FILES else ''}. Do not serve it."
+            f"Version {version.version} does not serve what was registered: "
+            f"{'; '.join(changed[:SHOWN_FILES])}"
+            f"{f' and {len(changed) - SHOWN_FILES} more' if len(changed) > SHOWN_FILES else ''}. Do not "
+            "serve it."
         )
     return len(found)
 

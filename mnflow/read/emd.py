@@ -1,4 +1,4 @@
-"""EMD files, of the Berkeley lab (NCEM) and of Velox, through RosettaSciIO's readers, with what these leave out.
+"""EMD files of NCEM and Velox, through RosettaSciIO's readers, with what these leave out.
 
 Velox keeps X-rays as streams, which take long to unfold and hold no energy loss: they are passed over. NCEM's
 energies may have any steps, and are kept as they are.
@@ -23,7 +23,7 @@ class _EnergyLoss(FeiEMDReader):
 
 
 class _AnySteps(EMD_NCEM):
-    """NCEM with the axes as they are: energies that are not uniform come as the offset, in place of a number."""
+    """NCEM with its axes: energies that are not uniform come as the offset, in place of a number."""
 
     @staticmethod
     def _parse_axis(axis_data: Any) -> tuple[Any, Any]:

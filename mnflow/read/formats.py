@@ -1,4 +1,4 @@
-"""Which reader reads a file: by its first bytes, then by its suffix in RosettaSciIO's own registry of formats.
+"""Which reader reads a file: by its first bytes, then by its suffix in RosettaSciIO's registry.
 
 HDF5 files are surveyed by another process first, Digital Micrograph's are parsed under guard, and nothing is
 unpickled.
@@ -26,11 +26,14 @@ _MAX_CHUNK_BYTES = 500_000_000
 
 _NO_LOSS = frozenset(
     """
-    EDAX QuantumDetector Topspin DENS Tofwerk MRCZ MRC Arina Delmic Quadstar DigitalSurf JobinYvon Image TriVista Renishaw
+    EDAX QuantumDetector Topspin DENS Tofwerk MRCZ MRC Arina Delmic Quadstar DigitalSurf JobinYvon Image
+    TriVista Renishaw
     TVIPS JEOL Phenom Impulse EMPAD Protochips Bruker Blockfile Hamamatsu numpy MSA
     """.split()  # noqa: SIM905
 )
-"""Formats of the registry that hold no energy loss: X-rays, light, pictures, surfaces, logs. Our own reads MSA."""
+"""Formats of the registry that hold no energy loss: X-rays, light, pictures, surfaces, logs. Our own reads
+MSA.
+"""
 
 _BY_SUFFIX: dict[str, list[dict[str, Any]]] = {}
 for _plugin in IO_PLUGINS:

@@ -1,4 +1,4 @@
-"""EMSA/MAS spectra (ISO 22029): what stands in the file is believed, and what contradicts itself is refused."""
+"""EMSA/MAS spectra (ISO 22029): the header is believed, and a header that contradicts itself is refused."""
 
 from pathlib import Path
 
@@ -101,7 +101,8 @@ def _header(lines: list[str], path: Path) -> tuple[dict[str, str], int]:
             break
         head.setdefault(name, value.strip())
     raise InputError(
-        f"{path} cannot be read as .msa: expected a header from #FORMAT to #SPECTRUM; it is damaged, cut short "
+        f"{path} cannot be read as .msa: expected a header from #FORMAT to #SPECTRUM; it is damaged, cut "
+        "short "
         f"or of another kind."
     )
 

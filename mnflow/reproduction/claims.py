@@ -141,7 +141,10 @@ def _activations(e: Evidence) -> Finding | None:
     same, other = (e.pick(f"activations/correlation_{which}", "fcn", "10x") for which in ("same", "other"))
     if same.empty or other.empty:
         return None
-    text = f"correlation in the last block: {same.mean():.2f} with the same valence, {other.mean():.2f} with the nearest other"
+    text = (
+        f"correlation in the last block: {same.mean():.2f} with the same valence, "
+        f"{other.mean():.2f} with the nearest other"
+    )
     return Finding(text, float(same.mean()) > float(other.mean()))
 
 
@@ -180,7 +183,10 @@ def _antialiased(e: Evidence) -> Finding | None:
     if less.empty or accuracy.empty:
         return None
     swing, acc = interval(less), interval(accuracy)
-    text = f"at 10x, swing with 8 channels {swing.mean:+.2%} ({swing.low:+.2%} to {swing.high:+.2%}); accuracy {acc.signed(2)}"
+    text = (
+        f"at 10x, swing with 8 channels {swing.mean:+.2%} ({swing.low:+.2%} to {swing.high:+.2%}); "
+        f"accuracy {acc.signed(2)}"
+    )
     return Finding(text, swing.high < 0 and acc.high >= 0)
 
 

@@ -33,42 +33,43 @@ SHOWN = {
 _HEAD = """\
 # The paper's claims, and what we measured
 
-Written by `mlflow run . -e reproduce`; do not edit by hand. The paper: Chatzidakis & Botton, *Towards calibration-invariant
-spectroscopy using deep learning*, Sci. Rep. 9, 2126 (2019), <https://doi.org/10.1038/s41598-019-38482-1>.
+Written by `mlflow run . -e reproduce`; do not edit by hand. The paper: Chatzidakis & Botton,
+*Towards calibration-invariant spectroscopy using deep learning*, Sci. Rep. 9, 2126 (2019),
+<https://doi.org/10.1038/s41598-019-38482-1>.
 
-Numbers are means over the folds' models, with the 95 % confidence interval in brackets (Student's t over folds and seeds; n is
-their number. The folds of one seed share training spectra, so true intervals are somewhat wider).
+Numbers are means over the fold models, with the 95 % confidence interval in brackets (Student's t over folds
+and seeds; n is their number. The folds of one seed share training spectra, so true intervals are wider).
 
 {data} Dataset {digest} (settings `{settings}`). {seeds}
 """
 
 _BESIDE = """\
-The column beside: the same by the cross-validations on dataset {digest} (settings `{settings}`, {spectra} spectra), and whether
-the claim holds there.
+The last column compares: the same by the cross-validations on dataset {digest} (settings `{settings}`,
+{spectra} spectra), and whether the claim holds there.
 """
 
 _VERDICTS = """\
-A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or *does not hold*. The rule behind
-each was fixed before looking and stands in `mnflow/reproduction/claims.py`, but for those of the swing under shift. What does
-not hold was looked into: [findings.md](findings.md), where that is told, too.
+A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or *does not hold*.
+The rule behind each was fixed before the results were known and is in `mnflow/reproduction/claims.py`, except
+for those of the swing under shift. [findings.md](findings.md) explains that, and what does not hold.
 """
 
 
 _TABLE_1 = """\
-Share of reference spectra that the ten folds' nets have right on average, and by their vote; trained without noise
-augmentation on stratified folds. The references here are simulated: another instrument, other materials and other physics than
-training drew from. For spectra of real laboratories: `mlflow run . -e reference_test -P references=FOLDER`.
+Mean accuracy of the ten fold models on reference spectra, and of their majority vote; trained without noise
+augmentation on stratified folds. The references here are simulated: another instrument, other materials and
+other physics than in training. For spectra of real laboratories: `mlflow run . -e reference_test -P references=FOLDER`.
 """
 
 _FIGURES = """\
-Every figure of the paper is logged by the step that computes it, as PNG and as CSV beside.
+Every figure of the paper is logged by the step that computes it, as PNG and as CSV.
 
 | the paper | run | artifact |
 | --- | --- | --- |
-| Fig. 1b-d, activations by block and valence | `reference_test` | figures/activations.png, activations_references.png |
+| Fig. 1b-d, activations by block and valence | `reference_test` | figures/activations.png, ... |
 | Fig. 2, spectra of each valence | `preprocess` | figures/spectra.png |
-| Fig. 3, shift, all augmentations | `main` (preset=paper), `reproduce` | figures/shift_stratified.png, shift_grouped.png, ... |
-| Fig. 4, noise, all augmentations | the same | figures/noise_stratified.png, noise_stratified_noise.png, ... |
+| Fig. 3, shift, all augmentations | `main` (preset=paper), `reproduce` | figures/shift_stratified.png, ... |
+| Fig. 4, noise, all augmentations | the same | figures/noise_stratified.png, ... |
 | Fig. 4, with example spectra | `noise_eval` | figures/noise.png |
 | Table 1 | `reference_test` | figures/references.png, figures/reference_spectra.png, tables/references.csv |
 | Fig. 5, t-SNE of inputs and features | `tsne` | figures/tsne.png |

@@ -5,7 +5,7 @@ from pathlib import Path
 from mnflow.runtime.project import ROOT
 
 _ACTIVATE = """\
-# Written by mnflow's set-up: `mlflow run` uses the .venv of the project it is started in. A copied .venv's own
+# Written by mnflow's set-up: `mlflow run` uses the .venv of its project. A copied .venv's own
 # activate would lead to the folder that it was copied from.
 if [ -x .venv/bin/python ]; then VIRTUAL_ENV="$PWD/.venv"; else VIRTUAL_ENV="{venv}"; fi
 export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"

@@ -40,7 +40,7 @@ MAX_ATTEMPTS = 5
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may use: fewer than the machine's in a container or under `taskset`."""
+    """Processor cores that this process may use: fewer in a container or under `taskset`."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -27,7 +27,8 @@ EXPERIMENT = "mn-valence"
 
 
 EXPERIMENT_TAGS = {
-    "mlflow.note.content": "The oxidation state of manganese from EELS. Tick `cv_train` runs and press Compare to see nets and "
+    "mlflow.note.content": "The oxidation state of manganese from EELS. "
+    "Tick `cv_train` runs and press Compare to see nets and "
     "augmentations side by side; every run has a note in plain words."
 }
 """What the UI says above the runs."""
@@ -62,7 +63,8 @@ def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
     """Let one process of this machine at a time make or change what must not be made or changed twice in a
     store.
 
-    The lock is a file in `folder`, or beside a store's database, or in the user's own cache for a store that is a
+    The lock is a file in `folder`, or beside a store's database, or in the user's own cache for a store that
+    is a
     server. It is never emptied or removed, and waited for with a message.
 
     Raises
@@ -84,7 +86,8 @@ def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
             lock.acquire(timeout=LOCK_SECONDS)
         except Timeout:
             raise InputError(
-                f"Another process has held the lock {path} for {LOCK_SECONDS:.0f} s: let it end, or stop it, and "
+                f"Another process has held the lock {path} for {LOCK_SECONDS:.0f} s: let it end, or stop it, "
+                "and "
                 "start this command again."
             ) from None
     try:

@@ -77,7 +77,7 @@ def current_place(location: Path, connection: sqlite3.Connection, root: Path) ->
 
 
 def local_path(location: str) -> Path | None:
-    """The path of an artifact location that is a file:// address or an absolute path; None for other places."""
+    """The path of an artifact location that is a file:// address or an absolute path; else None."""
     parts = urlparse(location)
     if parts.scheme == "file":
         from urllib.request import url2pathname  # slow to import

@@ -1,4 +1,4 @@
-"""From raw spectra, as a request brings them, to answers; a spectrum that cannot be read gets its own error."""
+"""From raw spectra of a request to answers; a spectrum that cannot be read gets its own error."""
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
@@ -16,8 +16,10 @@ from mnflow.serve.request import Cut, cut
 FLAGS = (*Novelty.REASONS, "saturated", "second_opinion", "interval_unreliable", "uncertain", "unreadable")
 """Everything that a spectrum may be flagged with. The first four are reasons for `out_of_distribution`.
 
-`second_opinion`: the champion's nets contradict the answer. `interval_unreliable`: the interval's coverage was
-not measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the class
+`second_opinion`: the champion's nets contradict the answer. `interval_unreliable`: the interval's coverage
+was
+not measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the
+class
 is null, since the spectrum allows several.
 """
 
@@ -38,10 +40,14 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     Returns
     -------
     list of dict
-        In the order of the spectra: `class` (a class, "mixed", or null where the spectrum allows several; the rules
-        are in `mnflow.serve.reading`), `probabilities` (of every class to have the largest share), `fractions`
-        (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the mean valence, which
-        hold it in 90 % of cases), `disagreement` (share of fold models that vote for another class than most of
+        In the order of the spectra: `class` (a class, "mixed", or null where the spectrum allows several; the
+        rules
+        are in `mnflow.serve.reading`), `probabilities` (of every class to have the largest share),
+        `fractions`
+        (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the mean valence,
+        which
+        hold it in 90 % of cases), `disagreement` (share of fold models that vote for another class than most
+        of
         them; null without several), `moved_ev` (how far the window had to move), `flags` (`FLAGS`, and
         `out_of_distribution` before its reasons), and `error`, which is null, or says why the others are.
     """
@@ -68,8 +74,10 @@ def in_words(found: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> in_words({"class": None, "probabilities": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}, "mean_valence": 3.4,
-    ...           "interval": [3.0, 3.9], "fractions": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}, "error": None})
+    >>> in_words({"class": None, "probabilities": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}, "mean_valence":
+    3.4,
+    ...           "interval": [3.0, 3.9], "fractions": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}, "error":
+    None})
     'cannot tell Mn3+ (0.60) from Mn4+ (0.40), mean valence 3.40 [3.00, 3.90]'
     """
     if found["error"] is not None:

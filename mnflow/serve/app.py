@@ -1,4 +1,4 @@
-"""The server: a small ASGI app that answers spectra at /invocations, and says that it is there at /ping, /health
+"""The server: a small ASGI app that answers spectra at /invocations, and health checks at /ping, /health
 and /version.
 """
 
@@ -24,7 +24,7 @@ TIMEOUT_S = 60.0
 """After it the answer is 504, whether the body or the model is what takes so long."""
 
 SWITCH_S = 0.0002
-"""How long Python lets a thread run on when another waits: numpy hands over dozens of times in an answer, and a small
+"""How long Python lets a thread run on when another waits: numpy hands over often in an answer, and a small
 one would wait 5 ms each time beside a large one.
 """
 
@@ -34,7 +34,9 @@ _PATHS = {"/invocations": "POST", "/ping": "GET", "/health": "GET", "/version": 
 
 
 class _Refused(Exception):
-    """The answer is this HTTP status with this sentence; the connection is closed if its rest cannot be trusted."""
+    """The answer is this HTTP status with this sentence; the connection is closed if its rest cannot be
+    trusted.
+    """
 
     def __init__(self, status: int, sentence: str, close: bool = False) -> None:
         super().__init__(sentence)
@@ -48,7 +50,8 @@ class App:
     Attributes
     ----------
     answer_all : callable
-        Takes the list of spectra of a request and returns their answers. More than a few spectra are answered in
+        Takes the list of spectra of a request and returns their answers. More than a few spectra are answered
+        in
         a thread, so that no other client waits for them.
     version : str
         What /version answers.

@@ -29,7 +29,8 @@ HEADER_SECONDS = 10.0
 def parse(body: bytes | bytearray) -> list[Any]:
     """The spectra of a request, {"inputs": [...]}, as they are; lists of numbers become arrays one by one.
 
-    The number of elements is bounded before anything is parsed, so that a body takes a few times its own size in
+    The number of elements is bounded before anything is parsed, so that a body takes a few times its own size
+    in
     memory.
 
     Raises
@@ -81,7 +82,7 @@ def _too_many(n: int) -> InputError:
 
 
 def _with_arrays(spectrum: dict[str, Any]) -> dict[str, Any]:
-    """Lists of numbers as arrays, which take a fifth of the memory; all else as it is, to be refused by name."""
+    """Lists of numbers as arrays, which take a fifth of the memory; all else unchanged, refused by name."""
     for name in FIELDS:
         values = spectrum.get(name)
         if isinstance(values, list) and set(map(type, values)) <= {int, float}:
@@ -93,7 +94,9 @@ def _with_arrays(spectrum: dict[str, Any]) -> dict[str, Any]:
 
 
 def bound_headers(protocol: type[Any], seconds: float = HEADER_SECONDS) -> None:
-    """Let a uvicorn protocol close connections whose headers do not arrive: it waits for them for ever by itself."""
+    """Let a uvicorn protocol close connections whose headers do not arrive: it waits for them for ever by
+    itself.
+    """
     made, received = protocol.connection_made, protocol.data_received
 
     def arm(self: Any) -> None:

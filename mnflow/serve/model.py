@@ -54,7 +54,7 @@ _SERVER = "mlflow.pyfunc.scoring_server.app"
 
 
 def _take_over(module: ModuleType, app: App) -> None:
-    """Give out our app for MLflow's, which decodes a request twice, bounds neither its size nor its parts, and has
+    """Give out our app for MLflow's, which decodes a request twice, bounds neither size nor parts, and has
     pages that load scripts from elsewhere.
 
     The module's own `app` is still to be made when the model is loaded; a property goes before it.

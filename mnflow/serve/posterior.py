@@ -1,6 +1,7 @@
 """The posterior over compositions, computed from a crop in numpy.
 
-A composition is one share of atoms per valence, in steps of 0.1: 66 of them for three valences. Everything that
+A composition is one share of atoms per valence, in steps of 0.1: 66 of them for three valences. Everything
+that
 an answer says follows from their probabilities (`mnflow.serve.reading`), so that nothing in it contradicts.
 """
 
@@ -45,9 +46,10 @@ def compositions(n_classes: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Corrections that make the 90 % interval of the mean valence cover 90 %, on materials that the fit never saw.
+    """Corrections so that the 90 % interval of the mean valence covers 90 % on materials unseen by the fit.
 
-    Conformalised quantile regression (Romano et al. 2019, https://doi.org/10.48550/arXiv.1905.03222), with its own
+    Conformalised quantile regression (Romano et al. 2019, https://doi.org/10.48550/arXiv.1905.03222), with
+    its own
     correction in every bin of noise, width of the posterior and mean valence.
 
     Attributes
@@ -137,7 +139,7 @@ class Posterior:
 
 
 def inputs(located: Located) -> Floats:
-    """What the layers take of N crops (N, P): the window around L3 without its mean and of unit length, and the
+    """Inputs of the layers from N crops (N, P): the window around L3 (zero mean, unit length), and the
     logarithm of the noise. Forgets where L3 lies.
     """
     n_crop = located.crops.shape[1]

@@ -1,4 +1,4 @@
-"""`Predictor`: a posterior, the nets that give a second opinion, and what known spectra look like, in one .npz
+"""`Predictor`: a posterior, the nets for a second opinion, and what known spectra look like, in one .npz
 that is read without unpickling.
 """
 
@@ -23,7 +23,7 @@ _NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
 _NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
 
 CONTRADICTION = (0.95, 0.05)
-"""The nets contradict the posterior where they give a class at least the first probability, and it at most the
+"""The nets contradict the posterior where they give a class at least the first probability and it at most the
 second.
 """
 
@@ -62,7 +62,8 @@ class Predictor:
     edge : Edge
         Classes in the order of all outputs, and windows.
     posterior : Posterior, optional
-        Where every answer comes from. Without it, the nets' class probabilities are taken for a posterior on pure
+        Where every answer comes from. Without it, the nets' class probabilities are taken for a posterior on
+        pure
         compounds.
     net : NumpyNet, optional
         The fold models of a cross-validation: a second opinion.
@@ -112,7 +113,9 @@ class Predictor:
         return Outcome(reading, disagreement, contradicted, strange, True)
 
     def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated class probabilities (F, N, K) by each of the F fold models; raises `InputError` without nets."""
+        """Calibrated class probabilities (F, N, K) by each of the F fold models; raises `InputError` without
+        nets.
+        """
         if self.net is None:
             raise InputError(
                 "Expected a predictor with nets, got one with a posterior only: promote a run to make one."

@@ -1,4 +1,4 @@
-"""The predictors that ship with the package: a posterior for each element that can be simulated, and no nets."""
+"""Predictors that ship with the package: a posterior per element that can be simulated, and no nets."""
 
 from pathlib import Path
 
@@ -21,14 +21,15 @@ def pretrained(element: str = "Mn") -> Predictor:
     if not path.exists():
         there = ", ".join(sorted(p.stem.capitalize() for p in PRETRAINED.glob("*.npz")))
         raise InputError(
-            f"Expected an element with a shipped predictor ({there}), got {element!r}: simulate it from a settings "
+            f"Expected an element with a shipped predictor ({there}), got {element!r}: simulate it from a "
+            "settings "
             "file, cross-validate and promote a model of your own (docs/simulation.md)."
         )
     return Predictor.load(path)
 
 
 def pretrained_for(edge: Edge) -> Predictor | None:
-    """The shipped predictor of exactly this edge: none for another element, or for other classes or windows."""
+    """The shipped predictor of exactly this edge; None for another element, classes or windows."""
     if not (PRETRAINED / f"{edge.element.lower()}.npz").exists():
         return None
     found = pretrained(edge.element)

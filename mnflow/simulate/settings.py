@@ -41,7 +41,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Lines:
-    """Ranges of a `LineShape`, whose words they are; where L2 lies is a property of the element (`Spectrum`)."""
+    """Ranges of a `LineShape`'s parameters; where L2 lies is a property of the element (`Spectrum`)."""
 
     l3_width_ev: Range
     l2_extra_ev: Range

@@ -44,8 +44,10 @@ def write_hspy(
         "Acquisition_instrument": {"TEM": {"beam_energy": beam_energy_kev, "Detector": {"EELS": eels}}},
     }
     signal = {
-        "data": counts, "axes": axes, "metadata": metadata, "original_metadata": {}, "learning_results": {}, "models": {},
-        "attributes": {"_lazy": False}, "tmp_parameters": {}, "package_info": {"package": "exspy", "package_version": ""},
+        "data": counts, "axes": axes, "metadata": metadata, "original_metadata": {}, "learning_results": {},
+        "models": {},
+        "attributes": {"_lazy": False}, "tmp_parameters": {}, "package_info": {"package": "exspy",
+        "package_version": ""},
     }  # fmt: skip
     with whole_file(path) as part:
         file_writer(str(part), signal)
@@ -54,6 +56,7 @@ def write_hspy(
 
 def _axis(name: str, size: int, scale: float, offset: float, units: str, navigate: bool) -> dict[str, object]:
     return {
-        "_type": "UniformDataAxis", "name": name, "size": size, "scale": scale, "offset": float(offset), "units": units,
+        "_type": "UniformDataAxis", "name": name, "size": size, "scale": scale, "offset": float(offset),
+        "units": units,
         "navigate": navigate, "is_binned": not navigate,
     }  # fmt: skip

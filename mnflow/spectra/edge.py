@@ -12,7 +12,9 @@ from mnflow.errors import InputError
 SPLITTING_EV = {
     "Ti": 6.4, "V": 7.7, "Cr": 9.7, "Mn": 11.2, "Fe": 13.1, "Co": 15.1, "Ni": 17.3, "Cu": 19.6,
 }  # fmt: skip
-"""Difference of the 2p1/2 and 2p3/2 binding energies in eV (Fuggle & Martensson 1980, doi:10.1016/0368-2048(80)85056-0)."""
+"""Difference of the 2p1/2 and 2p3/2 binding energies in eV (Fuggle & Martensson 1980,
+doi:10.1016/0368-2048(80)85056-0).
+"""
 
 
 def is_plain_name(name: str) -> bool:

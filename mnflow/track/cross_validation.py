@@ -81,7 +81,8 @@ def load_cv(record: MlflowRun) -> FinishedCv:
     spectra, folds, models = _load(run_id, tags[names.DATASET_URI])
     if spectra.digest() != tags[names.DATASET_DIGEST]:
         raise InputError(
-            f"The dataset {tags[names.DATASET_URI]} has changed since run {run_id} trained on it: run cv_train "
+            f"The dataset {tags[names.DATASET_URI]} has changed since run {run_id} trained on it: run "
+            "cv_train "
             f"again."
         )
     return FinishedCv(record.info.run_name, spectra, folds, models, record)

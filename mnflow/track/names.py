@@ -1,4 +1,4 @@
-"""Names in the tracking store: metrics, curves and tags. They are a contract: renaming one hides older runs."""
+"""Names of metrics, curves and tags in the tracking store: a contract, since renaming hides older runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

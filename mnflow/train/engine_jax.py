@@ -126,7 +126,7 @@ def _step(
 def evaluate(
     state: State, wide: Array, noise: Array | None, labels: Array, n_train: Array, n: Array, plan: Plan
 ) -> tuple[Array, Array]:
-    """Loss and accuracy (2,) of the unshifted spectra `n_train` ... `n`, and the logits (K, N) of all rows."""
+    """Loss and accuracy (2,) of unshifted spectra `n_train` ... `n`, and the logits (K, N) of all rows."""
     size = plan.batch_size
 
     def chunk(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:

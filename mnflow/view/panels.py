@@ -133,7 +133,8 @@ class Panels:
     def _spectrum_figures(self) -> tuple[Any, Any]:
         common: dict[str, Any] = {
             "height": 260, "sizing_mode": "stretch_width", "tools": "pan,wheel_zoom,box_zoom,reset,save",
-            "toolbar_location": "above", "x_axis_label": "energy loss / eV", "visible": False, "active_drag": None,
+            "toolbar_location": "above", "x_axis_label": "energy loss / eV", "visible": False,
+            "active_drag": None,
         }  # fmt: skip
         above = figure(name="spectrum", y_axis_label="counts", **common)
         self.shade = BoxAnnotation(fill_color="#EEEEEE", fill_alpha=1.0, level="underlay")

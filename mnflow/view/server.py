@@ -1,6 +1,7 @@
 """The local server of the page: Bokeh's, with one handler for files that come and one for files that go.
 
-It listens on this machine only. Files come and go with a token that only the page knows, so that no other site
+It listens on this machine only. Files come and go with a token that only the page knows, so that no other
+site
 that is open in the same browser can reach them; Bokeh checks the origin of its own connection.
 """
 
@@ -28,7 +29,7 @@ _PAGE = Path(__file__).with_name("page.html")
 
 
 class Desk:
-    """What the page's sessions share: the model, the token, a folder for files, and the sessions by number."""
+    """What the page's sessions share: model, token, a folder for files, and the sessions by number."""
 
     def __init__(self, load: "Callable[[], Predictor]", file: Path | None) -> None:
         self.load, self.file = load, file

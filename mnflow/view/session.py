@@ -126,7 +126,7 @@ class Session:
         self.panels.show_region(self.maps, region, title)
 
     def export(self, name: str) -> tuple[bytes, str, str]:
-        """An export's content, media type and file name; raises `InputError` if there is no such thing yet."""
+        """An export's content, media type and file name; raises `InputError` if there is none yet."""
         if name not in EXPORTS or self.maps is None or (name.startswith("spectrum") and self.region is None):
             raise InputError(f"There is no {name} to export: open a file first.")
         maps, stem = self.maps, Path(self.maps.raw.path).stem

@@ -1,4 +1,6 @@
-"""A small fit finds the valence of materials it has not seen, and calibrated intervals cover what they should."""
+"""A small fit finds the valence of materials it has not seen, and calibrated intervals cover what they
+should.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -26,15 +26,22 @@ needs_browser = pytest.mark.skipif(
 )
 
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+    "--remote-debugging-pipe",
 )  # fmt: skip
 
 # Chromium reads commands from descriptor 3 and answers on 4.
-_START = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
+_START = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
+    "os.execvp(sys.argv[3], sys.argv[3:])"
+)
 
-_ALL_WORDS = """(() => { const words = n => [...(n.shadowRoot ? n.shadowRoot.childNodes : []), ...n.childNodes].map(
-  c => c.nodeType === 3 ? c.data : c.nodeType === 1 && !["STYLE", "SCRIPT"].includes(c.tagName) ? words(c) : "").join(" ");
+_ALL_WORDS = """(() => { const words = n => 
+  [...(n.shadowRoot ? n.shadowRoot.childNodes : []), ...n.childNodes].map(
+  c => c.nodeType === 3 ? c.data : c.nodeType === 1 && 
+  !["STYLE", "SCRIPT"].includes(c.tagName) ? words(c) : "").join(" ");
   return document.body ? words(document.body) : ""; })()"""
 
 
@@ -83,7 +90,9 @@ class Page:
         return text
 
     def drag(self, *points: tuple[float, float]) -> None:
-        """Press the mouse at the first point, move over the others, release at the last; one point is a click."""
+        """Press the mouse at the first point, move over the others, release at the last; one point is a
+        click.
+        """
         button: dict[str, Any] = {"button": "left", "clickCount": 1}
         self._call("Input.dispatchMouseEvent", type="mousePressed", x=points[0][0], y=points[0][1], **button)
         for x, y in points[1:]:

@@ -21,7 +21,8 @@ def counts_image(
 
 def axis(name: str, size: int, scale: float, offset: float, units: str, navigate: bool) -> dict[str, Any]:
     return {
-        "_type": "UniformDataAxis", "name": name, "size": size, "scale": scale, "offset": offset, "units": units,
+        "_type": "UniformDataAxis", "name": name, "size": size, "scale": scale, "offset": offset,
+        "units": units,
         "navigate": navigate, "is_binned": False,
     }  # fmt: skip
 
@@ -33,7 +34,8 @@ def signal(
     axes = [axis(n, s, 2.0, 0.0, "nm", True) for n, s in zip("yxz", data.shape[:-1], strict=False)]
     axes.append(axis("Energy loss", data.shape[-1], scale, offset, units, False) | changes)
     return {
-        "data": data, "axes": axes, "original_metadata": {}, "learning_results": {}, "models": {}, "tmp_parameters": {},
+        "data": data, "axes": axes, "original_metadata": {}, "learning_results": {}, "models": {},
+        "tmp_parameters": {},
         "metadata": {
             "General": {"title": "a title"}, "Signal": {"signal_type": "EELS"},
             "Acquisition_instrument": {"TEM": {"beam_energy": 80.0}},
@@ -92,7 +94,8 @@ def write_dm3(
         sizes[-1] = promised
     calibrated = [(0.0, 1.0, "nm")] * (data.ndim - 1) + [(-offset / scale, scale, "eV")]
     dimensions = [
-        group("", number("Origin", o, 6), number("Scale", s, 6), *([text("Units", u)] if u else [])) for o, s, u in calibrated
+        group("", number("Origin", o, 6), number("Scale", s, 6), *([text("Units", u)] if u else [])) for o, s,
+        u in calibrated
     ]  # fmt: skip
     brightness = group("Brightness", number("Origin", 0, 6), number("Scale", 1, 6), text("Units", "e-"))
     image = group(

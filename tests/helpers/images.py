@@ -26,7 +26,8 @@ class Made:
 
 def make(
     rng: np.random.Generator, valence: str = "Mn2+", group: str = "SI 1", shape: tuple[int, int] = (12, 14),
-    l3_ev: float = 643.0, energy_ev: NDArray[np.float64] = ENERGY_EV, dose: float = 2e4, substrate: bool = True,
+    l3_ev: float = 643.0, energy_ev: NDArray[np.float64] = ENERGY_EV, dose: float = 2e4,
+    substrate: bool = True,
 ) -> Made:  # fmt: skip
     """A wedge along x, bare substrate on its first quarter, thick on its last."""
     along = np.linspace(0, 1, shape[1])

@@ -12,7 +12,8 @@ import sys
 from dataclasses import replace
 
 STEPS = (
-    "simulate", "preprocess", "cv_train", "shift_eval", "noise_eval", "reference_test", "tsne", "promote", "predict", "tune",
+    "simulate", "preprocess", "cv_train", "shift_eval", "noise_eval", "reference_test", "tsne", "promote",
+    "predict", "tune",
     "main",
 )  # fmt: skip
 

@@ -62,12 +62,16 @@ class Postgres:
         """Run one of PostgreSQL's programs as the server's user."""
         binary = self.binaries / command[0]
         subprocess.run(
-            [binary, *command[1:]], user=self.user, cwd=self.folder, env=os.environ | self.environment, check=True,
+            [binary, *command[1:]], user=self.user, cwd=self.folder, env=os.environ | self.environment,
+            check=True,
             capture_output=True, timeout=60,
         )  # fmt: skip
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 "
+            f"-c unix_socket_directories={self.folder} -c fsync=off"
+        )
         self.run("pg_ctl", "-D", "data", "-l", "log", "-o", options, "-w", "start")
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""A HyperSpy signal or a file in, maps out, with its axes and metadata; and the entry point that writes them."""
+"""A HyperSpy signal or a file in, maps out, with axes and metadata; the entry point that writes them."""
 
 import json
 import runpy

@@ -29,7 +29,8 @@ def test_the_claims_cells_are_those_of_the_grid_and_the_anti_aliased_net_for_eve
 
 
 QUANTITIES = (
-    "accuracy", "best_epoch_gain", "seconds_per_100k", "shift/integrated", "shift/far", "shift/swing_16", "shift/swing_8",
+    "accuracy", "best_epoch_gain", "seconds_per_100k", "shift/integrated", "shift/far", "shift/swing_16",
+    "shift/swing_8",
     "noise/5x", "reference/accuracy_fold", "reference/accuracy_vote", "activations/correlation_same",
     "activations/correlation_other", "tsne/reference_agreement_input", "tsne/reference_agreement_features",
 )  # fmt: skip

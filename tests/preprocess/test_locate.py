@@ -26,7 +26,8 @@ from tests.helpers.spectra import edge_shape
     seed=st.integers(0, 99),
 )
 def test_both_lines_are_found_wherever_they_are(
-    offset_ev: float, stretch: float, step_ev: float, before_ev: float, after_ev: float, level: float, valence: int,
+    offset_ev: float, stretch: float, step_ev: float, before_ev: float, after_ev: float, level: float,
+    valence: int,
     seed: int,
 ) -> None:  # fmt: skip
     """L3 within a channel and half an eV, of what a miscalibrated spectrometer records."""

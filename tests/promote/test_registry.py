@@ -283,7 +283,8 @@ def test_accuracies_are_compared_on_the_same_data_and_folds_only() -> None:
 def test_no_model_to_load_and_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         InputError,
-        match=r"^No model at models:/mn-valence@champion in the experiment test of sqlite:.* \(.*\): `mlflow run",
+        match=r"^No model at models:/mn-valence@champion in the experiment test "
+        r"of sqlite:.* \(.*\): `mlflow run",
     ):
         registry.load_predictor("models:/mn-valence@champion")
 

@@ -98,7 +98,8 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "code edited": (edit_code, "code/mnflow/serve/answer.py"),
     "a net exchanged": (lambda f: (f / "artifacts/keras/fold_0.keras").write_bytes(b"b net") and None,
                         "artifacts/keras/fold_0.keras"),
-    "a requirement added": (lambda f: (f / "requirements.txt").write_text("evil==1") and None, "requirements.txt"),
+    "a requirement added": (lambda f: (f / "requirements.txt").write_text("evil==1") and None,
+    "requirements.txt"),
 }  # fmt: skip
 
 

@@ -135,8 +135,10 @@ def test_every_index_that_pandas_had(python2: bool) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("pandas.core.index", "MultiIndex"), ("pandas.indexes.range", "Index"), ("pandas.core.frame", "Series"),
-        ("numpy", "load"), ("numpy.core.multiarray", "scalar"), ("numpy", "_reconstruct"), ("builtins", "getattr"),
+        ("pandas.core.index", "MultiIndex"), ("pandas.indexes.range", "Index"), ("pandas.core.frame",
+        "Series"),
+        ("numpy", "load"), ("numpy.core.multiarray", "scalar"), ("numpy", "_reconstruct"), ("builtins",
+        "getattr"),
         ("pandas.io.common", "DataFrame"), ("mnflow", "slice"),
     ],
 )  # fmt: skip
@@ -179,7 +181,8 @@ def test_operations_are_counted_and_numbers_bounded() -> None:
 @pytest.mark.parametrize(
     ("name", "start_ev", "valence"),
     [
-        ("Mn2_615-685eV_x.pkl", 615, "Mn2+"), ("Mn3_600.5-670.5 eV.pkl", 600.5, "Mn3+"), ("Mn24_615-685eV.pkl", 615, None),
+        ("Mn2_615-685eV_x.pkl", 615, "Mn2+"), ("Mn3_600.5-670.5 eV.pkl", 600.5, "Mn3+"),
+        ("Mn24_615-685eV.pkl", 615, None),
         ("Mn7_615-685eV.pkl", 615, None), ("all.pkl", 615, None), ("a Mn2.pkl", 615, None),
     ],
 )  # fmt: skip

@@ -23,8 +23,10 @@ def _run(name: str, i: int, colour: str) -> dict[str, Any]:
     accuracy = np.clip(0.33 + 0.66 / (1 + np.exp((np.abs(shift_ev) - 1 - 1.8 * i) * 3)), 0, 1)
     truth = [0, 0, 1, 1, 2, 2, -1]
     return {
-        "id": f"{i:032x}", "label": name, "note": "a note", "colour": colour, "dash": "", "params": {"arch": name, "seed": "0"},
-        "metrics": {"cv/accuracy_mean": 0.98 + 0.005 * i, "shift/integrated_accuracy": float(accuracy.mean())},
+        "id": f"{i:032x}", "label": name, "note": "a note", "colour": colour, "dash": "",
+        "params": {"arch": name, "seed": "0"},
+        "metrics": {"cv/accuracy_mean": 0.98 + 0.005 * i,
+        "shift/integrated_accuracy": float(accuracy.mean())},
         "curves": {
             "shift/accuracy": {
                 "x": shift_ev.tolist(), "y": accuracy.tolist(), "low": (accuracy - 0.02).tolist(),
@@ -33,7 +35,8 @@ def _run(name: str, i: int, colour: str) -> dict[str, Any]:
             "train_loss": {"x": [1, 2, 3], "y": [1.0, 0.5, 0.2], "x_label": "step"},
         },
         "references": [
-            {"name": f"laboratory {n}", "truth": t, "p": rng.dirichlet(0.3 + 4 * (np.arange(3) == t)).round(3).tolist()}
+            {"name": f"laboratory {n}", "truth": t,
+            "p": rng.dirichlet(0.3 + 4 * (np.arange(3) == t)).round(3).tolist()}
             for n, t in enumerate(truth)
         ],
         "embedding": {

@@ -87,7 +87,8 @@ def test_other_content_types_are_refused(kind: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("chunks", "announced", "taken"),
-    [([b"123456789ab"] * 9, None, 2), ([b"1"], b"21", 0), ([b"123456789ab"] * 9, b"3", 2), ([b"1"], b"9" * 5_000, 0)],
+    [([b"123456789ab"] * 9, None, 2), ([b"1"], b"21", 0), ([b"123456789ab"] * 9, b"3", 2), ([b"1"],
+    b"9" * 5_000, 0)],
 )  # fmt: skip
 def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: Any, taken: int) -> None:
     status, text, asked_for = ask(
@@ -127,8 +128,10 @@ def test_who_hangs_up_gets_no_answer() -> None:
 @pytest.mark.parametrize(
     ("path", "method", "status"),
     [
-        ("/ping", "GET", 200), ("/health", "GET", 200), ("/version", "GET", 200), ("/", "GET", 404), ("/docs", "GET", 404),
-        ("/openapi.json", "GET", 404), ("/redoc", "GET", 404), ("/invocations", "GET", 405), ("/ping", "POST", 405),
+        ("/ping", "GET", 200), ("/health", "GET", 200), ("/version", "GET", 200), ("/", "GET", 404), ("/docs",
+        "GET", 404),
+        ("/openapi.json", "GET", 404), ("/redoc", "GET", 404), ("/invocations", "GET", 405), ("/ping", "POST",
+        405),
     ],
 )  # fmt: skip
 def test_other_paths(path: str, method: str, status: int) -> None:
@@ -164,7 +167,9 @@ def test_a_spectrum_with_true_among_its_numbers_is_refused(predictor: Predictor)
 def test_mlflows_server_gives_out_ours(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """As mlflow.pyfunc.scoring_server.app does it: the model is loaded first, then `app` is made in the module."""
+    """As mlflow.pyfunc.scoring_server.app does it: the model is loaded first, then `app` is made in the
+    module.
+    """
     module = ModuleType(served_model._SERVER)
     monkeypatch.setitem(sys.modules, served_model._SERVER, module)
     monkeypatch.setattr(served_model, "bound_headers", lambda protocol: None)

@@ -101,7 +101,10 @@ def said_until_it_hangs_up(connection: socket.socket) -> bytes:
     return said
 
 
-ASK = b'POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"inputs": [0]}'
+ASK = (
+    b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 15\r\n\r\n{"inputs": [0]}'
+)
 
 
 def test_half_sent_headers_are_closed(port: int) -> None:

@@ -99,6 +99,7 @@ def test_runs_models_and_study_came_back_in_the_mounted_folder(mounted: Path) ->
 def test_no_secret_data_or_history_is_in_the_image(image: str) -> None:
     listed = docker("run", "--rm", "--network", "host", image, "ls", "-A", "/app").split()
     assert set(listed) <= {
-        ".environments", ".venv", "MLproject", "data", "deploy", "entrypoints", "mnflow", "pyproject.toml", "python_env.yaml",
+        ".environments", ".venv", "MLproject", "data", "deploy", "entrypoints", "mnflow", "pyproject.toml",
+        "python_env.yaml",
         *(f"requirements{part}.{end}" for part in ("", "-dev", "-gpu", "-server") for end in ("in", "txt")),
     }  # fmt: skip

@@ -27,13 +27,16 @@ from tests.helpers.spectra import spectra
 pytestmark = pytest.mark.services
 
 KILLS = {
-    "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 4, "tsne": 6,
+    "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 4,
+    "tsne": 6,
     "promote": 6, "predict": 6, "tune": 5, "main": 4,
 }  # fmt: skip
 
 NEEDS = {
-    "preprocess": ["simulate"], "shift_eval": ["cv_train"], "noise_eval": ["cv_train"], "reference_test": ["cv_train"],
-    "tsne": ["cv_train"], "promote": ["shift_eval", "noise_eval", "reference_test"], "predict": ["simulate", "promote"],
+    "preprocess": ["simulate"], "shift_eval": ["cv_train"], "noise_eval": ["cv_train"],
+    "reference_test": ["cv_train"],
+    "tsne": ["cv_train"], "promote": ["shift_eval", "noise_eval", "reference_test"], "predict": ["simulate",
+    "promote"],
 }  # fmt: skip
 """What must have ended before a step can begin."""
 
@@ -116,7 +119,8 @@ def shop(module_store: Path) -> Iterator[Shop]:
     }
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.killing"], cwd=module_store, env=environment, text=True, stdin=subprocess.PIPE,
+        [sys.executable, "-m", "tests.helpers.killing"], cwd=module_store, env=environment, text=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )  # fmt: skip
     assert server.stdout is not None

@@ -76,7 +76,8 @@ def test_a_step_in_the_copy_writes_into_the_copy(old: Path, put: object) -> None
 def test_code_of_another_project_refuses_to_run_here(old: Path, tmp_path: Path) -> None:
     script = tmp_path / "old_command.py"
     script.write_text(
-        f"import sys; sys.path.insert(0, {str(old)!r})\nfrom mnflow.command.main import main\nmain(['simulate'])"
+        f"import sys; sys.path.insert(0, {str(old)!r})\nfrom mnflow.command.main import "
+        "main\nmain(['simulate'])"
     )
     new = Path(shutil.copytree(old, tmp_path / "new"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTHONPATH"))}

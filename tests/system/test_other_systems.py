@@ -36,7 +36,8 @@ def run(code: str, folder: Path) -> str:
         "PYTHONPATH": str(ROOT)
     }
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_LINUX + code], cwd=folder, env=environment, capture_output=True, text=True,
+        [sys.executable, "-c", WITHOUT_LINUX + code], cwd=folder, env=environment, capture_output=True,
+        text=True,
         check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

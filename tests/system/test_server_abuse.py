@@ -36,7 +36,8 @@ pytestmark = pytest.mark.services
 ENERGY_EV = 600 + 0.25 * np.arange(400)
 GOOD = {"energy_ev": ENERGY_EV.tolist(), "intensity": edge_shape(ENERGY_EV, 1).round(5).tolist()}
 BAD: list[bytes] = [
-    b"", b"{", b"null", b"[]", b"{}", b'{"inputs": 3}', b'{"inputs": [null]}', b"\xff\xfe\x00", b"9" * 100_000,
+    b"", b"{", b"null", b"[]", b"{}", b'{"inputs": 3}', b'{"inputs": [null]}', b"\xff\xfe\x00",
+    b"9" * 100_000,
     b'{"inputs": [{"energy_ev": "x", "intensity": []}]}',
     b'{"inputs": [{"energy_ev": true, "intensity": {}}]}',
     b'{"inputs": [{"energy_ev": [1, 2], "intensity": [NaN, 1]}]}',

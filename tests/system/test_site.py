@@ -1,4 +1,4 @@
-"""The site of the documents builds without a warning, reaches every page, and loads nothing from the network."""
+"""The site of the documents builds without a warning, reaches every page, and needs no network."""
 
 import re
 import subprocess

@@ -142,7 +142,8 @@ how = {"augmentation": 2, "epochs": 15, "batch_size": 32, "dropout": 0.1, "degra
 settings = TrainSettings(arch="dense", **how)
 job = (folds.split(some, n_folds=3)[0], settings)
 results = [cross_validate.train_fold(some, job)[0] for _ in range(2)]
-same = all((a == b).all() for n in results[0].weights for a, b in zip(results[0].weights[n], results[1].weights[n]))
+one, two = (r.weights for r in results)
+same = all((a == b).all() for n in one for a, b in zip(one[n], two[n]))
 print(json.dumps([bool(same), {k: v.tolist() for k, v in results[0].curves.items()}]))
 """
 

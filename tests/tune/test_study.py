@@ -202,7 +202,8 @@ def objective(trial):
     time.sleep(0.2)
     return x
 
-storage = study.connect(study.storage_url(), heartbeat_seconds=1, on_lost=lambda t: print("lost", t.number, flush=True))
+lost = lambda t: print("lost", t.number, flush=True)
+storage = study.connect(study.storage_url(), heartbeat_seconds=1, on_lost=lost)
 found = study.open_study("shared", storage, ["maximize"], {"arch": "fcn"}, {"x": 0.5}, seed=0)
 study.run_trials(found, objective, 12)
 """

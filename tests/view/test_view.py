@@ -27,7 +27,8 @@ pytest.importorskip("hyperspy.api")
 
 EXPORTS = {
     "figure.png": b"\x89PNG", "figure.pdf": b"%PDF", "figure.svg": b"<?xml", "spectrum.pdf": b"%PDF",
-    "maps.hspy": b"\x89HDF", "maps.tif": b"II*\0", "table.csv": b"axis 2 / nm", "methods.txt": b"The oxidation state of Mn",
+    "maps.hspy": b"\x89HDF", "maps.tif": b"II*\0", "table.csv": b"axis 2 / nm",
+    "methods.txt": b"The oxidation state of Mn",
 }  # fmt: skip
 
 
@@ -66,7 +67,8 @@ def place_of_map(page: Page) -> Callable[[float, float], tuple[float, float]]:
     """Screen coordinates of a place of the map's frame, in shares of its width and height."""
     frame = page.run(
         "(() => { const v = Bokeh.index.find_one_by_id"
-        "(Bokeh.documents[0].get_model_by_name('map').id); const r = v.el.getBoundingClientRect(), b = v.frame.bbox;"
+        "(Bokeh.documents[0].get_model_by_name('map').id); const r = v.el.getBoundingClientRect(), b = "
+        "v.frame.bbox;"
         " return [r.left + b.left, r.top + b.top, b.width, b.height]; })()"
     )
     return lambda x, y: (frame[0] + x * frame[2], frame[1] + y * frame[3])

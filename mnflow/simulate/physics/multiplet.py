@@ -289,7 +289,8 @@ def absorption(
     h = final.hamiltonian(_coefficients(integrals[1], field, transfer, core_hole=True))
     n_blocks, block = connected_components(h, directed=False)
     energies, strengths = [], []
-    # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts twice.
+    # Time reversal makes q = -1 and q = +1 alike once Kramers partners are populated equally, so +1 counts
+    # twice.
     for q, weight in ((0, 1.0), (1, 2.0)):
         start = (matrix(dipole(q), initial.basis, final.basis) @ ground) * np.sqrt(population * weight)
         for i in range(

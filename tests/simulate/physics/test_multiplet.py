@@ -197,7 +197,9 @@ def test_charge_transfer_fills_holes_and_makes_a_satellite_of_nickel():
 
 @pytest.mark.parametrize("n_d", [3, 4, 5])
 def test_hopping_stays_inside_the_two_configurations(n_d):
-    """From 3d^(n+1) L it leads on to 3d^(n+2) L2, which is left out; what is left is symmetric, in four blocks."""
+    """From 3d^(n+1) L it leads on to 3d^(n+2) L2, which is left out; what is left is symmetric, in four
+    blocks.
+    """
     space = _space(6, n_d, True)
     transfer = ChargeTransfer(4.0, -1.0, 1.5, 0.75)
     field = Field(1.5, 0.2, 0.06)
