@@ -1,8 +1,11 @@
-"""Errors, coverage and width of the shipped posterior, in bins of noise, thickness, resolution and composition.
+"""Errors, coverage and width of the shipped posterior by noise, thickness, resolution and composition.
 
-`MNFLOW_REAL_DATA=FOLDER python -m benchmarks.posterior [--element mn] [--seeds 5] [--mixtures 6000]`: materials that
-the fit and the calibration never saw, and the foreign laboratory's, over several seeds of the draws; then measured
-spectra, if there is a folder of them, as a check only. Prints JSON lines: root mean square error of the mean valence,
+`MNFLOW_REAL_DATA=FOLDER python -m benchmarks.posterior [--element mn] [--seeds 5] [--mixtures 6000]`:
+materials that
+the fit and the calibration never saw, and the foreign laboratory's, over several seeds of the draws; then
+measured
+spectra, if there is a folder of them, as a check only. Prints JSON lines: root mean square error of the mean
+valence,
 coverage and mean width of the 90 % interval; and names: how often one class where no share reaches 60 %.
 """
 
@@ -65,7 +68,8 @@ def judge(kind: str, reads: list[Read], classes: tuple[str, ...], charges: tuple
         if len(error):
             emit(
                 f"posterior/{kind}", bin=name, n=len(error), rmse=float(np.sqrt((error**2).mean())),
-                bias=float(error.mean()), coverage=float(covered.mean()), least=min(by_seed), most=max(by_seed),
+                bias=float(error.mean()), coverage=float(covered.mean()), least=min(by_seed),
+                most=max(by_seed),
                 width=float(width.mean()),
             )  # fmt: skip
     label = np.concatenate([r.reading.label for r in reads])

@@ -14,7 +14,7 @@ from mnflow.runtime.project import ROOT
 from mnflow.setup import venv_python
 
 MAX_MEGABYTES = 700
-"""What the base (reading, physics, prediction, figures) may take on disk with all that it depends on, not counting
+"""What the base (reading, physics, prediction, figures) may take on disk with its dependencies, not counting
 the bytecode that pip compiles (a third more) and pip itself.
 """
 

@@ -1,4 +1,6 @@
-"""Prints a request to the served model: the mean spectrum of the shipped image, as it comes from the microscope."""
+"""Prints a request to the served model: the mean spectrum of the shipped image, as it comes from the
+microscope.
+"""
 
 import json
 

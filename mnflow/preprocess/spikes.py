@@ -1,4 +1,4 @@
-"""X-ray spikes and dead or hot channels of a spectrum: found beside their neighbours in energy, and bridged."""
+"""X-ray spikes and dead or hot channels of a spectrum: found by their neighbours in energy, and bridged."""
 
 from collections.abc import Iterator
 from typing import Any

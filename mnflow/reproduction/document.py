@@ -49,16 +49,17 @@ The last column compares: the same by the cross-validations on dataset {digest} 
 """
 
 _VERDICTS = """\
-A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or *does not hold*.
-The rule behind each was fixed before the results were known and is in `mnflow/reproduction/claims.py`, except
-for those of the swing under shift. [findings.md](findings.md) explains that, and what does not hold.
+A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or
+*does not hold*. The rule behind each was fixed before the results were known and is in
+`mnflow/reproduction/claims.py`, except for those of the swing under shift. [findings.md](findings.md) explains that, and what does not hold.
 """
 
 
 _TABLE_1 = """\
 Mean accuracy of the ten fold models on reference spectra, and of their majority vote; trained without noise
 augmentation on stratified folds. The references here are simulated: another instrument, other materials and
-other physics than in training. For spectra of real laboratories: `mlflow run . -e reference_test -P references=FOLDER`.
+other physics than in training. For spectra of real laboratories:
+`mlflow run . -e reference_test -P references=FOLDER`.
 """
 
 _FIGURES = """\

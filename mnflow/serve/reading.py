@@ -7,10 +7,12 @@
 | interval | 5 % and 95 % quantile of the mean valence, calibrated, and never without the mean |
 | a class | it holds `NAMED_SHARE` of the atoms or more, with a probability of `SURE` or more |
 | mixed | otherwise, if no class holds more than `MIXED_SHARE`, with a probability of `SURE` or more |
-| undecided | otherwise: the spectrum allows pure compounds of several valences, or mixtures as well as a pure one |
+| undecided | otherwise: the spectrum allows pure compounds of several valences, or mixtures as well as a pure
+one |
 
 The two shares overlap, so that a mixture of 75 and 25 % is never undecided for want of a name: both would be
-right. With 0.7 and 0.85, 3 to 4 % of simulated spectra whose largest share is below 0.6 get the name of one class
+right. With 0.7 and 0.85, 3 to 4 % of simulated spectra whose largest share is below 0.6 get the name of one
+class
 (with 0.6, 11 to 15 %), and 6 to 8 % of pure compounds no name (3 to 6 %).
 
 An element without a posterior of its own gets the classifier's probabilities as one, on pure compounds only
@@ -67,7 +69,9 @@ class Reading:
     label: NDArray[np.int64]
 
     def widened(self, offsets: Floats, charges: Sequence[float]) -> "Reading":
-        """With `offsets` (N, 2) added to the interval's ends, which stay within the charges and around the mean."""
+        """With `offsets` (N, 2) added to the interval's ends, which stay within the charges and around the
+        mean.
+        """
         ends = np.clip(self.interval + offsets, min(charges), max(charges))
         low, high = np.minimum(ends[:, 0], self.mean_valence), np.maximum(ends[:, 1], self.mean_valence)
         return replace(self, interval=np.stack([low, high], axis=1))
@@ -79,7 +83,9 @@ def labels(classes: Sequence[str]) -> tuple[str | None, ...]:
 
 
 def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Reading:
-    """Derive everything from the probabilities (N, M) of `compositions` (M, K), whose classes have `charges` (K,)."""
+    """Derive everything from the probabilities (N, M) of `compositions` (M, K), whose classes have `charges`
+    (K,).
+    """
     tail = (1 - COVERAGE) / 2
     values, mass = mean_valence_distribution(cells, compositions, charges)
     mean = mass @ values
@@ -107,7 +113,7 @@ def mean_valence_distribution(
 
 
 def quantile(values: Floats, mass: Floats, level: float) -> Floats:
-    """Quantiles (N,) of distributions (N, V) on `values` (V,), each value's mass spread halfway to its neighbours.
+    """Quantiles (N,) of distributions (N, V) on `values` (V,), each mass spread halfway to its neighbours.
 
     That of the first and of the last value stays there: it belongs to pure compounds, whose valence is exact.
     """
