@@ -1,6 +1,7 @@
 """Mean activations: the input comes first, every block follows, and a class is most like itself."""
 
 import numpy as np
+import pytest
 
 from mnflow.evaluate.activations import last_block_agreement, mean_activations
 from mnflow.models import keras_nets
@@ -10,6 +11,7 @@ from tests.helpers.spectra import spectra
 CLASSES = ("Mn2+", "Mn3+", "Mn4+")
 
 
+@pytest.mark.slow
 def test_means_of_input_and_blocks_by_class() -> None:
     some = spectra(n=30)
     crops = crop(some)

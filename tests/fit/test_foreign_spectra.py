@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from mnflow.fit import foreign_spectra
 from mnflow.fit.novelty import fit_novelty
@@ -26,6 +27,7 @@ def test_strangers_are_spectra_of_every_kind() -> None:
     )
 
 
+@pytest.mark.slow
 def test_those_that_know_our_edges_flag_them() -> None:
     rng = np.random.default_rng(0)
     data = spectra(120, noise=0.02)

@@ -27,6 +27,7 @@ def test_least_squares_finds_the_fractions_when_it_knows_the_spectra() -> None:
     assert np.median(np.abs(found - mixed.fractions)) < 0.05
 
 
+@pytest.mark.slow
 def test_the_shipped_posterior_holds_on_materials_it_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture_errors, "MEASURED", 800)
     predictor = pretrained("Mn")

@@ -40,6 +40,7 @@ def unseen() -> Mixtures:
     return mix(materials.sets(4000, rng).pure, rng)
 
 
+@pytest.mark.slow
 def test_a_small_fit_is_better_than_the_mean(unseen: Mixtures) -> None:
     lines: list[str] = []
     found = fitting.fit(SETTINGS, 0, 2000, 40, 20, lines.append)
@@ -70,6 +71,7 @@ def test_calibrating_again_starts_anew(unseen: Mixtures) -> None:
     np.testing.assert_allclose(once.calibration.offsets, twice.calibration.offsets)
 
 
+@pytest.mark.slow
 def test_a_predictor_is_built_and_comes_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in (("SETS", 1000), ("MATERIALS", 20), ("EPOCHS", 2), ("CALIBRATED", 1000)):
         monkeypatch.setattr(fitting, name, value)

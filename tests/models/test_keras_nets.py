@@ -69,6 +69,7 @@ print(json.dumps([net.predict(inputs, verbose=0).tolist() for net in nets]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "numpy"])
 def test_saved_nets_give_the_same_under_every_backend(tmp_path: Path, backend: str) -> None:
     rng = np.random.default_rng(0)

@@ -94,6 +94,7 @@ def _figures() -> dict[str, mpl.figure.Figure]:
     }
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_and_gives_its_numbers() -> None:
     figures = _figures()
     assert set(figures) <= set(plots.__all__)

@@ -325,6 +325,7 @@ def test_too_many_spectra_are_thinned_out_evenly(made: list[Made]) -> None:
     assert done.images[0].counts["not needed"] == (done.images[0].fate == SPARE).sum() == 148
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_big_file_in_bounded_memory(made: list[Made], lazy: bool) -> None:
     """200 MB of counts, of which no more than some blocks are in memory; the same spectra as from a small

@@ -31,6 +31,7 @@ def text_in(root: Path) -> str:
     return Path(client.download_artifacts(run.info.run_id, "note.txt")).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("put", [shutil.move, shutil.copytree])
 def test_a_moved_and_a_copied_store_use_their_own_artifacts(made: Path, put: object) -> None:
     new = made.with_name("new place")
@@ -41,11 +42,13 @@ def test_a_moved_and_a_copied_store_use_their_own_artifacts(made: Path, put: obj
     assert text_in(new) == "of the new place"
 
 
+@pytest.mark.slow
 def test_a_store_in_its_own_place_is_left_alone(made: Path) -> None:
     assert relocate(f"sqlite:///{made}/mlflow.db", made) is None
     assert text_in(made) == "found"
 
 
+@pytest.mark.slow
 def test_stores_elsewhere_are_left_alone(made: Path, tmp_path: Path) -> None:
     assert relocate(f"sqlite:///{made}/mlflow.db", tmp_path) is None
     assert relocate("http://127.0.0.1:1", tmp_path) is None

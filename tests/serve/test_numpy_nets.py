@@ -26,6 +26,7 @@ def randomised(arch: str, seed: int, **shape: Any) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", keras_nets.ARCHITECTURES)
 def test_equal_to_keras(arch: str) -> None:
     nets = [randomised(arch, seed) for seed in range(2)]
@@ -34,6 +35,7 @@ def test_equal_to_keras(arch: str) -> None:
     np.testing.assert_allclose(softmax(from_keras(nets).logits(crops)), expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_equal_to_keras_for_another_shape() -> None:
     net = randomised("fcn", 0, filters=(3, 5), kernels=(6, 4), n_channels=61, n_classes=4)
     crops = np.random.default_rng(1).normal(size=(3, 61)).astype(np.float32)

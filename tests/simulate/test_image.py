@@ -47,6 +47,7 @@ def lag(noise, k):
     return (noise[:, k:] * noise[:, :-k]).mean() / (noise**2).mean()
 
 
+@pytest.mark.slow
 def test_files_and_manifest_agree(images):
     out, files, lines = images
     manifest = rows_of(out / "manifest.csv")

@@ -82,6 +82,7 @@ def test_no_outer_test_spectrum_is_trained_on_or_scored(kind: str) -> None:
         assert not set(ours.train) & set(ours.test)
 
 
+@pytest.mark.slow
 def test_a_net_is_trained_and_scored_on_the_inner_fold() -> None:
     some = spectra(180)
     (inner,) = search.inner_folds(some, "stratified", 3, 1, seed=0)
