@@ -51,7 +51,8 @@ The last column compares: the same by the cross-validations on dataset {digest} 
 _VERDICTS = """\
 A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or
 *does not hold*. The rule behind each was fixed before the results were known and is in
-`mnflow/reproduction/claims.py`, except for those of the swing under shift. [findings.md](findings.md) explains that, and what does not hold.
+`mnflow/reproduction/claims.py`, except for those of the swing under shift.
+[findings.md](findings.md) explains that, and what does not hold.
 """
 
 
