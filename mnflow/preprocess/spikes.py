@@ -52,7 +52,7 @@ def without_spikes(
 def _suspects(
     y: NDArray[np.float64], step_ev: float
 ) -> Iterator[tuple[int, NDArray[np.float64], float, float, NDArray[np.bool_]]]:
-    """Which of a few spectra (n, C) have channels beyond what noise and lines can do: row, distance of every channel
+    """Spectra (n, C) with channels beyond what noise and lines can do: row, distance of every channel
     from its neighbours' median, noise, height of the edge, and those channels.
     """
     calm = _median_of_seven(y)
