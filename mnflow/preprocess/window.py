@@ -373,17 +373,14 @@ def place_window(
     placed = place_windows(energy, values, edge, where=where)
     if placed.faults[0] in (1, 2):
         raise InputError(
-            f"{where}: expected a spectrum, got {REASONS[placed.faults[0]]} where its edge is: NaN, "
-            "infinity, "
-            f"more than {MAX_INTENSITY:g}, or the same intensity in every channel."
+            f"{where}: expected a spectrum, got {REASONS[placed.faults[0]]} where its edge is: "
+            f"NaN, infinity, more than {MAX_INTENSITY:g}, or the same intensity in every channel."
         )
     return Placed(placed.intensity[0], int(placed.moved_bins[0]))
 
 
 def least_move(l3_ev: float, edge: Edge) -> int:
-    """By how many channels a window must move at least for an L3 line at `l3_ev` to lie where training has
-    it.
-    """
+    """Least channels by which a window must move for an L3 line at `l3_ev` to lie where training has it."""
     l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
     lowest, highest = (l3 - round(share * edge.n_crop) for share in reversed(L3_RANGE))
     return min(max(0, lowest), highest)
