@@ -28,7 +28,8 @@ OWN = ("growth", "max_width_ev", "l3_shift_ev")
 """What is not linear: of the spectrum, and of each class in it."""
 
 BOUNDS = {
-    "shift_ev": (-9.0, 9.0), "dispersion": (0.94, 1.06), "thickness": (0.0, 1.5), "resolution_ev": (0.15, 3.0),
+    "shift_ev": (-9.0, 9.0), "dispersion": (0.94, 1.06), "thickness": (0.0, 1.5), "resolution_ev": (0.15,
+    3.0),
     "l2_shift_ev": (0.0, 1.2), "l2_factor": (0.75, 1.15), "l3_shift_ev": (-0.8, 0.8),
 }  # fmt: skip
 """Limits of a fit; growth and limit of widths have those of the settings."""
@@ -95,7 +96,9 @@ class Problem:
         return amounts, float(rest)
 
     def starts(self) -> list[State]:
-        """The best starting points, each led by another class: from single stick spectra on a grid of line shapes."""
+        """The best starting points, each led by another class: from single stick spectra on a grid of line
+        shapes.
+        """
         bank, found = self.bank, []
         shape = self.target - self.target.mean()
         shape = shape / np.linalg.norm(shape)
@@ -123,7 +126,9 @@ class Problem:
         return self._selected(z, np.arange(len(own)))
 
     def _selected(self, z: Array, classes: Array) -> State:
-        """The rows of the library that non-negative least squares takes at z, whose `OWN` belong to `classes`."""
+        """The rows of the library that non-negative least squares takes at z, whose `OWN` belong to
+        `classes`.
+        """
         all_rows = np.flatnonzero(np.isin(self.bank.valence, classes))
         own_of = np.searchsorted(classes, self.bank.valence[all_rows])
         columns = self.columns(all_rows, z, own_of)
@@ -178,7 +183,8 @@ class Problem:
 def alternatives(problem: Problem, best: State, variance: float) -> tuple[Array, Array, NDArray[np.int64]]:
     """Mixtures of other stick spectra under the best line shapes: weights (A,), shares (A, K), rows (A, K).
 
-    The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best in place of its own.
+    The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best in place of
+    its own.
     """
     bank, n_classes = problem.bank, len(problem.bank.holes)
     present = list(bank.valence[list(best.rows)])
@@ -219,7 +225,9 @@ def _covariance(problem: Problem, best: State, variance: float) -> Array:
 
 
 def curvature(problem: Problem, best: State, variance: float) -> tuple[Array, float]:
-    """Standard deviations of the shares (K,) and of the mean valence that follow from those of the line shape."""
+    """Standard deviations of the shares (K,) and of the mean valence that follow from those of the line
+    shape.
+    """
     bank, rows = problem.bank, np.array(best.rows)
     charges = np.array(bank.settings.edge.charges)
     covariance = _covariance(problem, best, variance)

@@ -51,7 +51,8 @@ class Part:
     share : Interval
         Of the atoms.
     parameters : dict of str to Interval
-        `PARAMETERS` of its field: 10Dq, Ds, Dt in eV, reduction of the Slater integrals, and Delta in eV if its best
+        `PARAMETERS` of its field: 10Dq, Ds, Dt in eV, reduction of the Slater integrals, and Delta in eV if
+        its best
         stick spectrum has charge transfer.
     line_shape : dict of str to float
         Growth of the width (eV/eV) and its limit in eV, and where L3 lies from its usual place in eV.
@@ -80,7 +81,8 @@ class FitResult:
     mean_valence : Interval
         Mean charge of the atoms.
     thickness, resolution_ev, l2_shift_ev, dispersion : Interval
-        t/lambda; Gaussian FWHM of instrument and disorder together; how far L2 lies beyond Hartree-Fock's place;
+        t/lambda; Gaussian FWHM of instrument and disorder together; how far L2 lies beyond Hartree-Fock's
+        place;
         factor on the width of a channel.
     residual : float
         Distance of measured and fitted shapes (mean removed, unit length): below 0.05 is a good fit.
@@ -110,9 +112,12 @@ class FitResult:
 def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) -> FitResult:
     """Fit the simulator to one spectrum: composition, fields, thickness, resolution and line shape.
 
-    The background is removed and L3 found as for any answer. Every stick spectrum of the element's library is tried;
-    the best ones are refined together by least squares (variable projection: amounts and continuum follow linearly).
-    Intervals add what the curvature at the best fit allows to how far stick spectra differ that fit nearly as well.
+    The background is removed and L3 found as for any answer. Every stick spectrum of the element's library is
+    tried;
+    the best ones are refined together by least squares (variable projection: amounts and continuum follow
+    linearly).
+    Intervals add what the curvature at the best fit allows to how far stick spectra differ that fit nearly as
+    well.
     They hold if the model is right; compare `residual`.
 
     Parameters
@@ -140,7 +145,8 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
     """
     if not is_shipped(edge.element) or settings_of(edge.element).edge != edge:
         raise InputError(
-            f"No simulator for the edge {edge.element} with the classes {', '.join(edge.classes)}: expected an "
+            f"No simulator for the edge {edge.element} with the classes {', '.join(edge.classes)}: expected "
+            "an "
             "edge as in the shipped settings."
         )
     spectrum = {

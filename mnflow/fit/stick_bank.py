@@ -1,6 +1,7 @@
 """All stick spectra of an element as vectors of Fourier coefficients, in which a line shape is a few factors.
 
-Widths, shifts, thickness and resolution are factors there: a thousand line shapes of a stick spectrum take a second.
+Widths, shifts, thickness and resolution are factors there: a thousand line shapes of a stick spectrum take a
+second.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +39,8 @@ GRID = tuple(product((0.3, 0.7), (0.4, 0.9, 1.4, 2.0), (0.0, 0.6)))
 class Bank:
     """A library in Fourier space: sticks (N, L, F) by classes of width, and what each row is.
 
-    L counts bins of the energy above the onset, those of L3 first, then those of L2; the origin is the L3 centroid.
+    L counts bins of the energy above the onset, those of L3 first, then those of L2; the origin is the L3
+    centroid.
     """
 
     settings: Settings
@@ -67,7 +69,9 @@ class Bank:
         return 2 * (len(self.omega) - 1)
 
     def seen(self, lines: Array, thickness: float, resolution_ev: float, shift_ev: Array) -> Array:
-        """Spectra (n, C) of lines (n, F) behind a specimen and an instrument, each moved by its `shift_ev` (n,)."""
+        """Spectra (n, C) of lines (n, F) behind a specimen and an instrument, each moved by its `shift_ev`
+        (n,).
+        """
         factor = plural_factor(self.single, np.array([thickness]), self.n_fft)
         factor = factor * response_factor(STEP_EV, self.n_fft, np.array([resolution_ev]), shift_ev=shift_ev)
         return np.fft.irfft(lines * factor, self.n_fft) / STEP_EV

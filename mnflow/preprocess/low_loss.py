@@ -43,7 +43,8 @@ def without_plural_scattering(
 ) -> Floats:
     """The edges (N, C), free of background, without plural scattering: by Fourier ratio with the low losses.
 
-    Each edge's transform is divided by that of its low loss and multiplied by that of the zero-loss peak, which
+    Each edge's transform is divided by that of its low loss and multiplied by that of the zero-loss peak,
+    which
     keeps the resolution and the noise as they were. Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
@@ -70,7 +71,8 @@ def without_plural_scattering(
     for i, counts in enumerate(np.asarray(edge, dtype=np.float64)):
         row = min(i, len(spectra) - 1)
         centre = float(energy_ev[spectra[row, : end[row]].argmax()])
-        # the low loss on the edge's channels, its zero-loss peak in channel 0 and what is before it at the end
+        # the low loss on the edge's channels, its zero-loss peak in channel 0 and what is before it at the
+        # end
         at_ev = step_ev * (np.arange(size) - size // 2)
         counted = np.interp(at_ev, energy_ev - centre, spectra[row], left=0.0, right=0.0)
         limit_ev = float(energy_ev[end[row] - 1]) - centre
@@ -90,7 +92,8 @@ def _zero_loss_end(energy_ev: Floats, spectra: Floats) -> NDArray[np.int64]:
     """First channel (N,) behind the zero-loss peak: the first minimum of spectra (N, C) within 8 eV after it."""
     if energy_ev[0] > -1.0 or energy_ev[-1] < 20.0:
         raise InputError(
-            f"Expected a low loss from before the zero-loss peak to 20 eV or more, got {energy_ev[0]:.1f} ... "
+            f"Expected a low loss from before the zero-loss peak to 20 eV or more, got {energy_ev[0]:.1f} "
+            "... "
             f"{energy_ev[-1]:.1f} eV."
         )
     peak = spectra.argmax(axis=1)

@@ -33,7 +33,8 @@ _FAR = 8.0  # median deviations
 
 def typical_spectrum(raw: "RawSpectra", block_bytes: int = BLOCK_BYTES) -> NDArray[np.float64]:
     """A spectrum (C,) that stands for a file's, from evenly spaced blocks: the mean of the means of eleven
-    groups of pixels, but the median for a group that is far off in a channel: spikes in some pixels do not show.
+    groups of pixels, but the median for a group that is far off in a channel: spikes in some pixels do not
+    show.
     """
     slices = raw.block_slices(block_bytes)
     total, n = np.zeros((_GROUPS, len(raw.energy_ev))), np.zeros(_GROUPS)

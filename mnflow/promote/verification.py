@@ -286,7 +286,8 @@ def promoted_by(version: ModelVersion) -> MlflowRun:
         record = None
     if record is None or not record.data.params.keys() >= {"seed", "strategy"}:
         raise InputError(
-            f"Version {version.version} was not registered by `promote` (its run is unknown here): verify one that was."
+            f"Version {version.version} was not registered by `promote` (its run is unknown here): verify "
+            "one that was."
         )
     return record
 

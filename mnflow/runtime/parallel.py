@@ -68,7 +68,8 @@ def run_parallel(
     workers : int, optional
         Processes on this machine; None or 0 for one a core.
     scheduler : str, optional
-        Address of a Dask cluster (tls://... or tcp://...) to use instead; keys for TLS come from Dask's own settings.
+        Address of a Dask cluster (tls://... or tcp://...) to use instead; keys for TLS come from Dask's own
+        settings.
     on_result : callable, optional
         Called with the item's place and its result, as soon as that is there.
 
@@ -139,8 +140,10 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     """The address of a cluster of one-thread processes on this machine (one a core if None or 0), which ends
     with the block.
 
-    Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled. A cluster
-    runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with keys that are made
+    Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled. A
+    cluster
+    runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with keys that
+    are made
     for it and are in the memory of this process and its workers only.
     """
     from distributed import LocalCluster, Security

@@ -59,7 +59,8 @@ class Edge:
         for name in (self.element, *self.classes):
             if not is_plain_name(name):
                 raise InputError(
-                    f"Edge {self.element!r}: expected a name of letters, digits and signs such as Mn2+, got {name!r}: "
+                    f"Edge {self.element!r}: expected a name of letters, digits and signs such as Mn2+, got "
+                    f"{name!r}: "
                     "it becomes the name of a folder and a cell of tables."
                 )
         if len(self.classes) != len(self.charges) or len(set(self.classes)) != len(self.classes):

@@ -76,12 +76,14 @@ def check_database(uri: str) -> None:
         connection.close()
     if damage != "ok":
         raise RuntimeError(
-            f"The tracking database {path} is damaged ({str(damage).splitlines()[0][:200]}): bring back a copy of it; "
+            f"The tracking database {path} is damaged ({str(damage).splitlines()[0][:200]}): bring back a "
+            "copy of it; "
             f"`sqlite3 {path.name} .recover` saves what can still be read."
         )
     if schemas and schemas != {_own_schema()}:
         raise RuntimeError(
-            f"The tracking database {path} is of another version of MLflow than {mlflow.__version__}, which runs here: if "
+            f"The tracking database {path} is of another version of MLflow than {mlflow.__version__}, which "
+            "runs here: if "
             f"of an older one, copy the file and run `mlflow db upgrade {uri}`; if of a newer one, use that."
         )
 

@@ -206,7 +206,9 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
 
 
 def _check_started(run_id: str) -> None:
-    """Raise `InputError` unless MLFLOW_RUN_ID is a run that has begun and not ended: one that `mlflow run` made."""
+    """Raise `InputError` unless MLFLOW_RUN_ID is a run that has begun and not ended: one that `mlflow run`
+    made.
+    """
     try:
         info = connect().get_run(run_id).info
         state = info.status if info.lifecycle_stage == "active" else "deleted"
@@ -216,7 +218,8 @@ def _check_started(run_id: str) -> None:
         state = "unknown"
     if state != "RUNNING":
         raise InputError(
-            f"MLFLOW_RUN_ID={run_id} is left from elsewhere: in {shown_store()} this run is {state}. Unset it."
+            f"MLFLOW_RUN_ID={run_id} is left from elsewhere: in {shown_store()} this run is {state}. Unset "
+            "it."
         )
 
 

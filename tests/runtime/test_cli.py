@@ -123,7 +123,8 @@ def _closed(streams: str) -> subprocess.CompletedProcess[str]:
         "execute(Options, run, [])\n"
     )
     return subprocess.run(
-        ["sh", "-c", f'exec "{sys.executable}" -c "$0" {streams}', code], capture_output=True, text=True, check=False,
+        ["sh", "-c", f'exec "{sys.executable}" -c "$0" {streams}', code], capture_output=True, text=True,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
