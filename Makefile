@@ -64,7 +64,7 @@ bench: setup
 	.venv/bin/python -m benchmarks $(if $(TORCH),--torch $(TORCH))
 
 ui: setup
-	@echo "Open  http://127.0.0.1:5000/#/experiments/0/runs?workflowType=machine_learning&compareRunsMode=CHART  (charts of all runs)"
+	@echo "Open  http://127.0.0.1:5000/#/experiments/0/runs?workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey=which-net-is-best  (after make demo: which network is best; look at the worst shift and at noise x 5)"
 	.venv/bin/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI)
 
 doctor:

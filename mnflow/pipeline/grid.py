@@ -15,18 +15,8 @@ from mnflow.promote import registry
 from mnflow.promote.gate import MEASURED_BEFORE
 from mnflow.report import summary
 from mnflow.runtime.cli import say
-from mnflow.track import names, provenance, resume, tracking
+from mnflow.track import names, provenance, resume, tracking, view
 from mnflow.track.query import finished_runs
-
-SHOWN = {
-    names.CV_ACCURACY: "unshifted",
-    names.SHIFT_ACCURACY: "mean over shifts",
-    names.WORST_SHIFT_ACCURACY: "worst shift",
-    names.NOISE_5X_ACCURACY: "noise x 5",
-    names.REFERENCE_ACCURACY: "other labs, mean",
-    names.REFERENCE_VOTE_ACCURACY: "other labs, vote",
-}
-"""Metrics of a cross-validation in the summary table, and their columns."""
 
 
 def same_code() -> dict[str, str]:
@@ -117,11 +107,12 @@ def log_summary(run: tracking.Run, cv_runs: Sequence[str]) -> pd.DataFrame:
     """Log the table and the figures that compare cross-validations; returns the table."""
     records = [tracking.connect().get_run(run_id) for run_id in cv_runs]
     rows = [
-        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in SHOWN.items()}}
+        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in view.COLUMNS.items()}}
         for r in records
     ]
     table = pd.DataFrame(rows)
     run.table(table, "summary")
+    view.save(tracking.connect().get_run(run.id).info.experiment_id)
     for name, figure in summary.figures(records).items():
         run.figure(figure, name)
     return table
