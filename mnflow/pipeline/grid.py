@@ -13,9 +13,9 @@ from rich.table import Table
 from mnflow.pipeline.presets import Cell
 from mnflow.promote import registry
 from mnflow.promote.gate import MEASURED_BEFORE
-from mnflow.report import summary
+from mnflow.report import shared_view, summary
 from mnflow.runtime.cli import say
-from mnflow.track import names, provenance, resume, tracking, view
+from mnflow.track import names, provenance, resume, tracking
 from mnflow.track.query import finished_runs
 
 
@@ -107,12 +107,12 @@ def log_summary(run: tracking.Run, cv_runs: Sequence[str]) -> pd.DataFrame:
     """Log the table and the figures that compare cross-validations; returns the table."""
     records = [tracking.connect().get_run(run_id) for run_id in cv_runs]
     rows = [
-        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in view.COLUMNS.items()}}
+        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in shared_view.COLUMNS.items()}}
         for r in records
     ]
     table = pd.DataFrame(rows)
     run.table(table, "summary")
-    view.save(tracking.connect().get_run(run.id).info.experiment_id)
+    shared_view.save(tracking.connect().get_run(run.id).info.experiment_id)
     for name, figure in summary.figures(records).items():
         run.figure(figure, name)
     return table

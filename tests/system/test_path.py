@@ -28,8 +28,9 @@ from entrypoints import (
 from mnflow.errors import InputError
 from mnflow.pipeline import grid, presets
 from mnflow.promote import gate, registry
+from mnflow.report import shared_view
 from mnflow.report.summary import figures
-from mnflow.track import cross_validation, tracking, view
+from mnflow.track import cross_validation, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
 
@@ -66,7 +67,7 @@ class TestAfterMain:
     @pytest.mark.parametrize("arch", ["dense", "conv_dense", "fcn"])
     def test_a_cv_run_carries_all_the_numbers_of_its_evaluations(self, arch: str) -> None:
         run = newest("cv_train", arch=arch)
-        assert set(view.COLUMNS) <= set(run.data.metrics)
+        assert set(shared_view.COLUMNS) <= set(run.data.metrics)
         fold_runs = children(run.info.run_id)
         assert sorted(c.info.run_name for c in fold_runs) == [f"fold {k}" for k in range(SMALL.n_folds)]
         folds = np.array([c.data.metrics["cv/accuracy"] for c in fold_runs])
@@ -152,7 +153,7 @@ class TestAfterMain:
         names = ["least_squares", "least_squares_aligned", "white_lines", "white_lines_aligned"]
         assert [run.data.tags["arch"] for run in methods] == names
         for run in methods:
-            assert set(view.COLUMNS) <= set(run.data.metrics)
+            assert set(shared_view.COLUMNS) <= set(run.data.metrics)
         as_is, aligned = (run.data.metrics["shift/integrated_accuracy"] for run in methods[:2])
         assert as_is + 0.2 < aligned
 
