@@ -11,6 +11,7 @@ from mnflow.errors import InputError
 COMMANDS = {
     "predict": ("mnflow.command.predict", "oxidation states of files: one line per spectrum or image"),
     "view": ("mnflow.command.view", "a page in the browser: drop a file, see the valence map"),
+    "fit": ("mnflow.command.fit", "the simulator fitted to one spectrum: fields, thickness, what is left"),
     "serve": ("mnflow.command.serve", "an HTTP server that answers spectra (needs mnflow[train])"),
     "selftest": ("mnflow.command.selftest", "checks the installed model against stored answers"),
     "doctor": ("mnflow.doctor", "diagnoses a broken installation or project"),
