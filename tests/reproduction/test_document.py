@@ -63,4 +63,4 @@ def test_other_data_are_judged_in_a_column_beside() -> None:
     assert "holds on simulated data only | loss of the FCN" in row
     assert row.endswith(": **does not** |")
     assert next(line for line in lines if "about 650 weights" in line).endswith("| - |")
-    assert any("dataset abc (settings `mn-oxides`, 2001 spectra)" in line for line in lines)
+    assert "dataset abc (settings `mn-oxides`, 2001 spectra)" in " ".join(lines)
