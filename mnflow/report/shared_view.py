@@ -69,7 +69,7 @@ def _state() -> dict[str, Any]:
         "orderByKey": f"metrics.`{names.CV_ACCURACY}`",
         "orderByAsc": False,
         "startTime": "ALL",
-        "lifecycleFilter": "ACTIVE",
+        "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": [f"metrics.`{metric}`" for metric in COLUMNS],
