@@ -144,9 +144,10 @@ def _locked_hashes() -> dict[str, str]:
     path = ROOT / "requirements.txt"
     text = path.read_text().replace("\\\n", " ") if path.is_file() else ""
     split = (line.partition("#")[0].split() for line in text.splitlines())
-    return {
-        words[0]: " ".join(words[1:]) for words in split if len(words) > 1 and words[1].startswith("--hash")
-    }
+    lines = {
+        words[0]: [w for w in words if w.startswith("--hash=")] for words in split if words
+    }  # markers are left out
+    return {pin: " ".join(hashes) for pin, hashes in lines.items() if hashes}
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -226,7 +226,7 @@ def test_models_serve_finds_an_environment(record: MlflowRun, store: Path) -> No
     promote(record)
     activate = list((store / "environments").glob("mlflow-*/bin/activate"))
     assert len(activate) == 1
-    assert "/.venv/bin/activate" in activate[0].read_text()
+    assert "/.venv" in activate[0].read_text()
 
 
 def test_rollback_is_an_option_of_the_entry_point() -> None:

@@ -354,7 +354,7 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).name == "valence_model"
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).source_run_id == run.id
     (activate,) = (tmp_path / "environments").glob("mlflow-*/bin/activate")
-    assert "/.venv/bin/activate" in activate.read_text()
+    assert "/.venv" in activate.read_text()
 
 
 def test_a_store_that_fails_is_not_taken_for_a_model_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
