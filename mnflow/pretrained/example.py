@@ -3,6 +3,7 @@
 `python -m mnflow.pretrained.example` makes it anew.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,13 @@ _SEED = 19
 _STEP = 2  # channels that are summed: 0.2 eV keeps the file small
 _RANGE_EV = (612.0, 690.0)
 _CORE, _SHELL = 6.0, 10.0  # radii in pixels
+_EDGE_COUNTS = (250_000.0, 300_000.0)  # alike, so that all three phases show in the intensity
 
 
 def make_example(path: Path = EXAMPLE) -> Path:
     """Simulate and write the example image; returns its path."""
-    settings = settings_of("mn")
+    shipped = settings_of("mn")
+    settings = replace(shipped, specimen=replace(shipped.specimen, edge_counts=_EDGE_COUNTS))
     library = library_of(settings)
     images = [
         simulate_image(settings, library, index, SHAPE, 0.6, np.random.default_rng([_SEED, index]))
