@@ -1,6 +1,4 @@
-"""The whole path: simulate, preprocess, train three networks, evaluate them, promote the best fully
-convolutional.
-"""
+"""The whole path: simulate, preprocess, train the networks, evaluate them, promote the best FCN."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ class Options:
 
     preset: str = option(
         "quick",
-        "quick: three networks at 10x, minutes; paper: all networks and augmentations; claims: those that "
+        "quick: four networks at 10x, minutes; paper: all networks and augmentations; claims: those that "
         "the paper's claims name",
         tuple(PRESETS),
     )

@@ -9,6 +9,9 @@ from mnflow.train.settings import parse_augmentation
 
 PAPER_NETS = ("dense", "conv_dense", "fcn")
 
+COMPARED_NETS = (*PAPER_NETS, "fcn_wide")
+"""What a quick run trains: the paper's networks, and the wider fully convolutional one that may become champion."""
+
 FEATURES = ("fcn", "10x")
 """Network and augmentation whose features are shown by t-SNE, as in the paper."""
 
@@ -105,7 +108,9 @@ _CLAIMS = (
     Grid(("none", "10x"), nets=("fcn_antialiased",)),
 )
 PRESETS = {
-    "quick": Preset((Grid(("10x",), (True,)),), shown=200, tsne_iterations=500, degraded_copies=1),
+    "quick": Preset(
+        (Grid(("10x",), (True,), nets=COMPARED_NETS),), shown=200, tsne_iterations=500, degraded_copies=1
+    ),
     "paper": _PAPER,
     "claims": replace(_PAPER, grids=_CLAIMS, promote=False),
 }
