@@ -115,12 +115,8 @@ def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
     least = edge.splitting_ev + sum(LEAST_WINDOW_EV)
     if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < least:
         raise InputError(_uncovered(energy_ev, edge, where))
-    found = np.count_nonzero((energy_ev >= low) & (energy_ev <= high))
-    if found < least / MAX_STEP_EV:
-        raise InputError(
-            f"{where}: expected at most {MAX_STEP_EV:g} eV per channel, got {found} channels between {low:.0f} and "
-            f"{high:.0f} eV; record the {edge.element} L2,3 edge with a finer dispersion."
-        )
+    if np.count_nonzero((energy_ev >= low) & (energy_ev <= high)) < least / MAX_STEP_EV:
+        raise InputError(_too_coarse(float(np.diff(energy_ev).min()), low, high, edge, where))
 
 
 def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
@@ -151,11 +147,15 @@ def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Ed
     inside = energy_ev[max(0, first - 1) : last + 1]
     step = float(np.diff(inside).max()) if len(inside) > 1 else np.inf
     if step > MAX_STEP_EV:
-        raise InputError(
-            f"{where}: expected at most {MAX_STEP_EV:.0f} eV a channel between {low:.0f} and {high:.0f} eV, "
-            f"got {f'{step:.3g} eV' if np.isfinite(step) else 'hardly a channel there'}; record the "
-            f"{edge.element} L2,3 edge with a finer dispersion."
-        )
+        raise InputError(_too_coarse(step, low, high, edge, where))
+
+
+def _too_coarse(step_ev: float, low_ev: float, high_ev: float, edge: Edge, where: str) -> str:
+    got = f"{step_ev:.3g} eV" if np.isfinite(step_ev) else "hardly a channel there"
+    return (
+        f"{where}: expected at most {MAX_STEP_EV:.0f} eV a channel between {low_ev:.0f} and {high_ev:.0f} eV, "
+        f"got {got}; record the {edge.element} L2,3 edge with a finer dispersion."
+    )
 
 
 def looked_at(energy_ev: NDArray[np.float64], edge: Edge) -> slice:
