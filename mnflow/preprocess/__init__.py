@@ -11,13 +11,12 @@ from mnflow.preprocess.background import (
 )
 from mnflow.preprocess.locate import EdgePosition, locate_edge
 from mnflow.preprocess.resample import resampler
-from mnflow.preprocess.window import Placed, Placement, crop, crop_start, normalise, place_window, placement
+from mnflow.preprocess.window import Placement, crop, crop_start, normalise, placement
 from mnflow.spectra.axis import axis_ev
 
 __all__ = [
     "BACKGROUND_BINS",
     "EdgePosition",
-    "Placed",
     "Placement",
     "axis_ev",
     "crop",
@@ -25,7 +24,6 @@ __all__ = [
     "fit_power_law",
     "locate_edge",
     "normalise",
-    "place_window",
     "placement",
     "resampler",
     "subtract_background",

@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
-from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
+from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
 from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.preprocess.spikes import without_spikes
 from mnflow.spectra import Edge, SpectrumSet
-from mnflow.spectra.axis import axis_ev, ordered
+from mnflow.spectra.axis import axis_ev
 
 MAX_STEP_EV = 1.05
 """Coarsest channels, and widest gaps of a digitized curve, that still tell the white lines apart, in eV."""
@@ -227,7 +227,7 @@ def placement(
     background_removed: bool | None = None,
 ) -> Placement:
     """Where the crop window goes on an increasing axis (C,) in eV, judged by one spectrum (C,) on it; see
-    `place_window`.
+    `place_windows`.
     """
     check_axis(energy_ev, edge, where)
     channels = looked_at(energy_ev, edge)
@@ -281,7 +281,7 @@ def place_windows(
     background_removed: bool | None = None,
     where: str = "The spectrum",
 ) -> Windows:
-    """What `place_window` does, for spectra (N, C) that share an increasing axis, each with its own L3 and
+    """The crop window of spectra (N, C) that share an increasing axis, each with its own L3 and
     window.
 
     Whether the background had been removed before is seen from each spectrum, unless `background_removed`
@@ -330,59 +330,6 @@ def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.f
 def _window_index(moved: Any, first: int, n_grid: int, edge: Edge) -> NDArray[np.int64]:
     """Channels of the covered part that make the crop, the end values continued beyond its ends."""
     return np.asarray(np.clip(moved + np.arange(edge.n_crop) - first, 0, n_grid - 1))
-
-
-class Placed(NamedTuple):
-    """A spectrum cut to what a net takes: `intensity` (n_crop,), and by how many channels its window was
-    moved.
-    """
-
-    intensity: NDArray[np.float32]
-    moved_bins: int
-
-
-def place_window(
-    energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge, where: str = "The spectrum"
-) -> Placed:
-    """Cut the crop window out of a foreign spectrum, resampled in eV onto the edge's dispersion and never
-    stretched.
-
-    The window stays where it is if the spectrum covers it and its L3 maximum lies where training's shifts put
-    it. Otherwise it moves by whole channels: as far as is needed for L3, and so that the spectrum covers most
-    of it. What is not covered then is continued with the spectrum's end values.
-
-    Parameters
-    ----------
-    energy_ev : array, shape (C,)
-        Energies in eV, in any order, any steps.
-    intensity : array, shape (C,)
-        Intensity; a background that is still on is fitted and removed.
-    edge : Edge
-        Its crop window and dispersion.
-    where : str
-        What to call the spectrum in an error.
-
-    Returns
-    -------
-    Placed
-        Not normalised yet.
-
-    Raises
-    ------
-    InputError
-        If a value is not finite, the spectrum is flat, its steps are too coarse, or it covers less than half
-        a window.
-    """
-    energy, values = ordered(
-        np.asarray(energy_ev, dtype=np.float64), np.asarray(intensity, dtype=np.float64)[None], where
-    )
-    placed = place_windows(energy, values, edge, where=where)
-    if placed.faults[0] in (1, 2):
-        raise InputError(
-            f"{where}: expected a spectrum, got {REASONS[placed.faults[0]]} where its edge is: "
-            f"NaN, infinity, more than {MAX_INTENSITY:g}, or the same intensity in every channel."
-        )
-    return Placed(placed.intensity[0], int(placed.moved_bins[0]))
 
 
 def least_move(l3_ev: float, edge: Edge) -> int:

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.preprocess import locate_edge, place_window
+from mnflow.preprocess import locate_edge
 from mnflow.preprocess.locate import locate_edges
 from mnflow.preprocess.resample import resampler
 from mnflow.spectra import MN, Edge
 from mnflow.spectra.axis import axis_ev
 from tests.helpers.images import make
 from tests.helpers.spectra import edge_shape
+from tests.helpers.windows import place_window
 
 
 @settings(max_examples=60, deadline=None)

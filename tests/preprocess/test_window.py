@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
-from mnflow.preprocess import crop, normalise, place_window, placement
+from mnflow.preprocess import crop, normalise, placement
 from mnflow.preprocess.window import crop_start, place_windows
 from mnflow.spectra import MN, SpectrumSet
 from tests.helpers.spectra import edge_shape
+from tests.helpers.windows import place_window
 
 
 @pytest.fixture(scope="module")
