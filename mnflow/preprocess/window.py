@@ -116,7 +116,7 @@ def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
     if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < least:
         raise InputError(_uncovered(energy_ev, edge, where))
     if np.count_nonzero((energy_ev >= low) & (energy_ev <= high)) < least / MAX_STEP_EV:
-        raise InputError(_too_coarse(float(np.diff(energy_ev).min()), low, high, edge, where))
+        raise InputError(_too_coarse(float(np.diff(energy_ev).max()), low, high, edge, where))
 
 
 def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
