@@ -7,7 +7,7 @@ from pathlib import Path
 from mnflow.errors import InputError
 from mnflow.pretrained.shipped import digest
 from mnflow.runtime import project
-from mnflow.runtime.project import EXPERIMENT, default_tracking_uri
+from mnflow.runtime.project import EXPERIMENT, IMAGE, default_tracking_uri
 from mnflow.runtime.relocate import current_place, local_path
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, pretrained
@@ -62,10 +62,10 @@ def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
     database = Path(uri.removeprefix("sqlite:///"))
     found = local_champion(database)
     if found is None:
-        if os.environ.get("MLFLOW_TRACKING_URI") and not database.is_file():
+        # an image names its own database, which the first step makes
+        if os.environ.get("MLFLOW_TRACKING_URI") and not IMAGE and not database.is_file():
             raise InputError(
-                f"MLFLOW_TRACKING_URI names {database}, and there is no such file: correct it, or unset it "
-                "to "
+                f"MLFLOW_TRACKING_URI names {database}, and there is no such file: correct it, or unset it to "
                 "use the shipped model."
             )
         return _shipped()
