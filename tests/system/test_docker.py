@@ -58,7 +58,7 @@ def query(path: Path, text: str) -> list[tuple[str, ...]]:
 
 def test_the_health_command_names_the_device_and_the_user_is_not_root(image: str) -> None:
     said = docker("run", "--rm", "--network", "host", image)
-    assert "nets run on the jax backend, on CPU" in said
+    assert "networks run on the jax backend, on CPU" in said
     assert "Everything is in place." in said
     assert docker("run", "--rm", "--network", "host", image, "id", "-u").strip() == "1000"
 
