@@ -20,7 +20,6 @@ from mnflow.runtime.cli import check_place
 from mnflow.runtime.project import IMAGE, ROOT, default_tracking_uri, project_of, user
 from mnflow.runtime.relocate import former_root
 from mnflow.setup import VENV, is_foreign
-from mnflow.track.database import check_database
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -107,7 +106,10 @@ def _check_store() -> str:
         if project_of(ROOT) is None and "MLFLOW_TRACKING_URI" not in os.environ:
             return "no tracking store"
         raise RuntimeError(f"There is no tracking database at {path}: {_SET_UP}.")
-    check_database(uri)
+    if find_spec("mlflow"):
+        from mnflow.track.database import check_database
+
+        check_database(uri)
     connection = sqlite3.connect(path)
     try:
         moved = former_root(connection, ROOT) if path.resolve().parent == ROOT else None
@@ -175,10 +177,8 @@ def _check_backend() -> str:
     if IMAGE == "gpu" and not gpus:
         raise RuntimeError(
             f"This is the GPU image, but {name} sees no GPU: networks would run on the CPU, slowly. Start "
-            "the "
-            "container with `docker run --gpus all`, on a machine with an NVIDIA driver and the NVIDIA "
-            "container "
-            "toolkit; `nvidia-smi` in the container must list the GPU. Without one, use the CPU image."
+            "the container with `docker run --gpus all`, on a machine with an NVIDIA driver and the NVIDIA "
+            "container toolkit; `nvidia-smi` in the container must list the GPU. Without one, use the CPU image."
         )
     return f"networks run on the {name} backend, on {', '.join(gpus) or 'CPU'}"
 
