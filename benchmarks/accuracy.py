@@ -2,8 +2,7 @@
 
 Run it with `python -m benchmarks.accuracy [--quick] [--data FILE.npz] [--figure FILE.png]`. All accuracies
 are those of inner validation splits: no test fold is looked at. The authors' recipe is constant Adam at 0.001
-in batches of 512, trained by
-`model.fit` fold after fold. Prints JSON lines.
+in batches of 512, trained by `model.fit` fold after fold. Prints JSON lines.
 
 The data are of one compound a class, as the paper's were (settings mn-oxides): on the default data, whose
 compounds differ, no recipe reaches the paper's 99 %. For those: `--data FILE.npz`.

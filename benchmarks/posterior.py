@@ -1,12 +1,10 @@
 """Errors, coverage and width of the shipped posterior by noise, thickness, resolution and composition.
 
 `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.posterior [--element mn] [--seeds 5] [--mixtures 6000]`:
-materials that
-the fit and the calibration never saw, and the foreign laboratory's, over several seeds of the draws; then
-measured
-spectra, if there is a folder of them, as a check only. Prints JSON lines: root mean square error of the mean
-valence,
-coverage and mean width of the 90 % interval; and names: how often one class where no share reaches 60 %.
+materials that the fit and the calibration never saw, and the foreign laboratory's, over several seeds of the
+draws; then measured spectra, if there is a folder of them, as a check only. Prints JSON lines: root mean
+square error of the mean valence, coverage and mean width of the 90 % interval; and names: how often one class
+where no share reaches 60 %.
 """
 
 import argparse

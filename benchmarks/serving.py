@@ -1,9 +1,8 @@
 """Cold start, memory and latency of the served champion, MLflow's Keras flavor and an empty model.
 
 Run it with `python -m benchmarks.serving [--model models:/mn-valence@champion] [--load SECONDS]`. Every model
-is served by
-`mlflow models serve` on this machine, one after the other, in this environment; a table is printed at the
-end.
+is served by `mlflow models serve` on this machine, one after the other, in this environment; a table is
+printed at the end.
 """
 
 import argparse
@@ -224,8 +223,8 @@ def load_test(server: subprocess.Popen[bytes], seconds: float) -> str:
     p50, p99 = (1e3 * float(np.quantile(times, q)) for q in (0.5, 0.99))
     return (
         f"{CLIENTS} clients, {seconds:.0f} s: {len(times)} answers ({len(times) / seconds:.0f}/s), "
-        f"{len(errors)} errors, "
-        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, memory {before:.0f} -> {_resident_mb(server):.0f} MB"
+        f"{len(errors)} errors, p50 {p50:.1f} ms, p99 {p99:.1f} ms, memory {before:.0f} -> "
+        f"{_resident_mb(server):.0f} MB"
     )
 
 

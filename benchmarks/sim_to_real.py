@@ -1,9 +1,8 @@
 """Networks trained on simulated spectra alone, tested on measured ones that they never saw.
 
 `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.sim_to_real [--seeds 5] [--folds 10] [--epochs 40]`: an FCN with
-the defaults of
-`cv_train`, on simulated data of every seed. Without the folder, only the foreign laboratory is reported.
-Prints one JSON line per seed: accuracy of single folds (mean, least) and of the majority vote.
+the defaults of `cv_train`, on simulated data of every seed. Without the folder, only the foreign laboratory
+is reported. Prints one JSON line per seed: accuracy of single folds (mean, least) and of the majority vote.
 """
 
 import argparse

@@ -43,8 +43,7 @@ def run(options: Options) -> str:
             raise InputError(f"Version {version.version} does not hold{since}: {'; '.join(failed)}.")
         note = (
             f"Version {version.version} holds: all {len(checks)} numbers were found again{since}, its files "
-            "are those "
-            f"that were registered, and they give the same {len(answered.answers)} answers."
+            f"are those that were registered, and they give the same {len(answered.answers)} answers."
         )
         run.note(note)
     return run.id

@@ -37,8 +37,7 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     -------
     dict
         `file`, `element`, `n`, `n_flagged`, and of the answer to the mean spectrum `FIELDS`. If every pixel
-        is
-        flagged, the numbers are None, and `flags` names what flags half of the pixels or more.
+        is flagged, the numbers are None, and `flags` names what flags half of the pixels or more.
 
     Raises
     ------

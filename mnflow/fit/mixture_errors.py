@@ -74,8 +74,7 @@ def measure(predictor: Predictor, seed: int) -> dict[str, float]:
         Root mean square errors of the mean valence: `mixture/rmse`, at the median noise of acquired spectra
         `mixture/rmse_median_noise`, of a foreign laboratory's materials `mixture/rmse_foreign`, of charges
         weighted by the nets' probabilities `mixture/rmse_nets` (if there are nets), and of non-negative least
-        squares
-        with the very materials that were mixed `mixture/rmse_known_references`. Of the 90 % interval:
+        squares with the very materials that were mixed `mixture/rmse_known_references`. Of the 90 % interval:
         `mixture/coverage`, `mixture/coverage_foreign` and its mean `mixture/interval_width`.
     """
     settings, charges = settings_of(predictor.edge.element), np.array(predictor.edge.charges)

@@ -2,8 +2,7 @@
 
 Expensive things (multiplets, plural scattering, resolution) are computed once per set of materials behind one
 instrument (`Materials.sets`); composition, noise, channel width, what background subtraction leaves and the
-ends of
-the spectrum are cheap and drawn anew each time a set is used (`mix`).
+ends of the spectrum are cheap and drawn anew each time a set is used (`mix`).
 """
 
 from collections.abc import Mapping

@@ -63,8 +63,7 @@ def fit(
     """Fit the layers to mixtures of the library's materials (`parted`), without calibrated intervals.
 
     `n` sets of materials are mixed anew in every epoch, in other compositions and with other noise: no
-    mixture is
-    seen twice, so the fit cannot memorise them.
+    mixture is seen twice, so the fit cannot memorise them.
     """
     rng = np.random.default_rng([seed, 0])
     known = Materials.draw(settings, parted(library_of(settings))[0], materials, rng)

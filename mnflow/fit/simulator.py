@@ -52,8 +52,7 @@ class Part:
         Of the atoms.
     parameters : dict of str to Interval
         `PARAMETERS` of its field: 10Dq, Ds, Dt in eV, reduction of the Slater integrals, and Delta in eV if
-        its best
-        stick spectrum has charge transfer.
+        its best stick spectrum has charge transfer.
     line_shape : dict of str to float
         Growth of the width (eV/eV) and its limit in eV, and where L3 lies from its usual place in eV.
     """
@@ -82,8 +81,7 @@ class FitResult:
         Mean charge of the atoms.
     thickness, resolution_ev, l2_shift_ev, dispersion : Interval
         t/lambda; Gaussian FWHM of instrument and disorder together; how far L2 lies beyond Hartree-Fock's
-        place;
-        factor on the width of a channel.
+        place; factor on the width of a channel.
     residual : float
         Distance of measured and fitted shapes (mean removed, unit length): below 0.05 is a good fit.
     """
@@ -113,12 +111,9 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
     """Fit the simulator to one spectrum: composition, fields, thickness, resolution and line shape.
 
     The background is removed and L3 found as for any answer. Every stick spectrum of the element's library is
-    tried;
-    the best ones are refined together by least squares (variable projection: amounts and continuum follow
-    linearly).
-    Intervals add what the curvature at the best fit allows to how far stick spectra differ that fit nearly as
-    well.
-    They hold if the model is right; compare `residual`.
+    tried; the best ones are refined together by least squares (variable projection: amounts and continuum
+    follow linearly). Intervals add what the curvature at the best fit allows to how far stick spectra differ
+    that fit nearly as well. They hold if the model is right; compare `residual`.
 
     Parameters
     ----------
@@ -146,8 +141,7 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
     if not is_shipped(edge.element) or settings_of(edge.element).edge != edge:
         raise InputError(
             f"No simulator for the edge {edge.element} with the classes {', '.join(edge.classes)}: expected "
-            "an "
-            "edge as in the shipped settings."
+            "an edge as in the shipped settings."
         )
     spectrum = {
         name: np.asarray(v, dtype=float).tolist()

@@ -34,8 +34,7 @@ def predict(
         removed. Or the path of a file that `mnflow.read` knows.
     model : str, Path or Predictor
         A model URI, a model's folder, or a predictor. Default: the champion of the project's registry if
-        there is
-        one, else the shipped model; `maps.predictor.facts["model"]` says which it was.
+        there is one, else the shipped model; `maps.predictor.facts["model"]` says which it was.
     thickness : array or signal, optional
         t/lambda of every pixel, of the image's shape.
     progress : bool

@@ -116,7 +116,6 @@ def mask_of(where: Any, axes: list[dict[str, Any]]) -> NDArray[np.bool_]:
     if mask.dtype != bool or mask.shape not in (shape, (int(np.prod(shape)),)):
         raise InputError(
             f"Expected a region as a HyperSpy ROI or a boolean mask of shape {shape}, got {mask.dtype} of "
-            "shape "
-            f"{mask.shape}."
+            f"shape {mask.shape}."
         )
     return mask.ravel()

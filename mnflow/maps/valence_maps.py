@@ -32,10 +32,8 @@ class ValenceMaps:
     """The answers to the spectra of one image, line scan or single spectrum.
 
     Each quantity is a HyperSpy signal on the image's own navigation axes: `mean_valence`, `interval` ("low"
-    and
-    "high"), `fractions` (by class), `valence_class`, `flags` (by name), `intensity` of the edge, and
-    `thickness`
-    where it is known. Flagged pixels keep their values in them; `masked()` hides them.
+    and "high"), `fractions` (by class), `valence_class`, `flags` (by name), `intensity` of the edge, and
+    `thickness` where it is known. Flagged pixels keep their values in them; `masked()` hides them.
 
     Attributes
     ----------

@@ -185,8 +185,8 @@ def subtract_background(
     if stop - start < MIN_BINS:
         raise InputError(
             f"Expected {bins} channels before the {edge.element} edge's onset ({onset_ev:.1f} eV) to fit the "
-            f"background to, "
-            f"got {stop - start}: the spectra must begin earlier, or come with the background removed."
+            f"background to, got {stop - start}: the spectra must begin earlier, or come with the background "
+            "removed."
         )
     background = fit_power_law(energy_ev[start:stop], counts[:, start:stop])
     return background.subtracted(energy_ev, counts), background

@@ -62,8 +62,7 @@ def find_faults(
 
     Not finite: NaN, infinity or beyond `MAX_INTENSITY`. Empty: the same value in every channel. Saturated: a
     channel at the integer type's maximum or at `saturation_counts` (if given), or a plateau at the top: it
-    may
-    ripple by 0.5 % or be tilted by a background that was removed, but ends abruptly, which no line does.
+    may ripple by 0.5 % or be tilted by a background that was removed, but ends abruptly, which no line does.
     """
     window = judged(energy_ev, l3_ev, edge)
     energy_ev, counts = energy_ev[window], counts[:, window]

@@ -44,8 +44,7 @@ def without_plural_scattering(
     """The edges (N, C), free of background, without plural scattering: by Fourier ratio with the low losses.
 
     Each edge's transform is divided by that of its low loss and multiplied by that of the zero-loss peak,
-    which
-    keeps the resolution and the noise as they were. Egerton, doi:10.1007/978-1-4419-9583-4.
+    which keeps the resolution and the noise as they were. Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
     ----------
@@ -93,8 +92,7 @@ def _zero_loss_end(energy_ev: Floats, spectra: Floats) -> NDArray[np.int64]:
     if energy_ev[0] > -1.0 or energy_ev[-1] < 20.0:
         raise InputError(
             f"Expected a low loss from before the zero-loss peak to 20 eV or more, got {energy_ev[0]:.1f} "
-            "... "
-            f"{energy_ev[-1]:.1f} eV."
+            f"... {energy_ev[-1]:.1f} eV."
         )
     peak = spectra.argmax(axis=1)
     step = float(np.median(np.diff(energy_ev)))

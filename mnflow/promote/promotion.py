@@ -187,8 +187,7 @@ def _pass(gate: Gate, measured: Measured, comparison: Comparison | None) -> None
     if failures:
         raise InputError(
             f"Run {measured.finished.run.id} ({measured.finished.label}) does not pass the gate: "
-            f"{'; '.join(failures)}. "
-            "The champion stays as it is."
+            f"{'; '.join(failures)}. The champion stays as it is."
         )
 
 
@@ -233,20 +232,15 @@ def card(measured: Measured, comparison: Comparison | None) -> str:
     beside = f"\n\nAt its promotion: {comparison}." if comparison else ""
     return (
         f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by "
-        f"{finished.label} "
-        f"({measured.strategy}; {len(finished.models)} {finished.tags[names.FOLDS]} folds).\n\n"
-        "Input: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, any "
-        "calibration off by a few "
-        f"eV, background on or removed.\n\nTrained on {len(finished.spectra)} spectra ({counts}; "
-        f"{finished.spectra.source}; "
-        f"digest {finished.tags[names.DATASET_DIGEST]}).\n\n| measured | |\n|---|---|\n{rows}{beside}\n\n"
-        "Accuracies are of models on spectra that they did not train on; held_out/accuracy is with random "
-        "shifts of up to 5 eV "
-        "and up to five times the noise. Answers come from a posterior over compositions where the element "
-        "has "
-        "one (mixture/rmse and mixture/coverage: error of `mean_valence` and coverage of its 90 % `interval` "
-        "on "
-        "simulated mixtures of other materials); the nets are its second opinion. What is flagged "
-        f"`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the "
+        f"{finished.label} ({measured.strategy}; {len(finished.models)} {finished.tags[names.FOLDS]} "
+        "folds).\n\nInput: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, "
+        f"any calibration off by a few eV, background on or removed.\n\nTrained on {len(finished.spectra)} "
+        f"spectra ({counts}; {finished.spectra.source}; digest {finished.tags[names.DATASET_DIGEST]}).\n\n| "
+        f"measured | |\n|---|---|\n{rows}{beside}\n\nAccuracies are of models on spectra that they did not "
+        "train on; held_out/accuracy is with random shifts of up to 5 eV and up to five times the noise. "
+        "Answers come from a posterior over compositions where the element has one (mixture/rmse and "
+        "mixture/coverage: error of `mean_valence` and coverage of its 90 % `interval` on simulated "
+        "mixtures of other materials); the nets are its second opinion. What is flagged "
+        "`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the "
         f"{edge.element} edge."
     )

@@ -62,8 +62,7 @@ def candidate(run: str) -> MlflowRun:
         if not _is_ours(record):
             raise InputError(
                 f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a "
-                "run "
-                f"that `mlflow run . -e {STEP}` has made."
+                f"run that `mlflow run . -e {STEP}` has made."
             )
         _ask_for_evaluations([record])
         return record
@@ -78,8 +77,7 @@ def candidate(run: str) -> MlflowRun:
     if not records:
         raise InputError(
             f"No finished cv_train run of a fully convolutional net on the newest data {where()}: `mlflow "
-            "run "
-            ". -e cv_train` makes one."
+            "run . -e cv_train` makes one."
         )
     complete = _ask_for_evaluations(records)
     return max(complete, key=lambda r: float(np.mean([r.data.metrics[k] for k in SELECTED_BY])))
@@ -161,8 +159,7 @@ def load_predictor(uri: str) -> Predictor:
     if version is not None and (why := unfit(version)):
         raise InputError(
             f"The alias {alias} of {MODEL} is on version {version.version}, and {why}: `mlflow run . -e "
-            "promote` "
-            "moves it to one that passes the gate."
+            "promote` moves it to one that passes the gate."
         )
     with tempfile.TemporaryDirectory() as folder:
         return Predictor.load(download(uri, folder) / served.PREDICTOR)

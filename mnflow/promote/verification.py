@@ -79,8 +79,7 @@ class Answered:
             if different := _different(was, now):
                 raise InputError(
                     f"{who} does not answer as the version did when it was registered: {different} of "
-                    "spectrum "
-                    f"{i} in {served.ANSWERS}."
+                    f"spectrum {i} in {served.ANSWERS}."
                 )
 
 
@@ -145,8 +144,7 @@ def check_files(version: ModelVersion, folder: Path) -> int:
     if registry.DIGESTS not in version.tags:
         raise InputError(
             f"Version {version.version} has no digests of what it serves (tag {registry.DIGESTS}), and "
-            "cannot "
-            "be verified: promote its run again."
+            "cannot be verified: promote its run again."
         )
     registered: dict[str, str] = json.loads(version.tags[registry.DIGESTS])
     found = served.digests(folder)

@@ -278,7 +278,6 @@ def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra
         ranges = ", ".join(f"{r.energy_ev[0]:.0f}-{r.energy_ev[-1]:.0f} eV" for r in raws[:6])
         raise InputError(
             f"{path}: expected one signal that covers {low:g}-{high:g} eV, got {len(covering)} among "
-            f"{len(raws)} ({ranges}); "
-            "save the one to use in a file of its own."
+            f"{len(raws)} ({ranges}); save the one to use in a file of its own."
         )
     return covering[0]

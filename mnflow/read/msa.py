@@ -102,8 +102,7 @@ def _header(lines: list[str], path: Path) -> tuple[dict[str, str], int]:
         head.setdefault(name, value.strip())
     raise InputError(
         f"{path} cannot be read as .msa: expected a header from #FORMAT to #SPECTRUM; it is damaged, cut "
-        "short "
-        f"or of another kind."
+        "short or of another kind."
     )
 
 

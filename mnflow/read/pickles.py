@@ -206,8 +206,7 @@ def read_published(path: Path, edge: Edge) -> RawSpectra:
     if step_ev <= 0 or (window is None and channels != edge.n_wide):
         raise InputError(
             f"{path}: expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), or a name with the "
-            f"window, "
-            f"as in 615-685eV; got {channels} channels."
+            f"window, as in 615-685eV; got {channels} channels."
         )
     energy_ev = start_ev + step_ev * np.arange(channels)
     return RawSpectra(

@@ -252,8 +252,7 @@ def _roles(header: list[str], width: int, path: Path) -> tuple[int, list[int]]:
     if len(energies) != 1 or not rest:
         raise InputError(
             f"{path}: expected two columns, energy and intensity, or a header that names one column of "
-            f"{width} "
-            f"as the energy, got {', '.join(header)[:80] or 'no header'}."
+            f"{width} as the energy, got {', '.join(header)[:80] or 'no header'}."
         )
     return energies[0], named if len(named) == 1 else rest
 

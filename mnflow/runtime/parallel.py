@@ -97,8 +97,7 @@ def run_parallel(
                 return [results[i] for i in range(len(items))]
     raise InputError(
         f"{len(items) - len(results)} of {len(items)} tasks were lost with their workers {MAX_ATTEMPTS} "
-        f"times: "
-        "look at the workers' logs (is there enough memory?) and start again."
+        "times: look at the workers' logs (is there enough memory?) and start again."
     )
 
 
@@ -141,10 +140,8 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     with the block.
 
     Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled. A
-    cluster
-    runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with keys that
-    are made
-    for it and are in the memory of this process and its workers only.
+    cluster runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with
+    keys that are made for it and are in the memory of this process and its workers only.
     """
     from distributed import LocalCluster, Security
 

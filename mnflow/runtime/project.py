@@ -64,8 +64,7 @@ def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
     store.
 
     The lock is a file in `folder`, or beside a store's database, or in the user's own cache for a store that
-    is a
-    server. It is never emptied or removed, and waited for with a message.
+    is a server. It is never emptied or removed, and waited for with a message.
 
     Raises
     ------
@@ -87,8 +86,7 @@ def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
         except Timeout:
             raise InputError(
                 f"Another process has held the lock {path} for {LOCK_SECONDS:.0f} s: let it end, or stop it, "
-                "and "
-                "start this command again."
+                "and start this command again."
             ) from None
     try:
         yield

@@ -17,10 +17,8 @@ FLAGS = (*Novelty.REASONS, "saturated", "second_opinion", "interval_unreliable",
 """Everything that a spectrum may be flagged with. The first four are reasons for `out_of_distribution`.
 
 `second_opinion`: the champion's nets contradict the answer. `interval_unreliable`: the interval's coverage
-was
-not measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the
-class
-is null, since the spectrum allows several.
+was not measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`:
+the class is null, since the spectrum allows several.
 """
 
 _N_REASONS = FLAGS.index("saturated") + 1
@@ -41,15 +39,12 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     -------
     list of dict
         In the order of the spectra: `class` (a class, "mixed", or null where the spectrum allows several; the
-        rules
-        are in `mnflow.serve.reading`), `probabilities` (of every class to have the largest share),
-        `fractions`
-        (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the mean valence,
-        which
-        hold it in 90 % of cases), `disagreement` (share of fold models that vote for another class than most
-        of
-        them; null without several), `moved_ev` (how far the window had to move), `flags` (`FLAGS`, and
-        `out_of_distribution` before its reasons), and `error`, which is null, or says why the others are.
+        rules are in `mnflow.serve.reading`), `probabilities` (of every class to have the largest share),
+        `fractions` (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the
+        mean valence, which hold it in 90 % of cases), `disagreement` (share of fold models that vote for
+        another class than most of them; null without several), `moved_ev` (how far the window had to move),
+        `flags` (`FLAGS`, and `out_of_distribution` before its reasons), and `error`, which is null, or says
+        why the others are.
     """
     cuts, errors = cut(spectra, predictor.edge)
     answers = {i: _refusal(message) for i, message in errors.items()}

@@ -51,8 +51,7 @@ class App:
     ----------
     answer_all : callable
         Takes the list of spectra of a request and returns their answers. More than a few spectra are answered
-        in
-        a thread, so that no other client waits for them.
+        in a thread, so that no other client waits for them.
     version : str
         What /version answers.
     timeout_s : float

@@ -30,8 +30,7 @@ def parse(body: bytes | bytearray) -> list[Any]:
     """The spectra of a request, {"inputs": [...]}, as they are; lists of numbers become arrays one by one.
 
     The number of elements is bounded before anything is parsed, so that a body takes a few times its own size
-    in
-    memory.
+    in memory.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """The posterior over compositions, computed from a crop in numpy.
 
 A composition is one share of atoms per valence, in steps of 0.1: 66 of them for three valences. Everything
-that
-an answer says follows from their probabilities (`mnflow.serve.reading`), so that nothing in it contradicts.
+that an answer says follows from their probabilities (`mnflow.serve.reading`), so that nothing in it
+contradicts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +49,7 @@ class Calibration:
     """Corrections so that the 90 % interval of the mean valence covers 90 % on materials unseen by the fit.
 
     Conformalised quantile regression (Romano et al. 2019, https://doi.org/10.48550/arXiv.1905.03222), with
-    its own
-    correction in every bin of noise, width of the posterior and mean valence.
+    its own correction in every bin of noise, width of the posterior and mean valence.
 
     Attributes
     ----------

@@ -63,8 +63,7 @@ class Predictor:
         Classes in the order of all outputs, and windows.
     posterior : Posterior, optional
         Where every answer comes from. Without it, the nets' class probabilities are taken for a posterior on
-        pure
-        compounds.
+        pure compounds.
     net : NumpyNet, optional
         The fold models of a cross-validation: a second opinion.
     temperature : float

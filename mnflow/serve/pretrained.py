@@ -22,8 +22,7 @@ def pretrained(element: str = "Mn") -> Predictor:
         there = ", ".join(sorted(p.stem.capitalize() for p in PRETRAINED.glob("*.npz")))
         raise InputError(
             f"Expected an element with a shipped predictor ({there}), got {element!r}: simulate it from a "
-            "settings "
-            "file, cross-validate and promote a model of your own (docs/simulation.md)."
+            "settings file, cross-validate and promote a model of your own (docs/simulation.md)."
         )
     return Predictor.load(path)
 

@@ -12,8 +12,7 @@ one |
 
 The two shares overlap, so that a mixture of 75 and 25 % is never undecided for want of a name: both would be
 right. With 0.7 and 0.85, 3 to 4 % of simulated spectra whose largest share is below 0.6 get the name of one
-class
-(with 0.6, 11 to 15 %), and 6 to 8 % of pure compounds no name (3 to 6 %).
+class (with 0.6, 11 to 15 %), and 6 to 8 % of pure compounds no name (3 to 6 %).
 
 An element without a posterior of its own gets the classifier's probabilities as one, on pure compounds only
 (`pure_cells`).

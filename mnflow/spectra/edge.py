@@ -60,8 +60,7 @@ class Edge:
             if not is_plain_name(name):
                 raise InputError(
                     f"Edge {self.element!r}: expected a name of letters, digits and signs such as Mn2+, got "
-                    f"{name!r}: "
-                    "it becomes the name of a folder and a cell of tables."
+                    f"{name!r}: it becomes the name of a folder and a cell of tables."
                 )
         if len(self.classes) != len(self.charges) or len(set(self.classes)) != len(self.classes):
             raise InputError(
@@ -73,8 +72,7 @@ class Edge:
         ):
             raise InputError(
                 f"Edge {self.element}: the crop {self.crop_ev} eV must lie inside the wide window "
-                f"{self.wide_ev} eV, "
-                f"and the dispersion ({self.dispersion_ev} eV) must be positive."
+                f"{self.wide_ev} eV, and the dispersion ({self.dispersion_ev} eV) must be positive."
             )
 
     @classmethod

@@ -82,8 +82,7 @@ def load_cv(record: MlflowRun) -> FinishedCv:
     if spectra.digest() != tags[names.DATASET_DIGEST]:
         raise InputError(
             f"The dataset {tags[names.DATASET_URI]} has changed since run {run_id} trained on it: run "
-            "cv_train "
-            f"again."
+            "cv_train again."
         )
     return FinishedCv(record.info.run_name, spectra, folds, models, record)
 

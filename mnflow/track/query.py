@@ -36,8 +36,8 @@ def _experiment_id() -> str:
     if found.lifecycle_stage != "active":
         raise InputError(
             f"The experiment {found.name} of {shown_store()} was deleted: `mlflow experiments restore "
-            "--experiment-id "
-            f"{found.experiment_id}` brings it back, and MLFLOW_EXPERIMENT_NAME names another one."
+            f"--experiment-id {found.experiment_id}` brings it back, and MLFLOW_EXPERIMENT_NAME names "
+            "another one."
         )
     return found.experiment_id
 

@@ -68,9 +68,8 @@ def storage_url(storage: str = "default") -> str:
         )
     if url.password:
         raise InputError(
-            f"The storage's address holds a password, and parameters are logged: put the address into "
-            f"{STORAGE_VARIABLE}, "
-            "or the password into PGPASSWORD or ~/.pgpass."
+            "The storage's address holds a password, and parameters are logged: put the address into "
+            f"{STORAGE_VARIABLE}, or the password into PGPASSWORD or ~/.pgpass."
         )
     return storage
 
