@@ -1,5 +1,6 @@
-"""Move a SQLite tracking store with its artifacts to the team's server: `python -m deploy.move_store
-mlflow.db`.
+"""Move a SQLite tracking store and its artifacts to the team's server.
+
+Usage: `python -m deploy.move_store mlflow.db`.
 
 Run it with PGHOST, PGUSER and PGPASSWORD of the server's database and MLFLOW_TRACKING_URI, _USERNAME and
 _PASSWORD of the server (docs/team.md). Both stores must be of the MLflow version that is installed here. The

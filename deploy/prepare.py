@@ -1,6 +1,4 @@
-"""Make the bucket of the artifacts and the user that workers log in as; what is there already is left
-alone.
-"""
+"""Create the artifact bucket and the workers' user account; existing ones are left alone."""
 
 import os
 

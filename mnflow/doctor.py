@@ -1,5 +1,6 @@
-"""Diagnose an installation, and a project if there is one: each check is a line that says what is wrong and
-what to do.
+"""Diagnose an installation, and a project if there is one.
+
+Each check is a line that says what is wrong and what to do.
 """
 
 import argparse

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def load_references(source: str, seed: int, edge: "Edge") -> "References":
-    """References from a folder or file, or simulated: an instrument and materials that training has not
-    seen.
-    """
+    """Reference spectra from a folder or file, or simulated with unseen instruments and materials."""
     from mnflow.simulate import simulate_references
 
     if source != "simulated":
@@ -85,9 +83,7 @@ def read_references(source: str | Path, edge: Edge) -> References:
 def _placed(
     raw: RawSpectra, edge: Edge
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_], RawSpectra]:
-    """Crops (N, n_crop) of one file's spectra, by how many channels their windows moved, their names, and the
-    file.
-    """
+    """Crops (N, n_crop) of one file, the channels by which each window moved, names, and the file."""
     several = len(raw) > 1
     names = np.array([f"{raw.path.name} [{i}]" if several else raw.path.name for i in range(len(raw))])
     placed = place_windows(raw.energy_ev, np.asarray(raw.counts), edge, raw.background_removed, str(raw.path))

@@ -71,9 +71,7 @@ def set_up(dev: bool = False) -> None:
 
 
 def use_here(store: bool = True) -> None:
-    """Make `mlflow run .` use the interpreter that runs now, and prepare the store, which may have been
-    moved.
-    """
+    """Make `mlflow run .` use this interpreter, and prepare the store, which may have been moved."""
     from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 
     if os.name != "nt":  # `mlflow run` makes no environments there: `mnflow STEP` runs the steps

@@ -73,8 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def expand(words: Sequence[str]) -> list[Path]:
-    """Paths of the words, each once; patterns are expanded here, since cmd.exe does not and quotes prevent
-    it.
+    """Paths given as files, folders or patterns, each once.
+
+    Patterns are expanded here because cmd.exe does not, and quotes prevent it.
     """
     paths: list[Path] = []
     for word in words:

@@ -28,9 +28,7 @@ def vote(probabilities: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def reference_accuracy(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> ReferenceAccuracy:
-    """Accuracy of probabilities (n_models, N, K) against labels (N,); unlabelled (mixed) spectra do not
-    count.
-    """
+    """Accuracy of probabilities (n_models, N, K) against labels (N,), without mixed spectra."""
     known = valence != UNLABELLED
     if not known.any():
         return ReferenceAccuracy(np.full(len(probabilities), np.nan), float("nan"), float("nan"))

@@ -1,6 +1,4 @@
-"""How far a probability can be believed: held-out spectra as instruments would give them, temperature,
-calibration error.
-"""
+"""Calibrate probabilities on held-out spectra: noise and shifts, temperature, calibration error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +24,7 @@ TEMPERATURES = (0.05, 20.0)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What fold models say of spectra that they were not trained on, shifted by up to 5 eV and with up to 5
-    times the noise.
+    """Fold models' predictions for their test spectra, shifted by up to 5 eV, with up to 5x the noise.
 
     Attributes
     ----------
@@ -72,8 +69,9 @@ def held_out(net: NumpyNet, spectra: SpectrumSet, folds: Sequence[Fold], seed: i
 def _one_fold(
     net: NumpyNet, spectra: SpectrumSet, fold: Fold, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (M, K) and crops (M, n_crop) of a fold's test spectra; what is noise is learnt from its training
-    spectra.
+    """Logits (M, K) and crops (M, n_crop) of a fold's test spectra.
+
+    The noise is estimated from the fold's training spectra.
     """
     edge = spectra.edge
     noise = fit_noise(to_unit_range(spectra.intensity[fold.train], edge))
@@ -108,8 +106,9 @@ def _surprise(logits: NDArray[np.float64], truth: NDArray[np.int64], temperature
 
 
 def cross_calibrated(held: HeldOut) -> NDArray[np.float64]:
-    """Probabilities (M, K) of held-out spectra, each fold's with the temperature of the other folds: nothing
-    is fitted on what it is then judged by.
+    """Probabilities (M, K) of held-out spectra, each fold's with the temperature of the other folds.
+
+    So nothing is evaluated on the spectra that it was fitted to.
     """
     probabilities = np.empty_like(held.logits)
     for k in np.unique(held.fold):

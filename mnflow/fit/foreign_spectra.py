@@ -26,9 +26,7 @@ _BACKGROUND = 5.0  # height of the background where the edge is, in peaks
 
 
 def flagged(predictor: Predictor, seed: int) -> dict[str, float]:
-    """Share of each kind of strangers that is flagged `out_of_distribution` or refused:
-    `novelty/flagged_KIND`.
-    """
+    """Share of each kind that is flagged out of distribution or refused: `novelty/flagged_KIND`."""
     energy_ev = predictor.edge.wide_axis_ev.tolist()
     found = {}
     for kind, intensity in draw(predictor.edge, np.random.default_rng([seed, 2])).items():
@@ -69,8 +67,7 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]
 
 
 def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.float32]]:
-    """Crops (`LEARNT`, n_crop) of the shipped elements but the edge's own, for
-    `mnflow.fit.novelty.fit_novelty`.
+    """Crops (`LEARNT`, n_crop) of the other shipped elements, for `mnflow.fit.novelty.fit_novelty`.
 
     They are of other materials than those of `draw`. An edge that is looked at in another way than the
     shipped ones gets none.

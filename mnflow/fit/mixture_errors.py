@@ -54,8 +54,9 @@ def draw_and_read(
     foreign: bool = False,
     noise: dict[float, float] = NOISE,
 ) -> Read:
-    """Draw `n` mixtures (`MEASURED` if 0) of the materials set aside for tests (`parted`), or of the foreign
-    laboratory's, and read them.
+    """Draw and read `n` mixtures (`MEASURED` if 0) of test materials or of the foreign laboratory.
+
+    Test materials are those that `parted` sets aside.
     """
     n, library = n or MEASURED, library_of(settings)
     materials = Materials.draw(settings, library if foreign else parted(library)[2], n // 4, rng, foreign)
@@ -102,8 +103,9 @@ def _rms(error: NDArray[Any]) -> float:
 
 
 def least_squares(mixed: NDArray[Any], references: NDArray[Any]) -> NDArray[np.float64]:
-    """Fractions (N, K) by non-negative least squares of spectra (N, C) with references (N or 1, K, C) and a
-    constant.
+    """Fractions (N, K) of spectra (N, C) by non-negative least squares.
+
+    The references are (N or 1, K, C); a constant is fitted beside them.
     """
     n_classes, channels = references.shape[1:]
     constant = np.ones((1, channels))

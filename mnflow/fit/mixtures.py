@@ -68,8 +68,9 @@ _GROUPS = 6  # channel widths per call
 
 @dataclass(frozen=True)
 class Sets:
-    """N sets of one material per class behind one instrument: `pure` (N, K, n_crop), without noise, per atom;
-    `thickness` t/lambda and `resolution_ev` (N,).
+    """N sets of one material per class, all measured by the same instrument.
+
+    `pure` (N, K, n_crop), without noise, per atom; `thickness` t/lambda and `resolution_ev` (N,).
     """
 
     pure: NDArray[np.float16]
@@ -79,9 +80,7 @@ class Sets:
 
 @dataclass(frozen=True)
 class Mixtures:
-    """N mixtures: normalised `crops` (N, n_crop), `fractions` (N, K) of atoms, `noise` (N,) as a share of the
-    peak.
-    """
+    """N mixtures: normalised `crops` (N, n_crop), atomic `fractions` (N, K), `noise` (N,) per peak."""
 
     crops: Floats
     fractions: NDArray[np.float64]
@@ -156,9 +155,7 @@ def mix(
     noise: Mapping[float, float] = NOISE,
     fractions: NDArray[np.float64] | None = None,
 ) -> Mixtures:
-    """Mixtures of sets (n, K, n_crop), in compositions (n, K) and with noise (by its quantiles) that are
-    drawn anew.
-    """
+    """Mix sets (n, K, n_crop) in newly drawn compositions (n, K) and with newly drawn noise."""
     parts = [slice(i, i + CHUNK) for i in range(0, len(pure), CHUNK)]
     mixed = [
         _mix(pure[p].astype(np.float32), rng, noise, None if fractions is None else fractions[p])
@@ -194,9 +191,7 @@ def _mix(
 
 
 def _record(x: Floats, level: Floats, rng: np.random.Generator) -> None:
-    """Add noise of `level` (n,) to spectra (n, C), some of them recorded in wider channels, interpolated
-    back.
-    """
+    """Add noise of `level` (n,) to spectra (n, C); record some in wider channels, interpolated back."""
     n, n_crop = x.shape
     bank = point_spread(rng.standard_normal((1, _BANK)), rng.choice(_SPREADS))[0].astype(np.float32)
     pieces = np.lib.stride_tricks.sliding_window_view(bank / bank.std(), n_crop)

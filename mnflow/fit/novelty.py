@@ -1,6 +1,4 @@
-"""What known spectra look like, and how often `mnflow.serve.novelty` is wrong about spectrum images it has
-not seen.
-"""
+"""Fit the novelty score and measure its false alarms on spectrum images that it has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,8 +38,9 @@ def fit_novelty(
     rng: np.random.Generator,
     others: Sequence[NDArray[np.float32]] = (),
 ) -> Novelty:
-    """Learn what known crops (M, n_crop) look like; no group (spectrum image) makes the limits that it is
-    judged by.
+    """Fit the novelty score to known crops (M, n_crop).
+
+    No spectrum image (group) sets the limits that are then measured on it.
 
     Parameters
     ----------
@@ -102,8 +101,7 @@ def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) 
 def _planes(
     known: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Planes (P, H), offsets (H,), and the coefficients (H,) of a regression that asks 0 of known and 1 of
-    foreign spectra.
+    """Planes (P, H), offsets (H,) and regression coefficients (H,): 0 for known, 1 for OOD spectra.
 
     The planes are drawn at random, as in extreme learning machines
     (https://doi.org/10.1016/j.neucom.2005.12.126): what is left is a linear problem, whose answer does not
@@ -131,9 +129,7 @@ def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _noise_slope(scores: Scores) -> float:
-    """Slope of the line through the upper ends of the residual in bins of noise: the residual that noise
-    explains.
-    """
+    """Slope of the residual that noise explains: a line through its upper ends in bins of noise."""
     order = np.argsort(scores.noise)
     bins = np.array_split(order, 12)
     noise = [float(np.median(scores.noise[b])) for b in bins]

@@ -123,8 +123,9 @@ def cells_of(fractions: NDArray[np.float64]) -> Floats:
 
 
 def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
-    """The posterior with intervals that cover 90 % of these mixtures, which it was not fitted to, in every
-    bin.
+    """The posterior with intervals that cover 90 % of these mixtures in every bin.
+
+    It must not have been fitted to these mixtures.
     """
     raw = replace(posterior, calibration=None)
     located = locate(mixtures.crops)
@@ -150,9 +151,7 @@ def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
 
 
 def _offsets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What must be added to the ends so that each misses the truth as rarely as half of 1 - `COVERAGE`
-    allows.
-    """
+    """Corrections of both ends so that each misses the truth in half of 1 - `COVERAGE` of cases."""
     n = max(len(errors), 1)
     level = min(1.0, np.ceil((n + 1) * (1 + COVERAGE) / 2) / n)  # of a finite sample
     low, high = errors.T if len(errors) else np.zeros((2, 1))
@@ -160,9 +159,7 @@ def _offsets(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def build(settings: Settings, seed: int = 0, progress: Progress = lambda line: None) -> Predictor:
-    """The predictor that ships for an element: posterior, calibrated intervals, and what known spectra look
-    like.
-    """
+    """Make an element's shipped predictor: posterior, calibrated intervals and novelty score."""
     posterior = fit(settings, seed, SETS, MATERIALS, EPOCHS, progress)
     rng = np.random.default_rng([seed, 1])
     library = library_of(settings)

@@ -96,9 +96,7 @@ class Problem:
         return amounts, float(rest)
 
     def starts(self) -> list[State]:
-        """The best starting points, each led by another class: from single stick spectra on a grid of line
-        shapes.
-        """
+        """The best starting points, one per leading class: single stick spectra on a grid of line shapes."""
         bank, found = self.bank, []
         shape = self.target - self.target.mean()
         shape = shape / np.linalg.norm(shape)
@@ -126,9 +124,7 @@ class Problem:
         return self._selected(z, np.arange(len(own)))
 
     def _selected(self, z: Array, classes: Array) -> State:
-        """The rows of the library that non-negative least squares takes at z, whose `OWN` belong to
-        `classes`.
-        """
+        """Library rows with `OWN` in `classes` that non-negative least squares selects at z."""
         all_rows = np.flatnonzero(np.isin(self.bank.valence, classes))
         own_of = np.searchsorted(classes, self.bank.valence[all_rows])
         columns = self.columns(all_rows, z, own_of)
@@ -225,9 +221,7 @@ def _covariance(problem: Problem, best: State, variance: float) -> Array:
 
 
 def curvature(problem: Problem, best: State, variance: float) -> tuple[Array, float]:
-    """Standard deviations of the shares (K,) and of the mean valence that follow from those of the line
-    shape.
-    """
+    """Standard deviations of the shares (K,) and of the mean valence, from those of the line shape."""
     bank, rows = problem.bank, np.array(best.rows)
     charges = np.array(bank.settings.edge.charges)
     covariance = _covariance(problem, best, variance)

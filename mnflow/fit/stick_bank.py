@@ -69,9 +69,7 @@ class Bank:
         return 2 * (len(self.omega) - 1)
 
     def seen(self, lines: Array, thickness: float, resolution_ev: float, shift_ev: Array) -> Array:
-        """Spectra (n, C) of lines (n, F) behind a specimen and an instrument, each moved by its `shift_ev`
-        (n,).
-        """
+        """Spectra (n, C) of lines (n, F) after specimen and instrument, each moved by its `shift_ev` (n,)."""
         factor = plural_factor(self.single, np.array([thickness]), self.n_fft)
         factor = factor * response_factor(STEP_EV, self.n_fft, np.array([resolution_ev]), shift_ev=shift_ev)
         return np.fft.irfft(lines * factor, self.n_fft) / STEP_EV
@@ -119,8 +117,9 @@ def bank_of(element: str) -> Bank:
 
 @dataclass(frozen=True)
 class Screen:
-    """All stick spectra of a class at one grid point: aligned (n, W) on `WINDOW_EV` at their maxima, which lie at
-    `maximum_ev` (n,) from the L3 centroid of the first class.
+    """All stick spectra of a class at one grid point, aligned (n, W) on `WINDOW_EV` at their maxima.
+
+    The maxima lie at `maximum_ev` (n,) from the L3 centroid of the first class.
     """
 
     aligned: Array

@@ -1,6 +1,4 @@
-"""The signal type that HyperSpy learns from hyperspy_extension.yaml: an EELS signal with
-`estimate_valence()`.
-"""
+"""HyperSpy's signal type `EELS_valence`: an EELS signal with `estimate_valence()`."""
 
 from typing import Any
 

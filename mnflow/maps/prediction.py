@@ -73,8 +73,7 @@ def maps_of(
     thickness: Any = None,
     progress: bool | Callable[[int], None] = False,
 ) -> ValenceMaps:
-    """The maps of spectra already read, with the navigation axes and metadata of `signal` (default: of
-    the spectra's file).
+    """Maps of spectra already read, with the navigation axes and metadata of `signal`, else of the file.
 
     `progress` shows a bar, or is called with the number of spectra that are done since its last call.
     """
@@ -99,8 +98,9 @@ def maps_of(
 
 
 def load_predictor(model: str | Path = DEFAULT) -> Predictor:
-    """The predictor of a registered model (a `models:/` URI), or of a model's folder; nothing is
-    unpickled. Its `facts["model"]` says which model it is.
+    """The predictor of a registered model (a `models:/` URI) or of a model's folder.
+
+    Nothing is unpickled. Its `facts["model"]` says which model it is.
     """
     predictor, source = choose_predictor(str(model))
     return replace(predictor, facts={**predictor.facts, "model": source})

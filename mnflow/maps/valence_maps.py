@@ -88,17 +88,13 @@ class ValenceMaps:
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """Which of the N spectra are not counted (N,): any flag of `UNCOUNTED`, or an interval beyond
-        `max_width`.
-        """
+        """Mask (N,) of spectra to leave out: any flag of `UNCOUNTED`, or an interval beyond `max_width`."""
         columns = [FLAGS.index(name) for name in UNCOUNTED]
         width = self.pixels.interval[:, 1] - self.pixels.interval[:, 0]
         return np.asarray(self.pixels.flags[:, columns].any(axis=1) | (width > self.max_width))
 
     def reasons(self) -> dict[str, int]:
-        """How many spectra have each flag of `UNCOUNTED`, the most frequent first; a spectrum can have
-        several.
-        """
+        """Number of spectra per flag of `UNCOUNTED`, most frequent first; a spectrum can have several."""
         counts = {name: int(self.pixels.flags[:, FLAGS.index(name)].sum()) for name in UNCOUNTED}
         return {name: counts[name] for name in sorted(counts, key=lambda name: -counts[name]) if counts[name]}
 
@@ -235,8 +231,10 @@ class ValenceMaps:
         return pd.DataFrame(columns)
 
     def save(self, path: str | Path) -> Path:
-        """Write all maps, whole or not at all: .hspy (`hs.load` gives the list of signals), .csv (one row per
-        spectrum) or .tif (one calibrated 32-bit page per quantity, for ImageJ).
+        """Write all maps to one file, whole or not at all.
+
+        .hspy (`hs.load` gives the list of signals), .csv (one row per spectrum) or .tif (one calibrated
+        32-bit page per quantity, for ImageJ).
 
         Returns
         -------

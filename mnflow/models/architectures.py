@@ -105,8 +105,7 @@ def resolve(
 
 
 def block_lengths(shape: Shape, n_channels: int) -> list[int]:
-    """Channels that enter each block of convolution, and those that leave the last: 300, 146, 70, 32, 14, 6
-    in the paper.
+    """Channels at the input of each block and at the end: 300, 146, 70, 32, 14, 6 in the paper.
 
     Raises
     ------

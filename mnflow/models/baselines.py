@@ -82,8 +82,7 @@ class Fitted:
 def fit_fold(
     spectra: SpectrumSet, fold: Fold, method: str, align: bool = False, n_crops: int = 0, seed: int = 0
 ) -> Fitted:
-    """Train a baseline on a fold's training spectra, as they are or as `n_crops` randomly shifted crops of
-    each.
+    """Train a baseline on a fold's training spectra, or on `n_crops` randomly shifted crops of each.
 
     Raises
     ------
@@ -170,9 +169,7 @@ def non_negative_weights(spectra: Floats, references: Floats) -> Floats:
 
 
 class LinearSvm(ClassifierMixin, BaseEstimator):
-    """Linear support vectors, one class against the rest; softmax of the margins stands for probabilities
-    (uncalibrated).
-    """
+    """Linear one-against-rest SVM; softmax of the margins as (uncalibrated) probabilities."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -276,9 +273,7 @@ def _maximum(crops: Floats) -> NDArray[np.int64]:
 
 
 def _vertex(crops: Floats) -> Floats:
-    """Position of the maximum of every crop in channels, (N,): the vertex of a parabola through the channels
-    around it.
-    """
+    """Position (N,) of every crop's maximum in channels: the vertex of a parabola through its neighbours."""
     d = np.arange(-_REACH, _REACH + 1)
     centre = _maximum(crops)
     around = np.take_along_axis(

@@ -1,5 +1,4 @@
-"""The nets of `mnflow.models.keras_nets` as plain functions that JAX can compile; a test holds both forward
-passes equal.
+"""The models of `mnflow.models.keras_nets` as functions that JAX compiles; a test compares both.
 
 What makes them fast on a CPU:
 
@@ -103,8 +102,7 @@ def convolve(x: Array, kernel: Array, bias: Array) -> Array:
 
 
 def convolve_and_pool(x: Array, kernel: Array, bias: Array, smoothing: int) -> Array:
-    """`convolve`, ReLU and `average_pool` in sums of slices only, which the compiler joins into one loop:
-    (L', F, B).
+    """`convolve`, ReLU and `average_pool` as sums of slices that compile to one loop: (L', F, B).
 
     That is several times faster to predict. To train it is slower: moments and gradients would do the sums
     again.
@@ -131,9 +129,7 @@ def average_pool(x: Array, smoothing: int = 0) -> Array:
 
 
 def _moments(x: Array, name: str, fixed: Moments | None, found: Moments) -> tuple[Array, Array]:
-    """Mean and variance (C,) of x (..., C, B): those of the batch, which `found` takes note of, or the fixed
-    ones.
-    """
+    """Mean and variance (C,) of x (..., C, B): the batch's, which are kept in `found`, or fixed ones."""
     if fixed is not None:
         return fixed.mean[name], fixed.variance[name]
     axes = (0, 2) if x.ndim == 3 else (1,)

@@ -1,5 +1,4 @@
-"""Keras nets of `mnflow.models.keras_nets` as compiled functions for evaluation: all fold models of a net
-share one compilation.
+"""Keras models as compiled functions for evaluation; all fold models share one compilation.
 
 A shifted crop is normalised by its own minimum, maximum and mean before the first ReLU, so that the crops of
 one spectrum share no more than the products of the first layer, a quarter of the work. What makes the shift

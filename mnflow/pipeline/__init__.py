@@ -1,3 +1,1 @@
-"""The steps of the path: each combines packages and logs what comes out. Entry points parse options and call
-them.
-"""
+"""The steps: each combines packages and logs its results. Entry points parse options and call them."""

@@ -1,6 +1,4 @@
-"""Cross-validate a network: train the folds in parallel, log each as soon as it is trained, resume after a
-stop.
-"""
+"""Cross-validate a model: train folds in parallel, log each at once, resume after a stop."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -93,9 +91,7 @@ def summary(metrics: Mapping[str, float], n_resumed: int) -> str:
 
 
 def settings_from(study: str, arch: str, **values: Any) -> TrainSettings:
-    """Training settings: `values` with network `arch`, or with what a study of tune proposes unless it is
-    `none`.
-    """
+    """Training settings: `values` with network `arch`, or with the proposal of a tune study."""
     if study == "none":
         return TrainSettings(arch=arch, **values)
     from mnflow.tune import search

@@ -1,6 +1,4 @@
-"""Many cross-validations, one after the other: which are finished already, which evaluations lack, the
-summary.
-"""
+"""A grid of cross-validations: which are finished, which evaluations are missing, the summary."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +23,9 @@ def same_code() -> dict[str, str]:
 
 
 def take_up_interrupted(run: tracking.Run, params: Mapping[str, str]) -> bool:
-    """Mark interrupted `main` runs of this code and these parameters as resumed by `run`; whether there were
-    any.
+    """Mark interrupted `main` runs of this code and these parameters as resumed by `run`.
+
+    Returns whether there were any.
     """
     stopped = [
         r

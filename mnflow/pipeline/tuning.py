@@ -1,6 +1,4 @@
-"""A study of tune in the tracking store: a nested run per trial, and figures and a proposal of the whole
-study.
-"""
+"""A tune study in the tracking store: a nested run per trial, figures, and the study's proposal."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,6 +1,4 @@
-"""One function a figure; each takes arrays and returns a matplotlib Figure. Colours and sizes are in
-`style`.
-"""
+"""One function per figure, from arrays to a matplotlib Figure; colours and sizes are in `style`."""
 
 from mnflow.plots.curves import (
     learning_curves,

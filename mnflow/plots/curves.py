@@ -1,6 +1,4 @@
-"""Curves: accuracy against energy shift (Fig. 3) and against noise (Fig. 4), and what training looked
-like.
-"""
+"""Curves: accuracy against energy shift (Fig. 3) and noise (Fig. 4), and learning curves."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,8 +25,7 @@ Curve = tuple[ArrayLike, ArrayLike]
 
 @styled
 def shift_curves(curves: Mapping[str, Curve]) -> Figure:
-    """Accuracy against the energy shift of the test spectra: mean over folds, and the band from the lowest to
-    the highest.
+    """Accuracy against the energy shift of the test spectra: mean over folds, band from lowest to highest.
 
     Parameters
     ----------
@@ -57,9 +54,7 @@ def shift_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
 
 @styled
 def noise_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """The same against noise, as in the paper's Fig. 4: (scale (S,), accuracy (F, S)) by net and
-    augmentation.
-    """
+    """Accuracy against noise, as in the paper's Fig. 4: (scale (S,), accuracy (F, S)) by model."""
     return _grid(curves, "noise, times the measured")
 
 
@@ -87,8 +82,7 @@ def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
 
 @styled
 def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
-    """Amplitude of the waves that make up accuracy against shift, by their period: what pooling leaves behind
-    are peaks.
+    """Periods of the swing of accuracy against shift; pooling shows as peaks.
 
     Parameters
     ----------

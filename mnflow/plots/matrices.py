@@ -1,6 +1,4 @@
-"""What is best seen as a grid: confusion, Table 1, activations of every block (Fig. 1), image maps of kept
-pixels.
-"""
+"""Matrices: confusion, Table 1, activations of every block (Fig. 1), maps of kept pixels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,8 +42,9 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
 def reference_matrix(
     probabilities: ArrayLike, names: Sequence[str], truth: ArrayLike, classes: Sequence[str]
 ) -> Figure:
-    """Probabilities of every reference spectrum, sorted by its valence; its true class is framed, a wrong
-    answer in orange.
+    """Probabilities of every reference spectrum, sorted by valence.
+
+    The true class is framed; a wrong answer is orange.
 
     Parameters
     ----------

@@ -12,8 +12,9 @@ from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, styled, valence_colou
 
 @styled
 def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, count: ArrayLike, error: float) -> Figure:
-    """Accuracy against confidence in bins (B,), with the number of spectra in each below; on the line
-    it is perfectly calibrated.
+    """Accuracy against confidence in bins (B,), with the number of spectra per bin below.
+
+    Points on the diagonal are perfectly calibrated.
     """
     x, n = np.asarray(confidence), np.asarray(count)
     figure = new_figure(3.8, 4.2)

@@ -1,6 +1,4 @@
-"""How every figure looks: sizes, fonts, and the one place for the colours of valences, nets and
-augmentations.
-"""
+"""The style of all figures: sizes, fonts, and the colours of valences, models and augmentations."""
 
 import re
 import threading

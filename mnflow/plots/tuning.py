@@ -1,6 +1,4 @@
-"""A search for parameters: how it went, what mattered, where trials lay, and score against number of
-weights.
-"""
+"""A parameter study: history, importance, slices, and score against number of weights."""
 
 from collections.abc import Mapping, Sequence
 
@@ -111,8 +109,7 @@ def pareto_front(
     knee: int | None,
     marks: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """Score against the number of weights: all trials, the front of those that none beats in both, and its
-    knee.
+    """Score against number of weights: all trials, the Pareto front, and its knee.
 
     Parameters
     ----------

@@ -27,8 +27,10 @@ _LINES, _LABELS = 0.62, 2.1  # height of one spectrum's row, and width of the wo
 
 @dataclass(frozen=True)
 class Line:
-    """A mean spectrum in the figure: `energy_ev`, `intensity` (C,) without background, its class's name (or
-    "mixed"), and what is written beside it.
+    """A mean spectrum in the figure and its caption.
+
+    `energy_ev` and `intensity` (C,) without background, the name of its class (or "mixed"), and the text
+    beside it.
     """
 
     energy_ev: NDArray[np.float64]
@@ -77,9 +79,7 @@ class Answers:
 
 @styled
 def valence_image(answers: Answers) -> Figure:
-    """Intensity, mean valence, fractions (and thickness) of an image as maps of one size, and the mean
-    spectra of its unflagged pixels.
-    """
+    """Maps of intensity, mean valence, fractions (and thickness), and mean spectra of unflagged pixels."""
     rows, columns = answers.flagged.shape
     maps = 3 + (answers.thickness is not None)
     width = (WIDTH_IN - 2 * _MARGIN - (maps - 1) * _GAP) / maps

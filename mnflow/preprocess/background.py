@@ -102,8 +102,9 @@ def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> Power
 
 
 class _Channels(NamedTuple):
-    """What a fit takes from the energies alone: powers (K, M) x^k / k!, and the moments (K,), (K - 1,), ...
-    of 1, x, x^2.
+    """The part of a fit that depends on energies only: powers (K, M) x^k / k!, and moments.
+
+    Moments (K,), (K - 1,), ... are of 1, x, x^2.
     """
 
     reference_ev: float
@@ -114,9 +115,7 @@ class _Channels(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _channels(energies: bytes) -> _Channels:
-    """See `_Channels`; kept, since whatever a spectrum's own axis is, it is fitted on its edge's: few
-    energies come again.
-    """
+    """Cached `_Channels`: few different energy axes occur."""
     energy_ev = np.frombuffer(energies)
     reference = float(np.exp(np.log(energy_ev).mean()))
     x = np.log(energy_ev / reference)  # (M,), zero mean
@@ -132,9 +131,7 @@ def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _series(moments: Any, exponent: Any) -> Any:
-    """Sum over channels of y exp(-r x) for exponents r, (N,) or a number, from the K moments of y, by
-    Horner's rule.
-    """
+    """Sum over channels of y exp(-r x), from the K moments of y, by Horner's rule; r is (N,) or a number."""
     total = 0.0
     for moment in moments[::-1]:
         total = moment - exponent * total
@@ -142,9 +139,7 @@ def _series(moments: Any, exponent: Any) -> Any:
 
 
 def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
-    """Amplitude and exponent of a single spectrum, from its moments: some hundred calls of numpy would cost
-    more than it.
-    """
+    """Amplitude and exponent of a single spectrum from its moments, without numpy's cost per call."""
     limit, (one, one1, one2) = channels.limit, channels.one
     mean = y[0] / one[0]
     if not mean > 0:

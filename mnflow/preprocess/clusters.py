@@ -1,6 +1,4 @@
-"""Which pixels are substrate and which are too thick: k-means, and a measured rule instead of the eye for
-each.
-"""
+"""Which pixels are substrate and which are too thick: k-means, with a measured rule for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,9 +75,7 @@ def edge_jump(centres: Array) -> NDArray[np.float64]:
 
 
 def plural_scattering(centres: Array) -> NDArray[np.float64]:
-    """Intensity 14 ... 28 eV above L3 over the mean of L3, of centres (..., F): plural scattering and
-    broadening raise it.
-    """
+    """Intensity 14 ... 28 eV above L3 relative to L3, of centres (..., F); it grows with thickness."""
     return centres[..., _ABOVE].mean(axis=-1).astype(np.float64) / np.maximum(edge_jump(centres), 1e-12)
 
 
@@ -100,9 +96,7 @@ def kmeans(points: Array, k: int) -> NDArray[np.int64]:
 def _round(
     step: str, points: Array, part: slice, k: int, measure: Callable[[Array], NDArray[np.float64]], name: str
 ) -> tuple[Clusters, NDArray[np.int64]]:
-    """k-means on points[:, part]; clusters in the order of their measure, none rejected yet; and each point's
-    cluster.
-    """
+    """k-means on points[:, part]: clusters sorted by their measure, and each point's cluster."""
     label = kmeans(np.ascontiguousarray(points[:, part]), k)
     centres = np.array([points[label == i].mean(axis=0) for i in range(label.max() + 1)])
     order = np.argsort(measure(centres), kind="stable")

@@ -27,8 +27,9 @@ _REPEATED = 0.3  # share of equal neighbours from which on values were repeated 
 
 
 def interpolated(counts: NDArray[Any]) -> NDArray[Any]:
-    """Spectra (N, C) in which values that are no measurement (not finite, beyond `MAX_INTENSITY`) are those
-    of a straight line between their neighbours; spectra without a good channel become zeros.
+    """Spectra (N, C) with invalid values (not finite, beyond `MAX_INTENSITY`) interpolated linearly.
+
+    Spectra without a valid channel become zeros.
     """
     if counts.dtype.kind in "iu":
         return counts
@@ -149,8 +150,9 @@ def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
 def _width(
     energy_ev: NDArray[np.float64], y: NDArray[np.float64], depth: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How far spectra (N, C) stay within `depth` (N,) of their maximum around it, in eV (N,); those that
-    do to an end of the axis have no width.
+    """Width (N,) in eV in which spectra (N, C) stay within `depth` (N,) of their maximum.
+
+    Spectra that do so up to an end of the axis have no width.
     """
     rows, channels = np.arange(len(y)), np.arange(y.shape[1])
     at = y.argmax(axis=1)

@@ -76,8 +76,7 @@ def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: E
 
 
 def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> list[EdgePosition]:
-    """Find L3 and the edge's onset in each of N spectra (N, C), background on or off, on a uniform axis in
-    eV.
+    """Find L3 and the onset in each of N spectra (N, C) on a uniform axis in eV, background on or off.
 
     The pair of lines is looked for up to `SEARCH_EV` from where it belongs, at several distances of the
     lines, over any smooth background. L3 then is the maximum of what lies over a first background near there.
@@ -154,8 +153,7 @@ def _near(
 def _search(
     energy_ev: NDArray[np.float64], smooth: NDArray[np.float64], edge: Edge
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the pair of white lines lies in spectra (N, C), within a bin: L3 (N,) in eV, and its contrast
-    (N,).
+    """Position (N,) in eV of L3, within a bin, from the pair of white lines, and its contrast (N,).
 
     At every place, a smooth background (a parabola) and a pair of lines are fitted to a window; at the axis'
     ends, to what there is of it. The pair that is both high and explains what is there wins.
@@ -206,8 +204,9 @@ def _reach(edge: Edge, width_ev: float) -> tuple[int, int]:
 
 @lru_cache(maxsize=128)
 def _templates(edge: Edge, width_ev: float, cut_before: int, cut_after: int) -> NDArray[np.float64]:
-    """Columns (L, 3 + K) of a window without some bins at its ends: a parabola's three, then pairs of lines
-    without these, all of length 1.
+    """Unit columns (L, 3 + K) of a window: a parabola's three, and K pairs of lines without these.
+
+    Some bins at the window's ends are left out.
     """
     split = edge.splitting_ev
     before, after = _reach(edge, width_ev)

@@ -112,9 +112,7 @@ class ImageReport:
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """`spectra` on the wide window; `images`, one report a file; `clusters`, by class, of every round of
-    k-means.
-    """
+    """`spectra` on the wide window, a report per file (`images`), and k-means `clusters` by class."""
 
     spectra: SpectrumSet
     images: list[ImageReport]

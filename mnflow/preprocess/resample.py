@@ -1,6 +1,4 @@
-"""Energy axes, and resampling in eV: one set of weights for all spectra of a file, so that memory sets the
-pace.
-"""
+"""Energy axes, and resampling in eV with one set of weights for all spectra of a file."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,8 +124,7 @@ def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], t
 
 
 def moving_average(spectra: NDArray[Any], width: int) -> NDArray[Any]:
-    """Mean over `width` neighbouring channels of (N, C), the ends continued, as
-    `scipy.ndimage.uniform_filter1d` gives it.
+    """Mean over `width` neighbouring channels of (N, C), equal to `scipy.ndimage.uniform_filter1d`.
 
     What a server imports counts for its start and its memory, and scipy.ndimage is half of it.
     """
@@ -141,9 +138,7 @@ def moving_average(spectra: NDArray[Any], width: int) -> NDArray[Any]:
 
 
 def median(values: NDArray[np.float64]) -> Any:
-    """Medians (...) of finite values (..., M): `np.median` takes longer to look at its arguments than at a
-    spectrum.
-    """
+    """Medians (...) of finite values (..., M), with less overhead per call than `np.median`."""
     n = values.shape[-1]
     lower, upper = (n - 1) // 2, n // 2
     middle = np.partition(values, (lower, upper), axis=-1)

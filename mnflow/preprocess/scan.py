@@ -1,6 +1,4 @@
-"""One file of raw spectra, block by block: which pixels cannot be used, where the edge lies, what clusters
-are made of.
-"""
+"""Scan a file of raw spectra in blocks: unusable pixels, position of the edge, features for k-means."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,9 +30,10 @@ _FAR = 8.0  # median deviations
 
 
 def typical_spectrum(raw: "RawSpectra", block_bytes: int = BLOCK_BYTES) -> NDArray[np.float64]:
-    """A spectrum (C,) that stands for a file's, from evenly spaced blocks: the mean of the means of eleven
-    groups of pixels, but the median for a group that is far off in a channel: spikes in some pixels do not
-    show.
+    """A spectrum (C,) typical of a file, robust against spikes in single pixels.
+
+    It is the mean of the means of eleven groups of pixels from evenly spaced blocks; where a group is far off
+    in a channel, the median is taken.
     """
     slices = raw.block_slices(block_bytes)
     total, n = np.zeros((_GROUPS, len(raw.energy_ev))), np.zeros(_GROUPS)
@@ -121,8 +120,7 @@ class Processor:
         return find_faults(energy_ev, counts, self.position.l3_ev, self.edge, saturation_counts)
 
     def features(self, resampled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What clusters are made of, from resampled spectra (n, n_wide): features (n, F) and background level
-        (n,).
+        """Features (n, F) for k-means and background levels (n,), from resampled spectra (n, n_wide).
 
         The background is fitted here to means over 1 eV of all that lies before the onset: the 5 eV of
         `__call__` leave a tilt that would drown what tells thin from thick.

@@ -52,8 +52,10 @@ def without_spikes(
 def _suspects(
     y: NDArray[np.float64], step_ev: float
 ) -> Iterator[tuple[int, NDArray[np.float64], float, float, NDArray[np.bool_]]]:
-    """Spectra (n, C) with channels beyond what noise and lines can do: row, distance of every channel
-    from its neighbours' median, noise, height of the edge, and those channels.
+    """Spectra (n, C) with channels that neither noise nor lines explain.
+
+    Returns their rows, the distance of every channel from the median of its neighbours, the noise, the height
+    of the edge, and those channels.
     """
     calm = _median_of_seven(y)
     away = y - calm

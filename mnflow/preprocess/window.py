@@ -28,8 +28,7 @@ reach.
 
 
 def normalise(intensity: Any) -> Any:
-    """Scale every spectrum to [0, 1], then subtract its mean: the one normalisation of training, evaluation
-    and serving.
+    """Scale every spectrum to [0, 1] and subtract its mean: the same for training and serving.
 
     Gain and offset of a spectrum cancel. A flat spectrum becomes zeros. Only array methods are used, so that
     the same function serves numpy arrays and jax arrays inside a compiled step.
@@ -53,8 +52,7 @@ def normalise(intensity: Any) -> Any:
 
 
 def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> NDArray[np.int64]:
-    """First channel of the crop in the wide window, for spectra shifted by `shift_bins` (scalar or array, any
-    shape).
+    """First channel of the crop in the wide window, for spectra shifted by `shift_bins`.
 
     Raises
     ------
@@ -72,8 +70,7 @@ def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> NDArray[np.int64]:
 
 
 def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]:
-    """What a net sees of spectra whose energy axis is off by `shift_bins`: a real crop of the wide window,
-    normalised.
+    """The model's input for spectra whose energy axis is off by `shift_bins`: a normalised crop.
 
     Parameters
     ----------
@@ -128,8 +125,9 @@ def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
 
 
 def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Edge, where: str) -> None:
-    """Raise `InputError` unless an increasing axis (C,) holds the whole edge where it was found, or half of
-    the crop window where none was, in channels that are fine enough.
+    """Raise `InputError` unless an increasing axis (C,) holds the whole edge in fine enough channels.
+
+    Where no edge was found, half of the crop window is enough.
     """
     # the lines' distance varies by a tenth with the valence and the dispersion's error
     low = position.l3_ev - LEAST_WINDOW_EV[0]
@@ -159,9 +157,7 @@ def _too_coarse(step_ev: float, low_ev: float, high_ev: float, edge: Edge, where
 
 
 def looked_at(energy_ev: NDArray[np.float64], edge: Edge) -> slice:
-    """The channels of an axis (C,) in which an edge is looked for, its background and what follows it: no
-    others are judged.
-    """
+    """Channels of an axis (C,) that are used: for the edge, its background and what follows it."""
     low = edge.l3_ev - SEARCH_EV - (edge.crop_ev[0] - edge.wide_ev[0]) - edge.splitting_ev
     high = edge.l3_ev + SEARCH_EV + (edge.crop_ev[1] - edge.crop_ev[0])
     first, last = np.searchsorted(energy_ev, [low, high])
@@ -170,8 +166,7 @@ def looked_at(energy_ev: NDArray[np.float64], edge: Edge) -> slice:
 
 @dataclass(frozen=True)
 class Placement:
-    """The way from a foreign energy axis to the crop window: found on one spectrum, for all that share its
-    axis.
+    """Where the crop window lies on a file's energy axis: found once for all spectra on this axis.
 
     Attributes
     ----------
@@ -203,9 +198,7 @@ class Placement:
     moved_bins: int
 
     def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
-        """Crops (N, n_crop), free of background and not normalised yet, of spectra (N, C) on the foreign
-        axis.
-        """
+        """Crops (N, n_crop) of spectra (N, C) on the file's axis, background removed, not yet normalised."""
         mended = without_spikes(self.energy_ev, interpolated(intensity[:, self.channels]))[0]
         spectra = self.resample(mended)  # (N, C) -> (N, G)
         if self.position.background == "power law":
@@ -226,9 +219,7 @@ def placement(
     where: str,
     background_removed: bool | None = None,
 ) -> Placement:
-    """Where the crop window goes on an increasing axis (C,) in eV, judged by one spectrum (C,) on it; see
-    `place_windows`.
-    """
+    """Position of the crop window on an increasing axis (C,), from one spectrum; see `place_windows`."""
     check_axis(energy_ev, edge, where)
     channels = looked_at(energy_ev, edge)
     energy = energy_ev[channels]
@@ -281,8 +272,7 @@ def place_windows(
     background_removed: bool | None = None,
     where: str = "The spectrum",
 ) -> Windows:
-    """The crop window of spectra (N, C) that share an increasing axis, each with its own L3 and
-    window.
+    """Crop windows of spectra (N, C) on one increasing axis, each placed by its own L3.
 
     Whether the background had been removed before is seen from each spectrum, unless `background_removed`
     says it.
@@ -318,9 +308,7 @@ def place_windows(
 
 
 def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:
-    """The edge's channels that an axis covers: the first one's distance from the nominal crop's start, and
-    their energies.
-    """
+    """The edge's channels within an axis: offset of the first from the nominal crop, and their energies."""
     step = edge.dispersion_ev
     first = int(np.ceil((energy_ev[0] - edge.crop_ev[0]) / step - 1e-6))
     last = int(np.floor((energy_ev[-1] - edge.crop_ev[0]) / step + 1e-6))
@@ -340,9 +328,7 @@ def least_move(l3_ev: float, edge: Edge) -> int:
 
 
 def _window_start(first: int, n_grid: int, l3_ev: float, edge: Edge) -> int:
-    """Start of the window in channels from the nominal one, as `first`, the first of the `n_grid` that are
-    covered, is.
-    """
+    """Start of the window in channels from the nominal one, for `n_grid` channels from `first` on."""
     l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
     lowest, highest = (l3 - round(share * edge.n_crop) for share in reversed(L3_RANGE))
     starts = np.arange(min(lowest, 0), max(highest, 0) + 1)

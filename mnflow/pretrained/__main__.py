@@ -1,6 +1,4 @@
-"""`python -m mnflow.pretrained`: store answers and digests of the shipped files anew, after a model was made
-anew.
-"""
+"""`python -m mnflow.pretrained`: store answers and digests anew after a model was made anew."""
 
 from mnflow.pretrained.shipped import record_digests
 from mnflow.pretrained.stored_answers import store

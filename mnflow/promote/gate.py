@@ -63,9 +63,7 @@ class Gate:
                 raise InputError(f"{f.name}: expected a share between 0 and 1, got {getattr(self, f.name)}.")
 
     def failures(self, metrics: Mapping[str, float]) -> list[str]:
-        """A clause for every threshold that is missed, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is
-        asked`.
-        """
+        """One clause per missed threshold, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is asked`."""
         clauses = []
         for f in fields(self):
             metric, step = _METRICS[f.name]

@@ -1,6 +1,4 @@
-"""One promotion: measure how far the candidate can be believed, ask the gate, register, and move the
-alias.
-"""
+"""One promotion: measure the candidate, apply the gate, register it, move the alias."""
 
 import json
 from collections.abc import Sequence
@@ -192,8 +190,9 @@ def _pass(gate: Gate, measured: Measured, comparison: Comparison | None) -> None
 
 
 def _least_of_refit(fold_accuracy: Sequence[float]) -> float:
-    """A net that has trained on what the fold models had not may not do worse on it, but for their
-    scatter.
+    """The least accuracy of a refit model: the fold models' accuracy minus their scatter.
+
+    The refit model saw these spectra in training, so it must reach that.
     """
     return float(np.mean(fold_accuracy) - DEVIATIONS * np.std(fold_accuracy))
 
@@ -223,9 +222,7 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
 
 
 def card(measured: Measured, comparison: Comparison | None) -> str:
-    """The model card: what it is for, what it was trained on, what it was measured to do, and where it
-    ends.
-    """
+    """The model card: purpose, training data, measured performance and limits."""
     finished, edge = measured.finished, measured.finished.spectra.edge
     counts = ", ".join(f"{n} {name}" for name, n in finished.spectra.counts().items())
     rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in measured.metrics.items())

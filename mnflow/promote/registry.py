@@ -1,6 +1,4 @@
-"""The model registry: candidates among the finished runs, versions with all that they are trusted for, and
-their aliases.
-"""
+"""The model registry: candidates among finished runs, versions and their aliases."""
 
 import hashlib
 import json
@@ -49,8 +47,7 @@ CV_TAGS = (*names.SETTING, names.DATASET_DIGEST, names.DATASET_URI)
 
 
 def candidate(run: str) -> MlflowRun:
-    """The cv_train run to promote: by its id, or (`best`) the best fully convolutional one on the newest
-    data.
+    """The cv_train run to promote: by id, or the best fully convolutional one on the newest data.
 
     Raises
     ------
@@ -151,8 +148,9 @@ def registered_before(cv_run: str, strategy: str, before: Mapping[str, str]) -> 
 
 
 def load_predictor(uri: str) -> Predictor:
-    """The predictor of a registered model; raises `InputError` if there is none, or its alias is on a version
-    that `promote` would not have put it on.
+    """The predictor of a registered model.
+
+    Raises `InputError` if there is none, or if `promote` would not have set this alias on that version.
     """
     alias = uri.partition(f"models:/{MODEL}@")[2]
     version = aliased(alias) if alias else None
@@ -187,9 +185,7 @@ def aliased(alias: str) -> ModelVersion | None:
 
 
 def unfit(version: ModelVersion) -> str | None:
-    """Why a version cannot be the champion, in words, or None if it can be: it is no version of ours, or
-    dense.
-    """
+    """Why a version cannot be champion (not a version of mnflow, or dense), or None if it can."""
     tags = version.tags
     missing = [k for k in (names.CV_RUN, names.ARCH, "labels") if k not in tags]
     if missing:
@@ -209,8 +205,7 @@ def set_champion(version: str) -> str | None:
 
 
 def roll_back() -> tuple[str, str | None]:
-    """Exchange `champion` and `previous`; returns the versions of both as they are then (there may be no
-    previous one).
+    """Exchange `champion` and `previous`; returns both versions (there may be no previous one).
 
     Raises
     ------
@@ -259,9 +254,7 @@ def _remember(version: str, event: str) -> None:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Let one process at a time change the registry, as far as they share a machine, and no signal cut it
-    short.
-    """
+    """Lock the registry against other processes on this machine, and hold signals meanwhile."""
     tracking.connect()  # which locks the store, too, when it makes it
     with one_at_a_time(default_tracking_uri()), held():
         yield

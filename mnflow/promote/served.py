@@ -1,6 +1,4 @@
-"""What a version serves: its code, weights and nets, the answers it gave when it was made, and digests of all
-of it.
-"""
+"""The contents of a version: code, weights, models, stored answers, and digests of all of them."""
 
 import hashlib
 import json
@@ -113,8 +111,9 @@ def copy_code(folder: Path) -> Path:
 
 
 def requirements() -> list[str]:
-    """All that a server needs, and what that needs in turn, pinned to what is installed here: an environment that MLflow
-    builds elsewhere leaves pip nothing to choose.
+    """All packages that a server needs, with their dependencies, pinned to what is installed here.
+
+    So an environment that MLflow builds elsewhere leaves pip nothing to choose.
     """
     pinned: dict[str, str] = {}
     left = [Requirement(name) for name in _SERVED_WITH]
@@ -138,8 +137,9 @@ def requirements() -> list[str]:
 
 
 def _locked_hashes() -> dict[str, str]:
-    """The options --hash=sha256:... of every NAME==VERSION of the project's requirements.txt; pip takes hashes for all
-    packages or for none.
+    """The --hash=sha256:... options of every NAME==VERSION in the project's requirements.txt.
+
+    pip takes hashes for all packages or for none.
     """
     path = ROOT / "requirements.txt"
     text = path.read_text().replace("\\\n", " ") if path.is_file() else ""
@@ -151,8 +151,9 @@ def _locked_hashes() -> dict[str, str]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a model's folder, by its path within; not of what Python compiles, and MLflow
-    adds when it is downloaded.
+    """SHA-256 of every file in a model's folder, by relative path.
+
+    Bytecode, and files that MLflow adds on download, are left out.
     """
     files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     return {
@@ -171,9 +172,7 @@ def digests_before(predictor: Predictor) -> dict[str, str]:
 
 
 def examples(spectra: SpectrumSet, seed: int) -> list[dict[str, Any]]:
-    """Spectra kept with their answers: some of every class, one on an axis that is 3 eV off, noise and a
-    flat line.
-    """
+    """Spectra stored with their answers: some per class, one that is 3 eV off, noise, and a flat line."""
     edge = spectra.edge
     energy_ev = np.asarray(spectra.energy_ev, dtype=np.float64).round(4)
     chosen: list[int] = []

@@ -1,6 +1,4 @@
-"""Whether a registered version still gives the numbers that it was registered with, from its own
-artifacts.
-"""
+"""Verify that a registered version still gives its recorded numbers, from its own artifacts."""
 
 import json
 import subprocess
@@ -217,8 +215,9 @@ def _with_nets(version: ModelVersion, nets: dict[str, Any], predictor: Predictor
 
 
 def param_of(step: str, finished: FinishedCv, name: str, **params: str) -> int:
-    """A number with which the newest run of `step` evaluated a cross-validation; raises `InputError` if there
-    is none.
+    """A parameter of the newest `step` run that evaluated a cross-validation.
+
+    Raises `InputError` if there is none.
     """
     for record in finished_runs(step, cv_run=finished.run.id):
         if record.data.params.items() >= params.items():

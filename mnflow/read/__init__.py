@@ -1,6 +1,4 @@
-"""Files -> spectra: microscope formats through RosettaSciIO, text with a manifest, the published pickles
-(safely).
-"""
+"""Read files: microscope formats (RosettaSciIO), text with a manifest, published pickles (safely)."""
 
 from mnflow.read.microscopes import SUFFIXES, read_file
 from mnflow.read.source import list_source, read_all, read_source

@@ -197,9 +197,7 @@ def _read_hspy(path: Path, lazy: bool) -> list[dict[str, Any]]:
 
 
 def _check_hdf5(path: Path) -> int:
-    """Bytes that an HDF5 file promises; refuses links out of the file and promises that its size cannot
-    keep.
-    """
+    """Number of bytes that an HDF5 file declares; refuses external links and impossible sizes."""
     found = survey(str(path))
     if "error" in found:
         raise OSError(found["error"])

@@ -12,9 +12,7 @@ _MAX_TAG_ITEMS = 20_000_000
 
 
 class _GuardedReader(DigitalMicrographReader):
-    """Refuses what only a forged file has: tags that lie behind one another, and giant lists where no data
-    are.
-    """
+    """A .dm reader that refuses forged files: tags that point behind one another, giant lists."""
 
     reached = 0
 

@@ -85,9 +85,7 @@ def _stop() -> None:
 
 
 def _walk(path: str) -> dict[str, Any]:
-    """The survey itself: touches every object's header and attributes, and the text that a reader would
-    load.
-    """
+    """The survey: visits the header and attributes of every object, and the text a reader would load."""
     import h5py
 
     outward: list[str] = []

@@ -127,9 +127,7 @@ def _in_array_order(axes: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
 
 def _raw(signal: dict[str, Any], path: Path, edge: Edge) -> RawSpectra:
-    """One signal as `RawSpectra`: its energy axis found by its unit and moved last, the scan made one
-    axis.
-    """
+    """One signal as `RawSpectra`: the energy axis, found by its unit, last; scan axes flattened."""
     data = signal["data"]
     dtype = np.dtype(getattr(data, "dtype", object))
     if dtype.kind not in "iuf" or data.ndim == 0 or len(signal["axes"]) != data.ndim:

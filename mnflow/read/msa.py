@@ -72,8 +72,9 @@ def read_msa(path: Path, edge: Edge) -> RawSpectra:
 def _check_points(
     promised: float | None, table: NDArray[np.float64], xy: bool, path: Path, notes: list[str]
 ) -> None:
-    """Refuse data (C, columns) of another number than NPOINTS. Irregular energies are no header's: its number
-    of uniform ones is noted.
+    """Refuse data (C, columns) whose number differs from NPOINTS.
+
+    For irregular energies NPOINTS is the number of uniform ones; the difference is noted.
     """
     if promised == len(table) > 0:
         return

@@ -17,8 +17,7 @@ def h5py_file(path: Path) -> Any:
 
 
 class OnDisk:
-    """An h5py dataset whose last axis is the energy, seen as (N, C); slices of rows read whole lines of the
-    scan.
+    """An h5py dataset with the energy last, seen as (N, C); row slices read whole lines of the scan.
 
     Attributes
     ----------

@@ -1,5 +1,4 @@
-"""The paper authors' published spectra: pandas pickles, read without pandas and without running what a pickle
-says.
+"""The paper authors' published spectra: pandas pickles, read without pandas or running their code.
 
 A pickle is a program. Here its operations are checked against a list first, and then it may only make the
 passive stand-ins below: no class or function of any library is ever called from a pickle.
@@ -127,9 +126,7 @@ def _check_operations(data: bytes) -> None:
 
 
 def _array(stub: Any) -> NDArray[Any]:
-    """A numeric array from the stand-in of `numpy.ndarray`: its bytes must be exactly what shape and type
-    promise.
-    """
+    """A numeric array from a stand-in of `numpy.ndarray`; its bytes must match shape and type."""
     _version, shape, dtype, fortran, raw = stub.state
     code = dtype.args[0].encode() if isinstance(dtype.args[0], str) else dtype.args[0]
     order = dtype.state[1].encode() if isinstance(dtype.state[1], str) else dtype.state[1]
@@ -159,9 +156,7 @@ def _table(stub: Any) -> NDArray[np.float64]:
 
 
 def load_table(data: bytes) -> NDArray[np.float64]:
-    """The table of numbers in a pickle, shape (rows, columns); raises `InputError` for everything else and
-    runs nothing.
-    """
+    """The table of numbers (rows, columns) in a pickle; raises `InputError` for anything else."""
     try:
         _check_operations(data)
         table = _table(_Unpickler(io.BytesIO(data), encoding="latin-1").load())
@@ -177,8 +172,7 @@ def load_table(data: bytes) -> NDArray[np.float64]:
 
 
 def read_published(path: Path, edge: Edge) -> RawSpectra:
-    """Read one of the published pickles: spectra in rows, background removed, scaled so that the greatest
-    value is 1.
+    """Read a published pickle: spectra in rows, background removed, scaled to a maximum of 1.
 
     The energy window and the class come from the name, as in Mn2_615-685eV_thinnest_448.pkl; without them the
     window is the edge's wide window and the valence stays unknown.

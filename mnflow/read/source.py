@@ -13,8 +13,7 @@ from mnflow.spectra import Edge, RawSpectra
 
 
 def list_source(source: str | Path, edge: Edge) -> list[tuple[Path, str | None, str | None]]:
-    """Files of a source with valence and group: the manifest's if there is one, else a folder per valence,
-    else one file.
+    """Files of a source with valence and group: from a manifest, a folder per valence, or one file.
 
     Raises
     ------
@@ -42,8 +41,9 @@ def list_source(source: str | Path, edge: Edge) -> list[tuple[Path, str | None, 
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files of a folder and of its folders that can be read, by their suffixes, in the order of their
-    names; hidden ones and manifests are left out.
+    """All readable files in a folder and its subfolders, by suffix, sorted by name.
+
+    Hidden files and manifests are left out.
     """
     return sorted(
         p
@@ -93,9 +93,7 @@ def _group(path: Path, folder: Path) -> str:
 
 
 def _folder_valence(path: Path, folder: Path, edge: Edge) -> str | None:
-    """Class of a file by the folder that it lies in; files that lie in `folder` itself must tell it
-    themselves (pickles).
-    """
+    """A file's class from the folder it lies in; files in `folder` itself must state it (pickles)."""
     parts = path.relative_to(folder).parts
     if len(parts) == 1:
         return None

@@ -1,3 +1,1 @@
-"""What runs a command, and knows nothing of spectra: options, files, processes, signals, workers, the
-project.
-"""
+"""How commands run, without spectra: options, files, processes, signals, workers, the project."""

@@ -1,6 +1,4 @@
-"""An entry point's options: one dataclass holds names, types, defaults and help; the command line follows
-from it.
-"""
+"""Options of an entry point: a dataclass holds names, types, defaults and help."""
 
 import argparse
 import errno
@@ -51,9 +49,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(options: type[T], argv: Sequence[str] | None = None, program: str = "mnflow") -> T:
-    """Options from the command line; raises `InputError` for an unknown name, a wrong type or a word not
-    allowed.
-    """
+    """Options from the command line; raises `InputError` for an unknown name or a wrong value."""
     parser = _Parser(prog=program, description=options.__doc__)
     for f in fields(options):  # type: ignore[arg-type]
         assert f.default is not MISSING
@@ -94,8 +90,7 @@ def check_place() -> None:
 
 
 def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
-    """Parse, run, and exit: 0 when all went well, 1 with a sentence for bad input or a file that cannot be
-    written, 130 when stopped.
+    """Parse, run and exit: 0 for success, 1 with an error message, 130 when interrupted.
 
     SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left
     whole.
@@ -142,8 +137,9 @@ def _outside(error: OSError) -> str | None:
 
 
 def _open_streams() -> None:
-    """Let what is printed go nowhere where standard output or error are closed: else the next file that is opened, which
-    may be the database, would get it.
+    """Redirect closed standard streams to the null device.
+
+    Otherwise the next file that is opened, which may be the database, would get what is printed.
     """
     for number in range(3):
         try:

@@ -27,8 +27,7 @@ _SMALL_BYTES = 50_000_000  # a small archive may grow as it likes to this size
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to beside `path`; it takes the place of `path` if the block ends well, and vanishes
-    otherwise.
+    """A temporary path that replaces `path` if the block succeeds, and is removed otherwise.
 
     What a process that was killed (kill -9, power cut) has left of the same file is removed.
     """
@@ -52,8 +51,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def plain_cell(value: Any) -> Any:
-    """A table's cell as it is, or behind an apostrophe if a spreadsheet would take its text for a formula: names of
-    files and of regions come from others.
+    """A table cell, behind an apostrophe if a spreadsheet would take its text for a formula.
+
+    Names of files and regions come from other people.
     """
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
@@ -65,8 +65,7 @@ def plain_cells(table: Any) -> Any:
 
 
 def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
-    """All arrays of an .npz archive by their names; nothing is unpickled, and a decompression bomb is not
-    unpacked.
+    """All arrays of an .npz archive by name, without unpickling; decompression bombs are refused.
 
     Raises
     ------

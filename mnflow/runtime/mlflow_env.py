@@ -23,8 +23,9 @@ def mlflow_environment(root: Path = ROOT) -> Path:
 
 
 def register_environment(folder: Path, venv: Path = ROOT / ".venv") -> None:
-    """Put an `activate` into `folder` that leads to `venv`; an environment that MLflow built itself is left
-    alone.
+    """Write an `activate` script in `folder` that leads to `venv`.
+
+    An environment that MLflow built itself is left alone.
     """
     activate = folder / "bin" / "activate"
     if (folder / "pyvenv.cfg").exists():

@@ -1,6 +1,4 @@
-"""Run a function on many items in parallel: on one-thread processes of this machine, or on any Dask
-cluster.
-"""
+"""Run a function on many items in parallel: local one-thread processes, or a Dask cluster."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -126,9 +124,7 @@ def _attempt(
 
 
 def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> Result:
-    """Make a worker that others started as single-threaded as ours, as far as its libraries are not loaded
-    yet.
-    """
+    """Make a worker started by others single-threaded, as far as its libraries are not loaded yet."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
     return function(shared, item)
@@ -136,8 +132,7 @@ def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> R
 
 @contextmanager
 def local_cluster(workers: int | None = None) -> Iterator[str]:
-    """The address of a cluster of one-thread processes on this machine (one a core if None or 0), which ends
-    with the block.
+    """Address of a local cluster of one-thread processes (one per core if None or 0), for the block.
 
     Several calls of `run_parallel` can share it, and with it what its workers have imported and compiled. A
     cluster runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with

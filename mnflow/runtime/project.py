@@ -60,8 +60,7 @@ LOCK_SECONDS = 300.0
 
 @contextmanager
 def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
-    """Let one process of this machine at a time make or change what must not be made or changed twice in a
-    store.
+    """Let only one process on this machine at a time change a store.
 
     The lock is a file in `folder`, or beside a store's database, or in the user's own cache for a store that
     is a server. It is never emptied or removed, and waited for with a message.

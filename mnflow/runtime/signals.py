@@ -18,8 +18,7 @@ _AGAIN_SECONDS = 0.02
 
 
 def listen() -> None:
-    """From now on SIGTERM and SIGINT raise KeyboardInterrupt with the signal's name, outside of `held`
-    blocks.
+    """Make SIGTERM and SIGINT raise KeyboardInterrupt with the signal's name, except in `held` blocks.
 
     Python drops an exception that is raised in a destructor or in a callback of the garbage collector, and
     JAX has one of these: what is dropped is raised again a moment later.
@@ -43,8 +42,7 @@ def listen() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit with this code, whatever signal comes on the way out, which takes a second with all that is
-    imported.
+    """Exit with this code, ignoring signals that arrive on the way out.
 
     A signal ends what is still waited for. At the very end Python gives signals their own meaning back:
     without `_ignore` a command that has done all its work would end as one that was stopped.
@@ -70,9 +68,7 @@ def _stop(name: str) -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Let signals wait until the block has ended; they are raised then. Another thread than the first is
-    never stopped.
-    """
+    """Hold signals until the block has ended, then raise them; only in the main thread."""
     global _depth
     if threading.current_thread() is not threading.main_thread():
         yield

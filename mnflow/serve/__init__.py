@@ -1,3 +1,1 @@
-"""What a server needs to answer, in numpy alone: the nets, the way from a raw spectrum to an answer, the
-MLflow model.
-"""
+"""All that a server needs, in numpy: the models, the way from spectrum to answer, the MLflow model."""

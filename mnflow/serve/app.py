@@ -1,6 +1,4 @@
-"""The server: a small ASGI app that answers spectra at /invocations, and health checks at /ping, /health
-and /version.
-"""
+"""The server: a small ASGI app with /invocations, and health checks /ping, /health and /version."""
 
 import asyncio
 import json
@@ -34,9 +32,7 @@ _PATHS = {"/invocations": "POST", "/ping": "GET", "/health": "GET", "/version": 
 
 
 class _Refused(Exception):
-    """The answer is this HTTP status with this sentence; the connection is closed if its rest cannot be
-    trusted.
-    """
+    """An HTTP status and error message; closes the connection if its rest cannot be trusted."""
 
     def __init__(self, status: int, sentence: str, close: bool = False) -> None:
         super().__init__(sentence)

@@ -93,9 +93,7 @@ def _with_arrays(spectrum: dict[str, Any]) -> dict[str, Any]:
 
 
 def bound_headers(protocol: type[Any], seconds: float = HEADER_SECONDS) -> None:
-    """Let a uvicorn protocol close connections whose headers do not arrive: it waits for them for ever by
-    itself.
-    """
+    """Make a uvicorn protocol close connections whose headers do not arrive in time."""
     made, received = protocol.connection_made, protocol.data_received
 
     def arm(self: Any) -> None:

@@ -1,6 +1,4 @@
-"""The registered model, as MLflow loads it: this file is run as it is (models from code), and nothing is
-unpickled.
-"""
+"""The registered model as MLflow loads it (models from code); nothing is unpickled."""
 
 import sys
 from collections.abc import Callable
@@ -19,17 +17,16 @@ from mnflow.serve.predictor import Predictor
 
 
 class Spectrum(BaseModel):
-    """One raw spectrum: energies in eV, intensities in arbitrary units; any steps, any calibration,
-    background on or off.
-    """
+    """One raw spectrum: energies in eV, intensities in arbitrary units; any steps and calibration."""
 
     energy_ev: list[float]
     intensity: list[float]
 
 
 class Answer(BaseModel):
-    """What is said of one spectrum; see `mnflow.serve.answer.answer`. `class` is a Python keyword, hence the
-    alias.
+    """The answer for one spectrum; see `mnflow.serve.answer.answer`.
+
+    `class` is a Python keyword, hence the alias.
     """
 
     valence: str | None = Field(None, alias="class")
@@ -54,8 +51,10 @@ _SERVER = "mlflow.pyfunc.scoring_server.app"
 
 
 def _take_over(module: ModuleType, app: App) -> None:
-    """Give out our app for MLflow's, which decodes a request twice, bounds neither size nor parts, and has
-    pages that load scripts from elsewhere.
+    """Replace MLflow's scoring app by ours.
+
+    MLflow's decodes a request twice, bounds neither its size nor its parts, and has pages that load outside
+    scripts.
 
     The module's own `app` is still to be made when the model is loaded; a property goes before it.
     """

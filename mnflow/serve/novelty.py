@@ -118,8 +118,7 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
 
 
 def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats:
-    """The window around L3 of N smoothed crops, at every stretch, without its mean and of unit length: (S, N,
-    P).
+    """The window around L3 of N smoothed crops, at every stretch: zero mean, unit length, (S, N, P).
 
     At a stretch of 0.8, what lies 8 eV behind L3 comes to lie 10 eV behind it.
     """
@@ -134,9 +133,7 @@ def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats:
 
 @lru_cache
 def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]:
-    """The first channel from L3 on that is needed, and the matrix (channels, S * P) that interpolates and
-    takes the mean.
-    """
+    """First channel needed after L3, and the matrix (channels, S * P) that interpolates and centres."""
     low, high = (round(share * n_crop) for share in WINDOW)
     offset = np.multiply.outer(np.array(stretches), np.arange(low, high, _STEP))  # (S, P) in channels
     left = np.floor(offset).astype(np.int64)

@@ -83,9 +83,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class NumpyNet:
-    """F nets of one architecture, with what they take: the number of channels of a normalised crop, and
-    whether they look at the stretch around L3 only.
-    """
+    """F models of one architecture: input length, and whether they see only the stretch around L3."""
 
     steps: tuple[Step, ...]
     n_channels: int

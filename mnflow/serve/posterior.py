@@ -138,8 +138,9 @@ class Posterior:
 
 
 def inputs(located: Located) -> Floats:
-    """Inputs of the layers from N crops (N, P): the window around L3 (zero mean, unit length), and the
-    logarithm of the noise. Forgets where L3 lies.
+    """Inputs of the layers from N crops (N, P): the window around L3, and the logarithm of the noise.
+
+    The window has zero mean and unit length. Where L3 lies is forgotten.
     """
     n_crop = located.crops.shape[1]
     low, high = (round(share * n_crop) for share in SPAN)

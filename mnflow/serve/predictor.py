@@ -1,5 +1,6 @@
-"""`Predictor`: a posterior, the nets for a second opinion, and what known spectra look like, in one .npz
-that is read without unpickling.
+"""`Predictor`: posterior, models for a second opinion, and novelty score, in one .npz file.
+
+It is read without unpickling.
 """
 
 import json
@@ -112,9 +113,7 @@ class Predictor:
         return Outcome(reading, disagreement, contradicted, strange, True)
 
     def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated class probabilities (F, N, K) by each of the F fold models; raises `InputError` without
-        nets.
-        """
+        """Calibrated class probabilities (F, N, K) of F fold models; raises `InputError` without any."""
         if self.net is None:
             raise InputError(
                 "Expected a predictor with nets, got one with a posterior only: promote a run to make one."

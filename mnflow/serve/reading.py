@@ -68,9 +68,7 @@ class Reading:
     label: NDArray[np.int64]
 
     def widened(self, offsets: Floats, charges: Sequence[float]) -> "Reading":
-        """With `offsets` (N, 2) added to the interval's ends, which stay within the charges and around the
-        mean.
-        """
+        """The interval with `offsets` (N, 2) added, kept within the charges and around the mean."""
         ends = np.clip(self.interval + offsets, min(charges), max(charges))
         low, high = np.minimum(ends[:, 0], self.mean_valence), np.maximum(ends[:, 1], self.mean_valence)
         return replace(self, interval=np.stack([low, high], axis=1))
@@ -82,9 +80,7 @@ def labels(classes: Sequence[str]) -> tuple[str | None, ...]:
 
 
 def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Reading:
-    """Derive everything from the probabilities (N, M) of `compositions` (M, K), whose classes have `charges`
-    (K,).
-    """
+    """All parts of an answer from probabilities (N, M) of `compositions` (M, K) and `charges` (K,)."""
     tail = (1 - COVERAGE) / 2
     values, mass = mean_valence_distribution(cells, compositions, charges)
     mean = mass @ values

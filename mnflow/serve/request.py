@@ -20,8 +20,9 @@ FIELDS = ("energy_ev", "intensity")
 
 
 class Cut(NamedTuple):
-    """A crop (n_crop,), not normalised yet, by how many channels its window was moved, if the spectrum is
-    cut off, and what was done about its background.
+    """A crop (n_crop,), not yet normalised, and how it was cut.
+
+    The channels by which its window was moved, whether the spectrum is cut off, and the background treatment.
     """
 
     crop: NDArray[np.float32]
@@ -31,8 +32,7 @@ class Cut(NamedTuple):
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
-    """Cut the crop windows out of the spectra of a request, all that share an axis at once; nothing is
-    guessed from words.
+    """Cut the crop windows out of the spectra of a request; spectra that share an axis go together.
 
     Returns
     -------

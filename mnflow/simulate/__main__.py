@@ -1,6 +1,4 @@
-"""`python -m mnflow.simulate mn`: compute the stick library of a settings file anew, to be shipped with the
-package.
-"""
+"""`python -m mnflow.simulate mn`: compute the shipped stick library of a settings file anew."""
 
 import sys
 from pathlib import Path

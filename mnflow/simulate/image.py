@@ -26,9 +26,7 @@ _FAR = 20
 
 @dataclass(frozen=True)
 class Image:
-    """One spectrum image: counts (Y, X, C) on energy_ev (C,), thickness t/lambda (Y, X) (0 on the
-    substrate).
-    """
+    """One spectrum image: counts (Y, X, C) on energy_ev (C,), t/lambda (Y, X) (0 on the substrate)."""
 
     energy_ev: Array
     counts: NDArray[np.float32]
@@ -43,8 +41,9 @@ def simulate_images(
     settings: Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Write labelled spectrum images, `<out>/<class>/<image>.hspy`, and `<out>/manifest.csv` (file, valence,
-    group).
+    """Write spectrum images `<out>/<class>/<image>.hspy` and `<out>/manifest.csv`.
+
+    The manifest's columns are file, valence, group.
 
     Parameters
     ----------
@@ -136,8 +135,7 @@ def simulate_image(
 def grain_edge(
     energy_ev: Array, s: Settings, library: Library, index: int, rng: np.random.Generator
 ) -> Array:
-    """The edge (C,) of one grain before the spectrometer, maximum 1: its phase, and some of a neighbouring
-    valence, counted by atoms.
+    """The edge (C,) of one grain, maximum 1: its phase, and some of a neighbouring valence by atoms.
 
     Air and the beam oxidise or reduce what lies at a surface, so that hardly a specimen is of one valence
     throughout.
@@ -197,9 +195,7 @@ def material_edge(
 
 
 def scattered(edges: Array, thickness: Array, s: Settings, rng: np.random.Generator) -> Array:
-    """Edges (P, C) after plural scattering, blur and drift, for a specimen of `thickness` (Y, X), Y * X =
-    P.
-    """
+    """Edges (P, C) after plural scattering, blur and drift, at `thickness` (Y, X), with Y * X = P."""
     instrument, step, t = s.instrument, s.edge.dispersion_ev, thickness.ravel()
     n_fft = 2 * edges.shape[1]
     single = s.scattering.draw(edges.shape[1], step, rng)
@@ -235,9 +231,7 @@ def grains(shape: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[
 def background(
     energy_ev: Array, edge_ev: float, thickness: Array, specimen: Specimen, rng: np.random.Generator
 ) -> Array:
-    """Counts (Y, X, C) under the edge in units of the edge's dose: a power law of the energy, all layers
-    together.
-    """
+    """Background counts (Y, X, C) relative to the edge's dose: a power law of the energy."""
     ratio, power = rng.uniform(*specimen.background_ratio), rng.uniform(*specimen.background_power)
     # plural scattering piles up more background than edge
     height = ratio * thickness * (1 + 0.5 * thickness)
@@ -245,9 +239,7 @@ def background(
 
 
 def detect(expected: Array, s: Settings, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Counts (Y, X, C): Poisson noise, the detector's point spread, read-out noise, and a few spikes
-    (X-rays).
-    """
+    """Detected counts (Y, X, C): Poisson noise, point spread, read-out noise, and a few X-ray spikes."""
     counts = point_spread(rng.poisson(np.clip(expected, 0, None)), rng.uniform(*s.instrument.spread))
     counts += rng.uniform(*s.instrument.readout_counts) * rng.standard_normal(counts.shape)
     for _ in range(rng.poisson(s.instrument.spikes_per_image)):

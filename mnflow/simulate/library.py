@@ -1,5 +1,4 @@
-"""A library of stick spectra, drawn over a settings file's ranges: computed once, then mixed and broadened at
-will.
+"""A library of stick spectra over a settings file's ranges: computed once, then mixed and broadened.
 
 `python -m mnflow.simulate mn` makes the shipped one anew.
 """
@@ -84,9 +83,7 @@ def _between(low_high: Range, share: float) -> float:
 
 
 def binned(sticks: Sticks) -> NDArray[np.float32]:
-    """Sticks moved to `STICK_EV`, each shared by its two neighbours so that sums and centroids stay; sums to
-    1.
-    """
+    """Sticks on `STICK_EV`, each shared by two neighbours; sums are 1 and centroids are kept."""
     step = STICK_EV[1] - STICK_EV[0]
     position = np.clip((sticks.energy_ev - STICK_EV[0]) / step, 0, len(STICK_EV) - 1.001)
     left = position.astype(int)
@@ -97,9 +94,7 @@ def binned(sticks: Sticks) -> NDArray[np.float32]:
 
 
 def compute(settings: Settings, progress: Progress = lambda line: None, limit: int | None = None) -> Library:
-    """The library of a settings file; `limit` entries a site at most. The same settings give the same
-    library.
-    """
+    """The library of a settings file, at most `limit` entries per site; the same settings give the same."""
     strength, valence, foreign, parameters = [], [], [], []
     for index, v in enumerate(settings.valence):
         for j, (site, is_foreign) in enumerate(
@@ -137,17 +132,13 @@ def read(path: Path) -> Library:
 
 
 def file_name(settings: Settings) -> str:
-    """Name of a library: the element, and a digest of all that the sticks depend on, so that none serves
-    other settings.
-    """
+    """File name of a library: the element and a digest of everything that the sticks depend on."""
     parts = (_VERSION, settings.library_seed, [(v.ion, v.site, v.foreign_site) for v in settings.valence])
     return f"{settings.edge.element.lower()}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.npz"
 
 
 def library_for(settings: Settings, cache: Path, progress: Progress = lambda line: None) -> Library:
-    """The shipped library of these settings, else the one in the folder `cache`, which is computed if it is
-    not there.
-    """
+    """The library of these settings: shipped, or in the folder `cache`, where it is computed if missing."""
     name = file_name(settings)
     for folder in (SHIPPED, cache):
         if (folder / name).is_file():

@@ -16,8 +16,9 @@ from mnflow.simulate.write import write_table
 
 
 def simulate_references(out: Path, seed: int, settings: Path | None = None) -> Path:
-    """Write clean reference spectra as `<out>/<name>.csv` (energy_ev, intensity) and `<out>/manifest.csv`;
-    returns the latter.
+    """Write clean reference spectra and their `manifest.csv`; returns the manifest's path.
+
+    Each is `<out>/<name>.csv` with columns energy_ev and intensity.
 
     As many of every class as the settings ask for (10, 9 and 12 for Mn), in groups (publications) that share
     an offset of the energy axis. Raises `InputError` for settings that cannot be used.

@@ -20,8 +20,9 @@ SETTINGS = Path(__file__).with_name("settings")
 
 @dataclass(frozen=True)
 class Site:
-    """Surroundings of an ion; `Range`s in eV but `slater` (reduction of the Slater integrals). See
-    `multiplet.Field`.
+    """Surroundings of an ion, as `Range`s; see `multiplet.Field`.
+
+    All are in eV but `slater`, the reduction of the Slater integrals.
 
     `entries` is how many parameter sets of this kind the stick library holds. A site with `delta` has charge
     transfer.
@@ -53,9 +54,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Valence:
-    """One class: its ion, its sites, where its L3 centroid lies, its widths (FWHM, eV), and how much of it is
-    acquired.
-    """
+    """One class: its ion, sites, L3 centroid, line widths (FWHM, eV), and share of the images."""
 
     name: str
     ion: str
@@ -113,9 +112,7 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Specimen:
-    """A spectrum image: grains, dose, and the background under the edge (counts per channel at the edge, per
-    lambda).
-    """
+    """A spectrum image: grains, dose, and background (counts per channel at the edge, per lambda)."""
 
     grains: Range
     edge_counts: Range

@@ -28,9 +28,7 @@ def write_hspy(
     beam_energy_kev: float,
     dwell_s: float,
 ) -> Path:
-    """Write counts (Y, X, C) on energy_ev (C,) as HyperSpy's own .hspy: an `EELSSpectrum` with axes and
-    metadata.
-    """
+    """Write counts (Y, X, C) on energy_ev (C,) as an .hspy `EELSSpectrum` with axes and metadata."""
     from rsciio.hspy import file_writer  # light: a tenth of the time that importing HyperSpy takes
 
     rows, columns, channels = counts.shape

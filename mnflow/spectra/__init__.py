@@ -1,6 +1,4 @@
-"""What travels between the steps: an edge's windows and classes, a file's raw spectra, and spectra ready for
-training.
-"""
+"""Data passed between steps: edges with windows and classes, raw spectra, training spectra."""
 
 from mnflow.spectra.edge import MN, Edge
 from mnflow.spectra.raw import RawSpectra

@@ -77,9 +77,7 @@ class Edge:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Edge":
-        """The inverse of `dataclasses.asdict`, also after a journey through JSON (which turns tuples into
-        lists).
-        """
+        """The inverse of `dataclasses.asdict`, also from JSON (which turns tuples into lists)."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
 
@@ -125,9 +123,7 @@ class Edge:
 
     @property
     def guard_ev(self) -> float:
-        """How far the lines' Lorentzian tails reach below the onset, in eV (3 for Mn): what is closer tilts a
-        fitted background.
-        """
+        """How far the lines' tails reach below the onset, in eV (3 for Mn); the background fit ends there."""
         return 3.0 * self.splitting_ev / SPLITTING_EV["Mn"]
 
     @property

@@ -80,9 +80,7 @@ class RawSpectra:
             yield rows, np.asarray(self.counts[rows])
 
     def block_slices(self, block_bytes: int = BLOCK_BYTES) -> list[slice]:
-        """Rows of the blocks: about `block_bytes` each, and whole chunks of a lazy file, so that none is read
-        twice.
-        """
+        """Row slices of about `block_bytes` each, in whole chunks of a lazy file."""
         per_block = max(1, block_bytes // max(1, self.counts.shape[1] * self.counts.dtype.itemsize))
         chunks = getattr(self.counts, "chunks", None)
         if chunks is None:

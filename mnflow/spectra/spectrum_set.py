@@ -1,6 +1,4 @@
-"""`SpectrumSet`: spectra with their energy axis, labels and groups; intensity never travels without its
-axis.
-"""
+"""`SpectrumSet`: spectra with their energy axis, labels and groups."""
 
 import hashlib
 import json

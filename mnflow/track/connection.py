@@ -68,9 +68,7 @@ def answers() -> bool:
 
 
 def patiently(send: Callable[[], bool]) -> bool:
-    """Call `send` every second until it says that all is sent, for `PATIENCE_SECONDS` at most; whether it
-    did.
-    """
+    """Call `send` every second until it succeeds, for `PATIENCE_SECONDS` at most; whether it did."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (sent := send()) and time.monotonic() < deadline:
         time.sleep(1)

@@ -1,6 +1,4 @@
-"""A cross-validation as the tracking store keeps it: written fold by fold while it runs, read again by the
-evaluations.
-"""
+"""A cross-validation in the tracking store: written fold by fold, read by the evaluations."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -41,8 +39,7 @@ _REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]  # given, since MLflow would t
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation needs: a trained model for every fold, in the folds' order, and the spectra that
-    they divide.
+    """Input of an evaluation: the trained model of every fold in order, and their spectra.
 
     `label` is what it is called in figures, e.g. `fcn 10x stratified`. Models are Keras nets or baselines.
     """
@@ -119,8 +116,7 @@ def _load_model(fold: MlflowRun) -> keras.Model:
 
 @contextmanager
 def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run, FinishedCv]]:
-    """The run of an evaluation, and the finished CV run that it evaluates: `run` by its id, or the newest
-    with these tags.
+    """An evaluation's run, and the finished CV run to evaluate: by id, or the newest with these tags.
 
     A tag `any` matches all.
     """
@@ -229,9 +225,7 @@ def _signature(net: keras.Model) -> ModelSignature:
 def log_summary(
     run: tracking.Run, results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet
 ) -> dict[str, Any]:
-    """Log what all folds say together, with every spectrum's prediction by the net that did not train on
-    it.
-    """
+    """Log the metrics of all folds together, and every test spectrum's prediction."""
     accuracy = np.array([r.accuracy for r in results])
     metrics = {
         names.CV_ACCURACY: accuracy.mean(),
@@ -252,9 +246,7 @@ def log_summary(
 def prediction_table(
     results: Sequence[FoldModel], folds: Sequence[Fold], spectra: SpectrumSet
 ) -> pd.DataFrame:
-    """One row a spectrum: fold, truth, prediction and probabilities of the net whose test spectra it belongs
-    to.
-    """
+    """One row per spectrum: fold, truth, prediction and probabilities of its fold's model."""
     classes = np.array(spectra.edge.classes)
     rows = []
     for fold, result in zip(folds, results, strict=True):
@@ -275,8 +267,6 @@ def _columns(probabilities: NDArray[Any], classes: NDArray[np.str_]) -> dict[str
 
 
 def curve_table(folds: Sequence[Fold], name: str, x: NDArray[Any], accuracy: NDArray[Any]) -> pd.DataFrame:
-    """A row for every fold and place of a curve, x (S,) and accuracy (F, S): what bands and intervals are
-    made from.
-    """
+    """One row per fold and point of a curve: x (S,) and accuracy (F, S)."""
     numbers = np.repeat([fold.number for fold in folds], len(x))
     return pd.DataFrame({"fold": numbers, name: np.tile(x, len(folds)), "accuracy": accuracy.ravel()})

@@ -14,8 +14,7 @@ LOCK_SECONDS = 5.0
 
 
 def prepare_store(uri: str) -> None:
-    """Create the tracking database and its experiment, if they are not there yet; workers may do so at the
-    same time.
+    """Create the tracking database and its experiment if missing; safe for concurrent workers.
 
     A database must exist before several processes open it. On a local store the experiment 0, which a bare
     `mlflow run .` falls back to, is the project's own.
@@ -42,9 +41,7 @@ def prepare_store(uri: str) -> None:
 
 
 def check_database(uri: str) -> None:
-    """Make sure that a local tracking database that exists can be written; raises `RuntimeError` with a
-    sentence if not.
-    """
+    """Raise `RuntimeError` unless an existing local tracking database can be written."""
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///"))

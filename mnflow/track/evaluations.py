@@ -34,9 +34,7 @@ _SHOWN_REFERENCES = 60  # rows that a figure of them can name; more are in the t
 
 
 def log_shift(runs: Sequence[Run], trained: cross_validation.Evaluated) -> dict[str, float]:
-    """Accuracy of every fold's model on its test spectra at every shift (the paper's Fig. 3); returns the
-    single numbers.
-    """
+    """Log each fold's test accuracy at every shift (the paper's Fig. 3); returns the summary metrics."""
     shift_bins, accuracy = shift_accuracy(trained.models, trained.spectra, trained.folds)
     shift_ev = (shift_bins * trained.spectra.edge.dispersion_ev).round(6)
     mean = accuracy.mean(axis=0)  # (folds, shifts) -> (shifts,)
@@ -56,9 +54,7 @@ def log_shift(runs: Sequence[Run], trained: cross_validation.Evaluated) -> dict[
 def log_noise(
     runs: Sequence[Run], trained: cross_validation.Evaluated, kept_components: int = KEPT_COMPONENTS
 ) -> dict[str, float]:
-    """Accuracy of every fold's model on its test spectra with scaled noise (the paper's Fig. 4); returns the
-    single numbers.
-    """
+    """Log each fold's test accuracy with scaled noise (the paper's Fig. 4); returns the summary metrics."""
     spectra, folds = trained.spectra, trained.folds
     accuracy = noise_accuracy(trained.models, spectra, folds, NOISE_SCALES, kept_components)
     mean = accuracy.mean(axis=0)  # (folds, scales) -> (scales,)
@@ -76,9 +72,7 @@ def log_noise(
 
 
 def log_references(runs: Sequence[Run], models: Sequence[Any], references: "References") -> dict[str, float]:
-    """What every model says of foreign spectra (the paper's Table 1); returns the single numbers, none if all
-    are mixed.
-    """
+    """Log all predictions for reference spectra (Table 1); returns metrics, none if all are mixed."""
     spectra = references.spectra
     probabilities = predict(models, normalise(spectra.intensity))  # (folds, N, K)
     result = reference_accuracy(probabilities, spectra.valence)
@@ -100,9 +94,7 @@ def log_references(runs: Sequence[Run], models: Sequence[Any], references: "Refe
 
 
 def log_activations(run: Run, model: Any, spectra: SpectrumSet, references: SpectrumSet) -> None:
-    """Mean activations of a net's blocks for training and for foreign spectra (Fig. 1b-d); nothing for a
-    dense net.
-    """
+    """Mean activations of each block for training and reference spectra (Fig. 1b-d); none if dense."""
     classes, window = spectra.edge.classes, spectra.edge.crop_ev
     acquired = mean_activations(model, crop(spectra), spectra.valence, classes)
     foreign = mean_activations(model, normalise(references.intensity), references.valence, classes)

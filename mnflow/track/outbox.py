@@ -1,5 +1,4 @@
-"""All that is written to a run: sent at once, or kept on disk while the tracking server is away, and sent in
-its order later.
+"""Writes to an MLflow run; queued on disk while the server is unreachable, replayed in order.
 
 Every call can be repeated without harm, so that one whose answer was lost is simply sent again.
 """
@@ -112,9 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _send(path: Path) -> None:
-    """Send an entry and remove it, unless the server is away; one that it refuses is put aside, and the error
-    raised.
-    """
+    """Send an entry and remove it, unless the server is away; a refused one is set aside and raised."""
     entry = _read(path)
     file = next(path.with_suffix("").glob("*"), None)
     try:

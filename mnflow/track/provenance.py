@@ -1,6 +1,4 @@
-"""What made a run: digests of the code and of the environment, and the process, which may still live or be
-gone.
-"""
+"""Provenance of a run: digests of code and environment, and the process that made it."""
 
 import hashlib
 import platform
@@ -32,9 +30,7 @@ def code_digest() -> str:
 
 @cache
 def environment_digest() -> str:
-    """SHA-256, as 16 hexadecimal digits, over Python, the Keras backend and every installed package with its
-    version.
-    """
+    """SHA-256 (16 hexadecimal digits) of Python, the Keras backend and all package versions."""
     packages = sorted({f"{d.name.lower()}=={d.version}" for d in distributions()})
     text = "\n".join([platform.python_version(), platform.machine(), keras_backend(), *packages])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

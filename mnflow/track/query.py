@@ -93,9 +93,7 @@ def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
 
 
 def unfinished_runs(**tags: str) -> list[MlflowRun]:
-    """All runs with these tags that were stopped before their end, the newest first; not those that are still
-    at work.
-    """
+    """Runs with these tags that stopped before their end, newest first, without running ones."""
     return [r for r in _runs("attributes.status != 'FINISHED'", tags) if r.info.status != "RUNNING"]
 
 

@@ -60,8 +60,7 @@ def keep(run: tracking.Run, result: FoldModel) -> None:
 
 
 def finished_folds(signature: str) -> tuple[list[FoldModel], list[MlflowRun]]:
-    """The folds that stopped runs with this signature have finished, logged or not, and those runs, the
-    newest first.
+    """Folds that stopped runs with this signature have finished, and those runs, newest first.
 
     A run that is still at work, perhaps on another machine, is left alone, as is one that was taken up
     already.
@@ -82,9 +81,7 @@ def finished_folds(signature: str) -> tuple[list[FoldModel], list[MlflowRun]]:
 
 
 def stopped_runs(tags: Mapping[str, str]) -> list[MlflowRun]:
-    """Runs with these tags that were stopped before their end and that no other has taken up, the newest
-    first.
-    """
+    """Stopped runs with these tags that no other run has resumed, newest first."""
     return [r for r in unfinished_runs(**tags) if names.RESUMED_BY not in r.data.tags]
 
 

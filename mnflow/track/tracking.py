@@ -1,6 +1,4 @@
-"""Everything that is logged: the run of a step, parameters, datasets, curves, tables, figures; and finding
-runs again.
-"""
+"""All logging: a step's run, parameters, datasets, curves, tables, figures; and finding runs."""
 
 import json
 import os
@@ -206,9 +204,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
 
 
 def _check_started(run_id: str) -> None:
-    """Raise `InputError` unless MLFLOW_RUN_ID is a run that has begun and not ended: one that `mlflow run`
-    made.
-    """
+    """Raise `InputError` unless MLFLOW_RUN_ID is a run that `mlflow run` started and that is active."""
     try:
         info = connect().get_run(run_id).info
         state = info.status if info.lifecycle_stage == "active" else "deleted"
@@ -264,9 +260,7 @@ def _lasting(begin: Callable[[], Run]) -> Iterator[Run]:
 
 
 def _fail(run: Run, error: BaseException) -> None:
-    """End a run as FAILED, as far as the store can take it: what went wrong must not be hidden by what goes
-    wrong here.
-    """
+    """End a run as FAILED as far as the store allows, without hiding the original error."""
     if not answers():
         return  # the run's process will be found gone
     with suppress(MlflowException, OSError):

@@ -211,9 +211,10 @@ def _sampler(*entropy: int) -> optuna.samplers.TPESampler:
 
 
 def _steady_sampler(study: optuna.Study) -> optuna.samplers.TPESampler:
-    """The sampler of a lone worker's next trial: seeded by how many trials have ended, so that a search that
-    was stopped draws what it would have drawn. A trial that stopped it more than `RETRIES` times is passed
-    over.
+    """The sampler of a lone worker's next trial, seeded by the number of ended trials.
+
+    So a resumed search draws what it would have drawn. A trial that stopped it more than `RETRIES` times is
+    skipped.
     """
     n_ended = n_lost = 0
     for trial in study.get_trials(deepcopy=False):

@@ -1,5 +1,4 @@
-"""Sticks to an edge as a spectrometer sees it: lifetimes, continuum, plural scattering, resolution. Pure
-array functions.
+"""Sticks to an edge: lifetimes, continuum, plural scattering, resolution. Pure array functions.
 
 Whatever acts as a convolution along the energy axis is a factor in Fourier space, so that thousands of pixels
 with their own thickness, blur and drift cost one pair of transforms.
@@ -19,9 +18,7 @@ _ONSET = 0.02
 
 
 def split_ev(strength: Array) -> float:
-    """Energy on `STICK_EV` that divides L3 from L2: between the two means of a 1-D 2-means over the sticks
-    (B,).
-    """
+    """Energy on `STICK_EV` between L3 and L2, by a 1-D 2-means over the sticks (B,)."""
     used = np.flatnonzero(strength > 1e-3 * strength.max())
     low, high = STICK_EV[used[0]], STICK_EV[used[-1]]
     for _ in range(30):
@@ -115,9 +112,7 @@ def above_onset_ev(strength: Array, is_l2: Array) -> Array:
 
 
 def widths(above_ev: Array, is_l2: Array, shape: LineShape) -> tuple[Array, Array]:
-    """Lorentzian and Gaussian FWHM (n,) in eV of lines that lie `above_ev` (n,) above the onset of their
-    edge.
-    """
+    """Lorentzian and Gaussian FWHM (n,) in eV of lines `above_ev` (n,) above their edge's onset."""
 
     def grown(first: float, growth: float) -> Array:
         return np.minimum(first + growth * above_ev, max(shape.max_width_ev, first))
@@ -152,8 +147,7 @@ def _voigt_lines(
 def continuum(
     energy_ev: Array, l3_ev: float, l2_ev: float, delay_ev: float, width_ev: float, decay: float
 ) -> Array:
-    """Two arctan steps of ratio 2:1 behind L3 and L2 that reach 1, times a slow decay (relative, 1/eV); shape
-    (C,).
+    """Two arctan steps (C,) of ratio 2:1 after L3 and L2 with a slow decay (relative, 1/eV).
 
     The steps follow the 2p3/2 and 2p1/2 thresholds (Pearson et al. 1993, https://doi.org/10.1103/PhysRevB.47.8471).
     """

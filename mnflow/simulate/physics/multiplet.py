@@ -1,5 +1,4 @@
-"""Ligand-field multiplets from first principles: the sticks of 2p6 3d^n -> 2p5 3d^(n+1) in the dipole
-approximation.
+"""Ligand-field multiplets: sticks of 2p6 3d^n -> 2p5 3d^(n+1) in the dipole approximation.
 
 The Hamiltonian is written in second quantisation over Slater determinants of 6 (2p) + 10 (3d) spin-orbitals,
 and 10 more (ligand) if charge transfer is on. See de Groot & Kotani, "Core Level Spectroscopy of Solids",
@@ -96,9 +95,7 @@ class ChargeTransfer:
 
 @dataclass(frozen=True)
 class Sticks:
-    """Lines of a spectrum: energies (n,) in eV above the configurations' mean, strengths (n,), sorted by
-    energy.
-    """
+    """Lines by energy (n,), in eV above the configurations' mean, and strengths (n,)."""
 
     energy_ev: NDArray[np.float64]
     strength: NDArray[np.float64]
@@ -157,9 +154,7 @@ def _space(n_p: int, n_d: int, with_ligand: bool) -> _Space:
 
 
 def _common_pattern(basis: NDArray[np.uint32], operators: dict[str, csr_matrix]) -> _Space:
-    """Put all operators on the union of their patterns, so that a Hamiltonian is one weighted sum of
-    arrays.
-    """
+    """Put all operators on the union of their patterns, to sum Hamiltonians as plain arrays."""
     n = len(basis)
     keys = {name: np.repeat(np.arange(n), np.diff(m.indptr)) * n + m.indices for name, m in operators.items()}
     union = np.unique(np.concatenate(list(keys.values())))

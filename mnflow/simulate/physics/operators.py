@@ -46,17 +46,13 @@ def wigner_3j(j1: int, j2: int, j3: int, m1: int, m2: int, m3: int) -> float:
 
 @cache
 def gaunt(k: int, l1: int, m1: int, l2: int, m2: int) -> float:
-    """c^k(l1 m1, l2 m2) of Condon and Shortley: the angular part of a spherical tensor between two
-    orbitals.
-    """
+    """Condon and Shortley's c^k(l1 m1, l2 m2): angular part of a spherical tensor."""
     root = sqrt((2 * l1 + 1) * (2 * l2 + 1))
     return (-1) ** (m1 % 2) * root * wigner_3j(l1, k, l2, 0, 0, 0) * wigner_3j(l1, k, l2, -m1, m1 - m2, m2)
 
 
 def dd_repulsion(k: int) -> list[Term]:
-    """F^k(dd), k = 2 or 4, without its mean over a configuration (F0 is chosen so that the mean repulsion is
-    0).
-    """
+    """F^k(dd), k = 2 or 4, shifted so that the mean repulsion of a configuration is 0."""
     d = orbitals("d")
     return _repulsion(list(combinations(d, 2)), list(combinations(d, 2)), k, ("dd",), mean=-2 / 63)
 
@@ -103,8 +99,9 @@ def spin_orbit(shell: str) -> list[Term]:
 
 
 def one_shell(to: str, of: str, name: str) -> list[Term]:
-    """Number operator (to = of) or hopping plus its conjugate between d-like shells, for orbital b1, a1, b2
-    or e.
+    """Number operator (to = of), or hopping with its conjugate, between d-like shells.
+
+    The orbitals are b1, a1, b2 or e.
     """
     shape = {"b1": {(2, 2): 0.5, (2, -2): 0.5, (-2, 2): 0.5, (-2, -2): 0.5}, "a1": {(0, 0): 1.0}}
     shape["b2"] = {key: v if key[0] == key[1] else -v for key, v in shape["b1"].items()}
@@ -120,9 +117,7 @@ def one_shell(to: str, of: str, name: str) -> list[Term]:
 
 
 def dipole(q: int) -> list[Term]:
-    """Electric-dipole operator 2p -> 3d of polarisation q; summed over q its strength is 1 for every 3d
-    hole.
-    """
+    """Electric-dipole operator 2p -> 3d of polarisation q; its total strength is 1 per 3d hole."""
     terms: list[Term] = []
     for i, _, m, s in orbitals("d"):
         for j, _, n, t in orbitals("p"):

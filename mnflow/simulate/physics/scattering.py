@@ -42,8 +42,9 @@ class Scattering:
 
 @dataclass(frozen=True)
 class Oscillators:
-    """The foreign laboratory's inelastic scattering: loss function of a dielectric made of three Lorentz
-    oscillators (O 2p to metal 3d, O 2p to metal 4s and 4p, and all that lies higher), drawn uniformly.
+    """The foreign laboratory's loss function: a dielectric of three Lorentz oscillators, drawn uniformly.
+
+    They stand for O 2p to metal 3d, O 2p to metal 4s and 4p, and all that lies higher.
 
     Attributes
     ----------
@@ -84,8 +85,7 @@ def oscillator_loss(
 def single_scattering(
     loss_ev: Array, band_gap_ev: float, plasmon_ev: float, plasmon_width_ev: float, low_share: float
 ) -> Array:
-    """Distribution (C,) of single inelastic losses, sum 1: interband transitions from the gap on, and a Drude
-    plasmon.
+    """Distribution (C,) of single losses, sum 1: interband transitions from the gap on, and a plasmon.
 
     Form of the plasmon: Egerton, "EELS in the Electron Microscope", eq. 3.43, https://doi.org/10.1007/978-1-4419-9583-4
     """
@@ -119,9 +119,7 @@ def response_factor(
     tail_ev: float = 1.0,
     shift_ev: Array | float = 0.0,
 ) -> NDArray[np.complex128]:
-    """Fourier factor (P, n_fft // 2 + 1) of a Gaussian (P,), an exponential tail to higher losses, and a
-    shift (P,).
-    """
+    """Fourier factor (P, n_fft // 2 + 1): Gaussian (P,), exponential tail to high losses, shift (P,)."""
     omega = 2 * np.pi * np.fft.rfftfreq(n_fft, step_ev)
     gauss = np.exp(-0.5 * (np.asarray(fwhm_ev)[:, None] * FWHM_TO_SIGMA * omega) ** 2)
     tail = 1 - tail_share + tail_share / (1 + 1j * omega * tail_ev)
@@ -129,8 +127,9 @@ def response_factor(
 
 
 def convolve(intensity: Array, factor: NDArray[np.complex128], n_fft: int) -> Array:
-    """Apply Fourier factors (P, F) to spectra (P, C); `n_fft` of twice C or more keeps the end away from the
-    start.
+    """Apply Fourier factors (P, F) to spectra (P, C).
+
+    An `n_fft` of twice C or more keeps the end from wrapping to the start.
     """
     n = intensity.shape[-1]
     return np.fft.irfft(np.fft.rfft(intensity, n_fft) * factor, n_fft)[..., :n]
