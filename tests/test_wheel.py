@@ -14,8 +14,8 @@ from mnflow.runtime.project import ROOT
 from mnflow.setup import venv_python
 
 MAX_MEGABYTES = 700
-"""What the base (reading, physics, prediction, figures) may take on disk with its dependencies, not counting
-the bytecode that pip compiles (a third more) and pip itself.
+"""What an environment with the base (reading, physics, prediction, figures) may take on disk, with its
+dependencies, bytecode and pip.
 """
 
 
@@ -81,15 +81,15 @@ def test_a_fresh_environment_predicts_and_tests_itself(installed: Path) -> None:
 @pytest.mark.services
 def test_the_base_is_small_and_holds_no_trainer(installed: Path) -> None:
     files = [p for p in installed.rglob("*") if p.is_file() and not p.is_symlink()]
-    total = sum(p.stat().st_size for p in files if p.suffix != ".pyc" and "pip" not in p.parts)
+    total = sum(p.stat().st_size for p in files)
     assert total / 1e6 < MAX_MEGABYTES
     names = {p.name for p in next(installed.rglob("site-packages")).iterdir()}
     assert {"numpy", "hyperspy", "matplotlib"} <= names
-    assert not {"tensorflow", "jax", "keras", "mlflow", "sklearn"} & names
+    assert not {"tensorflow", "jax", "keras", "mlflow", "sklearn", "numba"} & names
 
 
 @pytest.mark.services
-def test_a_signal_of_hyperspy_estimates_its_valence_and_prints_no_warnings(installed: Path) -> None:
+def test_a_signal_of_hyperspy_estimates_its_valence(installed: Path) -> None:
     code = (
         "import hyperspy.api as hs\n"
         "from mnflow.pretrained.shipped import EXAMPLE\n"
@@ -104,4 +104,3 @@ def test_a_signal_of_hyperspy_estimates_its_valence_and_prints_no_warnings(insta
         check=True,
     )
     assert done.stdout == "(24, 32)\n"
-    assert "Numba is not installed" not in done.stderr

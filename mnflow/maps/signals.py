@@ -1,5 +1,6 @@
 """Between HyperSpy's signals and plain arrays: spectra in, images with the same axes and metadata out."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ def map_signal(
 
     Its `plot()` uses `colours` and `limits`; both, the unit and the title are in its metadata, too.
     """
+    logging.getLogger("hyperspy.decorators").addFilter(_is_not_about_numba)
     import hyperspy.api as hs
 
     shape = tuple(int(axis["size"]) for axis in axes)
@@ -101,6 +103,11 @@ def map_signal(
         low, high = limits or (None, None)
         signal.plot = partial(signal.plot, cmap=colours, vmin=low, vmax=high)
     return signal
+
+
+def _is_not_about_numba(record: logging.LogRecord) -> bool:
+    """False for HyperSpy's warning that a function would be faster with numba: no map uses one."""
+    return "Numba is not installed" not in record.getMessage()
 
 
 def mask_of(where: Any, axes: list[dict[str, Any]]) -> NDArray[np.bool_]:
