@@ -37,7 +37,7 @@ def run(options: Options) -> str:
         source = _simulated_images(options.settings) if simulated else Path(options.source)
         edge = load(Path(options.settings)).edge
         done = preprocess(read_source(source, edge), edge, rules, options.source, say)
-        log_preprocessed(run, done, options.source)
+        log_preprocessed(run, done, options.source, edge)
     return run.id
 
 

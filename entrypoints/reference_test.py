@@ -32,7 +32,8 @@ def run(options: Options) -> str:
         log_activations(own, finished.models[0], finished.spectra, references.spectra)
         n, mixed = len(references.spectra), int((references.spectra.valence < 0).sum())
         note = (
-            f"{finished.label} on {n} references ({options.references}), {mixed} of them mixed and left out"
+            f"{finished.label} on {n} references ({options.references}), {mixed} of them mixed or of "
+            "a class that the model does not know, and left out"
         )
         if found:
             mean, vote = found[names.REFERENCE_ACCURACY], found[names.REFERENCE_VOTE_ACCURACY]

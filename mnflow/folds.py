@@ -114,10 +114,14 @@ def _check(spectra: SpectrumSet, kind: str, n_folds: int) -> None:
         raise InputError("Some spectra have no valence: label them all or leave them out before training.")
     counts = spectra.counts()
     present = [name for name, n in counts.items() if n]
+    if len(present) < 2:
+        raise InputError(
+            f"Training needs spectra of two classes or more; there are only {present[0] if present else 'none'}."
+        )
     if len(present) < len(counts):
         raise InputError(
-            f"Training needs spectra of all of {', '.join(counts)}; there are only "
-            f"{', '.join(present) or 'none'}."
+            f"The dataset names the classes {', '.join(counts)} and has spectra of {', '.join(present)} only: "
+            "run preprocess again, whose datasets name the classes that are there."
         )
     count: Callable[[str], int] = counts.__getitem__
     what = "spectra"

@@ -90,8 +90,12 @@ def test_what_cannot_be_divided_is_refused_in_words() -> None:
         split(spectra, "grouped", 5)
     with pytest.raises(InputError, match=r"as many spectra of every class; Mn2\+ has 20"):
         split(spectra, n_folds=21)
-    with pytest.raises(InputError, match=r"of all of Mn2\+, Mn3\+, Mn4\+; there are only Mn2\+, Mn4\+\.$"):
-        split(spectra.select(spectra.valence != 1))
+    two = spectra.select(spectra.valence != 1)
+    with pytest.raises(InputError, match=r"spectra of Mn2\+, Mn4\+ only: run preprocess again"):
+        split(two)
+    assert len(split(two.present())) == 10
+    with pytest.raises(InputError, match=r"two classes or more; there are only Mn4\+\.$"):
+        split(spectra.select(spectra.valence == 2))
     unlabelled = SpectrumSet(
         spectra.energy_ev, spectra.intensity, np.full(60, -1), spectra.group, spectra.edge
     )

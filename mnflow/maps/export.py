@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.runtime.files import plain_cells, whole_file
+from mnflow.runtime.files import HDF5_BYTES, check_room, plain_cells, whole_file
 
 if TYPE_CHECKING:
     from mnflow.maps.valence_maps import ValenceMaps
@@ -37,12 +37,15 @@ def _hspy(maps: "ValenceMaps", path: Path) -> None:
     """All signals in one file: HyperSpy writes one each, and reads as many as there are."""
     import h5py
 
+    signals = maps.signals()
+    # a part and the whole at a time
+    check_room(path, 2 * sum(signal.data.nbytes + HDF5_BYTES for signal in signals.values()))
     with (
         tempfile.TemporaryDirectory(dir=path.parent) as folder,
         h5py.File(path, "w", track_order=True) as file,
     ):
         experiments = file.create_group("Experiments", track_order=True)
-        for name, signal in maps.signals().items():
+        for name, signal in signals.items():
             part = Path(folder) / f"{name}.hspy"
             signal.save(part)
             with h5py.File(part) as one:

@@ -7,9 +7,9 @@ import pandas as pd
 
 from mnflow import plots
 from mnflow.errors import InputError
-from mnflow.preprocess.pipeline import FATES, Preprocessed
+from mnflow.preprocess.pipeline import FATES, Preprocessed, missing_classes
 from mnflow.runtime.cli import say
-from mnflow.spectra import SpectrumSet
+from mnflow.spectra import Edge, SpectrumSet
 from mnflow.track import names
 from mnflow.track.datasets import load_dataset, log_dataset
 from mnflow.track.query import finished_run, finished_runs
@@ -49,7 +49,7 @@ def find_or_make(data: str, user: Run, make: Callable[[], str]) -> tuple[Spectru
         If there is no such run or file.
     """
     if data.endswith(".npz"):
-        spectra = load_dataset(data)
+        spectra = load_dataset(data).present()
         return spectra, log_dataset(user, spectra)
     try:
         run_id = finished_run("preprocess", data).info.run_id
@@ -62,8 +62,11 @@ def find_or_make(data: str, user: Run, make: Callable[[], str]) -> tuple[Spectru
     return load_dataset(uri), uri
 
 
-def log_preprocessed(run: Run, done: Preprocessed, source: str) -> None:
-    """Log a preprocessed dataset, the number of pixels that were kept and rejected, and figures of both."""
+def log_preprocessed(run: Run, done: Preprocessed, source: str, edge: Edge) -> None:
+    """Log a preprocessed dataset, the number of pixels that were kept and rejected, and figures of both.
+
+    `edge` is what was asked for: the run's note says which of its classes are missing.
+    """
     spectra = done.spectra
     log_dataset(run, spectra)
     run.dataset(spectra, "preprocessed")
@@ -79,5 +82,6 @@ def log_preprocessed(run: Run, done: Preprocessed, source: str) -> None:
     run.note(
         f"{len(spectra)} spectra kept of {sum(i.fate.size for i in done.images)} pixels in "
         f"{len(done.images)} files ({source}): "
-        f"{', '.join(f'{n} {name}' for name, n in spectra.counts().items())}."
+        f"{', '.join(f'{n} {name}' for name, n in spectra.counts().items())}. "
+        f"{missing_classes(edge, spectra)}".strip()
     )

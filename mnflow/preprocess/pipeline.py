@@ -135,7 +135,8 @@ def preprocess(
     Parameters
     ----------
     raws : iterable of RawSpectra
-        Files with their valence (of `edge.classes`) and group; lazy ones stay on disk.
+        Files with their valence (of `edge.classes`) and group; lazy ones stay on disk. If there are files of
+        two classes or more but not of all, the dataset's edge has these only.
     edge : Edge
         Classes and windows.
     options : PreprocessOptions, optional
@@ -184,8 +185,24 @@ def preprocess(
     ordered = [s for name in edge.classes for s in scans.get(name, [])]
     by_raw = {id(p.raw): p for p in processors}
     images = [_report(s, fates[id(s)]) for s in ordered]
-    spectra = _assemble([(by_raw[id(s.raw)], s, fates[id(s)]) for s in ordered], edge, source)
+    spectra = _assemble([(by_raw[id(s.raw)], s, fates[id(s)]) for s in ordered], edge, source).present()
+    if words := missing_classes(edge, spectra):
+        progress(words)
     return Preprocessed(spectra, images, clusters)
+
+
+def missing_classes(edge: Edge, spectra: SpectrumSet) -> str:
+    """What it means that a dataset has no spectra of some of the edge's classes; empty if it has all."""
+    there = [name for name, n in spectra.counts().items() if n]
+    missing = [name for name in edge.classes if name not in there]
+    if not missing:
+        return ""
+    if len(there) < 2:
+        return f"There are spectra of {there[0]} only: training needs two classes or more."
+    return (
+        f"There are no spectra of {', '.join(missing)}: models that train on this dataset know "
+        f"{', '.join(there)} only, and will call every spectrum one of these."
+    )
 
 
 def _check_bad(found: Scan, limit: float) -> None:

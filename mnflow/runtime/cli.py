@@ -26,6 +26,7 @@ _OUTSIDE = {
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"
     ),
+    errno.EFBIG: "allow larger files (`ulimit -f`), or name another folder",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
 """Errors of the system that are no fault of ours, and what to do."""

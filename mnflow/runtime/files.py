@@ -22,6 +22,11 @@ MAX_EXPANSION = 500
 
 _LONG_NAME = 150  # bytes: a part file's name is up to 100 longer, and most file systems allow 255
 
+_BLOCK_BYTES = 1_000_000
+
+HDF5_BYTES = 200_000
+"""More than what axes and metadata take in an HDF5 file."""
+
 _SMALL_BYTES = 50_000_000  # a small archive may grow as it likes to this size
 
 
@@ -48,6 +53,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_room(path: Path, n_bytes: int) -> None:
+    """Write `n_bytes` of zeros to `path`, which the real content then replaces.
+
+    The HDF5 library ends the process with a segmentation fault where a disk is full, a quota or the limit of a
+    file's size is reached; Python raises `OSError`.
+    """
+    with path.open("wb") as file:
+        for start in range(0, n_bytes, _BLOCK_BYTES):
+            file.write(bytes(min(_BLOCK_BYTES, n_bytes - start)))
 
 
 def plain_cell(value: Any) -> Any:

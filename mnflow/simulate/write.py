@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.runtime.files import plain_cell, whole_file
+from mnflow.runtime.files import HDF5_BYTES, check_room, plain_cell, whole_file
 
 
 def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: Path) -> Path:
@@ -48,6 +48,7 @@ def write_hspy(
         "package_version": ""},
     }  # fmt: skip
     with whole_file(path) as part:
+        check_room(part, counts.nbytes + HDF5_BYTES)
         file_writer(str(part), signal)
     return path
 

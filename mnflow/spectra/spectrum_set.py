@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,19 @@ class SpectrumSet:
             self.source,
             self.name[index],
         )
+
+    def present(self) -> "SpectrumSet":
+        """The same spectra with an edge of those classes only that they have, if these are two or more."""
+        kept = [i for i in range(len(self.edge.classes)) if (self.valence == i).any()]
+        if len(kept) < 2 or len(kept) == len(self.edge.classes):
+            return self
+        classes, charges = (
+            tuple(values[i] for i in kept) for values in (self.edge.classes, self.edge.charges)
+        )
+        new = np.full(len(self.edge.classes) + 1, UNLABELLED)  # the last one is that of UNLABELLED itself
+        new[kept] = np.arange(len(kept))
+        edge = replace(self.edge, classes=classes, charges=charges)
+        return replace(self, valence=new[self.valence], edge=edge)
 
     def counts(self) -> dict[str, int]:
         """Number of spectra of every class."""

@@ -46,7 +46,7 @@ def test_the_result_is_one_dataset_with_the_image_as_group(made: list[Made]) -> 
     n = made[0].thickness.size
     assert done.spectra.intensity.shape == (3 * n, 700)
     np.testing.assert_allclose(done.spectra.energy_ev, 615 + 0.1 * np.arange(700))
-    assert done.spectra.counts() == {"Mn2+": 2 * n, "Mn3+": 0, "Mn4+": n}
+    assert done.spectra.counts() == {"Mn2+": 2 * n, "Mn4+": n}
     assert done.spectra.group.tolist() == ["a"] * n + ["b"] * n + ["c"] * n
     assert done.spectra.name[15] == "a 1,1"
     assert done.spectra.source == "made up"
@@ -277,10 +277,25 @@ def test_progress_and_reports_name_the_file(made: list[Made]) -> None:
         "c (Mn4+): 168 spectra, L3 at 641.0 eV",
         "Mn2+: 168 of 168 spectra kept",
         "Mn4+: 168 of 168 spectra kept",
+        "There are no spectra of Mn3+: models that train on this dataset know Mn2+, Mn4+ only, and will call "
+        "every spectrum one of these.",
     ]
     assert [(i.group, i.valence, i.path, i.fate.shape) for i in done.images] == [
         ("a", "Mn2+", "a.hspy", (12, 14)), ("c", "Mn4+", "c.hspy", (12, 14)),
     ]  # fmt: skip
+
+
+def test_a_class_without_files_is_no_class_of_the_dataset(made: list[Made]) -> None:
+    spectra = preprocess([made[0].raw, made[2].raw], MN, KEEP).spectra
+    assert (spectra.edge.classes, spectra.edge.charges) == (("Mn2+", "Mn4+"), (2.0, 4.0))
+    assert spectra.valence.tolist() == [0] * 168 + [1] * 168
+    assert replace(spectra.edge, classes=MN.classes, charges=MN.charges) == MN
+
+
+def test_one_class_is_not_enough(made: list[Made]) -> None:
+    lines: list[str] = []
+    assert preprocess([made[2].raw], MN, KEEP, progress=lines.append).spectra.edge == MN
+    assert lines[-1] == "There are spectra of Mn4+ only: training needs two classes or more."
 
 
 def test_clusters_say_what_they_were_measured_by(made: list[Made]) -> None:
