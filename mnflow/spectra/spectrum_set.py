@@ -106,12 +106,13 @@ class SpectrumSet:
         kept = [i for i in range(len(self.edge.classes)) if (self.valence == i).any()]
         if len(kept) < 2 or len(kept) == len(self.edge.classes):
             return self
-        classes, charges = (
-            tuple(values[i] for i in kept) for values in (self.edge.classes, self.edge.charges)
-        )
         new = np.full(len(self.edge.classes) + 1, UNLABELLED)  # the last one is that of UNLABELLED itself
         new[kept] = np.arange(len(kept))
-        edge = replace(self.edge, classes=classes, charges=charges)
+        edge = replace(
+            self.edge,
+            classes=tuple(self.edge.classes[i] for i in kept),
+            charges=tuple(self.edge.charges[i] for i in kept),
+        )
         return replace(self, valence=new[self.valence], edge=edge)
 
     def counts(self) -> dict[str, int]:
