@@ -14,6 +14,9 @@ class Options:
 
     file: str = option("none", "a file that HyperSpy reads, or text: an image, a line scan or one spectrum")
     model: str = option("default", "a registered model's URI; default: the champion, else the shipped model")
+    low_loss: str = option(
+        "none", "a file with the low losses of the same places (dual EELS), if not the same"
+    )
     out: str = option("data/valence", "folder for FILE_valence.hspy, .csv, .png and .pdf")
 
 
@@ -21,7 +24,7 @@ def run(options: Options) -> str:
     """Read the file, write and log the maps, and return the run's id."""
     from mnflow import maps
     from mnflow.read import read_file
-    from mnflow.runtime.cli import relative, say
+    from mnflow.runtime.cli import given, relative, say
     from mnflow.runtime.files import whole_file
     from mnflow.track import provenance, tracking
 
@@ -31,7 +34,7 @@ def run(options: Options) -> str:
         tracking.tags_of("predict"), f"predict {Path(options.file).name}", vars(options)
     ) as run:
         predictor = maps.load_predictor(options.model)
-        raw = read_file(options.file, edge=predictor.edge)
+        raw = read_file(options.file, edge=predictor.edge, low_loss=given(options.low_loss))
         run.tags({"file_digest": provenance.files_digest([raw.path], raw.path.parent)})
         found = maps.maps_of(raw, predictor, progress=True)
         path = Path(options.out) / f"{Path(options.file).stem}_valence.hspy"
@@ -47,7 +50,7 @@ def run(options: Options) -> str:
         if math.isfinite(region.mean_valence):
             metrics["predict/mean_valence"] = region.mean_valence
         run.metrics(metrics)
-        sentence = " ".join([f"{region}.", *(f"{note[0].upper()}{note[1:]}." for note in raw.notes)])
+        sentence = " ".join([f"{region}.", *(f"{note[0].upper()}{note[1:]}." for note in found.notes)])
         run.note(f"{raw.path.name}: {sentence}")
         say(f"wrote {relative(path)}, .csv, .png and .pdf")
     return run.id

@@ -19,6 +19,7 @@ class Options:
     settings: str = option("mn", "settings file of the element, or the name of a shipped one")
     substrate: str = option("auto", "auto, keep, or how many k-means clusters of least edge jump to reject")
     thick: str = option("auto", "auto, keep, or how many of the thickest k-means clusters to reject")
+    low_loss: str = option("none", "low losses (dual EELS): a file, or a folder of files of the same names")
     max_bad: float = option(0.1, "share of unusable pixels above which a file is refused")
 
 
@@ -27,7 +28,7 @@ def run(options: Options) -> str:
     from mnflow.pipeline.datasets import log_preprocessed
     from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
     from mnflow.read import read_source
-    from mnflow.runtime.cli import say
+    from mnflow.runtime.cli import given, say
     from mnflow.simulate.settings import load
     from mnflow.track import tracking
 
@@ -36,7 +37,8 @@ def run(options: Options) -> str:
         simulated = options.source == "simulated"
         source = _simulated_images(options.settings) if simulated else Path(options.source)
         edge = load(Path(options.settings)).edge
-        done = preprocess(read_source(source, edge), edge, rules, options.source, say)
+        raws = read_source(source, edge, given(options.low_loss))
+        done = preprocess(raws, edge, rules, options.source, say)
         log_preprocessed(run, done, options.source, edge)
     return run.id
 

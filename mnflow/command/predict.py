@@ -41,6 +41,12 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="one JSON object per line")
     form.add_argument("--csv", action="store_true", help="comma-separated values with a header")
     options.add_argument(
+        "--low-loss",
+        metavar="FILE",
+        help="the low losses of the same places (dual EELS), to take plural scattering out; one that lies in "
+        "the same file is found",
+    )
+    options.add_argument(
         "--model",
         default="default",
         help="a predictor.npz, a model's folder, `models:/NAME@ALIAS`, or `shipped` "
@@ -57,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     predictor, source = choose_predictor(options.model)
     print(f"model: {source}", file=sys.stderr)
-    answers = answer_paths(paths, predictor)
+    answers = answer_paths(paths, predictor, options.low_loss)
     try:
         if options.json:
             failed = _write_json(answers, sys.stdout)
@@ -84,8 +90,12 @@ def expand(words: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def answer_paths(paths: Iterable[Path], predictor: "Predictor") -> Iterator[dict[str, Any]]:
-    """The answer to every file, and to every file of a folder; a file that cannot be read has an `error`."""
+def answer_paths(
+    paths: Iterable[Path], predictor: "Predictor", low_loss: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """The answer to every file, and to every file of a folder; a file that cannot be read has an `error`.
+    Plural scattering is taken out with the file `low_loss`, or with the low loss that lies in the same file.
+    """
     from mnflow.command.summary import failure, summarise
     from mnflow.errors import InputError
     from mnflow.read import read_all
@@ -93,7 +103,7 @@ def answer_paths(paths: Iterable[Path], predictor: "Predictor") -> Iterator[dict
     for given in paths:
         path = given
         try:
-            for path, found in read_all([given], predictor.edge):
+            for path, found in read_all([given], predictor.edge, low_loss):
                 if isinstance(found, InputError):
                     yield failure(str(path), predictor.edge, str(found))
                     continue
@@ -121,7 +131,7 @@ def _write_csv(answers: Iterator[dict[str, Any]], classes: Sequence[str], out: T
     by_class = [f"{letter}({name})" for letter in "px" for name in classes]
     rows.writerow(
         ["file", "element", "n", "n_flagged", "class", *by_class, "mean_valence", "interval_low",
-         "interval_high", "flags", "moved_ev", "error"]
+         "interval_high", "flags", "moved_ev", "notes", "error"]
     )  # fmt: skip
     for answer in answers:
         numbers = [
@@ -130,7 +140,7 @@ def _write_csv(answers: Iterator[dict[str, Any]], classes: Sequence[str], out: T
         rows.writerow(
             [*(plain_cell(answer[k]) for k in ("file", "element", "n", "n_flagged", "class")), *numbers,
              answer["mean_valence"], *(answer["interval"] or (None, None)), " ".join(answer["flags"]),
-             answer["moved_ev"], plain_cell(answer["error"])]
+             answer["moved_ev"], "; ".join(answer["notes"]), plain_cell(answer["error"])]
         )  # fmt: skip
         out.flush()
         failed += answer["error"] is not None
@@ -175,4 +185,4 @@ def _remarks(answer: dict[str, Any]) -> str:
         remarks.append(f"{answer['n_flagged']} of {answer['n']} flagged")
     if answer["moved_ev"]:
         remarks.append(f"axis off by {answer['moved_ev']:+.1f} eV")
-    return ", ".join(remarks)
+    return "; ".join([", ".join(remarks), *answer["notes"]]).removeprefix("; ")

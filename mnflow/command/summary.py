@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.maps.pixels import FLAGS, mean_spectra, read_pixels
+from mnflow.maps.pixels import FLAGS, mean_spectra, place_image, read_pixels
 from mnflow.maps.valence_maps import UNCOUNTED
-from mnflow.serve.answer import answer
+from mnflow.preprocess.low_loss import single_scattering
+from mnflow.serve.answer import answer, notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
 
 FIELDS = (
-    "class", "probabilities", "fractions", "mean_valence", "interval", "flags", "moved_ev", "error",
+    "class", "probabilities", "fractions", "mean_valence", "interval", "flags", "moved_ev", "notes", "error",
 )  # fmt: skip
 """What a summary takes over from an answer to one spectrum; see `mnflow.serve.answer.answer`."""
 
@@ -44,16 +45,21 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     InputError
         If the spectra do not cover the edge, or none is usable.
     """
+    raw = single_scattering(raw, predictor.edge)
     if len(raw) == 1:
         found = _answer(raw, np.asarray(raw.counts[0:1])[0], predictor)
+        found["notes"] = [*raw.notes, *found["notes"]]
         return _row(file, predictor.edge, 1, int(bool(found.get("flags"))), found)
-    flags = read_pixels(raw, predictor).flags  # (N, F)
+    where = place_image(raw, predictor)
+    pixels = read_pixels(raw, predictor, where)
+    flags = pixels.flags  # (N, F)
+    said = [*raw.notes, *notes(where.position.background, pixels.spikes)]
     good = np.logical_not(flags[:, [FLAGS.index(name) for name in UNCOUNTED]].any(axis=1))
     n_flagged = int(np.count_nonzero(~good))
     if not good.any():
         often = [name for name, share in zip(FLAGS, flags.mean(axis=0), strict=True) if share >= 0.5]
-        return _row(file, predictor.edge, len(raw), n_flagged, {"flags": often})
-    found = _answer(raw, mean_spectra(raw, good[None])[0], predictor)
+        return _row(file, predictor.edge, len(raw), n_flagged, {"flags": often, "notes": said})
+    found = _answer(raw, mean_spectra(raw, good[None])[0], predictor) | {"notes": said}
     return _row(file, predictor.edge, len(raw), n_flagged, found)
 
 
@@ -64,7 +70,7 @@ def failure(file: str, edge: Edge, message: str) -> dict[str, Any]:
 
 def _row(file: str, edge: Edge, n: int, n_flagged: int, found: dict[str, Any]) -> dict[str, Any]:
     head = {"file": file, "element": edge.element, "n": n, "n_flagged": n_flagged}
-    return head | {k: found.get(k, [] if k == "flags" else None) for k in FIELDS}
+    return head | {k: found.get(k, [] if k in ("flags", "notes") else None) for k in FIELDS}
 
 
 def _answer(raw: RawSpectra, intensity: NDArray[Any], predictor: Predictor) -> dict[str, Any]:

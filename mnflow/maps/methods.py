@@ -24,6 +24,7 @@ def methods(maps: "ValenceMaps") -> str:
         if where.position.background_removed
         else f"A power law, fitted before the edge onset at {where.position.onset_ev:.1f} eV, was subtracted"
     )
+    done = "".join(f" {note[0].upper()}{note[1:]}." for note in maps.raw.notes)
     low, high = (end + where.moved_bins * edge.dispersion_ev for end in edge.crop_ev)
     flagged = maps.flagged
     reasons = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in maps.reasons().items())
@@ -41,7 +42,7 @@ def methods(maps: "ValenceMaps") -> str:
     return (
         f"The oxidation state of {edge.element} was determined from the L2,3 edge with mnflow "
         f"{mnflow.__version__}. {len(raw)} {'spectra' if len(raw) > 1 else 'spectrum'} of "
-        f"{maps.title}{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. {background}. "
+        f"{maps.title}{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. {background}.{done} "
         f"Spectra were resampled to {edge.dispersion_ev:g} eV per channel, cut to {low:.1f}-{high:.1f} eV "
         f"and normalised. Classes are {', '.join(edge.classes)}; the interval of the mean valence is the 90 "
         f"% interval. {left_out}. The valence of a region is that of the mean spectrum of its unflagged "

@@ -46,6 +46,8 @@ class Pixels:
         In the order of `FLAGS`.
     intensity : ndarray, shape (N,)
         Counts of the white lines without their background.
+    spikes : ndarray of int64, shape (N,)
+        How many spikes and dead or hot channels were bridged.
     """
 
     label: NDArray[np.int8]
@@ -55,6 +57,7 @@ class Pixels:
     fractions: Floats
     flags: NDArray[np.bool_]
     intensity: Floats
+    spikes: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -121,8 +124,8 @@ def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor, st
     """The answers to raw spectra (n, C), in channels of `step_ev`."""
     bad = where.faults(counts)
     unreadable = (bad == 1) | (bad == 2)
-    crops = where(np.where(unreadable[:, None], 0, counts))
-    found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev))
+    crops, spikes = where.cut(np.where(unreadable[:, None], 0, counts))
+    found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev), spikes)
     if not unreadable.any():
         return found
     found.flags[unreadable] = np.array(FLAGS) == "unreadable"
@@ -138,7 +141,13 @@ def _intensity(crops: Floats, where: Placement, step_ev: float) -> Floats:
     return np.asarray(crops[:, low:high].sum(axis=1) * np.float32(step / step_ev))
 
 
-def _answers(crops: Any, predictor: Predictor, saturated: NDArray[np.bool_], intensity: Floats) -> Pixels:
+def _answers(
+    crops: Any,
+    predictor: Predictor,
+    saturated: NDArray[np.bool_],
+    intensity: Floats,
+    spikes: NDArray[np.int64],
+) -> Pixels:
     """What a predictor says of normalised crops (n, n_crop)."""
     outcome = predictor(crops)
     reading = outcome.reading
@@ -151,4 +160,5 @@ def _answers(crops: Any, predictor: Predictor, saturated: NDArray[np.bool_], int
         fractions=reading.fractions.astype(np.float32),
         flags=flagged(outcome, saturated),
         intensity=intensity,
+        spikes=spikes,
     )

@@ -10,7 +10,9 @@ import numpy as np
 from mnflow.errors import InputError
 from mnflow.maps.pixels import place_image, read_pixels
 from mnflow.maps.signals import axes_and_metadata, kept_metadata, navigation_axes, raw_of_signal
+from mnflow.maps.thickness import raw_of_low_loss
 from mnflow.maps.valence_maps import ValenceMaps
+from mnflow.preprocess.low_loss import single_scattering
 from mnflow.pretrained.choose import DEFAULT, choose_predictor
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
@@ -24,6 +26,7 @@ def predict(
     model: "str | Path | Predictor" = DEFAULT,
     thickness: Any = None,
     progress: bool = False,
+    low_loss: "BaseSignal | str | Path | None" = None,
 ) -> ValenceMaps:
     """Determine the valence in every pixel of an EELS signal or a file.
 
@@ -39,6 +42,9 @@ def predict(
         t/lambda of every pixel, of the image's shape.
     progress : bool
         Whether to show a progress bar.
+    low_loss : hyperspy signal, str or Path, optional
+        Low losses of the same pixels, or one for all: plural scattering is taken out with them, and
+        `maps.thickness` is measured. A file that holds both needs none.
 
     Returns
     -------
@@ -61,9 +67,12 @@ def predict(
     if isinstance(spectra, str | Path):
         from mnflow.read import read_file
 
-        raw = read_file(spectra, edge=predictor.edge)
-        return maps_of(raw, predictor, None, thickness, progress)
-    return maps_of(raw_of_signal(spectra), predictor, spectra, thickness, progress)
+        raw, signal = read_file(spectra, edge=predictor.edge), None
+    else:
+        raw, signal = raw_of_signal(spectra), spectra
+    if low_loss is not None:
+        raw = replace(raw, low_loss=raw_of_low_loss(low_loss))
+    return maps_of(raw, predictor, signal, thickness, progress)
 
 
 def maps_of(
@@ -75,12 +84,15 @@ def maps_of(
 ) -> ValenceMaps:
     """Maps of spectra already read, with the navigation axes and metadata of `signal`, else of the file.
 
+    Plural scattering is removed where the spectra's low loss is known.
+
     `progress` shows a bar, or is called with the number of spectra that are done since its last call.
     """
     axes, metadata = (
         axes_and_metadata(raw) if signal is None else (navigation_axes(signal), kept_metadata(signal))
     )
-    ratio = None
+    raw = single_scattering(raw, predictor.edge)
+    ratio = raw.thickness
     if thickness is not None:
         ratio = np.asarray(getattr(thickness, "data", thickness), dtype=np.float64)
         if ratio.size != len(raw):

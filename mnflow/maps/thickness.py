@@ -8,13 +8,10 @@ from numpy.typing import NDArray
 
 from mnflow.maps.signals import raw_of_signal
 from mnflow.preprocess.low_loss import thickness
-from mnflow.spectra import Edge
+from mnflow.spectra import RawSpectra
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
-
-ZERO_LOSS = Edge("zero loss", ("zero loss",), (0.0,), wide_ev=(-2.0, 10.0), crop_ev=(-1.0, 5.0))
-"""What a low-loss spectrum must cover; chooses it in a file that holds core losses, too (dual EELS)."""
 
 
 def relative_thickness(low_loss: "BaseSignal | str | Path") -> NDArray[np.float64]:
@@ -42,13 +39,17 @@ def relative_thickness(low_loss: "BaseSignal | str | Path") -> NDArray[np.float6
     >>> thickness = mnflow.maps.relative_thickness("low_loss.dm4")
     >>> maps = mnflow.predict("core_loss.dm4", thickness=thickness)
     """
-    if isinstance(low_loss, str | Path):
-        from mnflow.read import read_file
-
-        raw = read_file(low_loss, edge=ZERO_LOSS)
-    else:
-        raw = raw_of_signal(low_loss)
+    raw = raw_of_low_loss(low_loss)
     found = np.full(len(raw), np.nan)
     for rows, counts in raw.blocks():
         found[rows] = thickness(raw.energy_ev, np.nan_to_num(counts).astype(np.float64))
     return found.reshape(raw.nav_shape)
+
+
+def raw_of_low_loss(low_loss: "BaseSignal | str | Path") -> RawSpectra:
+    """The spectra of a low-loss signal or of a file that holds one."""
+    if isinstance(low_loss, str | Path):
+        from mnflow.read import read_low_loss
+
+        return read_low_loss(low_loss)
+    return raw_of_signal(low_loss)

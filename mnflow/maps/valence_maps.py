@@ -13,6 +13,7 @@ from mnflow.maps.pixels import FLAGS, Pixels
 from mnflow.maps.regions import Region, class_name, regions_of
 from mnflow.maps.signals import map_signal, mask_of
 from mnflow.preprocess.window import Placement
+from mnflow.serve.answer import notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
 
@@ -92,6 +93,11 @@ class ValenceMaps:
         columns = [FLAGS.index(name) for name in UNCOUNTED]
         width = self.pixels.interval[:, 1] - self.pixels.interval[:, 0]
         return np.asarray(self.pixels.flags[:, columns].any(axis=1) | (width > self.max_width))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed in reading and done to the spectra, one sentence each."""
+        return [*self.raw.notes, *notes(self.where.position.background, self.pixels.spikes)]
 
     def reasons(self) -> dict[str, int]:
         """Number of spectra per flag of `UNCOUNTED`, most frequent first; a spectrum can have several."""

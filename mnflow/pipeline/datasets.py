@@ -1,5 +1,6 @@
 """Which images are preprocessed, which dataset is trained on, and what is logged of a preprocessed one."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,9 +80,21 @@ def log_preprocessed(run: Run, done: Preprocessed, source: str, edge: Edge) -> N
     for name, rounds in done.clusters.items():
         if rounds:
             run.figure(plots.cluster_rounds(rounds), f"clusters_{name.rstrip('+')}")
+    kept = ", ".join(f"{n} {name}" for name, n in spectra.counts().items())
     run.note(
         f"{len(spectra)} spectra kept of {sum(i.fate.size for i in done.images)} pixels in "
-        f"{len(done.images)} files ({source}): "
-        f"{', '.join(f'{n} {name}' for name, n in spectra.counts().items())}. "
+        f"{len(done.images)} files ({source}): {kept}. {_done_to(done)} "
         f"{missing_classes(edge, spectra)}".strip()
     )
+
+
+def _done_to(done: Preprocessed) -> str:
+    """Backgrounds, repairs, and what was assumed in reading, each with the number of its files or pixels."""
+    background = Counter(i.position.background for i in done.images)
+    said = [f"Background: {', '.join(f'{name} in {n} files' for name, n in background.items())}"]
+    if spikes := sum(i.spikes for i in done.images):
+        mended = sum(i.counts["mended"] for i in done.images)
+        said.append(f"{spikes} spikes, dead or hot channels were bridged in {mended} pixels")
+    notes = Counter(note for i in done.images for note in i.notes)
+    said += [f"{note[0].upper()}{note[1:]} ({n} files)" for note, n in notes.items()]
+    return " ".join(f"{sentence}." for sentence in said)

@@ -1,20 +1,33 @@
-"""Low losses beside a core loss: relative thickness, and the edge without plural scattering."""
+"""Low losses beside a core loss (dual EELS): relative thickness, and the edge without plural scattering."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.preprocess.background import fit_power_law
+from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
+from mnflow.preprocess.locate import MIN_CONTRAST, EdgePosition
+from mnflow.preprocess.resample import few_rows, resampler
+from mnflow.preprocess.scan import typical_spectrum
+from mnflow.preprocess.spikes import without_spikes
+from mnflow.preprocess.window import looked_at, placement
+from mnflow.spectra import Edge, RawSpectra
+from mnflow.spectra.axis import axis_ev
 
 Floats = NDArray[np.float64]
+
+_BACKGROUND_EV = 15.0  # before the onset, that a background is fitted to
+_TOP = 5  # channels in a row at the greatest value, which `find_faults` takes for a plateau
 
 
 def thickness(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
     """Relative thickness t/lambda (N,) of low-loss spectra (N, C) that begin before the zero-loss peak.
 
-    The logarithm of all counts over those of the zero-loss peak, which ends at the first minimum after
-    it. Egerton, doi:10.1007/978-1-4419-9583-4.
+    The logarithm of all counts over those of the zero-loss peak, which ends at the first minimum after it.
+    NaN where there are no counts. Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Raises
     ------
@@ -31,20 +44,24 @@ def thickness(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
     array([0.11])
     """
     spectra = np.asarray(low_loss, dtype=np.float64)
-    end = _zero_loss_end(energy_ev, spectra)
-    inside = np.arange(len(energy_ev)) < end[:, None]
-    elastic = np.where(inside, spectra, 0).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.log(spectra.sum(axis=1) / elastic))
+    elastic = np.where(_elastic(energy_ev, spectra), spectra, 0).sum(axis=1)
+    total = spectra.sum(axis=1)
+    good = (elastic > 0) & (total > 0)
+    return np.where(good, np.log(np.where(good, total, 1) / np.where(good, elastic, 1)), np.nan)
 
 
 def without_plural_scattering(
-    step_ev: float, edge: NDArray[Any], energy_ev: Floats, low_loss: NDArray[Any]
+    step_ev: float,
+    edge: NDArray[Any],
+    energy_ev: Floats,
+    low_loss: NDArray[Any],
+    moved: NDArray[np.int64] | int = 0,
 ) -> Floats:
     """The edges (N, C), free of background, without plural scattering: by Fourier ratio with the low losses.
 
-    Each edge's transform is divided by that of its low loss and multiplied by that of the zero-loss peak,
-    which keeps the resolution and the noise as they were. Egerton, doi:10.1007/978-1-4419-9583-4.
+    Each edge's transform is divided by that of its low loss, whose zero-loss peak is taken for infinitely
+    sharp and of height 1: this keeps the edge's counts, resolution and noise, and never divides by little.
+    Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
     ----------
@@ -55,7 +72,9 @@ def without_plural_scattering(
     energy_ev : ndarray, shape (L,)
         The low losses' axis.
     low_loss : ndarray, shape (N, L) or (1, L)
-        Low losses of the same places, or one for all.
+        Low losses of the same places, or one for all. Edges whose low loss is empty stay as they are.
+    moved : int or ndarray of int, shape (N,)
+        Channels by which edges are moved to lower energies.
 
     Raises
     ------
@@ -63,41 +82,188 @@ def without_plural_scattering(
         If the zero-loss peak is not on the axis.
     """
     spectra = np.asarray(low_loss, dtype=np.float64)
-    end = _zero_loss_end(energy_ev, spectra)
+    inside = _elastic(energy_ev, spectra)
+    elastic = np.where(inside, spectra, 0).sum(axis=1)
+    good = elastic > 0
+    counted = np.where(inside, 0, spectra) / np.where(good, elastic, 1)[:, None]
+    counted[~good] = 0
     channels = edge.shape[1]
     size = 1 << int(np.ceil(np.log2(3 * channels)))
+    # losses on the edges' channels: counts per channel, from the first energy after the axis' zero on
+    loss_ev = step_ev * np.arange(1, channels)
+    loss_ev = loss_ev[loss_ev <= energy_ev[-1]]
+    share = step_ev / float(np.median(np.diff(energy_ev)))
+    losses = np.zeros((len(spectra), size))
+    losses[:, 1 : len(loss_ev) + 1] = share * resampler(energy_ev, loss_ev)(counted)
+    omega = 2 * np.pi * np.fft.rfftfreq(size, step_ev)
+    factor = 1 / (
+        1 + np.fft.rfft(losses, axis=1) * np.exp(1j * np.outer(zero_loss_ev(energy_ev, spectra), omega))
+    )
+    factor = factor * np.exp(1j * np.multiply.outer(np.atleast_1d(moved) * step_ev, omega))
+    # the end runs out smoothly, so that the transform sees no step
+    fall = 0.5 * (1 + np.cos(np.pi * np.linspace(0, 1, channels)))
     out = np.empty(edge.shape)
-    for i, counts in enumerate(np.asarray(edge, dtype=np.float64)):
-        row = min(i, len(spectra) - 1)
-        centre = float(energy_ev[spectra[row, : end[row]].argmax()])
-        # the low loss on the edge's channels, its zero-loss peak in channel 0 and what is before it at the
-        # end
-        at_ev = step_ev * (np.arange(size) - size // 2)
-        counted = np.interp(at_ev, energy_ev - centre, spectra[row], left=0.0, right=0.0)
-        limit_ev = float(energy_ev[end[row] - 1]) - centre
-        elastic = np.where(at_ev <= limit_ev, counted, 0.0)
-        both = np.fft.rfft(np.fft.ifftshift(np.stack([counted, elastic]), axes=1), axis=1)
-        floor = 1e-6 * np.abs(both[0]).max()
-        ratio = np.where(np.abs(both[0]) > floor, both[1] / np.where(both[0] == 0, 1, both[0]), 1.0)
-        # the end runs out smoothly, so that the transform sees no step
-        fall = counts[-1] * 0.5 * (1 + np.cos(np.pi * np.linspace(0, 1, channels)))
-        padded = np.zeros(size)
-        padded[:channels], padded[channels : 2 * channels] = counts, fall
-        out[i] = np.fft.irfft(np.fft.rfft(padded) * ratio, size)[:channels]
+    for rows in few_rows(len(edge)):
+        padded = np.zeros((len(edge[rows]), size))
+        padded[:, :channels], padded[:, channels : 2 * channels] = edge[rows], edge[rows, -1:] * fall
+        by = factor[rows] if len(factor) > 1 else factor
+        out[rows] = np.fft.irfft(np.fft.rfft(padded, axis=1) * by, size)[:, :channels]
     return out
 
 
-def _zero_loss_end(energy_ev: Floats, spectra: Floats) -> NDArray[np.int64]:
-    """First channel (N,) behind the zero-loss peak: the first minimum of spectra (N, C) within 8 eV after it."""
+def zero_loss_ev(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
+    """Where the zero-loss peaks (N,) of low losses (N, L) lie: their centre of gravity above half of their
+    height, in eV; 0 where there are no counts.
+    """
+    spectra = np.where(_elastic(energy_ev, np.asarray(low_loss)), low_loss, 0).astype(np.float64)
+    weight = np.maximum(spectra - spectra.max(axis=1, keepdims=True) / 2, 0)
+    total = weight.sum(axis=1)
+    return np.asarray(weight @ energy_ev / np.where(total > 0, total, 1))
+
+
+def _elastic(energy_ev: Floats, spectra: NDArray[Any]) -> NDArray[np.bool_]:
+    """The channels (N, C) of the zero-loss peak: up to the first minimum of spectra within 8 eV after it."""
     if energy_ev[0] > -1.0 or energy_ev[-1] < 20.0:
         raise InputError(
-            f"Expected a low loss from before the zero-loss peak to 20 eV or more, got {energy_ev[0]:.1f} "
-            f"... {energy_ev[-1]:.1f} eV."
+            "Expected a low loss from before the zero-loss peak to 20 eV or more, got "
+            f"{energy_ev[0]:.1f} ... {energy_ev[-1]:.1f} eV."
         )
     peak = spectra.argmax(axis=1)
     step = float(np.median(np.diff(energy_ev)))
     reach = max(2, round(8.0 / step))
     index = np.minimum(peak[:, None] + np.arange(reach + 1), spectra.shape[1] - 1)
-    after = np.take_along_axis(spectra, index, axis=1)
-    rises = np.diff(after, axis=1) >= 0
-    return np.asarray(peak + np.where(rises.any(axis=1), rises.argmax(axis=1), reach))
+    rises = np.diff(np.take_along_axis(spectra, index, axis=1), axis=1) >= 0
+    end = peak + np.where(rises.any(axis=1), rises.argmax(axis=1), reach)
+    return np.arange(len(energy_ev)) < end[:, None]
+
+
+def single_scattering(raw: RawSpectra, edge: Edge) -> RawSpectra:
+    """Spectra without plural scattering, if their low loss is known (`raw.low_loss`); else as they are.
+
+    The background is fitted, left out of the deconvolution and added again, and edges are aligned by their
+    zero-loss peaks, in whole channels. What is spoilt stays so: spikes and channels that are no number are
+    put back, spectra that are cut off are left alone. Edges are computed when their counts are asked for.
+
+    Returns
+    -------
+    RawSpectra
+        Of the window of the edge only, with `thickness` and a note that says what was done.
+
+    Raises
+    ------
+    InputError
+        If the spectra do not hold the edge, or the low losses no zero-loss peak or are of another number.
+    """
+    low = raw.low_loss
+    if low is None:
+        return raw
+    if len(low) not in (1, len(raw)):
+        raise InputError(
+            f"{low.path}: expected a low loss for each of {len(raw)} spectra, or one for all, got {len(low)}."
+        )
+    ratio, centre = np.empty(len(low)), np.empty(len(low))
+    for rows, block in low.blocks():
+        spectra = _numbers(block)
+        ratio[rows], centre[rows] = thickness(low.energy_ev, spectra), zero_loss_ev(low.energy_ev, spectra)
+    placed = placement(raw.energy_ev, typical_spectrum(raw), edge, str(raw.path), raw.background_removed)
+    if placed.position.contrast < MIN_CONTRAST:
+        return replace(raw, thickness=np.broadcast_to(ratio, len(raw)))
+    channels = looked_at(raw.energy_ev, edge)
+    energy_ev = raw.energy_ev[channels]
+    step_ev = float(np.median(np.diff(energy_ev)))
+    grid_ev = axis_ev(energy_ev[0], 1 + int((energy_ev[-1] - energy_ev[0]) / step_ev + 1e-6), step_ev)
+    moved = np.round((centre - np.median(centre)) / step_ev).astype(np.int64)
+    counts = SingleScattering(raw, low, channels, grid_ev, placed.position, edge, moved)
+    note = f"plural scattering was taken out with the low loss, t/lambda {_range(ratio)}"
+    if moved.any():
+        note += f"; {int(np.count_nonzero(moved))} of {len(moved)} were aligned by their zero-loss peaks"
+    thin = replace(raw, energy_ev=grid_ev, counts=counts, low_loss=None)
+    return replace(thin, thickness=np.broadcast_to(ratio, len(raw))).noted(note)
+
+
+def _range(values: Floats) -> str:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return "unknown"
+    low, high = finite.min(), finite.max()
+    return f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
+
+
+def _numbers(low_loss: NDArray[Any]) -> Floats:
+    return interpolated(low_loss).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class SingleScattering:
+    """Counts (N, C) without plural scattering, made row by row as they are asked for: `RawSpectra.counts` of
+    `single_scattering`.
+    """
+
+    raw: RawSpectra
+    low: RawSpectra
+    channels: slice
+    grid_ev: Floats
+    position: EdgePosition
+    edge: Edge
+    moved: NDArray[np.int64]
+
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, C)."""
+        return len(self.raw), len(self.grid_ev)
+
+    @property
+    def chunks(self) -> Any:
+        """For `RawSpectra.block_slices`: those of the file."""
+        return getattr(self.raw.counts, "chunks", ((len(self.raw),),))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Rows as slice or integer, or (rows, channels as slice)."""
+        rows, channels = key if isinstance(key, tuple) else (key, slice(None))
+        if not isinstance(rows, slice):
+            return self[int(rows) : int(rows) + 1, channels][0]
+        counts = np.asarray(self.raw.counts[rows])[:, self.channels]
+        alone = len(self.low) == 1
+        low = _numbers(np.asarray(self.low.counts[0:1] if alone else self.low.counts[rows]))
+        return self._thin(counts, low, self.moved[0:1] if alone else self.moved[rows])[:, channels]
+
+    def _thin(self, counts: NDArray[Any], low: Floats, moved: NDArray[np.int64]) -> NDArray[np.float32]:
+        energy_ev = self.raw.energy_ev[self.channels]
+        l3_ev, onset_ev = self.position.l3_ev, self.position.onset_ev
+        cut_off = find_faults(energy_ev, counts, l3_ev, self.edge) == REASONS.index("saturated")
+        mended, spikes = without_spikes(energy_ev, interpolated(counts))
+        to_grid = resampler(energy_ev, self.grid_ev)
+        y = to_grid(mended).astype(np.float64)
+        before = (self.grid_ev < onset_ev) & (self.grid_ev >= onset_ev - _BACKGROUND_EV)
+        if self.position.background == "power law":
+            background = fit_power_law(self.grid_ev[before], y[:, before])(self.grid_ev).astype(np.float64)
+        elif self.position.background == "level" and before.any():
+            background = np.broadcast_to(y[:, before].mean(axis=1, keepdims=True), y.shape)
+        else:
+            background = np.zeros_like(y)
+        step_ev = float(self.grid_ev[1] - self.grid_ev[0])
+        out = background + without_plural_scattering(step_ev, y - background, self.low.energy_ev, low, moved)
+        spoilt = spikes > 0
+        if spoilt.any():
+            out[spoilt] += to_grid(interpolated(counts[spoilt]).astype(np.float64) - mended[spoilt])
+        if cut_off.any():
+            out[cut_off] = _flat_top(to_grid(mended[cut_off]))
+        if counts.dtype.kind == "f":
+            out[to_grid(~(np.abs(counts) <= MAX_INTENSITY) * 1.0) > 0] = np.nan
+        return out.astype(np.float32)
+
+
+def _flat_top(y: NDArray[Any]) -> NDArray[Any]:
+    """Spectra (n, C) that are cut off, which real numbers show as a plateau only: their greatest value and
+    its neighbours made equal.
+    """
+    rows, top = np.arange(len(y)), y.argmax(axis=1)
+    y = y.copy()
+    for aside in range(-(_TOP // 2), _TOP // 2 + 1):
+        y[rows, np.clip(top + aside, 0, y.shape[1] - 1)] = y[rows, top]
+    return y

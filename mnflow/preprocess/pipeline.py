@@ -12,6 +12,7 @@ from mnflow.preprocess.background import BACKGROUND_BINS
 from mnflow.preprocess.clusters import Clusters, edge_features, reject_substrate, reject_thick, shape_features
 from mnflow.preprocess.faults import REASONS
 from mnflow.preprocess.locate import EdgePosition
+from mnflow.preprocess.low_loss import single_scattering
 from mnflow.preprocess.scan import Processor, Scan, scan
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.spectra.axis import axis_ev
@@ -98,8 +99,11 @@ class ImageReport:
     fate : ndarray of uint8, shape of the scan
         What became of each pixel: `KEPT`, `SUBSTRATE`, `THICK`, `BAD` or `SPARE`.
     counts : dict
-        Number of pixels by fate, by the reason for which they were unusable, and `mended`: with spikes
-        bridged.
+        Number of pixels by fate, by the reason for which they were unusable, and `mended`: with spikes bridged.
+    spikes : int
+        Spikes, dead and hot channels that were bridged.
+    notes : tuple of str
+        What was assumed in reading.
     """
 
     group: str
@@ -108,6 +112,8 @@ class ImageReport:
     position: EdgePosition
     fate: NDArray[np.uint8]
     counts: dict[str, int]
+    spikes: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,8 @@ def preprocess(
 
     Files are walked through in blocks, twice if they are big: first for the features that clusters are made
     of, then for the spectra that are kept. A file whose background was removed before (as it says, or because
-    next to nothing is left before the edge) gets no second fit.
+    next to nothing is left before the edge) gets no second fit. Plural scattering is taken out of those that
+    come with their low loss.
 
     Parameters
     ----------
@@ -159,8 +166,9 @@ def preprocess(
     options = options or PreprocessOptions()
     processors: list[Processor] = []
     scans: dict[str, list[Scan]] = {}
-    for raw in raws:
-        edge.label(raw.valence or "unknown")
+    for one in raws:
+        edge.label(one.valence or "unknown")
+        raw = single_scattering(one, edge)
         processors.append(Processor(raw, edge, options.background_bins))
         small = len(raw) * edge.n_wide * 4 <= _CACHE_BYTES
         scans.setdefault(raw.valence or "", []).append(
@@ -250,7 +258,14 @@ def _report(found: Scan, fate: NDArray[np.uint8]) -> ImageReport:
     counts |= {name: int((found.bad == i).sum()) for i, name in enumerate(REASONS) if i}
     counts["mended"] = int((found.spikes > 0).sum())
     return ImageReport(
-        raw.group, raw.valence or "", str(raw.path), found.position, fate.reshape(raw.nav_shape), counts
+        raw.group,
+        raw.valence or "",
+        str(raw.path),
+        found.position,
+        fate.reshape(raw.nav_shape),
+        counts,
+        int(found.spikes.sum()),
+        raw.notes,
     )
 
 

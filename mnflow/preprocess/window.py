@@ -199,11 +199,15 @@ class Placement:
 
     def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
         """Crops (N, n_crop) of spectra (N, C) on the file's axis, background removed, not yet normalised."""
-        mended = without_spikes(self.energy_ev, interpolated(intensity[:, self.channels]))[0]
+        return self.cut(intensity)[0]
+
+    def cut(self, intensity: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The crops, and the number of spikes and dead or hot channels bridged in each spectrum (N,)."""
+        mended, spikes = without_spikes(self.energy_ev, interpolated(intensity[:, self.channels]))
         spectra = self.resample(mended)  # (N, C) -> (N, G)
         if self.position.background == "power law":
             spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
-        return np.asarray(spectra[:, self.index], dtype=np.float32)
+        return np.asarray(spectra[:, self.index], dtype=np.float32), spikes
 
     def faults(self, intensity: NDArray[Any], saturation_counts: float = 0.0) -> NDArray[np.uint8]:
         """What is wrong with spectra (N, C) within the window: indices (N,) into `faults.REASONS`."""

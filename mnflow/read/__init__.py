@@ -1,6 +1,6 @@
 """Read files: microscope formats (RosettaSciIO), text with a manifest, published pickles (safely)."""
 
-from mnflow.read.microscopes import SUFFIXES, read_file
+from mnflow.read.microscopes import SUFFIXES, read_file, read_low_loss
 from mnflow.read.source import list_source, read_all, read_source
 from mnflow.spectra import RawSpectra
 
@@ -10,5 +10,6 @@ __all__ = [
     "list_source",
     "read_all",
     "read_file",
+    "read_low_loss",
     "read_source",
 ]

@@ -1,5 +1,6 @@
 """`read_file`: the spectra of one file of any kind, with their energy axis."""
 
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,25 @@ _TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".asc", ".xy")
 SUFFIXES = (*formats.SUFFIXES, *msa.SUFFIXES, *_TEXT_SUFFIXES, ".pkl")
 """What `read_file` reads; a file with another suffix is tried by its content."""
 
+_ZERO_LOSS = Edge("zero loss", ("zero loss",), (0.0,), wide_ev=(-2.0, 20.0), crop_ev=(-1.0, 5.0))
+"""Chooses a low loss among several spectra of one file."""
+
 _NOT_LOSS = ("EDS", "EDX", "WDS", "CL", "Luminescence")
 """Beginnings of HyperSpy's names of signals whose energies are none of energy loss."""
 
 _KILOVOLTS = 5000.0  # no microscope has more; a larger beam energy was written in V
 
 
+LOW_LOSS_EV = (-1.0, 20.0)
+"""What a low loss must cover."""
+
+
 def read_file(
-    path: str | Path, valence: str | None = None, group: str | None = None, edge: Edge = MN
+    path: str | Path,
+    valence: str | None = None,
+    group: str | None = None,
+    edge: Edge = MN,
+    low_loss: str | Path | None = None,
 ) -> RawSpectra:
     """Read spectrum images, line scans or single spectra of one file, with their energy axis.
 
@@ -41,11 +53,13 @@ def read_file(
     edge : Edge
         Chooses among several spectra of one file (low loss and core loss): those that cover its window; and
         tells the unit of an axis without one.
+    low_loss : path, optional
+        A file with the low losses of the same places. Without it, they are looked for in the same file.
 
     Returns
     -------
     RawSpectra
-        Lazy if the file is big: nothing but headers has been read then.
+        With its `low_loss`, if there is one. Lazy if the file is big: nothing but headers has been read then.
 
     Raises
     ------
@@ -72,7 +86,31 @@ def read_file(
         )
     if len(raw) == 0:
         raise InputError(f"{path}: expected spectra, got an empty image of shape {raw.nav_shape}.")
+    if low_loss is not None:
+        raw = replace(raw, low_loss=read_low_loss(low_loss))
     return raw.labelled(valence, group)
+
+
+def read_low_loss(path: str | Path) -> RawSpectra:
+    """The low-loss spectra of a file; core losses in the same file are passed over.
+
+    Raises
+    ------
+    InputError
+        As `read_file`, or if no spectra cover the zero-loss peak and 20 eV after it.
+    """
+    path = Path(path)
+    raw = read_file(path, edge=_ZERO_LOSS)
+    if not _is_low_loss(raw):
+        raise InputError(
+            f"{path}: expected a low loss from before the zero-loss peak to 20 eV or more, got "
+            f"{raw.energy_ev[0]:.1f} ... {raw.energy_ev[-1]:.1f} eV."
+        )
+    return raw
+
+
+def _is_low_loss(raw: RawSpectra) -> bool:
+    return bool(raw.energy_ev[0] <= LOW_LOSS_EV[0] and raw.energy_ev[-1] >= LOW_LOSS_EV[1])
 
 
 def _begins(path: Path, words: str) -> bool:
@@ -256,7 +294,9 @@ def _metadata(signal: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra:
-    """The one among several signals of a file that covers the edge's crop window, or most of it."""
+    """The one among several signals of a file that covers the edge's crop window, or most of it; with the
+    low losses of the same places, if one other signal holds them (dual EELS).
+    """
     if len(signals) == 1:
         return _raw(signals[0], path, edge)
     raws, refused = [], InputError(f"{path}: expected spectra.")
@@ -278,4 +318,6 @@ def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra
             f"{path}: expected one signal that covers {low:g}-{high:g} eV, got {len(covering)} among "
             f"{len(raws)} ({ranges}); save the one to use in a file of its own."
         )
-    return covering[0]
+    (chosen,) = covering
+    low_losses = [r for r in raws if r is not chosen and _is_low_loss(r) and r.nav_shape == chosen.nav_shape]
+    return replace(chosen, low_loss=low_losses[0]) if len(low_losses) == 1 else chosen

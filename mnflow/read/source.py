@@ -56,14 +56,16 @@ def files_in(folder: Path) -> list[Path]:
     )
 
 
-def read_all(paths: Iterable[str | Path], edge: Edge) -> Iterator[tuple[Path, RawSpectra | InputError]]:
+def read_all(
+    paths: Iterable[str | Path], edge: Edge, low_loss: str | Path | None = None
+) -> Iterator[tuple[Path, RawSpectra | InputError]]:
     """Read many files and folders of files; one that cannot be read costs no other.
 
     Parameters
     ----------
     paths : iterable of path
         Files, and folders whose files are all meant (`files_in`).
-    edge : Edge
+    edge, low_loss
         As for `read_file`.
 
     Yields
@@ -79,7 +81,7 @@ def read_all(paths: Iterable[str | Path], edge: Edge) -> Iterator[tuple[Path, Ra
             yield given, InputError(f"{given}: expected files of {', '.join(SUFFIXES)}, found none.")
         for path in files:
             try:
-                yield path, read_file(path, edge=edge)
+                yield path, read_file(path, edge=edge, low_loss=low_loss)
             except InputError as error:
                 yield path, error
 
@@ -105,8 +107,26 @@ def _folder_valence(path: Path, folder: Path, edge: Edge) -> str | None:
     return parts[0]
 
 
-def read_source(source: str | Path, edge: Edge) -> Iterator[RawSpectra]:
+def _low_loss_of(path: Path, source: Path, low_loss: str | Path | None) -> str | Path | None:
+    """The low losses of a source's file: in a folder, those of the same place."""
+    if low_loss is None or not Path(low_loss).is_dir() or Path(low_loss).suffix.lower() in FOLDERS:
+        return low_loss
+    folder = source if source.is_dir() else source.parent
+    return Path(low_loss) / path.resolve().relative_to(folder.resolve())
+
+
+def read_source(source: str | Path, edge: Edge, low_loss: str | Path | None = None) -> Iterator[RawSpectra]:
     """Read training data file by file; every one comes with its valence.
+
+    Parameters
+    ----------
+    source : path
+        A folder, a manifest or a file: `list_source`.
+    edge : Edge
+        Classes and windows.
+    low_loss : path, optional
+        A file for all, or a folder that has low losses for each of the source's files, in files of the same
+        names.
 
     Raises
     ------
@@ -114,7 +134,7 @@ def read_source(source: str | Path, edge: Edge) -> Iterator[RawSpectra]:
         If a file cannot be read, or its valence is unknown or none of the edge's classes.
     """
     for path, valence, group in list_source(source, edge):
-        raw = read_file(path, valence, group, edge)
+        raw = read_file(path, valence, group, edge, _low_loss_of(path, Path(source), low_loss))
         if raw.valence is None:
             raise InputError(
                 f"{path}: its valence is unknown; put it in a folder named {' or '.join(edge.classes)}, or "

@@ -37,6 +37,11 @@ def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
     return field(default=default, metadata={"help": help, "choices": tuple(choices)})
 
 
+def given(word: str) -> str | None:
+    """An option's word; None for "none"."""
+    return None if word == "none" else word
+
+
 def _boolean(text: str) -> bool:
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in words:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.preprocess.locate import Background
 from mnflow.preprocess.window import normalise
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
@@ -43,8 +44,8 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
         `fractions` (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the
         mean valence, which hold it in 90 % of cases), `disagreement` (share of fold models that vote for
         another class than most of them; null without several), `moved_ev` (how far the window had to move),
-        `flags` (`FLAGS`, and `out_of_distribution` before its reasons), and `error`, which is null, or says
-        why the others are.
+        `flags` (`FLAGS`, and `out_of_distribution` before its reasons), `notes` (what was done to the
+        spectrum), and `error`, which is null, or says why the others are.
     """
     cuts, errors = cut(spectra, predictor.edge)
     answers = {i: _refusal(message) for i, message in errors.items()}
@@ -92,7 +93,23 @@ def in_words(found: dict[str, Any]) -> str:
 
 def _refusal(message: str) -> dict[str, Any]:
     nothing = ("class", "probabilities", "fractions", "mean_valence", "interval", "disagreement", "moved_ev")
-    return {**dict.fromkeys(nothing), "flags": ["unreadable"], "error": message}
+    return {**dict.fromkeys(nothing), "flags": ["unreadable"], "notes": [], "error": message}
+
+
+def notes(background: Background, spikes: NDArray[np.int64]) -> list[str]:
+    """What was done to spectra with `spikes` (N,) in each, for their reader."""
+    said = [
+        {
+            "power law": "background: power law",
+            "level": "background: level, since too little lies before the edge for a power law",
+            "removed": "background: removed before",
+        }[background]
+    ]
+    mended = np.count_nonzero(spikes)
+    if mended:
+        where = f" in {mended} of {len(spikes)} spectra" if len(spikes) > 1 else ""
+        said.append(f"{spikes.sum()} spikes, dead or hot channels were bridged{where}")
+    return said
 
 
 def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Iterator[dict[str, Any]]:
@@ -117,5 +134,6 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
             "disagreement": disagreement,
             "moved_ev": round(one.moved_bins * step_ev, _DECIMALS),
             "flags": [*strange, *compress(FLAGS, flag)],
+            "notes": notes(one.background, np.array([one.spikes])),
             "error": None,
         }

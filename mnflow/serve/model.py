@@ -37,6 +37,7 @@ class Answer(BaseModel):
     disagreement: float | None = None
     moved_ev: float | None = None
     flags: list[str]
+    notes: list[str] = []
     error: str | None = None
 
 

@@ -22,13 +22,15 @@ FIELDS = ("energy_ev", "intensity")
 class Cut(NamedTuple):
     """A crop (n_crop,), not yet normalised, and how it was cut.
 
-    The channels by which its window was moved, whether the spectrum is cut off, and the background treatment.
+    The channels by which its window was moved, whether the spectrum is cut off, the background treatment, and
+    the number of bridged spikes.
     """
 
     crop: NDArray[np.float32]
     moved_bins: int
     saturated: bool
     background: Background
+    spikes: int
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
@@ -92,6 +94,7 @@ def _cut_together(
                 int(placed.moved_bins[row]),
                 REASONS[fault] == "saturated",
                 placed.positions[row].background,
+                int(placed.spikes[row]),
             )
 
 

@@ -50,6 +50,10 @@ class RawSpectra:
         What was assumed or mended in reading, one sentence each; a user is shown them.
     nav_axes : tuple of NavAxis
         The scan's axes in the order of `nav_shape`; empty where the file describes none.
+    low_loss : RawSpectra, optional
+        The low losses of the same places (N of them, or one for all): dual EELS.
+    thickness : ndarray, shape (N,), optional
+        t/lambda, once it was measured.
     """
 
     energy_ev: NDArray[np.float64]
@@ -62,6 +66,8 @@ class RawSpectra:
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     nav_axes: tuple[NavAxis, ...] = ()
+    low_loss: "RawSpectra | None" = None
+    thickness: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])

@@ -14,7 +14,9 @@ from mnflow.command.summary import FIELDS, summarise
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import RawSpectra
+from tests.helpers.files import signal, write
 from tests.helpers.nets import made_up_net
+from tests.helpers.spectra import edge_shape
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,34 @@ def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path
     assert code == 0
     assert "interval_unreliable" in row["flags"]  # networks without a posterior
     assert str(path) in said
+
+
+def _dual(folder: Path) -> tuple[Path, Path]:
+    """A file with six thick edges, one of them with a spike, and a file with their low losses."""
+    energy_ev, low_ev = np.arange(580.0, 700.0, 0.5), np.arange(-20.0, 100.0, 0.5)
+    edges = 1e5 * (edge_shape(energy_ev, 1, 643.0) + 2 * (energy_ev / 640) ** -3)
+    counts = np.repeat(edges[None], 6, axis=0)
+    counts[2, 150] += 1e6
+    low = np.exp(-(low_ev**2)) + 0.03 * np.exp(-(((low_ev - 22) / 5) ** 2))
+    made = signal(counts[None].astype(np.float32), scale=0.5)
+    beside = signal(np.repeat(1e5 * low[None, None], 6, axis=1).astype(np.float32), scale=0.5, offset=-20.0)
+    return write(folder / "core.hspy", made), write(folder / "low.hspy", beside)
+
+
+def test_a_low_loss_is_used_and_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    core, low = _dual(tmp_path)
+    code, (row,), _ = rows_of(capsys, str(core), "--low-loss", str(low))
+    assert code == 0
+    said = row["notes"]
+    assert isinstance(said, list)
+    assert said[0].startswith("plural scattering was taken out with the low loss, t/lambda ")
+    assert said[1:] == [
+        "background: power law",
+        "1 spikes, dead or hot channels were bridged in 1 of 6 spectra",
+    ]
+    assert rows_of(capsys, str(core))[1][0]["notes"] == said[1:]
+    assert predict.main([str(core), "--csv"]) == 0
+    (line,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert line["notes"] == "; ".join(said[1:])
+    assert predict.main([str(core)]) == 0
+    assert "; ".join(said[1:]) in capsys.readouterr().out

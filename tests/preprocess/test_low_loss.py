@@ -1,13 +1,18 @@
 """Thickness as eXSpy finds it, and plural scattering taken out of edges in which it is known."""
 
 import warnings
+from dataclasses import replace
 from math import factorial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.preprocess.low_loss import thickness, without_plural_scattering
+from mnflow.preprocess.low_loss import single_scattering, thickness, without_plural_scattering
+from mnflow.preprocess.window import placement
+from mnflow.spectra import MN, RawSpectra
+from tests.helpers.spectra import edge_shape
 
 STEP_EV = 0.5
 ENERGY_EV = np.arange(-50, 460, STEP_EV)
@@ -48,6 +53,107 @@ def test_plural_scattering_is_taken_out(t: float) -> None:
     inside = energy_ev < 690
     assert np.abs(thick - wanted)[inside].max() > 0.05 * wanted.max()
     np.testing.assert_allclose(found[inside], wanted[inside], atol=0.02 * wanted.max())
+
+
+def _dual(
+    thicknesses: list[float], background: float = 3.0, dose: float = 1e5
+) -> tuple[RawSpectra, np.ndarray]:
+    """Mn edges on a power law, thickened, with their low losses; and the same as thin specimens give them."""
+    core_ev = np.arange(560, 720, STEP_EV)
+    single = edge_shape(core_ev, 1, 643.0)
+    zero = int(np.argmin(np.abs(ENERGY_EV)))
+    lows = np.array([_low_loss(t) for t in thicknesses])
+    thick = np.array([np.convolve(single, low)[zero : zero + len(core_ev)] for low in lows])
+    elastic = np.where(ENERGY_EV <= 3, _low_loss(0), 0)
+    thin = np.convolve(single, elastic)[zero : zero + len(core_ev)] * np.exp(-np.array(thicknesses))[:, None]
+    under = background * (core_ev / 640) ** -3
+    low = RawSpectra(ENERGY_EV, dose * lows, (len(lows),), None, "", Path("low"))
+    raw = RawSpectra(core_ev, dose * (thick + under), (len(lows),), None, "", Path("core"), low_loss=low)
+    return raw, dose * (thin + under)
+
+
+def _crops(raw: RawSpectra) -> np.ndarray:
+    counts = np.asarray(raw.counts)
+    found = placement(raw.energy_ev, counts.mean(axis=0), MN, "it")(counts)
+    return found / found.max(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.5, 3.0])
+def test_thick_specimens_become_thin_ones(background: float) -> None:
+    raw, thin = _dual([0.1, 0.5, 1.0, 1.5], background)
+    found = single_scattering(raw, MN)
+    assert found.low_loss is None
+    np.testing.assert_allclose(found.thickness, [0.1, 0.5, 1.0, 1.5], atol=0.03)
+    assert "plural scattering was taken out with the low loss, t/lambda 0.10 to 1.50" in found.notes[-1]
+    wanted = _crops(replace(raw, counts=thin, low_loss=None))
+    assert np.abs(_crops(replace(raw, low_loss=None)) - wanted).max() > 0.1
+    np.testing.assert_allclose(_crops(found), wanted, atol=0.02)
+
+
+def test_spectra_without_a_low_loss_stay_as_they_are() -> None:
+    raw = replace(_dual([0.5])[0], low_loss=None)
+    assert single_scattering(raw, MN) is raw
+
+
+def test_one_low_loss_serves_all_and_other_numbers_are_refused() -> None:
+    raw, thin = _dual([0.7, 0.7, 0.7])
+    assert raw.low_loss is not None
+    one = replace(raw.low_loss, counts=raw.low_loss.counts[:1])
+    found = single_scattering(replace(raw, low_loss=one), MN)
+    np.testing.assert_allclose(found.thickness, [0.7] * 3, atol=0.03)
+    np.testing.assert_allclose(_crops(found), _crops(replace(raw, counts=thin)), atol=0.02)
+    with pytest.raises(InputError, match="a low loss for each of 3 spectra, or one for all, got 2"):
+        single_scattering(replace(raw, low_loss=replace(one, counts=raw.low_loss.counts[:2])), MN)
+
+
+def test_an_empty_low_loss_leaves_its_edge_alone() -> None:
+    raw, _ = _dual([0.5, 0.5])
+    assert raw.low_loss is not None
+    raw.low_loss.counts[1] = 0
+    found = single_scattering(raw, MN)
+    assert np.isnan(found.thickness[1])  # type: ignore[index]
+    kept = np.searchsorted(raw.energy_ev, found.energy_ev)
+    np.testing.assert_allclose(found.counts[1], raw.counts[1][kept], rtol=1e-4)
+
+
+def test_what_is_spoilt_stays_so() -> None:
+    raw, _ = _dual([0.5] * 4, background=1.0)
+    raw.counts[:] = np.round(raw.counts)
+    spoilt = raw.counts.copy()
+    spoilt[0, 170] += 40 * raw.counts.max()  # 645 eV
+    spoilt[1, 165:175] = np.nan
+    spoilt[2] = np.minimum(spoilt[2], 0.7 * spoilt[2].max())
+    clean, found = (single_scattering(replace(raw, counts=c), MN) for c in (raw.counts, spoilt))
+    at = int(np.searchsorted(found.energy_ev, raw.energy_ev[170]))
+    good, bad = np.asarray(clean.counts), np.asarray(found.counts)
+    assert bad[0, at] - good[0, at] == pytest.approx(40 * raw.counts.max(), rel=0.02)
+    np.testing.assert_allclose(
+        np.delete(bad[0], np.s_[at - 3 : at + 4]), np.delete(good[0], np.s_[at - 3 : at + 4]), rtol=0.02
+    )
+    assert np.isnan(bad[1]).sum() == 10
+    faults = placement(clean.energy_ev, good.mean(axis=0), MN, "it").faults(bad)
+    assert faults.tolist() == [0, 1, 3, 0]
+
+
+def test_a_channel_at_the_end_of_integers_stays_saturated() -> None:
+    raw, _ = _dual([0.5, 0.5], dose=1.3e4)
+    counts = np.minimum(raw.counts, 65535).astype(np.uint16)
+    assert (counts == 65535).any() or counts.max() < 65535
+    counts[1, 166] = 65535  # near L3's maximum
+    found = np.asarray(single_scattering(replace(raw, counts=counts), MN).counts)
+    faults = placement(single_scattering(raw, MN).energy_ev, found[0], MN, "it").faults(found)
+    assert faults.tolist() == [0, 3]
+
+
+def test_edges_are_aligned_by_their_zero_loss_peaks() -> None:
+    raw, _ = _dual([0.5] * 3)
+    assert raw.low_loss is not None
+    drifted = np.stack([np.roll(row, k) for k, row in zip((0, 4, 0), np.asarray(raw.counts), strict=True)])
+    lows = np.stack([np.roll(row, k) for k, row in zip((0, 4, 0), raw.low_loss.counts, strict=True)])
+    found = single_scattering(replace(raw, counts=drifted, low_loss=replace(raw.low_loss, counts=lows)), MN)
+    assert "1 of 3 were aligned" in found.notes[-1]
+    top = np.asarray(found.counts).argmax(axis=1)
+    assert top[0] == top[1] == top[2]
 
 
 def test_a_zero_loss_peak_is_needed() -> None:

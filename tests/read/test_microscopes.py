@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.read import formats, hdf5, ondisk, read_file
+from mnflow.read import formats, hdf5, ondisk, read_file, read_low_loss
 from mnflow.read.microscopes import _axis_values, _raw, _signal_axis
 from mnflow.read.ondisk import OnDisk
 from mnflow.spectra import MN, RawSpectra
@@ -396,7 +396,22 @@ def test_among_several_signals_the_core_loss_is_taken(tmp_path: Path, counts: np
         survey["data"] = np.ones((4, 4))
         for i in range(2):
             survey.create_group(f"axis-{i}").attrs.update(axis("x", 4, 1.0, 0.0, "nm", True))
-    _same(read_file(path), counts)
+    found = read_file(path)
+    _same(found, counts)
+    assert found.low_loss is not None, "dual EELS: the low loss of the same places comes with it"
+    assert found.low_loss.energy_ev[0] == -20
+    np.testing.assert_array_equal(read_low_loss(path).energy_ev, found.low_loss.energy_ev)
+
+
+def test_a_low_loss_beside_the_spectra(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write(tmp_path / "core.hspy", signal(counts))
+    low = write(tmp_path / "low.hspy", signal(counts, offset=-20.0))
+    assert read_file(path).low_loss is None
+    found = read_file(path, low_loss=low).low_loss
+    assert found is not None
+    assert (found.path, found.energy_ev[0]) == (low, -20)
+    with pytest.raises(InputError, match=r"core.hspy: expected a low loss .* got 580.0 ..."):
+        read_file(path, low_loss=path)
 
 
 def test_several_that_fit_are_refused(tmp_path: Path, counts: np.ndarray) -> None:

@@ -34,6 +34,18 @@ def test_a_manifest_takes_precedence(tmp_path: Path, image: np.ndarray) -> None:
         assert [(r.valence, r.group) for r in read_source(source, MN)] == [("Mn3+", "SI 7")]
 
 
+def test_low_losses_lie_in_a_folder_of_the_same_names(tmp_path: Path, image: np.ndarray) -> None:
+    spectra, low_losses = tmp_path / "spectra", tmp_path / "low"
+    for i, name in enumerate(("Mn2+/a.hspy", "Mn4+/a.hspy")):
+        write(spectra / name, signal(image))
+        write(low_losses / name, signal(image, offset=-20.0 - i))
+    found = [r.low_loss.energy_ev[0] for r in read_source(spectra, MN, low_losses) if r.low_loss]
+    assert found == [-20, -21]
+    (low_losses / "Mn4+/a.hspy").unlink()
+    with pytest.raises(InputError, match=r"No file at .*low/Mn4"):
+        list(read_source(spectra, MN, low_losses))
+
+
 def test_the_published_folder(real_data: Path) -> None:
     assert [(r.valence, len(r)) for r in read_source(real_data / "published", MN)] == [("Mn2+", 448)]
 
