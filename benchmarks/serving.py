@@ -7,7 +7,6 @@ printed at the end.
 
 import argparse
 import http.client
-import json
 import os
 import signal
 import subprocess
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.client import connect, is_up, post, request_of
 
 PORT = 5099
 CLIENTS = 16
@@ -95,7 +96,7 @@ def spectrum(keras: bool) -> Any:
 
 def measure(name: str, path: str, keras: bool) -> dict[str, float]:
     """Serve one model and time it."""
-    one, many = (json.dumps({"inputs": [spectrum(keras)] * n}).encode() for n in (1, 1000))
+    one, many = (request_of(*[spectrum(keras)] * n) for n in (1, 1000))
     with served(path, name.partition("-")[2] or "jax") as server:
         row = {"first_s": _timed(one)}
         singles = np.array([_timed(one) for _ in range(300)])
@@ -122,7 +123,7 @@ def cold_starts(folder: Path) -> str:
 
 def by_turns(champion: str, empty: str) -> str:
     """One spectrum to two servers in turn, so that a slow moment of the machine slows both."""
-    one = json.dumps({"inputs": [spectrum(False)]}).encode()
+    one = request_of(spectrum(False))
     with served(champion), served(empty, port=PORT + 1):
         times = np.array(
             [[_timed(one, port=PORT + i) for i in (0, 1)] for _ in range(600)][100:]
@@ -153,7 +154,7 @@ def served(path: str, keras_backend: str = "jax", port: int = PORT) -> Iterator[
     quiet = subprocess.DEVNULL
     server = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment, start_new_session=True)
     try:
-        while not _answers(port):
+        while not is_up(port):
             if server.poll() is not None:
                 raise RuntimeError(f"The server of {path} ended with {server.returncode}.")
             time.sleep(0.05)
@@ -161,28 +162,17 @@ def served(path: str, keras_backend: str = "jax", port: int = PORT) -> Iterator[
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-        while _answers(port):  # the next server's port must be free
+        while is_up(port):  # the next server's port must be free
             time.sleep(0.05)
 
 
-def _answers(port: int) -> bool:
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/ping")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
 def _timed(body: bytes, connection: http.client.HTTPConnection | None = None, port: int = PORT) -> float:
-    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     start = time.perf_counter()
-    connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    answer = response.read()
-    if response.status != 200 or b'"error": "' in answer or b"NaN" in answer:
-        raise RuntimeError(f"{response.status}: {answer[:300]!r}")
-    return time.perf_counter() - start
+    response = post(connection or port, body)
+    took = time.perf_counter() - start
+    if response.status != 200 or b'"error": "' in response.body or b"NaN" in response.body:
+        raise RuntimeError(f"{response.status}: {response.body[:300]!r}")
+    return took
 
 
 def _resident_mb(server: subprocess.Popen[bytes]) -> float:
@@ -201,13 +191,13 @@ def _resident_mb(server: subprocess.Popen[bytes]) -> float:
 
 def load_test(server: subprocess.Popen[bytes], seconds: float) -> str:
     """16 clients that ask for one spectrum after the other."""
-    body = json.dumps({"inputs": [spectrum(False)]}).encode()
+    body = request_of(spectrum(False))
     times: list[float] = []
     errors: list[str] = []
     before, stop = _resident_mb(server), time.perf_counter() + seconds
 
     def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+        connection = connect(PORT)
         while time.perf_counter() < stop:
             try:
                 times.append(_timed(body, connection))

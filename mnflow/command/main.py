@@ -38,7 +38,8 @@ STEPS = {
 
 _MISSING_EXTRA = {
     "mlflow": "train", "keras": "train", "jax": "train", "optuna": "train", "distributed": "train",
-    "sklearn": "train", "entrypoints": "train", "panel": "view", "bokeh": "view",
+    "sklearn": "train", "entrypoints": "train", "uvicorn": "train",
+    "panel": "view", "bokeh": "view",
 }  # fmt: skip
 
 

@@ -1,12 +1,8 @@
-"""`mnflow serve`: an HTTP server that answers spectra, by MLflow."""
+"""`mnflow serve`: an HTTP server that answers spectra."""
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,25 +19,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the chosen model until Ctrl-C."""
+    """Serve the chosen model until Ctrl-C or SIGTERM."""
     options = parser().parse_args(argv)
+    from mnflow import __version__
     from mnflow.pretrained.choose import choose_predictor
-    from mnflow.promote.served import save_model
+    from mnflow.serve.app import run
 
     predictor, source = choose_predictor(options.model)
-    with tempfile.TemporaryDirectory(prefix="mnflow-serve-") as folder:
-        model = save_model(predictor, Path(folder))
-        print(
-            f"model: {source}; http://{options.host}:{options.port}/invocations", file=sys.stderr, flush=True
-        )
-        words = ["models", "serve", "--env-manager", "local", "-m", str(model)]
-        # MLflow starts uvicorn by its name: that of this environment
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        try:
-            return subprocess.run(
-                [sys.executable, "-m", "mlflow", *words, "-h", options.host, "-p", str(options.port)],
-                env=os.environ | {"PATH": path},
-                check=False,
-            ).returncode
-        except KeyboardInterrupt:
-            return 0
+    print(f"model: {source}; http://{options.host}:{options.port}/invocations", file=sys.stderr, flush=True)
+    run(predictor, options.host, options.port, __version__)
+    return 0

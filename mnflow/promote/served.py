@@ -83,19 +83,6 @@ def log_model(
     return str(info.model_uri)
 
 
-def save_model(predictor: Predictor, folder: Path) -> Path:
-    """Write a model to `folder`/model that `mlflow models serve` serves, without a run or a registry."""
-    artifacts = {"predictor": str(predictor.save(folder / Path(PREDICTOR).name))}
-    mlflow.pyfunc.save_model(
-        path=str(folder / "model"),
-        python_model=str(copy_code(folder) / "serve" / "model.py"),
-        artifacts=artifacts,
-        code_paths=[str(folder / _CODE)],
-        pip_requirements=requirements(),
-    )
-    return folder / "model"
-
-
 def copy_code(folder: Path) -> Path:
     """A copy of those parts of the package that a server needs, and of nothing else."""
     target = folder / _CODE

@@ -4,7 +4,6 @@ flat.
 MNFLOW_ABUSE scales the 10,000 good and 10,000 bad requests.
 """
 
-import json
 import os
 import signal
 import socket
@@ -23,6 +22,7 @@ import numpy as np
 import pytest
 import requests
 
+from benchmarks.client import BAD, connect, is_up, memory_mb, post, request_of
 from mnflow.promote.served import log_model
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
@@ -35,45 +35,16 @@ pytestmark = pytest.mark.services
 
 ENERGY_EV = 600 + 0.25 * np.arange(400)
 GOOD = {"energy_ev": ENERGY_EV.tolist(), "intensity": edge_shape(ENERGY_EV, 1).round(5).tolist()}
-BAD: list[bytes] = [
-    b"", b"{", b"null", b"[]", b"{}", b'{"inputs": 3}', b'{"inputs": [null]}', b"\xff\xfe\x00",
-    b"9" * 100_000,
-    b'{"inputs": [{"energy_ev": "x", "intensity": []}]}',
-    b'{"inputs": [{"energy_ev": true, "intensity": {}}]}',
-    b'{"inputs": [{"energy_ev": [1, 2], "intensity": [NaN, 1]}]}',
-    b'{"inputs": [{"energy_ev": [1e999, 2], "intensity": [1, 1]}]}',
-    b'{"dataframe_split": {"columns": ["a"], "data": [[1]]}}',
-    b"[" * 100_000,
-    b'{"inputs": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
-    b'{"inputs": [' + b'{"a":' * 3_000 + b"1" + b"}" * 3_000 + b"]}",
-]  # fmt: skip
 
 
 @dataclass
 class Served:
-    url: str
     port: int
     group: int
 
-    def ask(self, body: bytes, kind: str = "application/json") -> requests.Response:
-        return requests.post(
-            f"{self.url}/invocations", data=body, headers={"Content-Type": kind}, timeout=120
-        )
-
     def is_right(self) -> bool:
-        (said,) = self.ask(json.dumps({"inputs": [GOOD]}).encode()).json()["predictions"]
+        (said,) = post(self.port, request_of(GOOD)).predictions
         return said["error"] is None and abs(sum(said["probabilities"].values()) - 1) < 1e-4
-
-    def memory_mb(self) -> float:
-        """Resident memory of all its processes."""
-        pages = 0
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.getpgid(int(folder.name)) == self.group:
-                    pages += int((folder / "statm").read_text().split()[1])
-            except (OSError, ProcessLookupError):
-                continue
-        return pages * 4096 / 1e6
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +67,8 @@ def served(module_store: Path) -> Iterator[Served]:
     ]
     log = module_store / "serve.log"
     with process(command, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}, log) as server:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _is_up(url), 180, "the model's server", log)
-        yield Served(url, port, os.getpgid(server.pid))
-
-
-def _is_up(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/ping", timeout=5).ok
-    except requests.RequestException:
-        return False
+        wait_until(lambda: is_up(port), 180, "the model's server", log)
+        yield Served(port, os.getpgid(server.pid))
 
 
 def test_it_listens_on_loopback_only(served: Served) -> None:
@@ -118,12 +81,12 @@ def test_it_listens_on_loopback_only(served: Served) -> None:
 
 @pytest.mark.parametrize("body", BAD, ids=lambda b: repr(b[:24]))
 def test_a_bad_body_is_refused_without_a_traceback(served: Served, body: bytes) -> None:
-    answer = served.ask(body)
-    if answer.status_code == 200:
-        assert all(said["error"] for said in answer.json()["predictions"])
+    answer = post(served.port, body)
+    if answer.status == 200:
+        assert all(said["error"] for said in answer.predictions)
     else:
-        assert 400 <= answer.status_code < 500, answer.text[:500]
-    assert "Traceback" not in answer.text
+        assert 400 <= answer.status < 500, answer
+    assert b"Traceback" not in answer.body
     assert served.is_right()
 
 
@@ -131,13 +94,13 @@ def test_a_bad_body_is_refused_without_a_traceback(served: Served, body: bytes) 
     "kind", ["text/csv", "application/x-parquet", "text/plain", "", "application/json; charset=nonsense"]
 )
 def test_a_bad_content_type_is_refused(served: Served, kind: str) -> None:
-    answer = served.ask(b"a,b\n1,2\n", kind)
-    assert 400 <= answer.status_code < 500, answer.text[:500]
-    assert "Traceback" not in answer.text
+    answer = post(served.port, b"a,b\n1,2\n", kind)
+    assert 400 <= answer.status < 500, answer
+    assert b"Traceback" not in answer.body
 
 
 def test_an_oversize_body_is_refused_before_memory_goes(served: Served) -> None:
-    before = served.memory_mb()
+    before = memory_mb(served.group)
 
     def endless() -> Iterator[bytes]:
         for _ in range(3000):
@@ -145,7 +108,7 @@ def test_an_oversize_body_is_refused_before_memory_goes(served: Served) -> None:
 
     try:
         status = requests.post(
-            f"{served.url}/invocations",
+            f"http://127.0.0.1:{served.port}/invocations",
             data=endless(),
             headers={"Content-Type": "application/json"},
             timeout=120,
@@ -153,14 +116,14 @@ def test_an_oversize_body_is_refused_before_memory_goes(served: Served) -> None:
     except requests.ConnectionError:  # it hung up while more was coming
         status = 413
     assert status in (413, 504)  # 504: its minute was over before it had sent as much as is allowed
-    assert served.memory_mb() < before + 300
+    assert memory_mb(served.group) < before + 300
     assert served.is_right()
 
 
 def test_nobody_waits_for_anothers_rubbish(served: Served) -> None:
     """8 MB and 98 kB of elements that are no spectra, again and again, beside a small good request."""
     rubbish = [b'{"inputs": [' + b"0," * n + b"0]}" for n in (4_000_000, 49_000, 9_900)]
-    before, stop = served.memory_mb(), threading.Event()
+    before, stop = memory_mb(served.group), threading.Event()
 
     def seconds() -> float:
         began = time.perf_counter()
@@ -171,7 +134,7 @@ def test_nobody_waits_for_anothers_rubbish(served: Served) -> None:
 
     def annoy(body: bytes) -> None:
         while not stop.is_set():
-            assert served.ask(body).status_code in (200, 400)
+            assert post(served.port, body).status in (200, 400)
 
     with ThreadPoolExecutor(len(rubbish)) as pool:
         annoying = [pool.submit(annoy, body) for body in rubbish]
@@ -180,7 +143,7 @@ def test_nobody_waits_for_anothers_rubbish(served: Served) -> None:
         finally:
             stop.set()
         assert [future.result() for future in annoying] == [None] * len(rubbish)
-    after = served.memory_mb()
+    after = memory_mb(served.group)
     alone_ms, beside_ms = 1000 * np.array([np.median(alone), np.median(waited)])
     print(f"alone {alone_ms:.0f} ms, beside {beside_ms:.0f} ms; {before:.0f} -> {after:.0f} MB")
     assert beside_ms < alone_ms + 100
@@ -189,7 +152,7 @@ def test_nobody_waits_for_anothers_rubbish(served: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 def test_no_page_loads_scripts_from_elsewhere(served: Served, path: str) -> None:
-    assert requests.get(served.url + path, timeout=10).status_code == 404
+    assert requests.get(f"http://127.0.0.1:{served.port}{path}", timeout=10).status_code == 404
 
 
 def test_half_sent_headers_are_not_kept_for_ever(served: Served) -> None:
@@ -214,21 +177,13 @@ def test_slow_clients_keep_nobody_waiting(served: Served) -> None:
 
 def test_ten_thousand_good_ones_among_ten_thousand_bad_ones(served: Served) -> None:
     n = round(10_000 * float(os.environ.get("MNFLOW_ABUSE", "1")))
-    good = json.dumps({"inputs": [GOOD]}).encode()
+    good = request_of(GOOD)
 
     def client(number: int) -> Counter[str]:
-        rng, session, said = np.random.default_rng(number), requests.Session(), Counter[str]()
+        rng, connection, said = np.random.default_rng(number), connect(served.port), Counter[str]()
         for is_good in rng.permutation(np.repeat([True, False], n // 8)):
             body = good if is_good else BAD[int(rng.integers(len(BAD)))]
-            answer = session.post(
-                f"{served.url}/invocations",
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=120,
-            )
-            right = answer.status_code == 200 and all(
-                a["error"] is None for a in answer.json()["predictions"]
-            )
+            right = post(connection, body).is_answered
             said[f"{'good' if is_good else 'bad'} {'answered' if right else 'refused'}"] += 1
         return said
 
@@ -237,9 +192,9 @@ def test_ten_thousand_good_ones_among_ten_thousand_bad_ones(served: Served) -> N
             return sum(pool.map(client, range(clients)), Counter[str]())
 
     client(0)  # what it allocates once
-    before: float = served.memory_mb()
+    before: float = memory_mb(served.group)
     said: Any = all_clients(8)
-    after = served.memory_mb()
+    after = memory_mb(served.group)
     print(f"{dict(said)}; memory {before:.0f} -> {after:.0f} MB")
     assert set(said) == {"good answered", "bad refused"}
     assert said["good answered"] == 8 * (n // 8)
@@ -248,4 +203,4 @@ def test_ten_thousand_good_ones_among_ten_thousand_bad_ones(served: Served) -> N
 
 def test_it_ends_when_it_is_told_to(served: Served) -> None:
     os.killpg(served.group, signal.SIGTERM)
-    wait_until(lambda: not _is_up(served.url), 30, "the end of the server")
+    wait_until(lambda: not is_up(served.port), 30, "the end of the server")
