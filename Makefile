@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup setup-dev demo docs test test-fast test-wheel test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
+.PHONY: setup setup-dev demo docs test test-fast test-wheel test-model test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or say make PYTHON=/where/it/is"; exit 1; }
@@ -31,6 +31,10 @@ test-fast: setup-dev
 # The wheel, built and used in an environment of its own.
 test-wheel: setup-dev
 	.venv/bin/python -m pytest -m services tests/test_wheel.py
+
+# The shipped model, made anew and compared: a quarter of an hour on one idle core.
+test-model: setup-dev
+	.venv/bin/python -m pytest -m services tests/pretrained/test_card.py
 
 # Servers and containers, some minutes each; needs PostgreSQL, and for the second a Docker engine.
 test-team test-docker: test-%: setup-dev

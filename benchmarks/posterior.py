@@ -23,7 +23,7 @@ from mnflow.fit.mixture_errors import Read, draw_and_read
 from mnflow.read import read_file
 from mnflow.serve.answer import answer, in_words
 from mnflow.serve.predictor import Predictor
-from mnflow.serve.pretrained import pretrained
+from mnflow.serve.pretrained import PRETRAINED, digest, pretrained
 from mnflow.simulate.settings import settings_of
 
 MIXED_BELOW = 0.6
@@ -147,6 +147,13 @@ def main() -> None:
     options = parser.parse_args()
     predictor = Predictor.load(options.model) if options.model else pretrained(options.element)
     settings = settings_of(predictor.edge.element)
+    path = options.model or PRETRAINED / f"{options.element.lower()}.npz"
+    emit(
+        "posterior/model",
+        sha256=digest(path),
+        seeds=options.seeds,
+        mixtures=options.mixtures,
+    )
     for kind in ("held_out", "foreign"):
         rngs = [np.random.default_rng([seed, 2]) for seed in range(options.seeds)]
         reads = [

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from mnflow.folds import KINDS, N_FOLDS
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ def run(options: Options) -> str:
 
     setting = {"augmentation": options.augmentation, "folds": options.folds}
     name = f"baselines {options.augmentation} {options.folds}"
+    methods, n_crops = cases(options.methods, options.align), parse_augmentation(options.augmentation)
     with tracking.step(tracking.tags_of("baselines", **setting), name, vars(options)) as own:
-        methods, n_crops = cases(options.methods, options.align), parse_augmentation(options.augmentation)
         spectra, uri = find_or_make_dataset(options.data, own)
         own.dataset(spectra, "training")
         folds = split(spectra, options.folds, options.n_folds, options.seed)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from mnflow.folds import KINDS, N_FOLDS
 from mnflow.models.architectures import ARCHITECTURES
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 from mnflow.train.settings import TrainSettings, augmentation_word, parse_augmentation
 
 
@@ -44,9 +45,8 @@ def run(options: Options) -> str:
     how = {k: getattr(options, k) for k in ("noise_augmentation", "degraded_copies", "epochs", "seed")}
     tags = tracking.tags_of("cv_train", options.arch, options.augmentation, options.folds)
     tags[names.STUDY] = options.study
-    name = run_name(tags, options.noise_augmentation)
+    name, n_crops = run_name(tags, options.noise_augmentation), parse_augmentation(options.augmentation)
     with tracking.step(tags, name, vars(options)) as own:
-        n_crops = parse_augmentation(options.augmentation)
         settings = settings_from(options.study, options.arch, augmentation=n_crops, **how)
         spectra, uri = find_or_make_dataset(options.data, own)
         folds = split(spectra, options.folds, options.n_folds, options.seed)

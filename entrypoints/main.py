@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from entrypoints import cv_train, noise_eval, preprocess, promote, reference_test, shift_eval, simulate, tsne
 from mnflow.errors import InputError
+from mnflow.pipeline.execution import execute
 from mnflow.pipeline.presets import FEATURES, PRESETS, Cell
-from mnflow.runtime.cli import execute, option
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ def run(options: Options) -> str:
 
     preset = PRESETS[options.preset]
     tags = tracking.tags_of("main", folds=",".join(preset.folds))
+    if options.seeds < 1:
+        raise InputError(f"Option seeds: expected at least 1, got {options.seeds}.")
     with tracking.step(tags, f"main {options.preset}", vars(options)) as own:
-        if options.seeds < 1:
-            raise InputError(f"Option seeds: expected at least 1, got {options.seeds}.")
         known = {k: str(v) for k, v in vars(options).items()}
         interrupted = not preset.resume and grid.take_up_interrupted(own, known)
         folder = f"{simulate.folder_of(options.settings)}-{options.seed}"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from mnflow.augment.pca_noise import KEPT_COMPONENTS
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnflow.errors import InputError
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,8 @@ def run(options: Options) -> str:
 
     if options.file == "none":
         raise InputError("Option file: expected the path of a file with spectra, got none.")
-    with tracking.step(
-        tracking.tags_of("predict"), f"predict {Path(options.file).name}", vars(options)
-    ) as run:
+    name = f"predict {Path(options.file).name}"
+    with tracking.step(tracking.tags_of("predict"), name, vars(options)) as run:
         predictor = maps.load_predictor(options.model)
         raw = read_file(options.file, edge=predictor.edge, low_loss=given(options.low_loss))
         run.tags({"file_digest": provenance.files_digest([raw.path], raw.path.parent)})

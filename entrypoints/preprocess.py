@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 if TYPE_CHECKING:
     from mnflow.spectra import SpectrumSet
@@ -27,19 +28,19 @@ def run(options: Options) -> str:
     """Preprocess, log the dataset and the pictures of what was kept, and return the run's id."""
     from mnflow.pipeline.datasets import log_preprocessed
     from mnflow.preprocess.pipeline import PreprocessOptions, preprocess
-    from mnflow.read import read_source
+    from mnflow.read.source import list_source, read_source
     from mnflow.runtime.cli import given, say
     from mnflow.simulate.settings import load
     from mnflow.track import tracking
 
+    edge, simulated = load(Path(options.settings)).edge, options.source == "simulated"
+    if not simulated:
+        list_source(options.source, edge)  # a mistyped path leaves no run
     with tracking.step(tracking.tags_of("preprocess"), f"preprocess {options.source}", vars(options)) as run:
         rules = PreprocessOptions(substrate=options.substrate, thick=options.thick, max_bad=options.max_bad)
-        simulated = options.source == "simulated"
         source = _simulated_images(options.settings) if simulated else Path(options.source)
-        edge = load(Path(options.settings)).edge
         raws = read_source(source, edge, given(options.low_loss))
-        done = preprocess(raws, edge, rules, options.source, say)
-        log_preprocessed(run, done, options.source, edge)
+        log_preprocessed(run, preprocess(raws, edge, rules, options.source, say), options.source, edge)
     return run.id
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, fields
 
+from mnflow.pipeline.execution import execute
 from mnflow.promote.gate import Gate
-from mnflow.runtime.cli import execute, option
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)

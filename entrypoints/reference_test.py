@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from mnflow.pipeline.execution import execute
 from mnflow.references import load_references
-from mnflow.runtime.cli import execute, option
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ machines.
 from dataclasses import dataclass
 
 from entrypoints.cv_train import Options as CvOptions
-from mnflow.runtime.cli import execute, option
+from mnflow.pipeline.execution import execute
+from mnflow.runtime.cli import option
 
 
 @dataclass(frozen=True)

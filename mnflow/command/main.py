@@ -104,7 +104,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int | None]:
 
 def _step(name: str, argv: Sequence[str]) -> NoReturn:
     """The same function as `mlflow run . -e NAME`."""
-    from mnflow.runtime.cli import execute
+    from mnflow.pipeline.execution import execute
 
     step = import_module(f"entrypoints.{name}")
     execute(step.Options, step.run, argv)

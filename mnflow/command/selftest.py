@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer the stored spectra; prints a line and returns 1 if an answer differs."""
-    argparse.ArgumentParser(prog="mnflow selftest", description=__doc__).parse_args(argv)
+    parser = argparse.ArgumentParser(prog="mnflow selftest", description=__doc__)
+    parser.add_argument("--card", action="store_true", help="show the shipped model's card instead")
+    if parser.parse_args(argv).card:
+        from mnflow.pretrained.card import card_path
+
+        print(card_path().read_text(encoding="utf-8"))
+        return 0
     from mnflow.pretrained.stored_answers import TOLERANCE, differences, load_stored
 
     stored = load_stored()

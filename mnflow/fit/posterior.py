@@ -1,29 +1,35 @@
 """Fit the posterior over compositions to simulated mixtures, and calibrate its intervals on other materials.
 
 `python -m mnflow.fit.posterior mn` makes the shipped predictor of an element anew (a quarter of an hour on
-one core).
+one core), and records how it was made; then `python -m benchmarks.posterior` and `python -m mnflow.pretrained`
+measure it and write its card.
 """
 
+import hashlib
+import json
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.fit.foreign_spectra import other_elements
-from mnflow.fit.layers import fit_layers
+from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
+from mnflow.runtime.files import whole_file
 from mnflow.serve.novelty import locate, noise_level
 from mnflow.serve.posterior import SHARE_STEPS, Calibration, Floats, Posterior, compositions, inputs
 from mnflow.serve.predictor import Predictor
-from mnflow.serve.pretrained import PRETRAINED
+from mnflow.serve.pretrained import PRETRAINED, digest
 from mnflow.serve.reading import COVERAGE
 from mnflow.simulate.library import library_of
-from mnflow.simulate.settings import Settings, settings_of
+from mnflow.simulate.settings import SETTINGS, Settings, settings_of
 
 SETS, MATERIALS, EPOCHS = 80_000, 4000, 60
 """Sets of one material per class behind one instrument, materials per class they consist of, and how often
@@ -173,14 +179,59 @@ def build(settings: Settings, seed: int = 0, progress: Progress = lambda line: N
     return Predictor(settings.edge, posterior, novelty=novelty, facts=facts)
 
 
+def recipe(element: str, seed: int = 0) -> dict[str, Any]:
+    """What the shipped predictor follows from: constants of the fit, settings, and what the simulator draws.
+
+    `probe` stands for the simulator's code: a few mixtures as the fit draws them, in every tenth channel.
+    Code that was only rewritten gives the same; other physics, other distributions or another order of
+    random draws do not, and then the shipped predictor is not what `main` makes.
+    """
+    settings, rng = settings_of(element), np.random.default_rng([seed, 2])
+    sets = Materials.draw(settings, parted(library_of(settings))[0], 2, rng).sets(4, rng)
+    table = tomllib.loads((SETTINGS / f"{element.lower()}.toml").read_text(encoding="utf-8"))
+    return {
+        "seed": seed,
+        "sets": SETS,
+        "materials_per_class": MATERIALS,
+        "epochs": EPOCHS,
+        "hidden_units": list(HIDDEN),
+        "batch": BATCH,
+        "peak_learning_rate": PEAK_LEARNING_RATE,
+        "calibration_mixtures": CALIBRATED,
+        "calibration_materials_per_class": CALIBRATION_MATERIALS,
+        "calibration_quantiles": [list(NOISE_QUANTILES), list(SPREAD_QUANTILES), list(VALENCE_QUANTILES)],
+        "calibration_bins_from": FEW,
+        "coverage": COVERAGE,
+        "novelty_crops": NOVELTY_CROPS,
+        "novelty_groups": NOVELTY_GROUPS,
+        "settings": hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest(),
+        "probe": np.round(mix(sets.pure, rng).crops[:, ::10].astype(float), 4).tolist(),
+    }
+
+
+def record_making(path: Path, element: str) -> Path:
+    """Write beside a predictor which file it is and what it was made from; returns the record's path."""
+    record = {
+        "sha256": digest(path),
+        "command": f"python -m mnflow.fit.posterior {element.lower()}",
+        "recipe": recipe(element),
+    }
+    made = path.with_name(f"{path.stem}-made.json")
+    with whole_file(made) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
+    return made
+
+
 def main(element: str) -> Path:
-    """Fit and save the shipped predictor of an element; returns its path."""
+    """Fit and save the shipped predictor of an element, and how it was made; returns its path."""
     start = time.monotonic()
     predictor = build(
         settings_of(element),
         progress=lambda line: print(f"{time.monotonic() - start:5.0f} s  {line}", flush=True),
     )
-    return predictor.save(PRETRAINED / f"{element.lower()}.npz")
+    path = predictor.save(PRETRAINED / f"{element.lower()}.npz")
+    record_making(path, element)
+    return path
 
 
 if __name__ == "__main__":

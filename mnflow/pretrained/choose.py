@@ -5,12 +5,11 @@ import sqlite3
 from pathlib import Path
 
 from mnflow.errors import InputError
-from mnflow.pretrained.shipped import digest
 from mnflow.runtime import project
 from mnflow.runtime.project import EXPERIMENT, IMAGE, default_tracking_uri
 from mnflow.runtime.relocate import current_place, local_path
 from mnflow.serve.predictor import Predictor
-from mnflow.serve.pretrained import PRETRAINED, pretrained
+from mnflow.serve.pretrained import PRETRAINED, digest, pretrained
 
 CHAMPION = f"models:/{EXPERIMENT}@champion"
 """The registry's address of the project's champion."""

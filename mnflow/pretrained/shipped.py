@@ -1,20 +1,12 @@
 """The shipped files: predictors (`mnflow.serve.pretrained`), an example image, and their digests."""
 
-import hashlib
-from pathlib import Path
-
-from mnflow.serve.pretrained import PRETRAINED
+from mnflow.serve.pretrained import PRETRAINED, digest
 
 EXAMPLE = PRETRAINED / "example.hspy"
 """A simulated spectrum image for the quick start and the self-test (`mnflow.pretrained.example`)."""
 
 DIGEST_FILE = PRETRAINED / "SHA256SUMS"
 """Digests of the shipped files, as `sha256sum` writes them."""
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def recorded_digests() -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.read import read_file
@@ -66,6 +67,11 @@ def differences(stored: Stored, tolerance: float, predictor: Predictor | None = 
             if not _equal(before.get(key), after.get(key), tolerance):
                 lines.append(f"spectrum {row}: {key} is {after.get(key)}, stored is {before.get(key)}")
     return lines
+
+
+def valences_of(rows: list[int], predictor: Predictor) -> NDArray[np.float64]:
+    """The mean valence that a predictor gives these rows of the example image, (M,)."""
+    return np.array([found["mean_valence"] for found in _answers(rows, predictor)], dtype=np.float64)
 
 
 def _answers(rows: list[int], predictor: Predictor) -> list[dict[str, Any]]:

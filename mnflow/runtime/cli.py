@@ -95,11 +95,16 @@ def check_place() -> None:
         )
 
 
-def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | None = None) -> NoReturn:
+def execute(
+    options: type[T],
+    run: Callable[[T], Any],
+    argv: Sequence[str] | None = None,
+    refused: Callable[[str], None] = lambda message: None,
+) -> NoReturn:
     """Parse, run and exit: 0 for success, 1 with an error message, 130 when interrupted.
 
-    SIGTERM is turned into KeyboardInterrupt, so that the MLflow run is closed as KILLED and files are left
-    whole.
+    `refused` is called with the message for bad input. SIGTERM is turned into KeyboardInterrupt, so that the
+    MLflow run is closed as KILLED and files are left whole.
     """
     _open_streams()
     os.environ["MPLBACKEND"] = (
@@ -116,6 +121,7 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
         run(parse(options, argv, program))
     except InputError as error:
         say(f"mnflow: {error}")
+        refused(str(error))
         code = 1
     except OSError as error:
         if (what := _outside(error)) is None:

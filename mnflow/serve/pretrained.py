@@ -1,5 +1,6 @@
 """Predictors that ship with the package: a posterior per element that can be simulated, and no nets."""
 
+import hashlib
 from pathlib import Path
 
 from mnflow.errors import InputError
@@ -7,6 +8,11 @@ from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def pretrained(element: str = "Mn") -> Predictor:

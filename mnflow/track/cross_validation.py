@@ -120,8 +120,9 @@ def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run,
 
     A tag `any` matches all.
     """
+    tracking.open_store()  # an earlier process may have left the end of the run that is asked for
+    record = finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
     with tracking.step(tracking.tags_of(step), step, {"run": run, **tags}) as own:
-        record = finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
         finished = load_cv(record)
         own.tags({**names.setting_of(finished.tags), names.CV_RUN: finished.run.id})
         own.rename(f"{step} {finished.label}")

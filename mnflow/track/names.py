@@ -75,6 +75,7 @@ TRIAL_STATE = "trial_state"
 FOLDER = "mnflow.folder"  # of a simulate run: the absolute path of its images
 SIGNATURE = "mnflow.signature"  # of a cross-validation: what its folds' results depend on
 RESUMED_BY = "mnflow.resumed_by"
+REFUSED = "mnflow.refused"
 ERROR = "mnflow.error"
 NOTE = "mlflow.note.content"  # MLflow's own: the description that its UI shows
 

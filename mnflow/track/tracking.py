@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_PROJECT_ENTRY_POINT
 
 from mnflow.errors import InputError
 from mnflow.plots import figure_data
@@ -158,6 +158,38 @@ def tags_of(
     return {names.STEP: step, names.ARCH: arch, names.AUGMENTATION: augmentation, names.FOLDS: folds}
 
 
+def open_store() -> None:
+    """Connect to the store, send what earlier processes could not, and clear away what they have left."""
+    connect()
+    outbox.send_left()
+    _close_orphans()
+    _delete_refused()
+
+
+def refuse_run(message: str) -> None:
+    """Mark the run that `mlflow run` started for this process, if no step has taken it, to be deleted.
+
+    It has nothing in it: its command was refused for its options. `mlflow run` still ends it as FAILED, and
+    fails itself if the run is gone by then; so the next command deletes it (`open_store`). Whatever the store
+    says to this is left unsaid: the user has the message that matters.
+    """
+    if not (started := os.environ.get("MLFLOW_RUN_ID")):
+        return
+    with suppress(MlflowException, InputError, OSError):
+        _delete_refused()
+        run = connect().get_run(started)
+        entry = run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT)
+        if entry and names.STEP not in run.data.tags and run.info.status == "RUNNING":
+            Run(started).tags({names.REFUSED: "true", names.ERROR: message[:4900]})
+            Run(started).rename(f"refused: {entry}")
+
+
+def _delete_refused() -> None:
+    """Delete the runs of commands that were refused; MLflow keeps deleted runs until `mlflow gc`."""
+    for record in _runs("attributes.status = 'FAILED'", {names.REFUSED: "true"}):
+        connect().delete_run(record.info.run_id)
+
+
 @contextmanager
 def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: str = "") -> Iterator[Run]:
     """The run of one step: the one that `mlflow run` started, or a new one; closed as what it came to.
@@ -165,9 +197,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
     Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and
     SIGTERM as KILLED.
     """
-    connect()
-    outbox.send_left()
-    _close_orphans()
+    open_store()
 
     def begin() -> Run:
         known = {**tags, **provenance.tags(), names.BEGAN: began()}

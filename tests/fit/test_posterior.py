@@ -2,6 +2,7 @@
 should.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mnflow.fit.mixtures import Materials, Mixtures, draw_fractions, mix, parted
 from mnflow.fit.posterior import calibrate, cells_of
 from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import compositions
+from mnflow.serve.pretrained import digest
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import load
 from mnflow.spectra import MN
@@ -78,7 +80,10 @@ def test_a_predictor_is_built_and_comes_back(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(fitting, "CALIBRATION_MATERIALS", 20)
     monkeypatch.setattr(fitting, "NOVELTY_CROPS", 400)
     monkeypatch.setattr(fitting, "PRETRAINED", tmp_path)
-    predictor = fitting.Predictor.load(fitting.main("mn"))
+    path = fitting.main("mn")
+    predictor = fitting.Predictor.load(path)
+    made = json.loads((tmp_path / "mn-made.json").read_text())
+    assert (made["sha256"], made["recipe"]["epochs"]) == (digest(path), 2)
     assert predictor.net is None
     assert predictor.edge == MN
     assert predictor.posterior is not None

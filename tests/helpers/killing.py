@@ -28,7 +28,7 @@ IMPORTED = (
 
 def serve() -> None:
     from entrypoints import main
-    from mnflow.runtime.cli import execute
+    from mnflow.pipeline.execution import execute
 
     for name in IMPORTED:
         importlib.import_module(name)

@@ -4,7 +4,7 @@ from mnflow.command import selftest
 from mnflow.pretrained import shipped
 from mnflow.pretrained.stored_answers import TOLERANCE, differences, load_stored
 from mnflow.serve.predictor import Predictor
-from mnflow.serve.pretrained import PRETRAINED
+from mnflow.serve.pretrained import PRETRAINED, digest
 from mnflow.spectra import MN
 from tests.helpers.nets import made_up_net
 
@@ -12,7 +12,7 @@ from tests.helpers.nets import made_up_net
 def test_files_have_the_recorded_digests() -> None:
     recorded = shipped.recorded_digests()
     assert set(recorded) >= {"mn.npz", shipped.EXAMPLE.name}
-    assert recorded == {name: shipped.digest(PRETRAINED / name) for name in recorded}
+    assert recorded == {name: digest(PRETRAINED / name) for name in recorded}
 
 
 def test_the_self_test_agrees() -> None:

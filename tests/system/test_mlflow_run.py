@@ -66,18 +66,33 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
             ["-e", "main", "-P", "preset=fast"],
             "Option preset: expected one of quick, paper, claims, got 'fast'",
         ),
+        (["-e", "simulate", "-P", "sizes=quick"], "unrecognized arguments: --sizes quick"),
         (["-e", "preprocess", "-P", "source=/no/such/folder"], "No folder or file at /no/such/folder"),
         (["-e", "shift_eval", "-P", "run=0123"], "No run '0123' in sqlite:///"),
     ],
 )
-def test_bad_input_is_a_sentence_exit_1_and_a_failed_run(
+def test_a_refused_command_is_a_sentence_exit_1_and_a_run_to_be_deleted(
     shell: dict[str, str], words: list[str], sentence: str
 ) -> None:
+    client = MlflowClient(shell["MLFLOW_TRACKING_URI"])
     done = mlflow_run(shell, *words)
     assert done.returncode == 1
     assert f"mnflow: {sentence}" in done.stderr
     assert "Traceback" not in done.stderr
+    (refused,) = client.search_runs(["0"], "tags.`mnflow.refused` = 'true'")  # those before are deleted
+    assert refused.info.status == "FAILED"
+    assert sentence in refused.data.tags["mnflow.error"]
+    assert refused.info.run_name == f"refused: {words[1]}"
+
+
+def test_a_step_that_meets_a_bad_file_is_a_failed_run(shell: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "nonsense.csv").write_text("no spectrum")
+    done = mlflow_run(shell, "-e", "preprocess", "-P", f"source={tmp_path}/nonsense.csv")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     client = MlflowClient(shell["MLFLOW_TRACKING_URI"])
     newest = client.search_runs(["0"], max_results=1, order_by=["attributes.start_time DESC"])[0]
     assert newest.info.status == "FAILED"
-    assert newest.data.tags["mlflow.project.entryPoint"] == words[1]
+    assert client.search_runs(["0"], "tags.`mnflow.refused` = 'true'") == []
+    assert "nonsense.csv" in newest.data.tags["mnflow.error"]
+    assert newest.data.tags["mlflow.project.entryPoint"] == "preprocess"

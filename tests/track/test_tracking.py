@@ -54,6 +54,39 @@ def test_the_run_that_mlflow_run_started_is_resumed_once(monkeypatch: pytest.Mon
     assert tracking.connect().get_run(started).data.params == {"epochs": "3.0", "seed": "1"}
 
 
+def run_of_mlflow(**tags: str) -> str:
+    """The id of a run as `mlflow run` starts it."""
+    entry = {"mlflow.project.entryPoint": "cv_train"}
+    return str(tracking.connect().create_run(_experiment_id(), tags={**entry, **tags}).info.run_id)
+
+
+def test_the_run_of_a_refused_command_is_deleted_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, started = tracking.connect(), run_of_mlflow()
+    monkeypatch.setenv("MLFLOW_RUN_ID", started)
+    tracking.refuse_run("Option arch: ...")
+    tracking.open_store()
+    refused = client.get_run(started)
+    assert refused.info.lifecycle_stage == "active"  # `mlflow run` has yet to end it
+    assert refused.info.run_name == "refused: cv_train"
+    assert refused.data.tags[names.ERROR] == "Option arch: ..."
+    client.set_terminated(started, "FAILED")  # as `mlflow run` does
+    tracking.open_store()
+    assert client.get_run(started).info.lifecycle_stage == "deleted"
+
+
+def test_other_runs_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = tracking.connect()
+    a_users = str(client.create_run(_experiment_id()).info.run_id)
+    for kept in [run_of_mlflow(**TAGS), a_users, finished()]:
+        monkeypatch.setenv("MLFLOW_RUN_ID", kept)
+        tracking.refuse_run("bad")
+        assert names.REFUSED not in client.get_run(kept).data.tags
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123")
+    tracking.refuse_run("bad")  # no such run
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    tracking.refuse_run("bad")
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(InputError("bad"), "FAILED"), (KeyError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")],

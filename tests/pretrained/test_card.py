@@ -1,0 +1,71 @@
+"""The shipped model, the record of its making, its numbers and its card belong together, and to this code."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnflow.command import selftest
+from mnflow.errors import InputError
+from mnflow.fit import posterior as fitting
+from mnflow.pretrained import card
+from mnflow.pretrained.stored_answers import load_stored, valences_of
+from mnflow.serve.pretrained import PRETRAINED, digest, pretrained
+from mnflow.simulate.settings import settings_of
+
+PROBE_TOLERANCE = 1e-3
+"""Of a peak: libraries round differently, and other physics differs by more."""
+
+REFIT_TOLERANCE = 0.12
+"""Root mean square difference of the mean valence between two runs of the command: the error of the model
+itself on materials that it has not seen. Processors add up in different orders, and thousands of steps of a
+fit make something of it; more than this would be another model.
+"""
+
+
+def test_the_record_and_the_numbers_are_of_the_model_that_ships() -> None:
+    assert card.load_record()["sha256"] == digest(PRETRAINED / "mn.npz")
+    assert {row["benchmark"] for row in card.load_numbers()} >= {"posterior/held_out", "posterior/foreign"}
+
+
+def test_numbers_of_another_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "PRETRAINED", tmp_path)
+    (tmp_path / "mn.npz").write_bytes(b"another model")
+    (tmp_path / "mn-numbers.jsonl").write_text((PRETRAINED / "mn-numbers.jsonl").read_text())
+    with pytest.raises(InputError, match=r"run `python -m benchmarks\.posterior"):
+        card.load_numbers()
+
+
+def test_the_card_is_what_record_and_numbers_say() -> None:
+    assert card.card_path().read_text(encoding="utf-8") == card.render()
+
+
+def test_the_self_test_shows_the_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert selftest.main(["--card"]) == 0
+    assert capsys.readouterr().out.strip() == card.card_path().read_text(encoding="utf-8").strip()
+
+
+def test_the_code_still_makes_the_model_that_ships() -> None:
+    recorded, now = card.load_record()["recipe"], json.loads(json.dumps(fitting.recipe("mn")))
+    before, after = (np.array(recipe.pop("probe")) for recipe in (recorded, now))
+    again = "run the three commands of mnflow/pretrained/mn-card.md, or undo what changed the recipe"
+    assert now == recorded, again
+    assert np.abs(after - before).max() < PROBE_TOLERANCE, again
+
+
+def test_the_recipe_notices_other_physics(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mnflow.fit import mixtures
+
+    monkeypatch.setattr(mixtures, "RESOLUTION_EV", (0.15, 1.9))
+    probe = np.array(fitting.recipe("mn")["probe"])
+    assert np.abs(probe - np.array(card.load_record()["recipe"]["probe"])).max() > PROBE_TOLERANCE
+
+
+@pytest.mark.services
+def test_the_command_makes_the_model_that_ships() -> None:
+    """A quarter of an hour on one idle core: `make test-model`."""
+    again = fitting.build(settings_of("mn"))
+    stored = load_stored()
+    apart = valences_of(stored.rows, again) - valences_of(stored.rows, pretrained())
+    assert np.sqrt((apart**2).mean()) < REFIT_TOLERANCE
