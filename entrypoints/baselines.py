@@ -44,5 +44,15 @@ def run(options: Options) -> str:
     return own.id
 
 
+def aligned(methods: tuple[str, ...], data: str, n_folds: int, seed: int) -> list[str]:
+    """Evaluate methods on spectra aligned at L3; returns their runs' ids, none for no method."""
+    from mnflow.track.query import children
+
+    if not methods:
+        return []
+    own = run(Options(methods=",".join(methods), align="yes", n_folds=n_folds, seed=seed, data=data))
+    return [r.info.run_id for r in children(own, status="FINISHED")]
+
+
 if __name__ == "__main__":
     execute(Options, run)

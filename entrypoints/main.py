@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from entrypoints import cv_train, noise_eval, preprocess, promote, reference_test, shift_eval, simulate, tsne
+from entrypoints.baselines import aligned
 from mnflow.errors import InputError
 from mnflow.pipeline.execution import execute
 from mnflow.pipeline.presets import FEATURES, PRESETS, Cell
@@ -29,7 +30,6 @@ class Options:
 def run(options: Options) -> str:
     """Run every step as a run of its own, print the summary, and return the id of the run that holds it."""
     from mnflow.pipeline import grid
-    from mnflow.runtime.cli import say
     from mnflow.track import names, tracking
     from mnflow.track.query import finished_run
 
@@ -37,7 +37,7 @@ def run(options: Options) -> str:
     tags = tracking.tags_of("main", folds=",".join(preset.folds))
     if options.seeds < 1:
         raise InputError(f"Option seeds: expected at least 1, got {options.seeds}.")
-    with tracking.step(tags, f"main {options.preset}", vars(options)) as own:
+    with tracking.step(tags, f"main {options.preset}", vars(options)) as own, tracking.nested(own):
         known = {k: str(v) for k, v in vars(options).items()}
         interrupted = not preset.resume and grid.take_up_interrupted(own, known)
         folder = f"{simulate.folder_of(options.settings)}-{options.seed}"
@@ -49,21 +49,22 @@ def run(options: Options) -> str:
         own.tags({names.DATASET_DIGEST: digest})
         cells = preset.cells(range(options.seed, options.seed + options.seeds))
         same = {} if preset.resume else grid.same_code()
+        plain: list[str] = []
         with _workers(options.scheduler) as scheduler:
             cv_runs = grid.train_and_evaluate(
                 cells,
                 lambda cell: train(cell, data, scheduler),
                 lambda step, run_id: evaluate(step, run_id, options.seed),
                 lambda cell: grid.finished_cell(cell, digest, same) if preset.resume or interrupted else None,
+                lambda: plain.extend(aligned(preset.baselines, data, preset.n_folds, options.seed)),
             )
         shown = next(
             r for r, cell in zip(cv_runs, cells, strict=True) if (cell.arch, cell.augmentation) == FEATURES
         )
         tsne.run(tsne.Options(run=shown, iterations=preset.tsne_iterations, seed=options.seed))
-        refusal = _promote(options.seed) if preset.promote else ""
-        grid.print_summary(grid.log_summary(own, cv_runs))
-        if refusal:
-            say(refusal)
+        outcome = _promote(options.seed) if preset.promote else ""
+        grid.print_summary(grid.log_summary(own, [*cv_runs, *plain]))
+        own.note(outcome or f"{len(cv_runs)} cross-validations: see tables/summary.csv and the figures.")
     return own.id
 
 
@@ -91,12 +92,14 @@ def _workers(scheduler: str) -> AbstractContextManager[str]:
 
 
 def _promote(seed: int) -> str:
-    """Promote the best network; if the gate refuses it, that is a result too: its message is returned."""
+    """Promote the best network; if the gate refuses it, that is a result too. Returns what came of it."""
+    from mnflow.track import names, tracking
+
     try:
-        promote.run(promote.Options(seed=seed))
+        done = promote.run(promote.Options(seed=seed))
     except InputError as refusal:
         return str(refusal)
-    return ""
+    return str(tracking.connect().get_run(done).data.tags.get(names.NOTE, ""))
 
 
 if __name__ == "__main__":

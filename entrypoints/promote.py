@@ -37,7 +37,7 @@ class Options:
 
 def run(options: Options) -> str:
     """Promote or roll back, and return the run's id."""
-    from mnflow.promote import promotion, registry
+    from mnflow.promote import candidates, promotion, registration, registry
     from mnflow.track import tracking
 
     gate = Gate(**{f.name: getattr(options, f.name) for f in fields(Gate)})
@@ -46,9 +46,9 @@ def run(options: Options) -> str:
         if options.rollback:
             champion, previous = registry.roll_back()
             after = f", version {previous} the previous one" if previous else ""
-            note = f"Version {champion} of {registry.MODEL} is the champion again{after}."
+            note = f"Version {champion} of {registration.MODEL} is the champion again{after}."
         else:
-            candidate = registry.candidate(options.run)
+            candidate = candidates.candidate(options.run)
             note = promotion.promote(run, candidate, gate, options.seed, options.strategy)
         run.note(note)
     return run.id

@@ -23,6 +23,7 @@ def run(options: Options) -> str:
         If a number, a file or an answer is not what was registered.
     """
     from mnflow.promote import verification
+    from mnflow.promote.registration import registration
     from mnflow.references import load_references
     from mnflow.track import names, tracking
 
@@ -36,7 +37,7 @@ def run(options: Options) -> str:
         references = load_references("simulated", drawn, finished.spectra.edge)
         strategy = promoted.data.params["strategy"]
         numbers = verification.recompute(run, finished, references, seed, strategy, answered)
-        checks = verification.compare(version.tags, numbers)
+        checks = verification.compare(registration(version).metrics, numbers)
         run.table(verification.table(checks), "verification")
         failed = [f"{c.name} was {c.registered:.6g} and is {c.found:.6g}" for c in checks if not c.holds]
         since = verification.changed_since(promoted)

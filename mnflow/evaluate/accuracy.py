@@ -37,9 +37,10 @@ def _shifted_classes(
 ) -> NDArray[np.int64]:
     """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
     if isinstance(model, Fitted):
-        return np.stack(
-            [model.predict(normalise(wide[:, start : start + n_crop])).argmax(axis=1) for start in starts]
-        )
+        crops = np.concatenate([normalise(wide[:, start : start + n_crop]) for start in starts])
+        return (
+            model.predict(crops).argmax(axis=1).reshape(len(starts), len(wide))
+        )  # one call: each costs 20 ms
     return jax_predict.shifted_classes(jax_predict.from_keras(model), wide, starts)
 
 

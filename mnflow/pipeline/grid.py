@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mnflow.pipeline.presets import Cell
-from mnflow.promote import registry
+from mnflow.promote import registration, registry
 from mnflow.promote.gate import MEASURED_BEFORE
 from mnflow.report import shared_view, summary
 from mnflow.runtime.cli import say
@@ -66,10 +67,12 @@ def train_and_evaluate(
     train: Callable[[Cell], str],
     evaluate: Callable[[str, str], object],
     finished: Callable[[Cell], MlflowRun | None],
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[str]:
     """Train every cell that is not finished, evaluate it, and return the ids of the cross-validations.
 
-    While the workers train one cell, this process evaluates the one before.
+    While the workers train one cell, this process evaluates the one before; `meanwhile` while they train the
+    first.
 
     Parameters
     ----------
@@ -87,30 +90,35 @@ def train_and_evaluate(
 
     run_ids: list[str] = []
     with ThreadPoolExecutor(1) as evaluating:
-        pending: Future[None] | None = None
+        pending: Future[Any] = evaluating.submit(meanwhile)
         for number, cell in enumerate(cells, start=1):
             say(f"Cross-validation {number} of {len(cells)}: {cell.arch} {cell.augmentation} {cell.folds}")
             record = finished(cell)
             if record:
                 say(f"{record.info.run_name}: taken from a finished run")
             run_ids.append(record.info.run_id if record else train(cell))
-            if pending:
-                pending.result()
-            pending = evaluating.submit(evaluate_all, run_ids[-1])
-        if pending:
             pending.result()
+            pending = evaluating.submit(evaluate_all, run_ids[-1])
+        pending.result()
     return run_ids
 
 
-def log_summary(run: tracking.Run, cv_runs: Sequence[str]) -> pd.DataFrame:
-    """Log the table and the figures that compare cross-validations; returns the table."""
-    records = [tracking.connect().get_run(run_id) for run_id in cv_runs]
+def log_summary(run: tracking.Run, models: Sequence[str]) -> pd.DataFrame:
+    """Log the table, numbers and figures that compare cross-validations and baselines; returns the table."""
+    records = [tracking.connect().get_run(run_id) for run_id in models]
     rows = [
-        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in shared_view.COLUMNS.items()}}
+        {"run": r.info.run_name, **{name: r.data.metrics[key] for key, name in names.COLUMNS.items()}}
         for r in records
     ]
     table = pd.DataFrame(rows)
     run.table(table, "summary")
+    run.metrics(
+        {
+            f"{r.data.tags[names.ARCH]}/{name.replace(', ', '_').replace(' ', '_')}": row[name]
+            for r, row in reversed(list(zip(records, rows, strict=True)))  # of several, the first's
+            for name in names.COLUMNS.values()
+        }
+    )
     shared_view.save(tracking.connect().get_run(run.id).info.experiment_id)
     for name, figure in summary.figures(records).items():
         run.figure(figure, name)
@@ -130,8 +138,8 @@ def print_summary(summary_table: pd.DataFrame) -> None:
     console.print(table)
     champion = registry.aliased(registry.CHAMPION)
     version = f"version {champion.version}" if champion else "not set"
-    console.print(f"Alias champion of {registry.MODEL}: {version}")
+    console.print(f"Alias champion of {registration.MODEL}: {version}")
     console.print(
         "Next:  make ui                                                   the runs, curves and figures\n"
-        f"       .venv/bin/mlflow models serve -m models:/{registry.MODEL}@champion     the served model"
+        f"       .venv/bin/mlflow models serve -m models:/{registration.MODEL}@champion     the served model"
     )

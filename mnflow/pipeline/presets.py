@@ -52,6 +52,8 @@ class Preset:
         Of the simulated dataset.
     resume : bool
         Whether a finished cross-validation of the same data and parameters is taken instead of a new one.
+    baselines : tuple of str
+        Methods without a network that go through the same folds and evaluations, spectra aligned at L3 first.
     """
 
     grids: tuple[Grid, ...]
@@ -62,6 +64,7 @@ class Preset:
     n_folds: int = N_FOLDS
     resume: bool = False
     promote: bool = True
+    baselines: tuple[str, ...] = ()
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -109,7 +112,11 @@ _CLAIMS = (
 )
 PRESETS = {
     "quick": Preset(
-        (Grid(("10x",), (True,), nets=COMPARED_NETS),), shown=200, tsne_iterations=500, degraded_copies=1
+        (Grid(("10x",), (True,), nets=COMPARED_NETS),),
+        shown=200,
+        tsne_iterations=500,
+        degraded_copies=1,
+        baselines=("least_squares", "random_forest", "white_lines"),
     ),
     "paper": _PAPER,
     "claims": replace(_PAPER, grids=_CLAIMS, promote=False),

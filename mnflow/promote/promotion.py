@@ -1,8 +1,7 @@
 """One promotion: measure the candidate, apply the gate, register it, move the alias."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from mlflow.entities import Run as MlflowRun
@@ -17,7 +16,19 @@ from mnflow.models import keras_nets
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.preprocess import crop
 from mnflow.promote import registry, served
+from mnflow.promote.candidates import verdict
+from mnflow.promote.card import card
 from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare
+from mnflow.promote.registration import (
+    MODEL,
+    STRATEGY,
+    Registration,
+    code_version,
+    folds_digest,
+    held_out_of,
+    register,
+    registered_before,
+)
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained_for
@@ -53,7 +64,7 @@ class Measured:
 
     @property
     def folds_digest(self) -> str:
-        return registry.folds_digest(self.finished.folds)
+        return folds_digest(self.finished.folds)
 
 
 def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strategy: str = "ensemble") -> str:
@@ -73,20 +84,23 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     show(run, measured)
     tags = measured.finished.tags
     run.tags({**names.setting_of(tags), names.CV_RUN: record.info.run_id})
+    label, beside = measured.finished.label, verdict(record)
     with registry.locked():
         if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
             version = _register(run, measured, None, seed)
             return (
-                f"Version {version} of {registry.MODEL} is registered; "
-                "only a fully convolutional net can become champion."
+                f"Version {version} of {MODEL} is registered ({label}); only a fully convolutional net can "
+                f"become champion.\n{beside}"
             )
         comparison = beside_champion(measured)
         _pass(gate, measured, comparison)
         version = _register(run, measured, comparison, seed)
         last = registry.set_champion(version)
-    beside = f"; {comparison}" if comparison else ""
-    replaced = f" in place of version {last}, now `previous`{beside}" if last else ""
-    return f"Version {version} of {registry.MODEL} is the champion{replaced}."
+    replaced = f" in place of version {last}" if last else ""
+    return (
+        f"Version {version} of {MODEL} is the champion{replaced}: {label}, fully convolutional, passes all "
+        f"{len(fields(Gate))} thresholds.\n{beside}\n{comparison or ''}"
+    ).strip()
 
 
 def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Measured:
@@ -117,7 +131,7 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
     facts = {
         names.CV_RUN: finished.run.id,
         names.DATASET_DIGEST: finished.tags[names.DATASET_DIGEST],
-        "code": registry.code_version(),
+        "code": code_version(),
     }
     shipped = pretrained_for(spectra.edge)
     if shipped is not None:  # the posterior answers: what is strange to it counts, not what is to the nets
@@ -166,9 +180,7 @@ def beside_champion(measured: Measured) -> Comparison | None:
     champion = registry.aliased(registry.CHAMPION)
     if champion is None:
         return None
-    theirs = registry.held_out_of(
-        champion, measured.finished.tags[names.DATASET_DIGEST], measured.folds_digest
-    )
+    theirs = held_out_of(champion, measured.finished.tags[names.DATASET_DIGEST], measured.folds_digest)
     return None if theirs is None else compare(measured.fold_accuracy, theirs)
 
 
@@ -198,46 +210,27 @@ def _least_of_refit(fold_accuracy: Sequence[float]) -> float:
 
 
 def _register(run: tracking.Run, measured: Measured, comparison: Comparison | None, seed: int) -> str:
-    """A new version, or the one that serves the same nets by the same code already."""
-    finished = measured.finished
-    before = served.digests_before(measured.predictor)
-    if known := registry.registered_before(finished.run.id, measured.strategy, before):
+    """A new version, or the one that serves the same model by the same code already."""
+    if known := registered_before(measured.predictor):
         return str(known.version)
+    finished, tags = measured.finished, measured.finished.tags
     examples = served.examples(finished.spectra, seed)
     uri = served.log_model(run, measured.predictor, measured.keras_files, examples)
-    run_tags = finished.tags
-    tags = {
-        **{k: f"{v:.6g}" for k, v in measured.metrics.items()},
-        **names.setting_of(run_tags),
-        names.DATASET_URI: run_tags[names.DATASET_URI],
-        names.CV_RUN: finished.run.id,
+    facts = {
+        **names.setting_of(tags),
+        names.DATASET_URI: tags[names.DATASET_URI],
         "seed": finished.record.data.params.get("seed", "unknown"),
-        "code_version": registry.code_version(),
-        "labels": ",".join(finished.spectra.edge.classes),
-        "strategy": measured.strategy,
-        "folds_digest": measured.folds_digest,
-        "held_out_accuracy": json.dumps([round(a, 6) for a in measured.fold_accuracy]),
+        "code_version": code_version(),
+        "classes": ",".join(finished.spectra.edge.classes),
     }
-    return str(registry.register(uri, run.id, tags, card(measured, comparison)).version)
-
-
-def card(measured: Measured, comparison: Comparison | None) -> str:
-    """The model card: purpose, training data, measured performance and limits."""
-    finished, edge = measured.finished, measured.finished.spectra.edge
-    counts = ", ".join(f"{n} {name}" for name, n in finished.spectra.counts().items())
-    rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in measured.metrics.items())
-    beside = f"\n\nAt its promotion: {comparison}." if comparison else ""
-    return (
-        f"**Valence of {edge.element} from its L2,3 edge** ({', '.join(edge.classes)}), read by "
-        f"{finished.label} ({measured.strategy}; {len(finished.models)} {finished.tags[names.FOLDS]} "
-        "folds).\n\nInput: raw spectra (`energy_ev`, `intensity`), any dispersion up to 0.4 eV a channel, "
-        f"any calibration off by a few eV, background on or removed.\n\nTrained on {len(finished.spectra)} "
-        f"spectra ({counts}; {finished.spectra.source}; digest {finished.tags[names.DATASET_DIGEST]}).\n\n| "
-        f"measured | |\n|---|---|\n{rows}{beside}\n\nAccuracies are of models on spectra that they did not "
-        "train on; held_out/accuracy is with random shifts of up to 5 eV and up to five times the noise. "
-        "Answers come from a posterior over compositions where the element has one (mixture/rmse and "
-        "mixture/coverage: error of `mean_valence` and coverage of its 90 % `interval` on simulated "
-        "mixtures of other materials); the nets are its second opinion. What is flagged "
-        "`out_of_distribution` is not to be believed. Not for other elements, nor for spectra without the "
-        f"{edge.element} edge."
-    )
+    model_digest = served.model_digest(measured.predictor)
+    digests = measured.folds_digest, model_digest
+    record = Registration(measured.metrics, measured.fold_accuracy, *digests, files={}, facts=facts)
+    for_readers = {
+        names.ARCH: tags[names.ARCH],
+        STRATEGY: measured.strategy,
+        names.CV_RUN: finished.run.id,
+        names.DATASET_DIGEST: tags[names.DATASET_DIGEST],
+    }
+    text = card(finished, measured.metrics, measured.strategy, comparison)
+    return str(register(uri, run, for_readers, record, text).version)

@@ -1,150 +1,31 @@
-"""The model registry: candidates among finished runs, versions and their aliases."""
+"""The aliases of the registered model: what may be champion, moving them, and loading what they stand for."""
 
-import hashlib
-import json
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import mlflow
-import numpy as np
-from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.promote import served
-from mnflow.promote.gate import MEASURED_BEFORE
-from mnflow.runtime.cli import say
-from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
-from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri, one_at_a_time
+from mnflow.promote.registration import DIGEST, MODEL, known_registration
+from mnflow.runtime.project import default_tracking_uri, one_at_a_time
 from mnflow.runtime.signals import held
 from mnflow.serve.predictor import Predictor
 from mnflow.track import names, tracking
-from mnflow.track.cross_validation import STEP
-from mnflow.track.query import finished_run, finished_runs, where
-
-MODEL = EXPERIMENT
-"""Name of the registered model."""
+from mnflow.track.query import where
 
 CHAMPION, PREVIOUS = "champion", "previous"
 
-SELECTED_BY = (names.CV_ACCURACY, names.SHIFT_ACCURACY, names.NOISE_5X_ACCURACY)
-"""Metrics whose mean ranks candidates: all of them on held-out spectra of the cross-validation, none on
-references.
-"""
+HISTORY = "history"
+"""Tag of the registered model: how its aliases have moved, the last events of many."""
 
-DIGESTS = "sha256"
-"""Tag of a version: the digest of every file that it serves, by its path (`served.digests`)."""
-
-CV_TAGS = (*names.SETTING, names.DATASET_DIGEST, names.DATASET_URI)
-"""Tags of a cross-validation without which a run is none of ours."""
-
-
-def candidate(run: str) -> MlflowRun:
-    """The cv_train run to promote: by id, or the best fully convolutional one on the newest data.
-
-    Raises
-    ------
-    InputError
-        If there is none, or an evaluation is missing; the sentence says which step to run.
-    """
-    if run != "best":
-        record = finished_run(STEP, run)
-        if not _is_ours(record):
-            raise InputError(
-                f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a "
-                f"run that `mlflow run . -e {STEP}` has made."
-            )
-        _ask_for_evaluations([record])
-        return record
-    ours = [r for r in finished_runs(STEP) if _is_ours(r)] or [finished_run(STEP)]  # or say where none is
-    digest = ours[0].data.tags.get(names.DATASET_DIGEST)
-    records = [
-        r
-        for r in ours
-        if r.data.tags.get(names.DATASET_DIGEST) == digest
-        and r.data.tags.get(names.ARCH) in FULLY_CONVOLUTIONAL
-    ]
-    if not records:
-        raise InputError(
-            f"No finished cv_train run of a fully convolutional net on the newest data {where()}: `mlflow "
-            "run . -e cv_train` makes one."
-        )
-    complete = _ask_for_evaluations(records)
-    return max(complete, key=lambda r: float(np.mean([r.data.metrics[k] for k in SELECTED_BY])))
-
-
-def _is_ours(record: MlflowRun) -> bool:
-    """Whether a run is a cross-validation of this project, and no run of another that has our step's name."""
-    return record.data.tags.keys() >= {*CV_TAGS, names.CODE}
-
-
-def _is_share(value: float | None) -> bool:
-    """Whether a metric is there and a share in [0, 1]; NaN is not."""
-    return value is not None and 0 <= value <= 1
-
-
-def _ask_for_evaluations(records: Sequence[MlflowRun]) -> list[MlflowRun]:
-    """The runs with all evaluations; without any, say which steps the newest lacks."""
-    complete = [r for r in records if all(_is_share(r.data.metrics.get(k)) for k in MEASURED_BEFORE)]
-    if complete:
-        return complete
-    record = records[0]
-    steps = dict.fromkeys(
-        step for metric, step in MEASURED_BEFORE.items() if not _is_share(record.data.metrics.get(metric))
-    )
-    commands = " and ".join(f"`mlflow run . -e {step} -P run={record.info.run_id}`" for step in steps)
-    raise InputError(
-        f"Run {record.info.run_id} was not evaluated in full, and cannot be judged: first {commands}."
-    )
-
-
-def register(model_uri: str, run_id: str, tags: Mapping[str, Any], card: str) -> ModelVersion:
-    """Make a version of the registered model, and let `mlflow models serve` use this environment for it."""
-    client = tracking.connect()
-    try:
-        client.create_registered_model(
-            MODEL, description="Valence of an element from its L2,3 edge; see the versions' cards."
-        )
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
-        try:
-            register_environment(mlflow_environment(local))
-        except OSError as error:  # the version is good without
-            say(f"{error}: `mlflow models serve` will need --env-manager local for this version.")
-        text = {k: str(v) for k, v in tags.items()} | {DIGESTS: json.dumps(served.digests(local))}
-    return client.create_model_version(
-        MODEL, model_uri, run_id, text, description=card, model_id=model_uri.removeprefix("models:/")
-    )
-
-
-def registered_before(cv_run: str, strategy: str, before: Mapping[str, str]) -> ModelVersion | None:
-    """The version that serves the same nets of a CV run by the same code, file by file, if there is one.
-
-    Parameters
-    ----------
-    strategy : str
-        As in the version's tag.
-    before : mapping
-        What `served.digests_before` says of the model that is to be registered.
-    """
-    for version in tracking.connect().search_model_versions(f"name = '{MODEL}'"):
-        tags = version.tags
-        if (tags.get(names.CV_RUN), tags.get("strategy")) == (cv_run, strategy):
-            known = json.loads(tags.get(DIGESTS, "{}"))
-            code = {k for k in known if k.startswith("code/")}
-            if code <= before.keys() and all(known.get(k) == v for k, v in before.items()):
-                return version
-    return None
+_KEPT_EVENTS = 40  # MLflow's tags hold 5,000 characters
 
 
 def load_predictor(uri: str) -> Predictor:
@@ -187,7 +68,7 @@ def aliased(alias: str) -> ModelVersion | None:
 def unfit(version: ModelVersion) -> str | None:
     """Why a version cannot be champion (not a version of mnflow, or dense), or None if it can."""
     tags = version.tags
-    missing = [k for k in (names.CV_RUN, names.ARCH, "labels") if k not in tags]
+    missing = [k for k in (names.CV_RUN, names.ARCH, DIGEST) if k not in tags]
     if missing:
         return f"it was not registered by promote (it lacks {', '.join(missing)})"
     if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:
@@ -232,24 +113,31 @@ def _move(version: str, event: str) -> str | None:
         return None
     if last is not None and unfit(last):  # somebody moved the alias by hand: nothing to go back to
         last = None
-    if last is not None:
-        client.set_registered_model_alias(MODEL, PREVIOUS, last.version)
-    elif (previous := aliased(PREVIOUS)) is not None and str(previous.version) == str(version):
+    kept = None if last is None or _same_model(str(last.version), version) else last
+    if kept is not None:
+        client.set_registered_model_alias(MODEL, PREVIOUS, kept.version)
+    elif (previous := aliased(PREVIOUS)) is not None and _same_model(str(previous.version), version):
         client.delete_registered_model_alias(MODEL, PREVIOUS)
     client.set_registered_model_alias(MODEL, CHAMPION, version)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    _remember(str(version), f"{event} {when} UTC" + (f", after version {last.version}" if last else ""))
-    if last is not None:
-        _remember(str(last.version), f"replaced {when} UTC by version {version}")
+    after = f" in place of version {last.version}" if last else ""
+    _remember(f"version {version} {event} {when} UTC{after}")
     return str(last.version) if last else None
 
 
-def _remember(version: str, event: str) -> None:
-    """MLflow keeps no history of aliases: add a line to the version's own."""
-    known = tracking.connect().get_model_version(MODEL, version).tags.get("history")
-    tracking.connect().set_model_version_tag(
-        MODEL, version, "history", "; ".join(filter(None, [known, event]))
-    )
+def _same_model(version: str, other: str) -> bool:
+    """Whether two versions hold the same nets and posterior, though perhaps by other code."""
+    client = tracking.connect()
+    known = [known_registration(client.get_model_version(MODEL, v)) for v in (version, other)]
+    digests = {k.model_digest if k else None for k in known}
+    return version == other or (len(digests) == 1 and None not in digests)
+
+
+def _remember(event: str) -> None:
+    """MLflow keeps no history of aliases: add an event to the model's own."""
+    known = tracking.connect().get_registered_model(MODEL).tags.get(HISTORY, "")
+    events = [*filter(None, known.split("; ")), event][-_KEPT_EVENTS:]
+    tracking.connect().set_registered_model_tag(MODEL, HISTORY, "; ".join(events))
 
 
 @contextmanager
@@ -258,35 +146,3 @@ def locked() -> Iterator[None]:
     tracking.connect()  # which locks the store, too, when it makes it
     with one_at_a_time(default_tracking_uri()), held():
         yield
-
-
-def held_out_of(version: ModelVersion, dataset_digest: str, folds_digest: str) -> list[float] | None:
-    """A version's accuracies on held-out spectra by fold, if it was measured on the same data and folds."""
-    tags = version.tags
-    if (tags.get(names.DATASET_DIGEST), tags.get("folds_digest")) != (dataset_digest, folds_digest):
-        return None
-    return [float(x) for x in json.loads(tags["held_out_accuracy"])]
-
-
-def folds_digest(folds: Sequence[Any]) -> str:
-    """SHA-256 over which spectra each fold tests, as 16 hexadecimal digits."""
-    h = hashlib.sha256()
-    for fold in folds:
-        h.update(np.asarray(fold.test, dtype=np.int64).tobytes())
-    return h.hexdigest()[:16]
-
-
-def code_version() -> str:
-    """The commit of the project, with a + if files were changed since; `unknown` outside of a repository."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, timeout=10
-    )
-    return done.stdout.strip()

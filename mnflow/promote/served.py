@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -150,10 +151,16 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def digests_before(predictor: Predictor) -> dict[str, str]:
-    """The digests of those files of a model that decide its answers, before it is logged."""
+def model_digest(predictor: Predictor) -> str:
+    """SHA-256 of all that a predictor holds, but for where it comes from."""
     with tempfile.TemporaryDirectory() as name:
-        predictor.save(Path(name) / PREDICTOR)
+        path = replace(predictor, facts={}).save(Path(name) / "predictor.npz")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def code_digests() -> dict[str, str]:
+    """The digests of the code that a model would be logged with now."""
+    with tempfile.TemporaryDirectory() as name:
         copy_code(Path(name))
         return digests(Path(name))
 

@@ -20,7 +20,7 @@ from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import predict
 from mnflow.models import keras_nets
 from mnflow.preprocess import crop
-from mnflow.promote import promotion, registry, served
+from mnflow.promote import promotion, registration, registry, served
 from mnflow.references import References
 from mnflow.serve.answer import answer
 from mnflow.serve.numpy_nets import from_keras
@@ -30,7 +30,7 @@ from mnflow.track.cross_validation import FinishedCv
 from mnflow.track.query import finished_run, finished_runs
 
 TOLERANCE = 1e-5
-"""Relative difference up to which a number holds: tags keep six digits."""
+"""Relative difference up to which a number holds."""
 
 ANSWER_TOLERANCE = 1e-3
 """Absolute difference up to which a probability, a fraction or a mean valence is the same."""
@@ -96,7 +96,7 @@ def find_version(name: str) -> ModelVersion:
     """A version of the registered model by its number or alias; raises `InputError` if there is none."""
     try:
         version = (
-            tracking.connect().get_model_version(registry.MODEL, name)
+            tracking.connect().get_model_version(registration.MODEL, name)
             if name.isdecimal()
             else registry.aliased(name)
         )
@@ -104,7 +104,7 @@ def find_version(name: str) -> ModelVersion:
         version = None
     if version is None:
         raise InputError(
-            f"The model {registry.MODEL} has no version {name!r}: expected a number, or an alias such as "
+            f"The model {registration.MODEL} has no version {name!r}: expected a number, or an alias such as "
             f"champion."
         )
     return version
@@ -121,7 +121,7 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Answered]:
     InputError
         If an artifact is missing or is not what was registered.
     """
-    uri = f"models:/{registry.MODEL}/{version.version}"
+    uri = f"models:/{registration.MODEL}/{version.version}"
     with TemporaryDirectory() as name:
         folder = registry.download(uri, name)
         check_files(version, folder)
@@ -139,12 +139,7 @@ def check_files(version: ModelVersion, folder: Path) -> int:
     InputError
         If one was changed, added or taken away; the sentence names the first of them.
     """
-    if registry.DIGESTS not in version.tags:
-        raise InputError(
-            f"Version {version.version} has no digests of what it serves (tag {registry.DIGESTS}), and "
-            "cannot be verified: promote its run again."
-        )
-    registered: dict[str, str] = json.loads(version.tags[registry.DIGESTS])
+    registered = registration.registration(version).files
     found = served.digests(folder)
     changed = [f"{name} is missing" for name in sorted(registered.keys() - found.keys())]
     changed += [f"{name} was added" for name in sorted(found.keys() - registered.keys())]
@@ -184,14 +179,17 @@ def check_answers(version: ModelVersion, folder: Path) -> Answered:
 def _with_nets(version: ModelVersion, nets: dict[str, Any], predictor: Predictor) -> FinishedCv:
     """The cross-validation of a version with the nets that the version holds, if they are its folds'."""
     finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags[names.CV_RUN]))
-    for name, found in (
-        (names.DATASET_DIGEST, finished.spectra.digest()),
-        ("folds_digest", registry.folds_digest(finished.folds)),
+    for name, was, found in (
+        ("dataset digest", version.tags[names.DATASET_DIGEST], finished.spectra.digest()),
+        (
+            "folds digest",
+            registration.registration(version).folds_digest,
+            registration.folds_digest(finished.folds),
+        ),
     ):
-        if found != version.tags[name]:
+        if found != was:
             raise InputError(
-                f"Version {version.version} was registered with the {name} {version.tags[name]}, now it is "
-                f"{found}."
+                f"Version {version.version} was registered with the {name} {was}, now it is {found}."
             )
     held = (
         [nets[f"fold_{f.number}"] for f in finished.folds]
@@ -260,11 +258,9 @@ def _right(finished: FinishedCv, place: int) -> NDArray[np.bool_]:
     return right
 
 
-def compare(registered: Mapping[str, str], found: Mapping[str, float]) -> list[Check]:
+def compare(registered: Mapping[str, float], found: Mapping[str, float]) -> list[Check]:
     """The numbers that a version was registered with and that were found again."""
-    return [
-        Check(name, float(registered[name]), value) for name, value in found.items() if name in registered
-    ]
+    return [Check(name, registered[name], value) for name, value in found.items() if name in registered]
 
 
 def table(checks: list[Check]) -> pd.DataFrame:

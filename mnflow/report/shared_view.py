@@ -11,16 +11,6 @@ from mnflow.track.connection import connect
 KEY = "which-net-is-best"
 """Of the view; in the UI's address as `viewStateShareKey`."""
 
-COLUMNS = {
-    names.CV_ACCURACY: "unshifted",
-    names.SHIFT_ACCURACY: "mean over shifts",
-    names.WORST_SHIFT_ACCURACY: "worst shift",
-    names.NOISE_5X_ACCURACY: "noise x 5",
-    names.REFERENCE_ACCURACY: "other labs, mean",
-    names.REFERENCE_VOTE_ACCURACY: "other labs, vote",
-}
-"""The metrics by which cross-validations are compared, everywhere, and what they are called."""
-
 _TAG = f"mlflow.sharedViewState.{KEY}"
 _NAME = "Which network is best?"
 _SECTION = "answer"
@@ -63,7 +53,7 @@ def _packed(state: dict[str, Any]) -> str:
 def _state() -> dict[str, Any]:
     """What is filtered, sorted, shown as columns and as charts; the keys are those of MLflow 3.17's UI."""
     lines = [_line(curve) for curve in names.CURVES.values()]
-    charts = lines + [_chart("BAR", metric, COLUMNS[metric]) for metric in _BARS]
+    charts = lines + [_chart("BAR", metric, names.COLUMNS[metric]) for metric in _BARS]
     return {
         "searchFilter": _FILTER,
         "orderByKey": f"metrics.`{names.CV_ACCURACY}`",
@@ -72,7 +62,7 @@ def _state() -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
-        "selectedColumns": [f"metrics.`{metric}`" for metric in COLUMNS],
+        "selectedColumns": [f"metrics.`{metric}`" for metric in names.COLUMNS],
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],

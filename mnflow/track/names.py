@@ -18,6 +18,16 @@ NOISE_5X_ACCURACY = "noise/accuracy_at_5x"
 REFERENCE_ACCURACY = "reference/accuracy_mean"
 REFERENCE_VOTE_ACCURACY = "reference/accuracy_vote"
 REFERENCE_FOLD_ACCURACY = "reference/accuracy_fold"
+COLUMNS = {
+    CV_ACCURACY: "unshifted",
+    SHIFT_ACCURACY: "mean over shifts",
+    WORST_SHIFT_ACCURACY: "worst shift",
+    NOISE_5X_ACCURACY: "noise x 5",
+    REFERENCE_ACCURACY: "other labs, mean",
+    REFERENCE_VOTE_ACCURACY: "other labs, vote",
+}
+"""The metrics by which models are compared, everywhere, and what they are called."""
+
 TSNE_AGREEMENT = "tsne/reference_agreement_{}"  # of a space: input or features
 ACTIVATION_CORRELATION = "activations/correlation_{}"  # with the same class, or with another
 

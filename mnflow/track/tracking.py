@@ -33,6 +33,9 @@ from mnflow.track.query import _experiment_id, _runs, began
 _notes: dict[str, str] = {}
 """The last note of every run that this process has written to."""
 
+_whole: list[str] = []
+"""Ids of the runs whose steps this process runs now, the innermost last: see `nested`."""
+
 _RESULT_LINES = 2
 
 _MOST_METRICS = 1000  # in one message to a tracking server
@@ -200,7 +203,8 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
     open_store()
 
     def begin() -> Run:
-        known = {**tags, **provenance.tags(), names.BEGAN: began()}
+        parent = {MLFLOW_PARENT_RUN_ID: _whole[-1]} if _whole else {}
+        known = {**tags, **provenance.tags(), **parent, names.BEGAN: began()}
         # `mlflow run` names its run in the environment: the first step that starts takes it, later ones make
         # their own.
         if started := os.environ.pop("MLFLOW_RUN_ID", None):
@@ -247,6 +251,16 @@ def _check_started(run_id: str) -> None:
             f"MLFLOW_RUN_ID={run_id} is left from elsewhere: in {shown_store()} this run is {state}. Unset "
             "it."
         )
+
+
+@contextmanager
+def nested(run: Run) -> Iterator[None]:
+    """Steps that this process starts meanwhile, in any thread, are shown within `run`."""
+    _whole.append(run.id)
+    try:
+        yield
+    finally:
+        _whole.pop()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What a version serves is held against what was registered, byte by byte and by its answers."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,8 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 
 from mnflow.errors import InputError
-from mnflow.promote import registry, served, verification
+from mnflow.promote import registration, served, verification
+from mnflow.promote.registration import Registration
 from mnflow.serve.novelty import Novelty, aligned, locate
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained_for
@@ -43,8 +43,9 @@ def registered(module_store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
             asked = served.examples(spectra(12), seed=0)
             uri = served.log_model(run, predictor, {"fold_0.keras": b"a net"}, asked)
-        version = registry.register(uri, run.id, {}, "")
-    place = f"models:/{registry.MODEL}/{version.version}"
+            record = Registration({}, [], "", "", {}, {})
+            version = registration.register(uri, run, {}, record, "")
+    place = f"models:/{registration.MODEL}/{version.version}"
     return version, Path(
         mlflow.artifacts.download_artifacts(place, dst_path=str(tmp_path_factory.mktemp("model")))
     )
@@ -105,7 +106,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 def test_an_untouched_version_holds(registered: tuple[ModelVersion, Path]) -> None:
     version, folder = registered
-    assert verification.check_files(version, folder) == len(json.loads(version.tags[registry.DIGESTS]))
+    assert verification.check_files(version, folder) == len(registration.registration(version).files)
     answered = verification.check_answers(version, folder)
     assert len(answered.answers) == 3 * served.EACH + 3
     assert answered.answers[-1]["error"], "the flat line"
@@ -130,7 +131,7 @@ def test_what_is_added_or_missing_is_named(registered: tuple[ModelVersion, Path]
 def test_a_version_without_digests_cannot_be_verified(
     registered: tuple[ModelVersion, Path], folder: Path
 ) -> None:
-    with pytest.raises(InputError, match="has no digests of what it serves"):
+    with pytest.raises(InputError, match="has no digest of what it serves"):
         verification.check_files(ModelVersion("m", "3", 0), folder)
 
 

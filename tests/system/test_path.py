@@ -27,10 +27,9 @@ from entrypoints import (
 )
 from mnflow.errors import InputError
 from mnflow.pipeline import grid, presets
-from mnflow.promote import gate, registry
-from mnflow.report import shared_view
+from mnflow.promote import gate, registration, registry
 from mnflow.report.summary import figures
-from mnflow.track import cross_validation, tracking
+from mnflow.track import cross_validation, names, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
 
@@ -67,7 +66,7 @@ class TestAfterMain:
     @pytest.mark.parametrize("arch", ["dense", "conv_dense", "fcn"])
     def test_a_cv_run_carries_all_the_numbers_of_its_evaluations(self, arch: str) -> None:
         run = newest("cv_train", arch=arch)
-        assert set(shared_view.COLUMNS) <= set(run.data.metrics)
+        assert set(names.COLUMNS) <= set(run.data.metrics)
         fold_runs = children(run.info.run_id)
         assert sorted(c.info.run_name for c in fold_runs) == [f"fold {k}" for k in range(SMALL.n_folds)]
         folds = np.array([c.data.metrics["cv/accuracy"] for c in fold_runs])
@@ -150,10 +149,10 @@ class TestAfterMain:
         options = baselines.Options(methods="least_squares,white_lines", n_folds=2)
         record = finished_run("baselines", baselines.run(options))
         methods = children(record.info.run_id, status="FINISHED")
-        names = ["least_squares", "least_squares_aligned", "white_lines", "white_lines_aligned"]
-        assert [run.data.tags["arch"] for run in methods] == names
+        expected = ["least_squares", "least_squares_aligned", "white_lines", "white_lines_aligned"]
+        assert [run.data.tags["arch"] for run in methods] == expected
         for run in methods:
-            assert set(shared_view.COLUMNS) <= set(run.data.metrics)
+            assert set(names.COLUMNS) <= set(run.data.metrics)
         as_is, aligned = (run.data.metrics["shift/integrated_accuracy"] for run in methods[:2])
         assert as_is + 0.2 < aligned
 
@@ -168,13 +167,14 @@ class TestAfterMain:
         assert {*gate.MEASURED_BEFORE, gate.CALIBRATION_ERROR, "held_out/accuracy"} <= set(checks["number"])
         champion = registry.aliased(registry.CHAMPION)
         assert champion is not None
-        tracking.connect().set_model_version_tag(
-            registry.MODEL, champion.version, "shift/worst_accuracy", "0.99"
-        )
-        with pytest.raises(
-            InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."
-        ):
-            verify.run(verify.Options(str(champion.version)))
+        known = registration.registration(champion)
+        other = replace(known, metrics={**known.metrics, "shift/worst_accuracy": 0.99})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(registration, "registration", lambda version: other)
+            with pytest.raises(
+                InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."
+            ):
+                verify.run(verify.Options(str(champion.version)))
         with pytest.raises(InputError, match="has no version '77'"):
             verify.run(verify.Options("77"))
 

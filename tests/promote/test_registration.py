@@ -1,0 +1,126 @@
+"""What a version keeps of how it was registered, and that the same model is registered once."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
+
+from mnflow.errors import InputError
+from mnflow.folds import Fold
+from mnflow.promote import registration, registry
+from mnflow.promote import served as served_model
+from mnflow.promote.registration import Registration
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import MN
+from mnflow.track import tracking
+from tests.helpers.nets import made_up_net
+
+pytestmark = pytest.mark.usefixtures("store")
+
+RECORD = Registration({"cv/accuracy_mean": 0.9}, [0.5, 1.0], "f", "m", {}, {"seed": "7"})
+
+
+def test_code_version_names_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert registration.code_version() == "unknown"
+    (tmp_path / "code").write_text("1")
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@y", "-C", str(tmp_path))
+    for words in (("init", "-q"), ("add", "code"), ("commit", "-q", "-m", "first")):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    (tmp_path / "notes").touch()  # no part of the code
+    assert registration.code_version() == commit
+    (tmp_path / "code").write_text("2")
+    assert registration.code_version() == commit + "+"
+    monkeypatch.setenv("PATH", "")
+    assert registration.code_version() == "unknown"
+
+
+def test_folds_are_told_apart_by_what_they_test() -> None:
+    def fold(*test: int) -> Fold:
+        return Fold(0, np.array([9]), np.array(test))
+
+    digest = registration.folds_digest([fold(0, 1), fold(2, 3)])
+    assert digest == hashlib.sha256(np.arange(4, dtype="<i8").tobytes()).hexdigest()[:16]
+    assert digest == registration.folds_digest([SimpleNamespace(test=np.array([0, 1], np.int32)), fold(2, 3)])
+    assert digest != registration.folds_digest([fold(0, 1), fold(3, 2)])
+
+
+def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
+    predictor = Predictor(MN, net=made_up_net())
+    example = {"energy_ev": [620.0, 621.0], "intensity": [1.0, 2.0]}
+    tags = {"arch": "fcn", "dataset_digest": "d"}
+    record = replace(RECORD, model_digest=served_model.model_digest(predictor))
+    assert registration.registered_before(predictor) is None
+    with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
+        uri = served_model.log_model(run, predictor, {"fold_0.keras": b"a net"}, [example])
+        first = registration.register(uri, run, tags, record, "a card")
+    (model,) = tracking.connect().search_registered_models()
+    assert (model.name, int(first.version)) == ("mn-valence", 1)
+    assert model.description == "Valence of an element from its L2,3 edge; see the versions' cards."
+    assert (first.description, first.run_id, first.source) == ("a card", run.id, uri)
+    assert first.tags.keys() == {*tags, registration.DIGEST}
+    assert registry.load_predictor(uri).edge == MN
+    page = tracking.connect().get_logged_model(uri.removeprefix("models:/"))
+    assert json.loads(page.tags["mlflow.modelVersions"]) == [{"name": "mn-valence", "version": 1}]
+
+    known = registration.registration(first)
+    assert replace(known, files={}) == record
+    own = {served_model.PREDICTOR, served_model.ANSWERS, "artifacts/keras/fold_0.keras", "MLmodel"}
+    assert own <= known.files.keys()
+    assert served_model.code_digests().items() <= known.files.items(), (
+        "the same before it is logged and after"
+    )
+    elsewhere = replace(predictor, facts={"cv_run": "another run with the same data and seed"})
+    found = registration.registered_before(elsewhere)
+    assert found is not None
+    assert found.version == first.version
+    assert registration.registered_before(replace(predictor, temperature=2.0)) is None
+    monkeypatch.setattr(served_model, "code_digests", lambda: {"code/mnflow/errors.py": "edited"})
+    assert registration.registered_before(predictor) is None
+
+    assert registration.held_out_of(first, "d", "f") == [0.5, 1.0]
+    assert registration.held_out_of(first, "d", "other") is None
+    assert registration.held_out_of(first, "other", "f") is None
+
+    run.json({"files": {}}, registration.RECORD)
+    with pytest.raises(InputError, match=f"registration.json of run {run.id} was changed after version 1"):
+        registration.registration(first)
+    assert registration.held_out_of(first, "d", "f") is None
+    logged = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model")))
+    assert (logged / "artifacts" / "keras" / "fold_0.keras").read_bytes() == b"a net"
+    assert (logged / "artifacts" / "predictor.npz").is_file()
+    assert (logged / "code" / "mnflow" / "serve" / "numpy_nets.py").is_file()
+    assert (logged / "requirements.txt").read_text().splitlines() == served_model.requirements()
+    assert json.loads((logged / "serving_input_example.json").read_text()) == {"inputs": [example]}
+    assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).name == "valence_model"
+    assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).source_run_id == run.id
+    (activate,) = (tmp_path / "environments").glob("mlflow-*/bin/activate")
+    assert "/.venv" in activate.read_text()
+
+
+def test_a_store_that_fails_is_not_taken_for_a_model_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MlflowException("the disk is full", INTERNAL_ERROR)
+
+    monkeypatch.setattr(type(tracking.connect()), "create_registered_model", fail)
+    monkeypatch.setattr(registration, "register_environment", lambda environment: None)
+    monkeypatch.setattr(registration, "mlflow_environment", lambda folder: folder)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda uri, dst_path: dst_path)
+    with (
+        tracking.step(tracking.tags_of("promote"), "promote", {}) as run,
+        pytest.raises(MlflowException, match="the disk is full"),
+    ):
+        registration.register("models:/m-0", run, {}, RECORD, "")
