@@ -21,18 +21,18 @@ class Options:
 
 def run(options: Options) -> str:
     """Gather the runs, write and log the page, and return the id of the report's own run."""
+    from mnflow.promote.registry import champion_in_words
     from mnflow.report.gather import find_runs, gather
     from mnflow.report.page import render, write
     from mnflow.runtime.cli import relative, say
     from mnflow.track import tracking
 
     with tracking.step(tracking.tags_of("report"), "report", vars(options)) as own:
-        data = gather(find_runs(options.runs))
+        data = gather(find_runs(options.runs), champion_in_words())
         path = write(render(data, options.title), Path(options.out))
         own.file(path)
-        own.note(
-            f"Open the artifact {path.name}. It compares {', '.join(run['label'] for run in data['runs'])}."
-        )
+        compared = ", ".join(run["label"] for run in data["runs"])
+        own.note("\n".join([*data["verdict"], f"Open the artifact {path.name}. It compares {compared}."]))
     say(f"Report of {len(data['runs'])} runs: {relative(path.resolve())} (open it in a browser)")
     return own.id
 

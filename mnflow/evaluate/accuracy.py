@@ -11,13 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.augment.energy_shift import MAX_SHIFT_EV, crops, max_shift_bins
-from mnflow.augment.pca_noise import KEPT_COMPONENTS, fit_noise, to_unit_range
+from mnflow.augment.pca_noise import KEPT_COMPONENTS, PcaNoise, fit_noise, to_unit_range
 from mnflow.folds import Fold
 from mnflow.models import jax_predict
 from mnflow.models.backend import keras
 from mnflow.models.baselines import Fitted
 from mnflow.preprocess import normalise
 from mnflow.spectra import SpectrumSet
+
+_fitted: dict[tuple[str, bytes, int], PcaNoise] = {}
+"""Signal and noise of folds' training spectra: every model of a fold is tested with the same."""
+
+_MOST_FITTED = 32
 
 
 def predict(models: Sequence[keras.Model | Fitted], inputs: ArrayLike) -> NDArray[np.float32]:
@@ -131,6 +136,11 @@ def _noisy_crops(
 ) -> NDArray[np.float32]:
     """Normalised crops (n_scales, n_test, n_crop) of a fold's test spectra with scaled noise."""
     wide = to_unit_range(spectra.intensity, spectra.edge)
-    cleaned, noise = fit_noise(wide[fold.train], kept_components).split(wide[fold.test])
+    key = spectra.digest(), fold.train.tobytes(), kept_components
+    if key not in _fitted:
+        if len(_fitted) >= _MOST_FITTED:
+            _fitted.clear()
+        _fitted[key] = fit_noise(wide[fold.train], kept_components)
+    cleaned, noise = _fitted[key].split(wide[fold.test])
     unshifted = np.zeros(len(fold.test), dtype=np.int64)
     return np.stack([crops(cleaned + s * noise, unshifted, spectra.edge) for s in scales])

@@ -59,7 +59,7 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
     steps: dict[str, list[BaseEstimator]] = {
         "least_squares": [ReferenceLeastSquares()],
         "cosine_svm": [Normalizer(), LinearSvm(seed)],
-        "random_forest": [RandomForestClassifier(200, min_samples_leaf=2, random_state=seed)],
+        "random_forest": [RandomForestClassifier(100, min_samples_leaf=2, random_state=seed)],
         "nearest_neighbours": [Normalizer(), KNeighborsClassifier(5)],
         "white_lines": [WhiteLineRatio(edge.dispersion_ev, edge.splitting_ev), GaussianNB()],
     }

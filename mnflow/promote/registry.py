@@ -13,12 +13,14 @@ from mlflow.exceptions import MlflowException
 from mnflow.errors import InputError
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.promote import served
+from mnflow.promote.candidates import verdict
 from mnflow.promote.registration import DIGEST, MODEL, known_registration
 from mnflow.runtime.project import default_tracking_uri, one_at_a_time
 from mnflow.runtime.signals import held
 from mnflow.serve.predictor import Predictor
 from mnflow.track import names, tracking
-from mnflow.track.query import where
+from mnflow.track.cross_validation import STEP
+from mnflow.track.query import finished_run, where
 
 CHAMPION, PREVIOUS = "champion", "previous"
 
@@ -63,6 +65,20 @@ def aliased(alias: str) -> ModelVersion | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
+
+
+def champion_in_words() -> str:
+    """Which model is champion, and how it compares with its rivals; empty without a champion."""
+    version = aliased(CHAMPION)
+    if version is None or unfit(version):
+        return ""
+    try:
+        record = finished_run(STEP, version.tags[names.CV_RUN])
+    except InputError:  # the run was deleted
+        return f"Champion: version {version.version} of {MODEL}."
+    return (
+        f"Champion: version {version.version} of {MODEL}, {record.info.run_name}. {verdict(record)}".strip()
+    )
 
 
 def unfit(version: ModelVersion) -> str | None:

@@ -20,21 +20,23 @@ _EVALUATIONS = ("shift_eval", "noise_eval", "reference_test", "tsne")
 _DASHES = {"-": "", "--": "7 4", "-.": "8 3 2 3", ":": "2 3"}  # matplotlib's line styles as SVG's
 
 
-def gather(runs: Sequence[MlflowRun]) -> dict[str, Any]:
+def gather(runs: Sequence[MlflowRun], champion: str = "") -> dict[str, Any]:
     """The report's data, ready for JSON.
 
     Parameters
     ----------
     runs : sequence of MLflow runs
         Of any step; a cross-validation brings the newest evaluation of each kind along.
+    champion : str
+        Which model is champion, and why, in words.
 
     Returns
     -------
     dict
-        `classes`, `class_colours`, `unknown_colour`, `store`, `written`, and `runs`: a list of dicts with
-        `id`, `label`, `note`, `colour`, `dash`, `metrics` {name: number}, `params` {name: text}, `curves`
-        {name: {x, y, low, high, x_label}}, `references` [{name, truth, p}] (truth -1: no single valence),
-        `embedding` {space: {x, y, label, reference, name}}.
+        `verdict` (sentences), `columns` [[metric, name]], `classes`, `class_colours`, `unknown_colour`, `store`,
+        `written`, and `runs`: a list of dicts with `id`, `label`, `note`, `colour`, `dash`, `metrics`
+        {name: number}, `params` {name: text}, `curves` {name: {x, y, low, high, x_label}}, `references`
+        [{name, truth, p}] (truth -1: no single valence), `embedding` {space: {x, y, label, reference, name}}.
 
     Raises
     ------
@@ -46,17 +48,40 @@ def gather(runs: Sequence[MlflowRun]) -> dict[str, Any]:
     classes = _classes(runs)
     labels = _labels(runs)
     looks = series_styles(labels)
+    described = [_describe(run, label, classes) for run, label in zip(runs, labels, strict=True)]
     return {
+        "verdict": [text for text in (best_by_column(described), champion) if text],
+        "columns": list(names.COLUMNS.items()),
         "classes": classes,
         "class_colours": valence_colours(classes),
         "unknown_colour": UNKNOWN_COLOUR,
         "store": f"experiment {tracking.connect().get_experiment(runs[0].info.experiment_id).name}",
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "runs": [
-            _describe(run, label, classes) | {"colour": colour, "dash": _DASHES.get(dash, "10 3")}
-            for run, label, (colour, dash) in zip(runs, labels, looks, strict=True)
+            run | {"colour": colour, "dash": _DASHES.get(dash, "10 3")}
+            for run, (colour, dash) in zip(described, looks, strict=True)
         ],
     }
+
+
+def best_by_column(runs: Sequence[dict[str, Any]]) -> str:
+    """Who wins which of the compared columns, in words, e.g. `a is best in 2 of 3: unshifted, noise x 5.`
+
+    A tie counts for all; the one with most columns comes first. Empty with fewer than two runs to compare.
+    """
+    won: dict[str, list[str]] = {}
+    measured = {
+        name: {run["label"]: run["metrics"][key] for run in runs if key in run["metrics"]}
+        for key, name in names.COLUMNS.items()
+    }
+    compared = {name: values for name, values in measured.items() if len(values) > 1}
+    for name, values in compared.items():
+        for label, value in values.items():
+            if value == max(values.values()):
+                won.setdefault(label, []).append(name)
+    ranked = sorted(won.items(), key=lambda item: -len(item[1]))
+    clauses = [f"{label} is best in {len(of)} of {len(compared)}: {', '.join(of)}" for label, of in ranked]
+    return "; ".join(clauses) + "." if clauses else ""
 
 
 def find_runs(text: str) -> list[MlflowRun]:

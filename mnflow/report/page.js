@@ -84,18 +84,21 @@ function drawRuns() {
       if (event.target.checked) shown.add(i); else shown.delete(i);
       drawAll();
     } }), swatch(run), run.label)));
+  show("verdict", ...(data.verdict ?? []).map((text) => element("p", {}, text)));
   document.getElementById("summary").textContent = `${data.runs.length} runs of ${data.store}; written ${data.written}.`;
 }
 
 // ---- metrics side by side
 function drawOverview() {
   const runs = visibleRuns();
-  const keys = [...new Set(runs.flatMap((r) => Object.keys(r.metrics)))].sort();
+  const named = new Map(data.columns ?? []), measured = new Set(runs.flatMap((r) => Object.keys(r.metrics)));
+  const first = [...named.keys()].filter((key) => measured.has(key));
+  const keys = [...first, ...[...measured].filter((key) => !named.has(key)).sort()];  // what is compared comes first
   if (state.sort) runs.sort((a, b) => ((a.metrics[state.sort] ?? -Infinity) - (b.metrics[state.sort] ?? -Infinity)) * (state.descending ? -1 : 1));
   const head = element("tr", {}, element("th", {}, "run"), ...keys.map((key) => element("th", {
     class: "number", "data-key": key, "aria-sort": state.sort === key ? (state.descending ? "descending" : "ascending") : "none",
     onclick: () => { state.descending = state.sort === key ? !state.descending : true; state.sort = key; drawOverview(); },
-  }, key + (state.sort === key ? (state.descending ? " ▼" : " ▲") : ""))));
+  }, (named.get(key) ?? key) + (state.sort === key ? (state.descending ? " ▼" : " ▲") : ""))));
   const rows = runs.map((run) => element("tr", {}, element("td", {}, swatch(run), run.label), ...keys.map((key) => {
     const all = runs.map((r) => r.metrics[key]).filter((v) => v !== undefined);
     const best = /accuracy|agreement|vote/.test(key) && !/std|interval/.test(key) && all.length > 1 && run.metrics[key] === Math.max(...all);

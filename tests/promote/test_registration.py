@@ -29,7 +29,7 @@ RECORD = Registration({"cv/accuracy_mean": 0.9}, [0.5, 1.0], "f", "m", {}, {"see
 
 
 def test_code_version_names_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registration, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert registration.code_version() == "unknown"
     (tmp_path / "code").write_text("1")

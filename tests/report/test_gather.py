@@ -9,7 +9,7 @@ import pytest
 
 from entrypoints import report
 from mnflow.errors import InputError
-from mnflow.report.gather import find_runs, gather
+from mnflow.report.gather import best_by_column, find_runs, gather
 from mnflow.track import tracking
 from mnflow.track.query import artifact
 
@@ -97,3 +97,20 @@ def test_the_entry_point_writes_and_logs_the_page(store: Path) -> None:
         assert logged.read_text() == page
     assert "fcn 10x stratified" in page
     assert tracking.connect().get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_verdict_counts_columns_and_ties() -> None:
+    runs = [
+        {"label": "a", "metrics": {"cv/accuracy_mean": 0.9, "shift/worst_accuracy": 0.8}},
+        {"label": "b", "metrics": {"cv/accuracy_mean": 0.9, "shift/worst_accuracy": 0.7, "cv/seconds": 3}},
+    ]
+    assert best_by_column(runs) == (
+        "a is best in 2 of 2: unshifted, worst shift; b is best in 1 of 2: unshifted."
+    )
+    assert best_by_column(runs[:1]) == ""
+
+
+def test_the_champion_is_named_on_top(store: Path) -> None:
+    data = gather(find_runs(f"{_cv()},{_cv('dense', 0.5)}"), "Champion: version 3.")
+    assert data["verdict"] == ["fcn 10x stratified is best in 1 of 1: unshifted.", "Champion: version 3."]
+    assert data["columns"][0] == ("cv/accuracy_mean", "unshifted")

@@ -87,6 +87,13 @@ def test_other_runs_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     tracking.refuse_run("bad")
 
 
+def test_steps_of_a_whole_are_shown_within_it() -> None:
+    with tracking.step(TAGS, "main", {}) as whole, tracking.nested(whole):
+        inner = finished("cv_train")
+    assert [r.info.run_id for r in children(whole.id)] == [inner]
+    assert "mlflow.parentRunId" not in tracking.connect().get_run(finished("later")).data.tags
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(InputError("bad"), "FAILED"), (KeyError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")],

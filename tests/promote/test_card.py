@@ -1,0 +1,45 @@
+"""The model card says in words what was measured, and against whom."""
+
+import pytest
+
+from mnflow.folds import split
+from mnflow.promote.card import card, wilson
+from mnflow.promote.gate import Comparison
+from mnflow.track import names, tracking
+from mnflow.track.cross_validation import FinishedCv
+from mnflow.track.query import finished_run
+from tests.helpers.spectra import spectra
+
+pytestmark = pytest.mark.usefixtures("store")
+
+METRICS = {**dict.fromkeys(names.COLUMNS, 0.5), names.NOISE_5X_ACCURACY: 0.25, "mixture/rmse": 0.123}
+
+
+def test_the_card_is_for_people() -> None:
+    data = spectra(36)
+    tags = {"dataset_digest": data.digest(), "dataset_uri": "made up", "noise_augmentation": "false"}
+    for arch in ("conv_dense", "fcn"):
+        setting = tracking.tags_of("cv_train", arch, "10x", "stratified")
+        with tracking.step({**setting, **tags}, f"{arch} 10x", {}) as run:
+            run.metrics({**METRICS, names.CV_ACCURACY: 0.5 if arch == "fcn" else 0.75})
+    record = finished_run("cv_train", run.id)
+    finished = FinishedCv("fcn 10x", data, split(data, "stratified", 3), [None] * 3, record)
+    text = card(finished, METRICS, "ensemble of 3 fold models", Comparison(0.01, 0.002))
+    titles = [line for line in text.splitlines() if line.startswith("### ")]
+    assert titles[0] == "### fcn 10x: the valence of Mn from its L2,3 edge"
+    for part in ("How to call it", "Trained on", "How well", "Rivals", "Limits", "Intended use", "Licence"):
+        assert any(part in title for title in titles), part
+    assert "Trained on 36 spectra (12 Mn2+, 12 Mn3+, 12 Mn4+; made up; digest" in text
+    assert "- 25.0% (13.8% to 41.1%) with five times the noise." in text
+    assert "0.12 (r.m.s.)" in text
+    assert "best of the others: conv_dense 10x 0.5000, -0.0833 (ahead in unshifted)." in text
+    assert "| conv_dense 10x | 0.7500 | 0.5000 | 0.5000 | 0.2500 |" in text
+    assert "+0.0100 ± 0.0020 beside the champion" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "interval"),
+    [(0.0, 10, (0.0, 0.2775)), (1.0, 10, (0.7225, 1.0)), (0.5, 4, (0.1500, 0.8500))],
+)
+def test_intervals_of_shares_are_wilson_s(share: float, n: int, interval: tuple[float, float]) -> None:
+    assert wilson(share, n) == pytest.approx(interval, abs=1e-4)
