@@ -18,6 +18,7 @@ from mnflow.errors import InputError
 from mnflow.preprocess.faults import REASONS
 from mnflow.preprocess.locate import MIN_CONTRAST
 from mnflow.preprocess.scan import typical_spectrum
+from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import placement
 from mnflow.read import SUFFIXES, read_file
 from mnflow.spectra import MN
@@ -47,12 +48,14 @@ leave no doubt, and the run's note says so. Channel numbers are refused.
 
 **The window.** The pair of white lines is looked for up to 30 eV from where it belongs, at 0.01 to 1 eV a channel. A file
 must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law where 3 eV or more lie before the onset, else
-a level; nothing is removed where it had been removed. Nothing outside of the window is judged. Spikes are bridged.
+a level; nothing is removed where it had been removed. Nothing outside of the window is judged. Spikes are bridged, and a
+clear step of the detector's gain before L3 is repaired.
 
-**Several signals.** X-rays are passed over; among several energy losses the one that covers the window is read.
+**Several signals.** X-rays are passed over; among several energy losses the one that covers the window is read, with the
+low losses of the same places if they lie beside it ([dual EELS](maps.md#dual-eels)).
 
 The table below is made by `python -m tests.files_table`, from files of other laboratories and of the packages that ship
-them. Where no Mn edge is to be seen, an answer is flagged.
+them. Where no Mn edge is to be seen, an answer has the flag `no_edge`.
 
 | file | format | spectra | outcome |
 | --- | --- | --- | --- |
@@ -75,6 +78,7 @@ def outcome(path: Path) -> tuple[str, str]:
         words = ["read: no Mn edge is to be seen"]
     else:
         words = [f"read: L3 at {where.l3_ev:.1f} eV, background: {where.background}"]
+        words += [STEP_NOTE] * (placed.gain_step is not None)
     return str(len(raw)), "; ".join([*words, *bad, *raw.notes])
 
 

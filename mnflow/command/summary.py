@@ -53,7 +53,7 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     where = place_image(raw, predictor)
     pixels = read_pixels(raw, predictor, where)
     flags = pixels.flags  # (N, F)
-    said = [*raw.notes, *notes(where.position.background, pixels.spikes)]
+    said = [*raw.notes, *notes(where.position.background, pixels.spikes, where.gain_step is not None)]
     good = np.logical_not(flags[:, [FLAGS.index(name) for name in UNCOUNTED]].any(axis=1))
     n_flagged = int(np.count_nonzero(~good))
     if not good.any():

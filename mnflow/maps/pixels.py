@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.preprocess.locate import MIN_CONTRAST
 from mnflow.preprocess.scan import typical_spectrum
 from mnflow.preprocess.window import Placement, normalise, placement
 from mnflow.runtime.parallel import usable_cores
@@ -125,7 +126,8 @@ def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor, st
     bad = where.faults(counts)
     unreadable = (bad == 1) | (bad == 2)
     crops, spikes = where.cut(np.where(unreadable[:, None], 0, counts))
-    found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev), spikes)
+    seen = where.position.contrast >= MIN_CONTRAST
+    found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev), spikes, seen)
     if not unreadable.any():
         return found
     found.flags[unreadable] = np.array(FLAGS) == "unreadable"
@@ -147,6 +149,7 @@ def _answers(
     saturated: NDArray[np.bool_],
     intensity: Floats,
     spikes: NDArray[np.int64],
+    edge_seen: bool,
 ) -> Pixels:
     """What a predictor says of normalised crops (n, n_crop)."""
     outcome = predictor(crops)
@@ -158,7 +161,7 @@ def _answers(
         interval=reading.interval.astype(np.float32),
         probabilities=reading.probabilities.astype(np.float32),
         fractions=reading.fractions.astype(np.float32),
-        flags=flagged(outcome, saturated),
+        flags=flagged(outcome, saturated, np.full(len(saturated), edge_seen)),
         intensity=intensity,
         spikes=spikes,
     )

@@ -97,7 +97,10 @@ class ValenceMaps:
     @property
     def notes(self) -> list[str]:
         """What was assumed in reading and done to the spectra, one sentence each."""
-        return [*self.raw.notes, *notes(self.where.position.background, self.pixels.spikes)]
+        return [
+            *self.raw.notes,
+            *notes(self.where.position.background, self.pixels.spikes, self.where.gain_step is not None),
+        ]
 
     def reasons(self) -> dict[str, int]:
         """Number of spectra per flag of `UNCOUNTED`, most frequent first; a spectrum can have several."""

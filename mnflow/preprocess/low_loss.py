@@ -12,7 +12,7 @@ from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interp
 from mnflow.preprocess.locate import MIN_CONTRAST, EdgePosition
 from mnflow.preprocess.resample import few_rows, resampler
 from mnflow.preprocess.scan import typical_spectrum
-from mnflow.preprocess.spikes import without_spikes
+from mnflow.preprocess.spikes import STEP_NOTE, GainStep, without_spikes
 from mnflow.preprocess.window import looked_at, placement
 from mnflow.spectra import Edge, RawSpectra
 from mnflow.spectra.axis import axis_ev
@@ -173,10 +173,12 @@ def single_scattering(raw: RawSpectra, edge: Edge) -> RawSpectra:
     step_ev = float(np.median(np.diff(energy_ev)))
     grid_ev = axis_ev(energy_ev[0], 1 + int((energy_ev[-1] - energy_ev[0]) / step_ev + 1e-6), step_ev)
     moved = np.round((centre - np.median(centre)) / step_ev).astype(np.int64)
-    counts = SingleScattering(raw, low, channels, grid_ev, placed.position, edge, moved)
+    counts = SingleScattering(raw, low, channels, grid_ev, placed.position, placed.gain_step, edge, moved)
     note = f"plural scattering was taken out with the low loss, t/lambda {_range(ratio)}"
     if moved.any():
         note += f"; {int(np.count_nonzero(moved))} of {len(moved)} were aligned by their zero-loss peaks"
+    if placed.gain_step is not None:
+        note += f"; {STEP_NOTE}"
     thin = replace(raw, energy_ev=grid_ev, counts=counts, low_loss=None)
     return replace(thin, thickness=np.broadcast_to(ratio, len(raw))).noted(note)
 
@@ -204,6 +206,7 @@ class SingleScattering:
     channels: slice
     grid_ev: Floats
     position: EdgePosition
+    gain_step: GainStep | None
     edge: Edge
     moved: NDArray[np.int64]
 
@@ -235,6 +238,8 @@ class SingleScattering:
     def _thin(self, counts: NDArray[Any], low: Floats, moved: NDArray[np.int64]) -> NDArray[np.float32]:
         energy_ev = self.raw.energy_ev[self.channels]
         l3_ev, onset_ev = self.position.l3_ev, self.position.onset_ev
+        if self.gain_step is not None:
+            counts = self.gain_step.mended(counts)
         cut_off = find_faults(energy_ev, counts, l3_ev, self.edge) == REASONS.index("saturated")
         mended, spikes = without_spikes(energy_ev, interpolated(counts))
         to_grid = resampler(energy_ev, self.grid_ev)

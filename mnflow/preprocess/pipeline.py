@@ -14,6 +14,8 @@ from mnflow.preprocess.faults import REASONS
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.low_loss import single_scattering
 from mnflow.preprocess.scan import Processor, Scan, scan
+from mnflow.preprocess.spikes import STEP_NOTE
+from mnflow.preprocess.window import Placement
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.spectra.axis import axis_ev
 
@@ -192,7 +194,7 @@ def preprocess(
             )
     ordered = [s for name in edge.classes for s in scans.get(name, [])]
     by_raw = {id(p.raw): p for p in processors}
-    images = [_report(s, fates[id(s)]) for s in ordered]
+    images = [_report(s, fates[id(s)], by_raw[id(s.raw)].placed) for s in ordered]
     spectra = _assemble([(by_raw[id(s.raw)], s, fates[id(s)]) for s in ordered], edge, source).present()
     if words := missing_classes(edge, spectra):
         progress(words)
@@ -252,7 +254,7 @@ def _class_fates(
     return parts, [*first, *rest]
 
 
-def _report(found: Scan, fate: NDArray[np.uint8]) -> ImageReport:
+def _report(found: Scan, fate: NDArray[np.uint8], placed: Placement) -> ImageReport:
     raw = found.raw
     counts = {name: int((fate == i).sum()) for i, name in enumerate(FATES)}
     counts |= {name: int((found.bad == i).sum()) for i, name in enumerate(REASONS) if i}
@@ -265,7 +267,7 @@ def _report(found: Scan, fate: NDArray[np.uint8]) -> ImageReport:
         fate.reshape(raw.nav_shape),
         counts,
         int(found.spikes.sum()),
-        raw.notes,
+        raw.notes if placed.gain_step is None else (*raw.notes, STEP_NOTE),
     )
 
 

@@ -1,7 +1,7 @@
 """Scan a file of raw spectra in blocks: unusable pixels, position of the edge, features for k-means."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,9 +110,18 @@ class Processor:
         for rows in self.raw.block_slices():
             yield rows, np.asarray(self.raw.counts[rows, self.channels])
 
+    def _without_step(self, counts: NDArray[Any]) -> NDArray[Any]:
+        """Counts (n, channels) with a step of gain repaired."""
+        step = self.placed.gain_step
+        if step is None:
+            return counts
+        first = step.channel + self.placed.channels.start - self.channels.start
+        return replace(step, channel=max(0, first)).mended(counts)
+
     def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Counts (n, channels) without spikes and what is no number, and how many spikes each had (n,)."""
-        return without_spikes(self.raw.energy_ev[self.channels], interpolated(counts))
+        mended, spikes = without_spikes(self.raw.energy_ev[self.channels], interpolated(counts))
+        return self._without_step(mended), spikes
 
     def faults(self, counts: NDArray[Any], saturation_counts: float) -> NDArray[np.uint8]:
         """What is wrong with counts (n, channels): indices (n,) into `faults.REASONS`."""

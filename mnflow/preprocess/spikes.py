@@ -1,10 +1,17 @@
-"""X-ray spikes and dead or hot channels of a spectrum: found by their neighbours in energy, and bridged."""
+"""X-ray spikes, dead or hot channels and steps of gain: found by their neighbours in energy, and repaired."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mnflow.preprocess.resample import few_rows
+from mnflow.spectra import Edge
+
+Floats = NDArray[np.float64]
 
 _ASIDE = 2  # channels: a spike is up to three wide, and what lies two aside is none of it
 _LEAST_SIGMA = 10.0  # clean spectra stay as they are, to the last bit
@@ -15,6 +22,15 @@ _MEDIAN_NETWORK = (
     (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
 )  # fmt: skip
 _TOGETHER = 64  # candidates that are looked at together
+_STEP_TO_L3_EV = 1.0  # closer to L3, a step of gain cannot be told from the line
+_STEP_STRETCHES = ((3, 1), (5, 1), (8, 1), (14, 1), (24, 1), (4, 3), (5, 3), (10, 3), (24, 3))
+"""Channels on either side of a step, and degree of the polynomial."""
+
+_LEAST_STEP_SIGMA = 8.0
+_LEAST_STEP = 0.01  # of the edge's height
+
+STEP_NOTE = "a step of the detector's gain before L3 was repaired"
+"""What a user is told of `GainStep`."""
 
 
 def without_spikes(
@@ -104,3 +120,95 @@ def _mended(
         return y, 0
     good = np.flatnonzero(~bad)
     return np.interp(np.arange(len(y)), good, y[good]), len(runs) - len(wide)
+
+
+@dataclass(frozen=True)
+class GainStep:
+    """A sudden change of the detector's gain: all channels from `channel` on count `ratio` times as much, or
+    `offset` more where a background had been removed.
+    """
+
+    channel: int
+    ratio: float
+    offset: float
+
+    def mended(self, counts: NDArray[Any]) -> NDArray[np.float64]:
+        """Spectra (N, C) without the step."""
+        out = np.array(counts, dtype=np.float64)
+        out[:, self.channel :] = (out[:, self.channel :] - self.offset) / self.ratio
+        return out
+
+
+def find_gain_steps(
+    energy_ev: Floats, counts: NDArray[Any], l3_ev: Floats, edge: Edge
+) -> list[GainStep | None]:
+    """The step of gain before L3 (N,) in each of N spectra (N, C), where there clearly is one.
+
+    Around every channel below L3, polynomials with and without a step are fitted to stretches of several lengths:
+    straight lines to the background, cubics to a line's foot. A step counts if it is `_LEAST_STEP_SIGMA` times
+    its error, more than `_LEAST_STEP` of the edge's height, and leaves nothing but noise.
+    """
+    found: list[GainStep | None] = [None] * len(counts)
+    for near_ev in np.unique(l3_ev).tolist():
+        rows = np.flatnonzero(l3_ev == near_ev)
+        first, last = np.searchsorted(
+            energy_ev, [near_ev - 5 * edge.guard_ev, near_ev + edge.splitting_ev]
+        ).tolist()
+        end, foot = (
+            np.searchsorted(energy_ev, [near_ev - _STEP_TO_L3_EV, near_ev - edge.guard_ev]) - first
+        ).tolist()
+        if end < 12:
+            continue
+        for some in few_rows(len(rows)):
+            y = counts[rows[some], first:last].astype(np.float64)
+            for row, step in zip(rows[some].tolist(), _gain_steps(y, end, foot), strict=True):
+                found[row] = step and GainStep(first + step.channel, step.ratio, step.offset)
+    return found
+
+
+def _gain_steps(y: Floats, end: int, foot: int) -> list[GainStep | None]:
+    """The steps of spectra (n, C) before channel `end`; no line begins before channel `foot`."""
+    # over two channels each way: neighbours share what a detector spreads
+    second = np.abs(y[:, 4:end] + y[:, : end - 4] - 2 * y[:, 2 : end - 2])
+    sigma = np.median(second, axis=1) / (0.6745 * np.sqrt(6))
+    height = y.max(axis=1) - np.median(y[:, :end], axis=1)
+    sigma = np.maximum(sigma, _LEAST_STEP / 10 * height)  # drawn curves have no noise, but corners
+    best = np.full(len(y), _LEAST_STEP_SIGMA)
+    found: list[GainStep | None] = [None] * len(y)
+    for half, degree in _STEP_STRETCHES:
+        fit, design, spread = _step_fit(half, degree)
+        stop = min(foot - half if degree == 1 else end, y.shape[1] - half)
+        if stop <= half:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(y[:, : stop + half - 1], 2 * half, axis=1)
+        parts = windows @ fit.T  # (n, K, degree + 2): the polynomial's, and the step
+        freedom = 2 * half - degree - 2
+        left = ((windows - parts @ design.T) ** 2).sum(axis=2) / freedom
+        error = np.sqrt(np.maximum(sigma[:, None] ** 2, left)) * spread
+        jump = parts[..., -1]
+        sure = np.abs(jump) / np.where(error > 0, error, np.inf)
+        # more is left than noise leaves in one of forty
+        sure[left > ((1.1 + np.sqrt(2 / freedom)) * sigma[:, None]) ** 2] = 0.0
+        sure[np.abs(jump) < _LEAST_STEP * height[:, None]] = 0.0
+        at = sure.argmax(axis=1)
+        for row in np.flatnonzero(sure.max(axis=1) > best).tolist():
+            best[row] = sure[row, at[row]]
+            low, more = float(parts[row, at[row], 0]), float(jump[row, at[row]])
+            on_background = low > 0.1 * height[row]
+            found[row] = GainStep(
+                half + int(at[row]),
+                (low + more) / low if on_background else 1.0,
+                0.0 if on_background else more,
+            )
+    return found
+
+
+@lru_cache
+def _step_fit(half: int, degree: int) -> tuple[Floats, Floats, float]:
+    """For a stretch of 2 `half` channels: the matrix that fits a polynomial and a step in the middle (degree + 2,
+    2 half), the functions fitted (2 half, degree + 2), and the step's error at noise of 1.
+    """
+    x = (np.arange(2 * half) - half + 0.5) / half
+    design = np.column_stack([np.vander(x, degree + 1, increasing=True), x > 0])
+    fit = np.linalg.pinv(design)
+    return fit, design, float(np.linalg.norm(fit[-1]))

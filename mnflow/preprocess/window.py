@@ -11,7 +11,7 @@ from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
 from mnflow.preprocess.resample import Resampler, resampler
-from mnflow.preprocess.spikes import without_spikes
+from mnflow.preprocess.spikes import GainStep, find_gain_steps, without_spikes
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.spectra.axis import axis_ev
 
@@ -184,6 +184,8 @@ class Placement:
         Where the edge lies.
     index : ndarray of int, shape (n_crop,)
         Channels of `grid_ev` that make the crop.
+    gain_step : GainStep or None
+        A step of the detector's gain before L3 that is repaired, as a channel of `energy_ev`.
     moved_bins : int
         By how many channels the window was moved.
     """
@@ -195,6 +197,7 @@ class Placement:
     resample: Resampler
     position: EdgePosition
     index: NDArray[np.int64]
+    gain_step: GainStep | None
     moved_bins: int
 
     def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
@@ -204,6 +207,8 @@ class Placement:
     def cut(self, intensity: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The crops, and the number of spikes and dead or hot channels bridged in each spectrum (N,)."""
         mended, spikes = without_spikes(self.energy_ev, interpolated(intensity[:, self.channels]))
+        if self.gain_step is not None:
+            mended = self.gain_step.mended(mended)
         spectra = self.resample(mended)  # (N, C) -> (N, G)
         if self.position.background == "power law":
             spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
@@ -230,7 +235,11 @@ def placement(
     values = interpolated(np.asarray(intensity, dtype=np.float64)[None, channels])
     values = without_spikes(energy, values)[0]
     first, grid = _grid(energy, edge)
-    position = locate_edge(grid, resampler(energy, grid)(values)[0], edge).declared(background_removed)
+    position = locate_edge(grid, resampler(energy, grid)(values)[0], edge)
+    (gain_step,) = find_gain_steps(energy, values, np.array([position.l3_ev]), edge)
+    if gain_step is not None:
+        position = locate_edge(grid, resampler(energy, grid)(gain_step.mended(values))[0], edge)
+    position = position.declared(background_removed)
     check_place(energy_ev, position, edge, where)
     if find_faults(energy, np.asarray(intensity)[None, channels], position.l3_ev, edge)[0] in (1, 2):
         raise InputError(
@@ -240,9 +249,8 @@ def placement(
     start = min(moved - first, int(np.searchsorted(grid, position.onset_ev)) - BACKGROUND_BINS)
     needed = slice(max(0, start), max(2, moved - first + edge.n_crop))
     index = _window_index(moved, first + needed.start, len(grid[needed]), edge)
-    return Placement(
-        edge, channels, energy, grid[needed], resampler(energy, grid[needed]), position, index, moved
-    )
+    to_grid = resampler(energy, grid[needed])
+    return Placement(edge, channels, energy, grid[needed], to_grid, position, index, gain_step, moved)
 
 
 class Windows(NamedTuple):
@@ -260,6 +268,8 @@ class Windows(NamedTuple):
         What is wrong within each window: index into `faults.REASONS`.
     spikes : ndarray of int64, shape (N,)
         How many spikes and dead or hot channels were bridged in each.
+    gain_steps : list of GainStep or None
+        The step of gain that was repaired in each.
     """
 
     intensity: NDArray[np.float32]
@@ -267,6 +277,7 @@ class Windows(NamedTuple):
     positions: list[EdgePosition]
     faults: NDArray[np.uint8]
     spikes: NDArray[np.int64]
+    gain_steps: list[GainStep | None]
 
 
 def place_windows(
@@ -293,7 +304,13 @@ def place_windows(
     mended, spikes = without_spikes(energy, interpolated(counts))
     judged = np.where(np.isfinite(counts), mended, counts) if spikes.any() else counts
     spectra = resampler(energy, grid)(mended)  # (N, G)
-    positions = [p.declared(background_removed) for p in locate_edges(grid, spectra, edge)]
+    positions = locate_edges(grid, spectra, edge)
+    gain_steps = find_gain_steps(energy, mended, np.array([p.l3_ev for p in positions]), edge)
+    for row, gain_step in enumerate(gain_steps):
+        if gain_step is not None:
+            spectra[row] = resampler(energy, grid)(gain_step.mended(mended[row : row + 1]))[0]
+            positions[row] = locate_edge(grid, spectra[row], edge)
+    positions = [p.declared(background_removed) for p in positions]
     start: dict[float, int] = {}
     faults = np.zeros(len(spectra), dtype=np.uint8)
     l3_ev = np.array([p.l3_ev for p in positions])
@@ -308,7 +325,8 @@ def place_windows(
         spectra[rows] = subtract_background(grid, spectra[rows], onset, edge)[0]
     moved = np.array([start[p.l3_ev] for p in positions])
     index = _window_index(moved[:, None], first, len(grid), edge)
-    return Windows(spectra[np.arange(len(spectra))[:, None], index], moved, positions, faults, spikes)
+    crops = spectra[np.arange(len(spectra))[:, None], index]
+    return Windows(crops, moved, positions, faults, spikes, gain_steps)
 
 
 def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:

@@ -8,21 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.locate import Background
+from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import normalise
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
 from mnflow.serve.reading import MIXED, labels
 from mnflow.serve.request import Cut, cut
 
-FLAGS = (*Novelty.REASONS, "saturated", "second_opinion", "interval_unreliable", "uncertain", "unreadable")
-"""Everything that a spectrum may be flagged with. The first four are reasons for `out_of_distribution`.
+FLAGS = (
+    *Novelty.REASONS,
+    "saturated",
+    "no_edge",
+    "second_opinion",
+    "interval_unreliable",
+    "uncertain",
+    "unreadable",
+)
+"""Everything that a spectrum may be flagged with. The first five are reasons for `out_of_distribution`.
 
-`second_opinion`: the champion's nets contradict the answer. `interval_unreliable`: the interval's coverage
-was not measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`:
-the class is null, since the spectrum allows several.
+`no_edge`: no pair of white lines rises over what lies around it. `second_opinion`: the champion's nets contradict
+the answer. `interval_unreliable`: the interval's coverage was not measured for such a spectrum (out of
+distribution, or an element without a posterior). `uncertain`: the class is null, since the spectrum allows
+several.
 """
 
-_N_REASONS = FLAGS.index("saturated") + 1
+_N_REASONS = FLAGS.index("no_edge") + 1
 _DECIMALS = 6  # float32 holds no more
 
 
@@ -55,13 +65,15 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     return [answers[i] for i in range(len(spectra))]
 
 
-def flagged(outcome: Outcome, saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of `FLAGS` N readable spectra get: (N, 8)."""
+def flagged(
+    outcome: Outcome, saturated: NDArray[np.bool_], edge_seen: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which of `FLAGS` N readable spectra get: (N, 9)."""
     undecided = outcome.reading.label > outcome.reading.fractions.shape[1]
-    unreliable = outcome.strange.any(axis=1) | saturated | (not outcome.calibrated)
+    unreliable = outcome.strange.any(axis=1) | saturated | ~edge_seen | (not outcome.calibrated)
     readable = np.zeros(len(undecided), dtype=bool)
     return np.column_stack(
-        [outcome.strange, saturated, outcome.contradicted, unreliable, undecided, readable]
+        [outcome.strange, saturated, ~edge_seen, outcome.contradicted, unreliable, undecided, readable]
     )
 
 
@@ -96,8 +108,8 @@ def _refusal(message: str) -> dict[str, Any]:
     return {**dict.fromkeys(nothing), "flags": ["unreadable"], "notes": [], "error": message}
 
 
-def notes(background: Background, spikes: NDArray[np.int64]) -> list[str]:
-    """What was done to spectra with `spikes` (N,) in each, for their reader."""
+def notes(background: Background, spikes: NDArray[np.int64], gain_step: bool) -> list[str]:
+    """What was done to spectra with `spikes` (N,) in each, and a step of gain in all, for their reader."""
     said = [
         {
             "power law": "background: power law",
@@ -109,6 +121,8 @@ def notes(background: Background, spikes: NDArray[np.int64]) -> list[str]:
     if mended:
         where = f" in {mended} of {len(spikes)} spectra" if len(spikes) > 1 else ""
         said.append(f"{spikes.sum()} spikes, dead or hot channels were bridged{where}")
+    if gain_step:
+        said.append(STEP_NOTE)
     return said
 
 
@@ -116,7 +130,8 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
     """The answers to N spectra; numbers are rounded and turned into Python's for all together."""
     classes, step_ev, reading = predictor.edge.classes, predictor.edge.dispersion_ev, outcome.reading
     names = labels(classes)
-    flags = flagged(outcome, np.array([one.saturated for one in cuts], dtype=bool))
+    saturated, seen = (np.array([getattr(one, name) for one in cuts]) for name in ("saturated", "edge_seen"))
+    flags = flagged(outcome, saturated, seen)
     numbers = (reading.probabilities, reading.fractions, reading.mean_valence, reading.interval)
     columns = [array.round(_DECIMALS).tolist() for array in numbers]
     voted = [None if np.isnan(x) else round(x, _DECIMALS) for x in outcome.disagreement.tolist()]
@@ -134,6 +149,6 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
             "disagreement": disagreement,
             "moved_ev": round(one.moved_bins * step_ev, _DECIMALS),
             "flags": [*strange, *compress(FLAGS, flag)],
-            "notes": notes(one.background, np.array([one.spikes])),
+            "notes": notes(one.background, np.array([one.spikes]), one.gain_step),
             "error": None,
         }

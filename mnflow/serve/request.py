@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.faults import REASONS
-from mnflow.preprocess.locate import Background
+from mnflow.preprocess.locate import MIN_CONTRAST, Background
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import Edge
 from mnflow.spectra.axis import ordered
@@ -22,8 +22,8 @@ FIELDS = ("energy_ev", "intensity")
 class Cut(NamedTuple):
     """A crop (n_crop,), not yet normalised, and how it was cut.
 
-    The channels by which its window was moved, whether the spectrum is cut off, the background treatment, and
-    the number of bridged spikes.
+    The channels by which its window was moved, whether the spectrum is cut off, the background treatment, the
+    number of bridged spikes, whether a step of gain was repaired, and whether an edge is to be seen.
     """
 
     crop: NDArray[np.float32]
@@ -31,6 +31,8 @@ class Cut(NamedTuple):
     saturated: bool
     background: Background
     spikes: int
+    gain_step: bool
+    edge_seen: bool
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
@@ -95,6 +97,8 @@ def _cut_together(
                 REASONS[fault] == "saturated",
                 placed.positions[row].background,
                 int(placed.spikes[row]),
+                placed.gain_steps[row] is not None,
+                placed.positions[row].contrast >= MIN_CONTRAST,
             )
 
 

@@ -260,7 +260,7 @@ def test_nothing_left_of_a_class() -> None:
     """A trough where the edge should be, and a hot channel in it."""
     energy_ev = axis_ev(600.0, 950, 0.1)
     counts = np.random.default_rng(2).poisson(5000 * (energy_ev / 640) ** -3.0, (40, 950)).astype(float)
-    counts[:, 400:460] -= 1000
+    counts -= 1500 * np.exp(-(((energy_ev - 643) / 2) ** 2))
     counts[:, 430] += 8000
     raw = RawSpectra(energy_ev, counts, (40,), "Mn3+", "film", Path("film"))
     with pytest.raises(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.preprocess.spikes import without_spikes
+from mnflow.preprocess.spikes import find_gain_steps, without_spikes
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
@@ -64,3 +64,51 @@ def test_a_spike_is_counted_and_moves_no_window() -> None:
     assert bad.moved_bins.tolist() == good.moved_bins.tolist()
     np.testing.assert_allclose(bad.intensity, good.intensity, atol=300)
     assert not bad.faults.any()
+
+
+@pytest.mark.parametrize("gain", [0.9, 1.1])
+@pytest.mark.parametrize("from_l3_ev", [-12.0, -7.0, -2.5])
+@pytest.mark.parametrize("noise", [0.002, 0.01])
+def test_a_step_of_gain_is_repaired(gain: float, from_l3_ev: float, noise: float) -> None:
+    rng = np.random.default_rng(0)
+    l3_ev = np.full(3, 642.0)
+    clean = edge_shape(ENERGY_EV, [0, 1, 2]) + 2 * (ENERGY_EV / 642) ** -3
+    clean = clean + noise * rng.standard_normal(clean.shape)
+    spoilt = np.where(642 + from_l3_ev - 0.05 <= ENERGY_EV, gain * clean, clean)
+    assert find_gain_steps(ENERGY_EV, clean, l3_ev, MN) == [None] * 3
+    for row, step in enumerate(find_gain_steps(ENERGY_EV, spoilt, l3_ev, MN)):
+        assert step is not None
+        assert abs(ENERGY_EV[step.channel] - 642 - from_l3_ev) < 0.25
+        assert step.ratio == pytest.approx(gain, abs=0.03)
+        mended = step.mended(spoilt[row : row + 1])[0]
+        far = np.abs(ENERGY_EV - 642 - from_l3_ev) > 0.3
+        assert np.abs(mended - clean[row])[far].max() < 0.35 * np.abs(spoilt[row] - clean[row]).max()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    noise=st.sampled_from([0.0, 1e-4, 0.003, 0.03, 0.3]), background=st.floats(0, 5), seed=st.integers(0, 99),
+    step_ev=st.sampled_from([0.02, 0.1, 0.3, 1.0]), l3_ev=st.floats(630, 650),
+)  # fmt: skip
+def test_clean_spectra_have_no_step_of_gain(
+    noise: float, background: float, seed: int, step_ev: float, l3_ev: float
+) -> None:
+    energy_ev = np.arange(600, 700, step_ev)
+    clean = edge_shape(energy_ev, [0, 1, 2], l3_ev) + background * (energy_ev / 642) ** -3
+    counts = clean + noise * np.random.default_rng(seed).standard_normal(clean.shape)
+    assert find_gain_steps(energy_ev, counts, np.full(3, l3_ev), MN) == [None] * 3
+
+
+def test_a_repaired_step_moves_no_answer() -> None:
+    rng = np.random.default_rng(0)
+    clean = (
+        edge_shape(ENERGY_EV, [0, 1, 2])
+        + 2 * (ENERGY_EV / 642) ** -3
+        + 0.004 * rng.standard_normal((3, 1000))
+    )
+    spoilt = np.where(ENERGY_EV >= 634.0, 1.1 * clean, clean)
+    good, bad = (place_windows(ENERGY_EV, c, MN) for c in (clean, spoilt))
+    assert good.gain_steps == [None] * 3
+    assert all(step is not None for step in bad.gain_steps)
+    assert bad.moved_bins.tolist() == good.moved_bins.tolist()
+    np.testing.assert_allclose(bad.intensity, good.intensity, atol=0.06)

@@ -52,6 +52,29 @@ def test_an_axis_off_by_eight_ev_is_found_and_said(predictor: Predictor) -> None
     assert off["moved_ev"] > 0
 
 
+def test_where_no_edge_is_to_be_seen_it_is_said(predictor: Predictor) -> None:
+    falling = {**raw(), "intensity": (1e4 * (ENERGY_EV / 640) ** -3.0).tolist()}
+    noise = np.random.default_rng(0).normal(0, 30, len(ENERGY_EV))
+    falling["intensity"] = (np.array(falling["intensity"]) + noise).tolist()
+    good, bad = answer(predictor, [raw(), falling])
+    assert "no_edge" not in good["flags"]
+    assert bad["flags"][0] == "out_of_distribution"
+    assert "no_edge" in bad["flags"]
+
+
+def test_what_was_done_is_said(predictor: Predictor) -> None:
+    short = raw(640.0 + 0.1 * np.arange(250))
+    spike = raw()
+    spike["intensity"][168] += 1e6
+    step = {**raw(), "intensity": np.where(ENERGY_EV < 634, 0.9, 1.0) * raw()["intensity"]}
+    notes = [a["notes"] for a in answer(predictor, [raw(), raw(background=0.0), short, spike, step])]
+    assert notes[0] == ["background: power law"]
+    assert notes[1] == ["background: removed before"]
+    assert notes[2] == ["background: level, since too little lies before the edge for a power law"]
+    assert notes[3] == ["background: power law", "1 spikes, dead or hot channels were bridged"]
+    assert notes[4] == ["background: power law", "a step of the detector's gain before L3 was repaired"]
+
+
 def test_a_plateau_at_the_top_is_saturation(predictor: Predictor) -> None:
     spectrum = raw(background=0.0)
     cut_off = {**spectrum, "intensity": np.minimum(spectrum["intensity"], 600.0).tolist()}
