@@ -31,6 +31,7 @@ STEPS = {
     "promote": "registers the best run; the best version becomes champion",
     "verify": "recomputes a registered version's numbers",
     "baselines": "what is used instead of a network, through the same folds",
+    "watch": "what was served per day: classes, flags, drift",
     "report": "one HTML page that compares runs",
     "reproduce": "every claim of the paper beside ours",
 }

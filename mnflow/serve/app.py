@@ -2,14 +2,21 @@
 
 import asyncio
 import json
+import os
+import secrets
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mnflow.errors import InputError
+from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import answer
 from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, bound_headers, parse
 from mnflow.serve.predictor import Predictor
@@ -39,6 +46,67 @@ class _Refused(Exception):
         self.status, self.close = status, close
 
 
+WATCH_VARIABLE = "MNFLOW_WATCH"
+"""Environment variable with the folder in which a server keeps its counts; without it nothing is counted."""
+
+_WRITE_EVERY_S = 30.0
+
+
+class Watch:
+    """Counts of what is served, per day (UTC), in one small JSON file per process; no spectra, no clients.
+
+    Per day: `requests`, `spectra`, `errors`, `classes` and `flags` {name: count}, and `moved_ev` [number, sum,
+    sum of squares] of how far windows had to move: a spectrometer's drift. `mlflow run . -e watch` draws them.
+    A folder that cannot be written costs the counts, not the answers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"served-{secrets.token_hex(6)}.json"
+        self.days: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._written = time.monotonic()
+
+    def add(self, answers: Sequence[Any]) -> None:
+        """Count a request by its answers, and write the counts now and then."""
+        with self._lock:
+            today = time.strftime("%Y-%m-%d", time.gmtime())
+            day = self.days.setdefault(
+                today,
+                {
+                    "requests": 0,
+                    "spectra": 0,
+                    "errors": 0,
+                    "classes": {},
+                    "flags": {},
+                    "moved_ev": [0, 0.0, 0.0],
+                },
+            )
+            day["requests"] += 1
+            for found in answers:
+                day["spectra"] += 1
+                for flag in found["flags"]:
+                    day["flags"][flag] = day["flags"].get(flag, 0) + 1
+                if found["error"] is not None:
+                    day["errors"] += 1
+                    continue
+                name = found["class"] or "undecided"
+                day["classes"][name] = day["classes"].get(name, 0) + 1
+                moved = found["moved_ev"]
+                day["moved_ev"] = [
+                    a + b for a, b in zip(day["moved_ev"], (1, moved, moved * moved), strict=True)
+                ]
+            due = time.monotonic() - self._written > _WRITE_EVERY_S
+        if due:
+            self.write()
+
+    def write(self) -> None:
+        """Write the counts, whole or not at all."""
+        with self._lock, suppress(OSError):
+            self._written = time.monotonic()
+            with whole_file(self.path) as part:
+                part.write_text(json.dumps(self.days))
+
+
 @dataclass(frozen=True)
 class App:
     """An ASGI app.
@@ -56,6 +124,8 @@ class App:
         The answer is 413 to a larger body, announced or not, without reading it to its end.
     threads : ThreadPoolExecutor
         Where requests of many spectra are answered.
+    watch : Watch, optional
+        Counts what is answered.
     """
 
     answer_all: Callable[[Sequence[Any]], Sequence[Any]]
@@ -63,11 +133,13 @@ class App:
     timeout_s: float = TIMEOUT_S
     max_bytes: int = MAX_BODY_BYTES
     threads: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, _THREADS), repr=False)
+    watch: Watch | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             sys.setswitchinterval(SWITCH_S)
-            return await _live(receive, send)
+            await _live(receive, send)
+            return self.watch.write() if self.watch else None
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         status, text, close = 200, "\n", False
@@ -129,15 +201,18 @@ class App:
         return await in_thread(self._text, spectra)
 
     def _text(self, spectra: Sequence[Any]) -> str:
-        each = (
-            json.dumps(a, allow_nan=False) for a in self.answer_all(spectra)
-        )  # others get a turn between two
+        answers = self.answer_all(spectra)
+        if self.watch:
+            self.watch.add(answers)
+        each = (json.dumps(a, allow_nan=False) for a in answers)  # others get a turn between two
         return f'{{"predictions": [{", ".join(each)}]}}'
 
 
 def create(predictor: Predictor, version: str = "") -> App:
-    """The app that serves a predictor."""
-    return App(lambda spectra: answer(predictor, spectra), version)
+    """The app that serves a predictor, watched if `WATCH_VARIABLE` names a folder."""
+    folder = os.environ.get(WATCH_VARIABLE)
+    watch = Watch(Path(folder)) if folder else None
+    return App(lambda spectra: answer(predictor, spectra), version, watch=watch)
 
 
 def run(predictor: Predictor, host: str = "127.0.0.1", port: int = 5001, version: str = "") -> None:

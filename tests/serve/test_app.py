@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import sys
 import time
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.serve import model as served_model
-from mnflow.serve.app import App, create
+from mnflow.serve.app import WATCH_VARIABLE, App, Watch, create
 from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA
 from mnflow.serve.predictor import Predictor
 
@@ -178,3 +180,39 @@ def test_mlflows_server_gives_out_ours(
     exec("app = 'what MLflow makes'", module.__dict__)
     assert isinstance(module.app, App)
     assert module.app.version == mlflow.__version__
+
+
+def test_what_is_served_is_counted_per_day_without_spectra(tmp_path: Path) -> None:
+    read = {"class": "Mn2+", "flags": ["out_of_distribution", "noise"], "moved_ev": 1.5, "error": None}
+    answers = [read, {**read, "class": None, "flags": [], "moved_ev": -0.5}]
+    answers += [{"class": None, "flags": ["unreadable"], "moved_ev": None, "error": "Spectrum 2: ..."}]
+    watch = Watch(tmp_path)
+    for _ in range(2):
+        ask([GOOD], answer_all=lambda spectra: answers, watch=watch)
+    watch.write()
+    (path,) = tmp_path.iterdir()
+    ((day, counts),) = json.loads(path.read_text()).items()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", day)
+    assert counts == {
+        "requests": 2, "spectra": 6, "errors": 2, "classes": {"Mn2+": 2, "undecided": 2},
+        "flags": {"out_of_distribution": 2, "noise": 2, "unreadable": 2}, "moved_ev": [4, 2.0, 5.0],
+    }  # fmt: skip
+
+
+def test_counts_that_cannot_be_written_cost_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    watch = Watch(tmp_path / "file" / "folder")
+    watch.add([{"class": None, "flags": [], "moved_ev": 0.0, "error": None}])
+    watch.write()
+    assert watch.days
+
+
+def test_a_server_is_watched_where_the_environment_says_so(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(WATCH_VARIABLE, raising=False)
+    assert create(predictor).watch is None
+    monkeypatch.setenv(WATCH_VARIABLE, str(tmp_path))
+    watch = create(predictor).watch
+    assert watch is not None
+    assert watch.path.parent == tmp_path
