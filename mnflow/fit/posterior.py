@@ -23,7 +23,7 @@ from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
 from mnflow.runtime.files import whole_file
-from mnflow.serve.novelty import locate, noise_level
+from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import SHARE_STEPS, Calibration, Floats, Posterior, compositions, inputs
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, digest
@@ -135,7 +135,7 @@ def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
     """
     raw = replace(posterior, calibration=None)
     located = locate(mixtures.crops)
-    found, noise = raw(located), noise_level(located.crops)
+    found, noise = raw(located), located.noise
     truth = mixtures.fractions @ np.array(posterior.charges)
     axes = (
         (noise, NOISE_QUANTILES),

@@ -30,11 +30,12 @@ _STEP = 2  # every other smoothed channel says all
 
 
 class Located(NamedTuple):
-    """N normalised crops (N, n_crop), the same smoothed, and the channel of L3 in each (N,)."""
+    """N normalised crops (N, n_crop), the same smoothed, the channel of L3 and the noise of each (N,)."""
 
     crops: Floats
     smooth: Floats
     l3: NDArray[np.int64]
+    noise: Floats
 
     def around_l3(self, channels: NDArray[np.int64]) -> Floats:
         """The smoothed intensity (N, P) at `channels` (P,) from L3, continued by the end values."""
@@ -44,7 +45,7 @@ class Located(NamedTuple):
 
 def locate(crops: Floats) -> Located:
     """What the shape of an edge is looked at by."""
-    return Located(crops, moving_average(crops, SMOOTHING), l3_channel(crops))
+    return Located(crops, moving_average(crops, SMOOTHING), l3_channel(crops), noise_level(crops))
 
 
 class Scores(NamedTuple):
@@ -91,12 +92,11 @@ class Novelty:
     def scores(self, located: Located) -> Scores:
         """Score N normalised crops."""
         spectra = aligned(located)[0]  # (N, P)
-        noise = noise_level(located.crops)
         residual = spectra - self.mean
         residual -= (residual @ self.components.T) @ self.components
         misfit = np.sqrt(np.einsum("np,np->n", residual, residual))
         other = beyond(spectra, self.planes, self.offsets) @ self.coefficients
-        return Scores(noise, misfit - self.noise_slope * noise, other)
+        return Scores(located.noise, misfit - self.noise_slope * located.noise, other)
 
     def reasons(self, located: Located) -> NDArray[np.bool_]:
         """Which limit each crop is beyond: (N, 3) in the order of `REASONS`."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
-from mnflow.serve.novelty import Located, noise_level
+from mnflow.serve.novelty import Located
 from mnflow.serve.numpy_nets import softmax
 from mnflow.serve.reading import Reading, read
 
@@ -101,7 +101,7 @@ class Posterior:
         found = read(self._cells(x), compositions(len(self.charges)), self.charges)
         if self.calibration is None:
             return found
-        places = self.calibration.bins(noise_level(located.crops), found.spread, found.mean_valence)
+        places = self.calibration.bins(located.noise, found.spread, found.mean_valence)
         return found.widened(self.calibration.offsets[places].astype(np.float64), self.charges)
 
     def _cells(self, x: Floats) -> NDArray[np.float64]:
@@ -148,7 +148,7 @@ def inputs(located: Located) -> Floats:
     window = located._replace(smooth=smooth).around_l3(np.arange(low, high, STEP))
     window -= window.mean(axis=1, keepdims=True)
     window /= np.maximum(np.sqrt(np.einsum("np,np->n", window, window)), 1e-9)[:, None]
-    noise = np.log10(noise_level(located.crops) + _LEAST_NOISE)
+    noise = np.log10(located.noise + _LEAST_NOISE)
     return np.concatenate([window, noise[:, None]], axis=1).astype(np.float32)
 
 
