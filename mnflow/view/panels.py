@@ -11,6 +11,8 @@ from bokeh.models import (
     BoxSelectTool,
     ColorBar,
     ColumnDataSource,
+    CustomJSTickFormatter,
+    DataRange1d,
     Div,
     HoverTool,
     LassoSelectTool,
@@ -18,18 +20,26 @@ from bokeh.models import (
     Select,
     Slider,
 )
-from bokeh.palettes import Cividis256, Greys256, Viridis256
+from bokeh.palettes import Cividis256, Dark2_8, Greys256, Viridis256
 from bokeh.plotting import figure
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
 from mnflow.maps import Region, ValenceMaps
+from mnflow.maps.comparison import Reference, composition_of
 from mnflow.maps.export import pixel_size
 from mnflow.maps.figures import background_of, crop_energies, note, saliency_of
 from mnflow.plots.panels import to_unit
 from mnflow.plots.style import FLAGGED_COLOUR, UNKNOWN_COLOUR, valence_colours
+from mnflow.preprocess.window import normalise
 
 VALENCE = "mean valence"
+
+MIXED_COLOUR = "#222222"
+"""Of answers that are no class."""
+
+REFERENCE_COLOURS = Dark2_8
+"""Of references, in their order."""
 
 
 class Panels:
@@ -69,6 +79,8 @@ class Panels:
         self.spectrum = ColumnDataSource({"energy": [], "counts": []})
         self.background = ColumnDataSource({"energy": [], "counts": []})
         self.edge = ColumnDataSource({"energy": [], "intensity": [], "saliency": []})
+        self.curves = ColumnDataSource({"energy": [], "intensity": [], "colour": [], "name": []})
+        self.references: list[Reference] = []
         self.mapper = LinearColorMapper(palette=Viridis256, low=2, high=4, nan_color=FLAGGED_COLOUR)
         self.map = self._map_figure()
         self.above, self.window = self._spectrum_figures()
@@ -97,7 +109,12 @@ class Panels:
             name="map", height=420, sizing_mode="stretch_width", match_aspect=True, toolbar_location="above",
             tools="pan,wheel_zoom,reset,save", active_drag=None, visible=False, output_backend="canvas",
         )  # fmt: skip
-        plot.image("image", source=self.image, x="x", y="y", dw="dw", dh="dh", color_mapper=self.mapper)
+        image = plot.image(
+            "image", source=self.image, x="x", y="y", dw="dw", dh="dh", color_mapper=self.mapper
+        )
+        plot.x_range, plot.y_range = (  # of the image alone, so that its pixels keep their shape
+            DataRange1d(renderers=[image], range_padding=0, flipped=flipped) for flipped in (False, True)
+        )
         plot.patch("x", "y", source=self.outline, fill_alpha=0.0, line_color="white", line_width=3)
         plot.patch("x", "y", source=self.outline, fill_alpha=0.0, line_color="black", line_width=1)
         for colour, width in (("white", 3), ("black", 1)):  # seen on dark and on light
@@ -107,8 +124,9 @@ class Panels:
         lasso = LassoSelectTool(continuous=False)
         plot.add_tools(lasso, BoxSelectTool(continuous=False), HoverTool(tooltips=[("", "@image{0.00}")]))
         plot.toolbar.active_drag = lasso
-        plot.y_range.flipped = True
-        plot.add_layout(ColorBar(color_mapper=self.mapper, height=10, padding=4), "below")
+        plot.toolbar.logo = None
+        self.bar = ColorBar(color_mapper=self.mapper, height=10, padding=4, title=VALENCE)
+        plot.add_layout(self.bar, "below")
         plot.grid.visible = False
         plot.on_event(Tap, self._tapped)
         plot.on_event(SelectionGeometry, self._selected)
@@ -121,6 +139,9 @@ class Panels:
             "active_drag": None,
         }  # fmt: skip
         above = figure(name="spectrum", y_axis_label="counts", **common)
+        above.yaxis.formatter = CustomJSTickFormatter(
+            code="return Math.abs(tick) >= 1000 ? tick.toLocaleString('en') : String(+tick.toPrecision(6))"
+        )
         self.shade = BoxAnnotation(fill_color="#EEEEEE", fill_alpha=1.0, level="underlay")
         above.add_layout(self.shade)
         above.line("energy", "counts", source=self.spectrum, color="black", legend_label="spectrum")
@@ -133,9 +154,16 @@ class Panels:
             "energy", 0, "saliency", source=self.edge, fill_alpha=0.3, legend_label="saliency"
         )
         self.line = window.line("energy", "intensity", source=self.edge, line_width=2, legend_label="edge")
+        window.multi_line(
+            "energy", "intensity", source=self.curves, line_color="colour", line_dash="dashed",
+            legend_field="name",
+        )  # fmt: skip
         for plot in (above, window):
+            plot.toolbar.logo = None
             plot.legend.background_fill_alpha = 0.5
             plot.legend.border_line_alpha = 0
+        window.legend.update(orientation="horizontal", ncols=3)  # references add to it
+        window.add_layout(window.legend[0], "above")
         return above, window
 
     def progress(self, share: float, text: str) -> None:
@@ -164,15 +192,16 @@ class Panels:
         self.cell = (pixel, float(abs(maps.axes[-2]["scale"]))) if unit and rows > 1 else (pixel or 1.0,) * 2
         if rows == 1:
             self.cell = (self.cell[0], columns * self.cell[0] / 12)  # a line scan as a band
-        width, height = columns * self.cell[0], rows * self.cell[1]
-        self.map.x_range.start, self.map.x_range.end = 0, width
-        self.map.y_range.start, self.map.y_range.end = height, 0
+        self.show_status(maps)
+        self.show_values(maps)
+
+    def show_status(self, maps: ValenceMaps) -> None:
+        """Say which spectra these are, and what was assumed and done."""
         self.status.text = (
             f"<strong>{escape(maps.title)}</strong>: {escape(repr(maps).split(': ')[-1].rstrip('>'))}"
         )
         for sentence in maps.raw.notes:
             self.status.text += f"<br>{escape(sentence)}"
-        self.show_values(maps)
 
     def show_values(self, maps: ValenceMaps) -> None:
         """Draw the chosen quantity, flagged pixels grey."""
@@ -180,6 +209,7 @@ class Panels:
         values, palette, limits = _quantities(maps)[self.quantity.value]
         finite = values[np.isfinite(values)]
         low, high = limits or (np.percentile(finite, [0.5, 99.5]).tolist() if finite.size else (0, 1))
+        self.bar.title = self.quantity.value
         self.mapper.update(palette=palette, low=low, high=max(high, low + 1e-9))
         rows, columns = self.image_shape
         shown = values.reshape(rows, columns).astype(np.float32)
@@ -219,21 +249,44 @@ class Panels:
             "intensity": crop,
             "saliency": weight / max(float(weight.max()), 1e-12),
         }
+        n = len(self.references)
+        self.curves.data = {
+            "energy": [crop_ev] * n,
+            "intensity": [to_unit(r.intensity) for r in self.references],
+            "colour": [REFERENCE_COLOURS[i % len(REFERENCE_COLOURS)] for i in range(n)],
+            "name": [r.name for r in self.references],
+        }
         names = dict(zip(maps.classes, valence_colours(maps.classes), strict=True))
-        colour = names.get(region.valence_class or "", UNKNOWN_COLOUR)
+        colour = names.get(region.valence_class or "", MIXED_COLOUR)
         self.area.glyph.fill_color = self.line.glyph.line_color = colour
         flags = f"<p>Flags: {escape(', '.join(region.flags)).replace('_', ' ')}</p>" if region.flags else ""
         shares = region.fractions or region.probabilities
-        bars = "".join(map(_bar, shares.items()))
+        bars = "".join(_bar(name, share, names[name]) for name, share in shares.items())
         left_out = (
-            f" {region.n_flagged} flagged pixels are not counted."
+            f"<p>{region.n_flagged} flagged pixels are not counted.</p>"
             if region.n > 1 and region.n_flagged
             else ""
         )
         self.answer.text = (
             f"{heading}<p style='color:{colour}'><strong>{escape(str(region))}</strong></p>"
-            f"<p>{'Fractions' if region.fractions else 'Probabilities'}.{left_out}</p>{bars}{flags}"
+            f"<p>{'Share of the atoms' if region.fractions else 'Probability'}</p>{bars}{self._parts(maps, region)}"
+            f"{left_out}{flags}"
         )
+
+    def show_references(self, references: list[Reference]) -> None:
+        """Draw references beside the edge; `show_region` says what of it they explain."""
+        self.references = references
+
+    def _parts(self, maps: ValenceMaps, region: Region) -> str:
+        """The references that a region's edge is made of, in words."""
+        if not self.references:
+            return ""
+        crop = np.asarray(normalise(maps.where(region.spectrum[None]))[0], dtype=np.float32)
+        found = composition_of(crop, self.references)
+        shares = ", ".join(
+            f"{escape(r.name)} {share:.0%}" for r, share in zip(self.references, found.shares, strict=True)
+        )
+        return f"<p>By least squares with the references: {shares} of the intensity; residual {found.residual:.0%}</p>"
 
     def _tapped(self, event: Any) -> None:
         if event.x is None or self.maps is None:
@@ -263,10 +316,11 @@ class Panels:
         self._region(Polygon(np.stack([x, y], axis=1)).contains_points(middles).reshape(rows, columns))
 
 
-def _bar(share: tuple[str, float]) -> str:
-    name, value = share
+def _bar(name: str, value: float, colour: str) -> str:
     label = f"<span style='display:inline-block;min-width:4em'>{escape(name)}</span>"
-    return f"<div>{label}<meter max='1' value='{value:.3f}' style='width:10em'></meter> {value:.0%}</div>"
+    filled = f"<i style='display:block;height:100%;width:{100 * value:.1f}%;background:{colour}'></i>"
+    frame = "display:inline-block;width:10em;height:.7em;margin-right:.5em;background:#E5E5E8"
+    return f"<div>{label}<span style='{frame}'>{filled}</span>{value:.0%}</div>"
 
 
 def _listed(values: Any) -> list[float]:

@@ -9,36 +9,22 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnflow.errors import InputError
 from mnflow.pretrained.choose import DEFAULT
+from mnflow.view.desk import Desk
+from mnflow.view.session import Session
 
 if TYPE_CHECKING:
     from bokeh.server.server import Server
 
     from mnflow.serve.predictor import Predictor
-    from mnflow.view.session import Session
 
 MAX_FILE_BYTES = 64 * 10**9
 
 _PAGE = Path(__file__).with_name("page.html")
-
-
-class Desk:
-    """What the page's sessions share: model, token, a folder for files, and the sessions by number."""
-
-    def __init__(self, load: "Callable[[], Predictor]", file: Path | None) -> None:
-        self.load, self.file = load, file
-        self.token = secrets.token_urlsafe(16)
-        self.folder = Path(tempfile.mkdtemp(prefix="mnflow-view-"))
-        self.sessions: dict[str, Session] = {}
-
-    def close(self) -> None:
-        """Remove the files that were dropped on the page."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def serve(
@@ -87,7 +73,6 @@ def make_server(
 
     from mnflow.maps import load_predictor
     from mnflow.serve.predictor import Predictor
-    from mnflow.view.session import Session
 
     path = None if file is None else Path(file)
     if path is not None and not path.is_file():
@@ -143,10 +128,11 @@ def _handlers() -> list[tuple[str, Any]]:
             if not secrets.compare_digest(given.encode(), self.desk.token.encode()):
                 raise HTTPError(403)
 
-        def session(self, number: str) -> "Session":
+        def session(self, number: str) -> Session:
             if number not in self.desk.sessions:
                 raise HTTPError(404)
-            return self.desk.sessions[number]
+            found: Session = self.desk.sessions[number]
+            return found
 
     @stream_request_body
     class Incoming(Guarded):
@@ -164,7 +150,10 @@ def _handlers() -> list[tuple[str, Any]]:
 
         def put(self, number: str) -> None:
             self.part.close()
-            self.session(number).open_file(self.path, self.get_query_argument("as", "spectra"))
+            session, use = self.session(number), self.get_query_argument("as", "spectra")
+            if use == "references" and self.get_query_argument("first", "true") == "true":
+                session.forget_references()  # a new choice takes the place of the one before
+            session.open_file(self.path, use)
             self.write(json.dumps({"name": self.path.name}))
 
         def on_connection_close(self) -> None:

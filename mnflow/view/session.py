@@ -1,23 +1,25 @@
 """One open page: which file it shows, what is chosen on it, and what it exports."""
 
+import io
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.maps import Region, ValenceMaps, maps_of, relative_thickness
+from mnflow.maps import Region, ValenceMaps, maps_of
+from mnflow.maps.comparison import Reference, read_reference
 from mnflow.maps.figures import spectrum_figure
 from mnflow.maps.methods import methods
-from mnflow.read import read_file
+from mnflow.read import read_file, read_low_loss
+from mnflow.spectra import RawSpectra
+from mnflow.view.desk import Desk
 from mnflow.view.panels import Panels
-
-if TYPE_CHECKING:
-    from mnflow.view.server import Desk
 
 EXPORTS = {
     "figure.png": "image/png",
@@ -28,6 +30,7 @@ EXPORTS = {
     "maps.tif": "image/tiff",
     "table.csv": "text/csv",
     "methods.txt": "text/plain; charset=utf-8",
+    "all.zip": "application/zip",
 }
 """What the page exports, and as what."""
 
@@ -35,12 +38,15 @@ EXPORTS = {
 class Session:
     """The state of one page. Work runs in a thread; whatever the page shows changes in Bokeh's own."""
 
-    def __init__(self, document: Any, desk: "Desk") -> None:
+    def __init__(self, document: Any, desk: Desk) -> None:
         self.document, self.desk = document, desk
         self.number = str(max(map(int, desk.sessions), default=0) + 1)
         desk.sessions[self.number] = self
         self.maps: ValenceMaps | None = None
         self.region: Region | None = None
+        self.title = ""
+        self.raw: RawSpectra | None = None
+        self.references: list[Reference] = []
         self.panels = Panels(document, self.choose_pixel, self.choose_region, self.limit)
         document.on_session_destroyed(lambda context: desk.sessions.pop(self.number, None))
         if desk.file is not None:
@@ -49,7 +55,11 @@ class Session:
     def open_file(self, path: Path, use: str) -> None:
         """Read a file and show its maps; called from any thread."""
         self._soon(lambda: self.panels.progress(0.0, f"reading {path.name}"))
-        work = self._read_low_loss if use == "low_loss" else self._read_spectra
+        work = {
+            "low_loss": self._read_low_loss,
+            "references": self._read_reference,
+            "spectra": self._read_spectra,
+        }[use]
         threading.Thread(target=self._reported, args=(work, path), daemon=True).start()
 
     def _reported(self, work: Callable[[Path], None], path: Path) -> None:
@@ -64,31 +74,45 @@ class Session:
             self._soon(lambda: self.panels.failed(message))
 
     def _read_spectra(self, path: Path) -> None:
-        predictor = self.desk.load()
-        raw = read_file(path, edge=predictor.edge)
-        done = 0
+        raw = read_file(path, edge=self.desk.load().edge)
+        self._predict(raw)
+        self.raw = raw
+        self.forget_references()  # they are of another image's axis
+
+    def _read_low_loss(self, path: Path) -> None:
+        if self.raw is None:
+            raise InputError("Open the core-loss spectra first, then their low loss.")
+        self._predict(replace(self.raw, low_loss=read_low_loss(path)))
+
+    def _predict(self, raw: RawSpectra) -> None:
+        name, done = raw.path.name, 0
 
         def progress(n: int) -> None:
             nonlocal done
             done += n
             share = done / len(raw)
-            self._soon(lambda: self.panels.progress(share, f"{path.name}: {share:.0%} of {len(raw)} spectra"))
+            self._soon(lambda: self.panels.progress(share, f"{name}: {share:.0%} of {len(raw)} spectra"))
 
-        maps = maps_of(raw, predictor, progress=progress)
+        maps = maps_of(raw, self.desk.load(), progress=progress)
         region = maps.region()
         self._soon(lambda: self._show(maps, region))
 
-    def _read_low_loss(self, path: Path) -> None:
+    def _read_reference(self, path: Path) -> None:
         if self.maps is None:
-            raise InputError("Open the core-loss spectra first, then their low loss.")
-        ratio = relative_thickness(path)
-        if ratio.size != len(self.maps.pixels):
-            raise InputError(
-                f"{path.name}: expected {len(self.maps.pixels)} spectra as in the image, got {ratio.size}."
-            )
-        maps = replace(self.maps, thickness_ratio=ratio.ravel())
-        region = self.region or maps.region()
-        self._soon(lambda: self._show(maps, region))
+            raise InputError("Open the spectra first, then references of the same instrument.")
+        found = read_reference(path, self.maps.where)
+        self._soon(lambda: self._show_references([*self.references, found]))
+
+    def forget_references(self) -> None:
+        """Take the references off the page; called from any thread."""
+        self._soon(lambda: self._show_references([]))
+
+    def _show_references(self, references: list[Reference]) -> None:
+        self.references = references
+        self.panels.show_references(references)
+        if self.maps is not None and self.region is not None:
+            self.panels.show_region(self.maps, self.region, self.title)
+            self.panels.show_status(self.maps)
 
     def _show(self, maps: ValenceMaps, region: Region) -> None:
         self.maps = maps
@@ -122,7 +146,7 @@ class Session:
 
     def _show_region(self, region: Region, title: str) -> None:
         assert self.maps is not None
-        self.region = region
+        self.region, self.title = region, title
         self.panels.show_region(self.maps, region, title)
 
     def export(self, name: str) -> tuple[bytes, str, str]:
@@ -133,6 +157,8 @@ class Session:
         what, suffix = name.split(".")
         if what == "methods":
             return methods(maps).encode(), EXPORTS[name], f"{stem}_methods.txt"
+        if what == "all":
+            return self._all(), EXPORTS[name], f"{stem}_valence.zip"
         with tempfile.TemporaryDirectory(dir=self.desk.folder) as folder:
             path = Path(folder) / f"out.{suffix}"
             if what in ("maps", "table"):
@@ -143,6 +169,16 @@ class Session:
                 )
                 figure.savefig(path, dpi=300)
             return path.read_bytes(), EXPORTS[name], f"{stem}_{what}.{suffix}"
+
+    def _all(self) -> bytes:
+        """Every other export in one archive."""
+        whole = io.BytesIO()
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in EXPORTS:
+                if name != "all.zip":
+                    content, _, filename = self.export(name)
+                    archive.writestr(filename, content)
+        return whole.getvalue()
 
     def _soon(self, change: Callable[[], None]) -> None:
         try:

@@ -1,11 +1,13 @@
 """The page in a real browser, from a file to its export; and that it stays on this machine."""
 
 import asyncio
+import io
 import json
 import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,7 @@ pytest.importorskip("hyperspy.api")
 EXPORTS = {
     "figure.png": b"\x89PNG", "figure.pdf": b"%PDF", "figure.svg": b"<?xml", "spectrum.pdf": b"%PDF",
     "maps.hspy": b"\x89HDF", "maps.tif": b"II*\0", "table.csv": b"axis 2 / nm",
-    "methods.txt": b"The oxidation state of Mn",
+    "methods.txt": b"The oxidation state of Mn", "all.zip": b"PK",
 }  # fmt: skip
 
 
@@ -61,6 +63,12 @@ def running(model: Predictor, file: Path | None = None) -> Iterator[str]:
 def fetch(address: str, path: str, **settings: Any) -> bytes:
     with urllib.request.urlopen(urllib.request.Request(address + path, **settings), timeout=60) as answer:
         return bytes(answer.read())
+
+
+def text(counts: np.ndarray, energy_ev: np.ndarray = ENERGY_EV) -> str:
+    """A spectrum as a text file, in JavaScript."""
+    rows = "\n".join(f"{e},{y}" for e, y in zip(energy_ev, counts, strict=True))
+    return json.dumps(f"energy_ev,intensity\n{rows}")
 
 
 def place_of_map(page: Page) -> Callable[[float, float], tuple[float, float]]:
@@ -98,9 +106,23 @@ def test_from_a_file_to_its_export(predictor: Predictor, tmp_path: Path) -> None
         for name, start in EXPORTS.items():
             assert fetch(address, links[name]).startswith(start), name
 
-        rows = "\n".join(f"{e},{y}" for e, y in zip(ENERGY_EV, image()[0, 0], strict=True))
-        page.run(f"send(new File([{json.dumps('energy_ev,intensity' + chr(10) + rows)}], 'one.csv'))")
+        with zipfile.ZipFile(io.BytesIO(fetch(address, links["all.zip"]))) as archive:
+            assert len(archive.namelist()) == len(EXPORTS) - 1
+
+        for name, first in (("MnO", "true"), ("MnO2", "false")):
+            page.run(f"send(new File([{text(image()[0, 0])}], '{name}.csv'), 'references', {first})")
+            page.wait_for_words(f"{name} ")
+        page.wait_for_words("least squares with the references: MnO ")
+        page.run(f"send(new File([{text(image()[0, 1])}], 'other.csv'), 'references')")
+        assert "MnO2" not in page.wait_for_words("references: other 100%")
+
+        page.run(f"send(new File([{text(image()[0, 0])}], 'one.csv'))")
         page.wait_for_words("one spectra")
+
+        energy_ev = np.arange(-20, 120, 0.25)
+        zero_loss, plasmon = np.exp(-(energy_ev**2)), 0.3 * np.exp(-(((energy_ev - 22) / 9) ** 2))
+        page.run(f"send(new File([{text(1e6 * (zero_loss + plasmon), energy_ev)}], 'low.csv'), 'low_loss')")
+        page.wait_for_words("plural scattering")
 
         page.run("send(new File(['no spectrum'], 'bad.csv'))")
         page.wait_for_words("bad.csv")
