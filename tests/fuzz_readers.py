@@ -73,6 +73,7 @@ def whole_files(folder: Path) -> dict[str, list[Path]]:
     found["predictor"] = [Predictor(MN, net=made_up_net(2)).save(folder / "predictor" / "p.npz")]
     found["hspy"] = [write(folder / "hspy" / "a.hspy", eels(counts))]
     found["emd"] = [write(folder / "emd" / "a.emd", eels(counts))]
+    found["nxs"] = [write(folder / "nxs" / "a.nxs", eels(counts))]
     found["msa"] = [write(folder / "msa" / "a.msa", eels(counts[0, 0]))]
     found["dm3"] = [write_dm3(folder / "dm3" / "a.dm3", np.moveaxis(counts, -1, 0))]
     return found

@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.scan import FEATURE_EV, Scan
+from mnflow.preprocess.scan import Scan
+from mnflow.spectra import Edge
 
 Array = NDArray[np.float32]
-_L3 = slice(6, 11)  # bins -2 ... +3 eV around L3
-_EDGE = slice(5, 24)  # bins -3 ... +16 eV: both white lines
-_ABOVE = slice(22, 36)  # bins +14 ... +28 eV: above the white lines
 _ROUNDS = 8
 _LEAST_SHARE = 0.05  # of the pixels, for a cluster that others are measured by
 # of k-means' starts only: the clusters hardly depend on it, and a choice of data must not vary with a run's
@@ -51,7 +49,7 @@ class Clusters:
     rejected: NDArray[np.bool_]
 
 
-def edge_features(scan: Scan) -> Array:
+def edge_features(scan: Scan, edge: Edge) -> Array:
     """Edge over background (N, F), scaled so that the file's strong pixels (90th percentile of L3) are 1.
 
     The scale takes out dose and background ratio, which differ between files; it is never below the noise
@@ -59,24 +57,26 @@ def edge_features(scan: Scan) -> Array:
     """
     ratio = scan.features / scan.level[:, None]
     good = ratio[scan.bad == 0]
-    strong = float(np.percentile(good[:, _L3].mean(axis=1), 90))
-    noise = float(np.std(good[:, : _L3.start - 2]))
+    strong = float(np.percentile(good[:, edge.l3_features].mean(axis=1), 90))
+    noise = float(np.std(good[:, : edge.l3_features.start - 2]))
     return ratio / max(strong, 5 * noise, 1e-30)
 
 
-def shape_features(features: Array) -> Array:
+def shape_features(features: Array, edge: Edge) -> Array:
     """Shapes of edges (N, F): each divided by its mean over L3."""
-    return features / np.maximum(features[:, _L3].mean(axis=1), 1e-6)[:, None]
+    return features / np.maximum(features[:, edge.l3_features].mean(axis=1), 1e-6)[:, None]
 
 
-def edge_jump(centres: Array) -> NDArray[np.float64]:
+def edge_jump(centres: Array, edge: Edge) -> NDArray[np.float64]:
     """Mean over L3 of centres (..., F)."""
-    return centres[..., _L3].mean(axis=-1).astype(np.float64)
+    return centres[..., edge.l3_features].mean(axis=-1).astype(np.float64)
 
 
-def plural_scattering(centres: Array) -> NDArray[np.float64]:
-    """Intensity 14 ... 28 eV above L3 relative to L3, of centres (..., F); it grows with thickness."""
-    return centres[..., _ABOVE].mean(axis=-1).astype(np.float64) / np.maximum(edge_jump(centres), 1e-12)
+def plural_scattering(centres: Array, edge: Edge) -> NDArray[np.float64]:
+    """Intensity above the white lines relative to L3, of centres (..., F); it grows with thickness."""
+    return centres[..., edge.above_features].mean(axis=-1).astype(np.float64) / np.maximum(
+        edge_jump(centres, edge), 1e-12
+    )
 
 
 def kmeans(points: Array, k: int) -> NDArray[np.int64]:
@@ -94,22 +94,33 @@ def kmeans(points: Array, k: int) -> NDArray[np.int64]:
 
 
 def _round(
-    step: str, points: Array, part: slice, k: int, measure: Callable[[Array], NDArray[np.float64]], name: str
+    step: str,
+    points: Array,
+    part: slice,
+    k: int,
+    measure: Callable[[Array, Edge], NDArray[np.float64]],
+    name: str,
+    edge: Edge,
 ) -> tuple[Clusters, NDArray[np.int64]]:
     """k-means on points[:, part]: clusters sorted by their measure, and each point's cluster."""
     label = kmeans(np.ascontiguousarray(points[:, part]), k)
     centres = np.array([points[label == i].mean(axis=0) for i in range(label.max() + 1)])
-    order = np.argsort(measure(centres), kind="stable")
+    order = np.argsort(measure(centres, edge), kind="stable")
     label, centres = np.argsort(order)[label], centres[order]
     found = Clusters(
-        step, FEATURE_EV + 0.5, centres, measure(centres), name, np.bincount(label), np.zeros(len(centres),
-        dtype=bool)
-    )  # fmt: skip
+        step,
+        edge.feature_ev + 0.5,
+        centres,
+        measure(centres, edge),
+        name,
+        np.bincount(label),
+        np.zeros(len(centres), dtype=bool),
+    )
     return found, label
 
 
 def reject_substrate(
-    points: Array, rule: str, k: int, threshold: float
+    points: Array, rule: str, k: int, threshold: float, edge: Edge
 ) -> tuple[NDArray[np.bool_], list[Clusters]]:
     """Which of N points are substrate.
 
@@ -124,6 +135,8 @@ def reject_substrate(
         Number of clusters.
     threshold : float
         See `rule`.
+    edge : Edge
+        Says which energies the features are.
 
     Returns
     -------
@@ -132,7 +145,9 @@ def reject_substrate(
     """
     if rule == "keep" or len(points) < 2:
         return np.zeros(len(points), dtype=bool), []
-    found, label = _round("substrate", points, _EDGE, k, edge_jump, "edge jump at L3, relative")
+    found, label = _round(
+        "substrate", points, edge.line_features, k, edge_jump, "edge jump at L3, relative", edge
+    )
     if rule == "auto":
         found.rejected[:] = found.measure < threshold * found.measure.max()
     else:
@@ -141,7 +156,7 @@ def reject_substrate(
 
 
 def reject_thick(
-    points: Array, rule: str, k: int, threshold: float
+    points: Array, rule: str, k: int, threshold: float, edge: Edge
 ) -> tuple[NDArray[np.bool_], list[Clusters]]:
     """Which of N points are too thick.
 
@@ -157,6 +172,8 @@ def reject_thick(
         Number of clusters of a split, 2 or more.
     threshold : float
         See `rule`.
+    edge : Edge
+        Says which energies the features are.
 
     Returns
     -------
@@ -176,6 +193,7 @@ def reject_thick(
             k,
             plural_scattering,
             "above the white lines over L3",
+            edge,
         )
         rounds.append(found)
         if rule == "auto":

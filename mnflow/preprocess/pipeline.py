@@ -184,7 +184,7 @@ def preprocess(
         raise InputError("Expected spectrum images to preprocess, got none.")
     fates, clusters = {}, {}
     for valence in (name for name in edge.classes if name in scans):
-        found, clusters[valence] = _class_fates(scans[valence], options)
+        found, clusters[valence] = _class_fates(scans[valence], options, edge)
         fates.update({id(s): f for s, f in zip(scans[valence], found, strict=True)})
         kept = sum(int((f == KEPT).sum()) for f in found)
         progress(f"{valence}: {kept} of {sum(len(f) for f in found)} spectra kept")
@@ -231,19 +231,21 @@ def _check_bad(found: Scan, limit: float) -> None:
 
 
 def _class_fates(
-    scans: list[Scan], options: PreprocessOptions
+    scans: list[Scan], options: PreprocessOptions, edge: Edge
 ) -> tuple[list[NDArray[np.uint8]], list[Clusters]]:
     """What becomes of each pixel of each file (N,) of one class, and the clusters behind it."""
     good = np.concatenate([s.bad == 0 for s in scans])
     fate = np.where(good, KEPT, BAD).astype(np.uint8)
-    points = np.concatenate([edge_features(s)[s.bad == 0] for s in scans])  # (good pixels of the class, F)
+    points = np.concatenate(
+        [edge_features(s, edge)[s.bad == 0] for s in scans]
+    )  # (good pixels of the class, F)
     index = np.flatnonzero(good)
     substrate, first = reject_substrate(
-        points, options.substrate, options.substrate_clusters, options.substrate_jump
+        points, options.substrate, options.substrate_clusters, options.substrate_jump, edge
     )
     fate[index[substrate]] = SUBSTRATE
-    index, points = index[~substrate], shape_features(points[~substrate])
-    thick, rest = reject_thick(points, options.thick, options.thick_clusters, options.thick_excess)
+    index, points = index[~substrate], shape_features(points[~substrate], edge)
+    thick, rest = reject_thick(points, options.thick, options.thick_clusters, options.thick_excess, edge)
     fate[index[thick]] = THICK
     parts = np.split(fate, np.cumsum([len(s.bad) for s in scans])[:-1])
     for part in parts:

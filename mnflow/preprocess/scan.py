@@ -20,9 +20,6 @@ from mnflow.spectra.raw import BLOCK_BYTES
 if TYPE_CHECKING:
     from mnflow.spectra import RawSpectra
 
-FEATURE_EV = axis_ev(-8.0, 38, 1.0)
-"""Energies of the features relative to L3, in eV: left ends of bins of 1 eV."""
-
 _SAMPLE_BLOCKS = 8
 _FEW_PIXELS = 2000  # all of so many are looked at
 _GROUPS = 11
@@ -65,7 +62,7 @@ class Scan:
     bad : ndarray of uint8, shape (N,)
         Index into `REASONS`.
     features : ndarray of float32, shape (N, F)
-        Background-free intensity on `FEATURE_EV`, means over 1 eV, aligned at L3.
+        Background-free intensity on the bins of `Edge.feature_ev`, means over 1 eV, aligned at L3.
     level : ndarray of float32, shape (N,)
         Background at L3, in counts; 1 where the background had been removed before.
     wide : ndarray of float32, shape (N, n_wide), or None
@@ -135,11 +132,12 @@ class Processor:
         `__call__` leave a tilt that would drown what tells thin from thick.
         """
         per_bin = round(1.0 / self.edge.dispersion_ev)
-        first = round((self.position.l3_ev + FEATURE_EV[0] - self.energy_ev[0]) / self.edge.dispersion_ev)
-        first = min(max(first, 0), self.edge.n_wide - per_bin * len(FEATURE_EV))
+        feature_ev = self.edge.feature_ev
+        first = round((self.position.l3_ev + feature_ev[0] - self.energy_ev[0]) / self.edge.dispersion_ev)
+        first = min(max(first, 0), self.edge.n_wide - per_bin * len(feature_ev))
         before = first // per_bin  # whole bins before the features
-        part = resampled[:, first - before * per_bin : first + len(FEATURE_EV) * per_bin]
-        binned = part @ np.kron(np.eye(before + len(FEATURE_EV)), np.full((per_bin, 1), 1 / per_bin)).astype(
+        part = resampled[:, first - before * per_bin : first + len(feature_ev) * per_bin]
+        binned = part @ np.kron(np.eye(before + len(feature_ev)), np.full((per_bin, 1), 1 / per_bin)).astype(
             np.float32
         )  # (n, bins)
         if self.position.background != "power law":
@@ -162,7 +160,7 @@ def scan(processor: Processor, saturation_counts: float, keep_wide: bool) -> Sca
     n = len(raw)
     bad, level = np.zeros(n, dtype=np.uint8), np.ones(n, dtype=np.float32)
     spikes = np.zeros(n, dtype=np.int64)
-    features = np.zeros((n, len(FEATURE_EV)), dtype=np.float32)
+    features = np.zeros((n, len(edge.feature_ev)), dtype=np.float32)
     wide = np.zeros((n, edge.n_wide), dtype=np.float32) if keep_wide else None
     for rows, counts in processor.blocks():
         bad[rows] = processor.faults(counts, saturation_counts)

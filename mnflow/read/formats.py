@@ -137,7 +137,7 @@ def _read_registered(path: Path) -> list[dict[str, Any]]:
     failed: Exception | None = None
     for plugin in plugins:
         try:
-            lazy = path.stat().st_size > LAZY_BYTES or path.suffix.lower() == ".rpl"
+            lazy = _bytes(path) > LAZY_BYTES or path.suffix.lower() == ".rpl"
             found: list[dict[str, Any]] = importlib.import_module(plugin["api"]).file_reader(
                 str(path), lazy=lazy
             )
@@ -149,6 +149,11 @@ def _read_registered(path: Path) -> list[dict[str, Any]]:
     if failed is not None:
         raise failed
     return []
+
+
+def _bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    return sum(p.stat().st_size for p in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
 def _check_zarr(path: Path) -> None:

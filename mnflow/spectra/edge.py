@@ -127,6 +127,34 @@ class Edge:
         return 3.0 * self.splitting_ev / SPLITTING_EV["Mn"]
 
     @property
+    def feature_ev(self) -> NDArray[np.float64]:
+        """Energies from L3 (F,) of bins of 1 eV, their left ends, by which pixels are clustered: from before the
+        onset to well above both lines (-8 ... 29 for Mn).
+        """
+        scale = self.splitting_ev / SPLITTING_EV["Mn"]
+        return np.arange(-round(8 * scale), round(30 * scale), dtype=np.float64)
+
+    def features(self, low_ev: float, high_ev: float) -> slice:
+        """The bins of `feature_ev` between two energies from L3, in eV."""
+        first, last = np.searchsorted(self.feature_ev, [low_ev - 0.5, high_ev - 0.5])
+        return slice(int(first), int(last))
+
+    @property
+    def l3_features(self) -> slice:
+        """Bins of L3: -2 ... +3 eV."""
+        return self.features(-2.0, 3.0)
+
+    @property
+    def line_features(self) -> slice:
+        """Bins of both white lines: -3 ... +16 eV for Mn."""
+        return self.features(-3.0, self.splitting_ev + 4.8)
+
+    @property
+    def above_features(self) -> slice:
+        """Bins above the white lines, where plural scattering shows: +14 ... +28 eV for Mn."""
+        return self.features(self.splitting_ev + 2.8, self.splitting_ev + 16.8)
+
+    @property
     def l3_ev(self) -> float:
         """Where L3 is expected, in eV: at three tenths of the crop window (644 for Mn)."""
         return self.crop_ev[0] + 0.3 * (self.crop_ev[1] - self.crop_ev[0])

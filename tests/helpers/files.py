@@ -45,11 +45,12 @@ def signal(
 
 
 def write(path: Path, made: dict[str, Any]) -> Path:
-    """Write a signal as .hspy, .emd or .msa."""
+    """Write a signal as .hspy, .emd, .nxs or .msa."""
     import importlib
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    importlib.import_module(f"rsciio.{path.suffix[1:]}").file_writer(str(path), made)
+    module = {".nxs": "nexus"}.get(path.suffix, path.suffix[1:])
+    importlib.import_module(f"rsciio.{module}").file_writer(str(path), made)
     return path
 
 

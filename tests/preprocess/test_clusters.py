@@ -10,7 +10,10 @@ from mnflow.preprocess.clusters import (
     reject_thick,
     shape_features,
 )
-from mnflow.preprocess.scan import FEATURE_EV, Scan
+from mnflow.preprocess.scan import Scan
+from mnflow.spectra import MN
+
+FEATURE_EV = MN.feature_ev
 
 
 def _shapes(above: list[float], rng: np.random.Generator) -> np.ndarray:
@@ -24,8 +27,8 @@ def _shapes(above: list[float], rng: np.random.Generator) -> np.ndarray:
 
 def test_a_stray_pixel_does_not_set_the_measure_for_all_others() -> None:
     points = _shapes([-0.6] + [0.3] * 60 + [0.8] * 40, np.random.default_rng(0))
-    thick, rounds = reject_thick(points, "auto", 3, 0.15)
-    assert plural_scattering(points[:1])[0] < 0
+    thick, rounds = reject_thick(points, "auto", 3, 0.15, MN)
+    assert plural_scattering(points[:1], MN)[0] < 0
     assert not thick[:61].any()
     assert thick[61:].all()
     assert rounds[0].sizes.tolist() == [1, 60, 40]
@@ -34,16 +37,18 @@ def test_a_stray_pixel_does_not_set_the_measure_for_all_others() -> None:
 def test_shapes_do_not_depend_on_the_edges_height() -> None:
     points = np.abs(_shapes([0.3, 0.8], np.random.default_rng(0)))
     np.testing.assert_allclose(
-        shape_features(points * np.array([[0.01], [7]], np.float32)), shape_features(points), rtol=1e-5
+        shape_features(points * np.array([[0.01], [7]], np.float32), MN),
+        shape_features(points, MN),
+        rtol=1e-5,
     )
-    assert np.isfinite(shape_features(np.zeros((1, len(FEATURE_EV)), np.float32))).all()
+    assert np.isfinite(shape_features(np.zeros((1, len(FEATURE_EV)), np.float32), MN)).all()
 
 
 def test_substrate_is_judged_beside_the_strongest_whatever_the_scale() -> None:
     heights = np.repeat([0.02, 0.2, 0.3, 1.0], 10)[:, None].astype(np.float32)
     points = heights * _shapes([0.1] * 40, np.random.default_rng(0))
     for scale in (0.1, 1, 10):
-        substrate, (found,) = reject_substrate(scale * points, "auto", 4, 0.25)
+        substrate, (found,) = reject_substrate(scale * points, "auto", 4, 0.25, MN)
         assert substrate.tolist() == [True] * 20 + [False] * 20
         assert found.rejected.tolist() == [True, True, False, False]
 
@@ -55,13 +60,14 @@ def test_strong_pixels_have_height_one_whatever_the_dose(scale: float) -> None:
     bad = np.zeros(n, np.uint8)
     bad[0] = 3
     points[0] *= 1e6  # a bad one sets no scale
-    found = edge_features(Scan(None, None, bad, points, np.ones(n, np.float32), None, np.zeros(n, np.int64)))  # type: ignore[arg-type]
+    scan = Scan(None, None, bad, points, np.ones(n, np.float32), None, np.zeros(n, np.int64))  # type: ignore[arg-type]
+    found = edge_features(scan, MN)
     assert found[1:, 6:11].mean() == pytest.approx(1, abs=0.02)
 
 
 def test_few_pixels_are_left_alone() -> None:
     points = _shapes([0.1, 0.1, 0.1, 0.9, 0.9, 0.9], np.random.default_rng(0))
-    assert reject_thick(points[1:], "auto", 3, 0.15)[1] == []
-    assert reject_thick(points, "auto", 3, 0.15)[0].tolist() == [False] * 3 + [True] * 3
-    assert reject_substrate(points[:1], "auto", 2, 0.25)[1] == []
-    assert len(reject_substrate(points[:2], "auto", 2, 0.25)[1]) == 1
+    assert reject_thick(points[1:], "auto", 3, 0.15, MN)[1] == []
+    assert reject_thick(points, "auto", 3, 0.15, MN)[0].tolist() == [False] * 3 + [True] * 3
+    assert reject_substrate(points[:1], "auto", 2, 0.25, MN)[1] == []
+    assert len(reject_substrate(points[:2], "auto", 2, 0.25, MN)[1]) == 1

@@ -1,8 +1,11 @@
 import logging
 import struct
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import dask.array as da
 import h5py
@@ -530,6 +533,22 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "a.tif").touch()
     with pytest.raises(InputError, match=r"to read \.tif files the Python package zarr is needed"):
         read_file(tmp_path / "a.tif")
+
+
+def test_a_folder_is_lazy_by_all_that_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def file_reader(path: str, lazy: bool) -> list[Any]:
+        asked.append(lazy)
+        return [signal(np.ones((2, 1200)))]
+
+    monkeypatch.setitem(sys.modules, "rsciio.zspy", SimpleNamespace(file_reader=file_reader))
+    monkeypatch.setattr(formats, "LAZY_BYTES", 10_000)
+    (tmp_path / "a.zspy" / "deep").mkdir(parents=True)
+    for size in (100, 20_000):
+        (tmp_path / "a.zspy" / "deep" / "0.0").write_bytes(b" " * size)
+        read_file(tmp_path / "a.zspy")
+    assert asked == [False, True]
 
 
 def test_a_store_that_asks_for_an_unpickler(tmp_path: Path) -> None:
