@@ -9,7 +9,7 @@ from mnflow.track import names
 from mnflow.track.connection import connect
 
 KEY = "which-net-is-best"
-"""Of the view; in the UI's address as `viewStateShareKey`."""
+"""Of the view; in the address that `make ui` prints as `viewStateShareKey`."""
 
 _TAG = f"mlflow.sharedViewState.{KEY}"
 _NAME = "Which network is best?"
@@ -29,14 +29,6 @@ _FILTER = " and ".join(
         "attributes.status = 'FINISHED'",
     ]
 )
-
-
-def address(experiment_id: str, server: str = "http://127.0.0.1:5000") -> str:
-    """Where the view is, on a server of MLflow's UI."""
-    return (
-        f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-        f"&compareRunsMode=CHART&viewStateShareKey={KEY}"
-    )
 
 
 def save(experiment_id: str) -> None:

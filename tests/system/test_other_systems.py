@@ -56,6 +56,52 @@ def test_the_self_test_works(tmp_path: Path) -> None:
     )
 
 
+def test_maps_and_their_files_work(tmp_path: Path) -> None:
+    code = f"""
+import mnflow
+maps = mnflow.predict({str(EXAMPLE)!r}, "shipped")
+for name in ("maps.hspy", "maps.csv", "maps.tif"):
+    maps.save(name)
+maps.plot().savefig("figure.pdf")
+print(maps.region())
+"""
+    assert "mean valence" in run(code, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"maps.hspy", "maps.csv", "maps.tif", "figure.pdf"}
+
+
+@pytest.mark.slow
+def test_the_page_is_served(tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    code = f"""
+import threading, urllib.request
+from mnflow.view.server import make_server
+server = make_server({str(EXAMPLE)!r}, model="shipped")
+server.start()
+
+def look():
+    with urllib.request.urlopen(f"http://127.0.0.1:{{server.port}}/", timeout=60) as page:
+        print("mnflow view" in page.read().decode())
+    server.io_loop.add_callback(server.io_loop.stop)
+
+threading.Thread(target=look).start()
+server.io_loop.start()
+server._tornado.settings["desk"].close()
+"""
+    assert "True" in run(code, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_spectrum_is_fitted(tmp_path: Path) -> None:
+    code = f"from mnflow.command.fit import main\nsys.exit(main([{str(EXAMPLE)!r}, '--figure', 'fit.png']))"
+    assert "mean valence" in run(code, tmp_path)
+    assert (tmp_path / "fit.png").is_file()
+
+
+def test_doctor_looks_at_everything(tmp_path: Path) -> None:
+    said = run("from mnflow.doctor import main\nprint(main([]))", tmp_path)
+    assert "answers come from" in said
+
+
 def test_one_process_at_a_time_works(tmp_path: Path) -> None:
     code = "from mnflow.runtime.project import one_at_a_time\nwith one_at_a_time('x'): print('held')"
     assert run(code, tmp_path) == "held\n"
