@@ -11,24 +11,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import RidgeClassifierCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mnflow.augment.energy_shift import crops, draw_shifts, max_shift_bins
 from mnflow.errors import InputError
 from mnflow.folds import Fold
+from mnflow.models.rocket import MiniRocket
 from mnflow.preprocess import normalise
 from mnflow.spectra import MN, Edge, SpectrumSet
 
 Floats = NDArray[np.float64]
 
-METHODS = ("least_squares", "cosine_svm", "random_forest", "nearest_neighbours", "white_lines")
+METHODS = (
+    "least_squares",
+    "cosine_svm",
+    "random_forest",
+    "nearest_neighbours",
+    "white_lines",
+    "minirocket",
+)
 """Names that `build` knows."""
 
 _SMOOTHING = 5  # channels over which a spectrum is averaged before its maximum is looked for
@@ -43,7 +52,8 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
     method : str
         `least_squares`: non-negative least squares with the mean training spectrum of every class.
         `cosine_svm`: linear support vectors on spectra of unit length. `random_forest`. `nearest_neighbours`:
-        5, by angle. `white_lines`: the L3/L2 intensity ratio above a fitted continuum.
+        5, by angle. `white_lines`: the L3/L2 intensity ratio above a fitted continuum. `minirocket`: ridge
+        regression on features of `mnflow.models.rocket`.
     align : bool
         Move the L3 maximum to its place in the training spectra first.
     edge : Edge
@@ -58,10 +68,15 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
     """
     steps: dict[str, list[BaseEstimator]] = {
         "least_squares": [ReferenceLeastSquares()],
-        "cosine_svm": [Normalizer(), LinearSvm(seed)],
+        "cosine_svm": [Normalizer(), SoftMargins(LinearSVC(random_state=seed))],
         "random_forest": [RandomForestClassifier(100, min_samples_leaf=2, random_state=seed)],
         "nearest_neighbours": [Normalizer(), KNeighborsClassifier(5)],
         "white_lines": [WhiteLineRatio(edge.dispersion_ev, edge.splitting_ev), GaussianNB()],
+        "minirocket": [
+            MiniRocket(seed=seed),
+            StandardScaler(),
+            SoftMargins(RidgeClassifierCV(np.logspace(-3, 3, 7))),
+        ],
     }
     if method not in steps:
         raise InputError(f"Unknown baseline {method!r}: expected one of {', '.join(METHODS)}.")
@@ -168,23 +183,25 @@ def non_negative_weights(spectra: Floats, references: Floats) -> Floats:
     return best
 
 
-class LinearSvm(ClassifierMixin, BaseEstimator):
-    """Linear one-against-rest SVM; softmax of the margins as (uncalibrated) probabilities."""
+class SoftMargins(ClassifierMixin, BaseEstimator):
+    """A linear classifier of one class against the rest; softmax of the margins stands for probabilities
+    (uncalibrated).
+    """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, estimator: BaseEstimator) -> None:
+        self.estimator = estimator
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> "LinearSvm":
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "SoftMargins":
         """Train on spectra (N, C) of classes (N,)."""
         spectra, labels = validate_data(self, X, y, dtype=np.float64)
-        self.svm_ = LinearSVC(random_state=self.seed).fit(spectra, labels)
-        self.classes_ = self.svm_.classes_
+        self.fitted_ = clone(self.estimator).fit(spectra, labels)
+        self.classes_ = self.fitted_.classes_
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Softmax of the margins, (N, K)."""
         check_is_fitted(self)
-        margin = self.svm_.decision_function(validate_data(self, X, dtype=np.float64, reset=False))
+        margin = self.fitted_.decision_function(validate_data(self, X, dtype=np.float64, reset=False))
         return np.asarray(
             softmax(np.stack([-margin, margin], axis=1) if margin.ndim == 1 else margin, axis=1)
         )
