@@ -118,3 +118,17 @@ def test_the_request_of_the_documents_is_answered(capsys: pytest.CaptureFixture[
     (found,) = answer(choose_predictor("shipped")[0], request["inputs"])
     assert found["error"] is None
     assert found["interval"][0] <= found["mean_valence"] <= found["interval"][1]
+
+
+@pytest.mark.filterwarnings("ignore:Importing `Lazy.*:Warning")  # exspy 0.3 on hyperspy 2.5
+def test_the_dual_eels_example_finds_thickness_and_valence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = runpy.run_path(str(ROOT / "docs" / "examples" / "dual_eels.py"))
+    np.testing.assert_allclose(found["measured"], found["wedge"], atol=0.05)
+    valence = found["dual"].pixels.mean_valence
+    assert np.abs(valence - 3).max() < 0.15
+    low, high = found["dual"].pixels.interval.T
+    assert ((low <= 3) & (high >= 3)).mean() > 0.8
+    assert (tmp_path / "wedge.png").is_file()
