@@ -10,6 +10,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"mnflow {release}"
 html_show_sourcelink = False
+html_show_copyright = False
 html_copy_source = False
 myst_heading_anchors = 3
 napoleon_google_docstring = False

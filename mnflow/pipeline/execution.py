@@ -1,5 +1,6 @@
 """An entry point as a program: options, exit code, and no run for a command that is refused."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -14,6 +15,7 @@ def execute(options: type[T], run: Callable[[T], Any], argv: Sequence[str] | Non
 
 
 def _refuse_run(message: str) -> None:
-    from mnflow.track.tracking import refuse_run  # takes seconds: MLflow
+    if "MLFLOW_RUN_ID" in os.environ:  # else there is no run, and MLflow takes seconds to import
+        from mnflow.track.tracking import refuse_run
 
-    refuse_run(message)
+        refuse_run(message)

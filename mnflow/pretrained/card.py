@@ -9,7 +9,7 @@ from mnflow.runtime.files import whole_file
 from mnflow.serve.pretrained import PRETRAINED, digest
 
 _TEXT = """\
-# Model card: {element}, {short}
+# The shipped model: {element}
 
 The model that ships with mnflow and answers where a project has no champion: `mnflow/pretrained/{stem}.npz`,
 sha256 `{sha256}`.
@@ -112,7 +112,7 @@ def render(element: str = "Mn") -> str:
     recipe, stem = made["recipe"], element.lower()
     about = next(r for r in rows if r["benchmark"] == "posterior/model")
     return _TEXT.format(
-        element=edge.element, classes=", ".join(edge.classes), short=made["sha256"][:12], stem=stem,
+        element=edge.element, classes=", ".join(edge.classes), stem=stem,
         sha256=made["sha256"], low=edge.crop_ev[0], high=edge.crop_ev[1],
         width=edge.crop_ev[1] - edge.crop_ev[0], shift=MAX_SHIFT_EV,
         layers=" and ".join(map(str, recipe["hidden_units"])), sets=f"{recipe['sets']:,}",
