@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from mnflow.folds import Fold
 from mnflow.spectra import SpectrumSet
-from mnflow.track import cross_validation, names, resume
+from mnflow.track import cross_validation, names
 from mnflow.track.tracking import Run
 from mnflow.train.cross_validate import FoldModel, train_folds
 from mnflow.train.settings import TrainSettings
@@ -53,25 +53,23 @@ def cross_validate(
     run.dataset(spectra, "training")
     cross_validation.log_folds(run, folds)
     cross_validation.log_settings(run, settings)
-    signature = resume.signature(spectra.digest(), settings, folds)
-    done, interrupted = resume.finished_folds(signature)
+    signature = cross_validation.signature(spectra.digest(), settings, folds)
+    done, interrupted = cross_validation.finished_folds(signature)
     run.tags({names.SIGNATURE: signature})
-    log = cross_validation.FoldLog(run, tags, signature)
     with tqdm(total=len(folds), desc=f"cross-validation {settings.arch}", unit="fold") as progress:
 
         def keep(result: FoldModel) -> None:
-            log.add(result)
+            cross_validation.log_fold(run, result, tags)
             progress.update()
 
         for result in done:
             keep(result)
         for orphan in interrupted:
-            resume.take_up(orphan, run)
+            run.take_up(orphan.info.run_id)
         finished = {result.fold for result in done}
         missing = [fold for fold in folds if fold.number not in finished]
         address = None if scheduler == "local" else scheduler
         trained = train_folds(spectra, missing, settings, workers, address, keep) if missing else []
-    log.finish()
     results = sorted([*done, *trained], key=lambda result: result.fold)
     return cross_validation.log_summary(run, results, folds, spectra), len(done)
 

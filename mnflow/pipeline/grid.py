@@ -14,8 +14,8 @@ from mnflow.promote import registration, registry
 from mnflow.promote.gate import MEASURED_BEFORE
 from mnflow.report import shared_view, summary
 from mnflow.runtime.cli import say
-from mnflow.track import names, provenance, resume, tracking
-from mnflow.track.query import finished_runs
+from mnflow.track import names, provenance, tracking
+from mnflow.track.query import finished_runs, stopped_runs
 
 
 def same_code() -> dict[str, str]:
@@ -30,11 +30,11 @@ def take_up_interrupted(run: tracking.Run, params: Mapping[str, str]) -> bool:
     """
     stopped = [
         r
-        for r in resume.stopped_runs({names.STEP: "main", **same_code()})
+        for r in stopped_runs(**{names.STEP: "main", **same_code()})
         if r.data.params.items() >= params.items()
     ]
     for orphan in stopped:
-        resume.take_up(orphan, run)
+        run.take_up(orphan.info.run_id)
     return bool(stopped)
 
 

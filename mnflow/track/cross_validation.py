@@ -1,20 +1,19 @@
 """A cross-validation in the tracking store: written fold by fold, read by the evaluations."""
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
@@ -24,9 +23,9 @@ from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.models.backend import keras
 from mnflow.spectra import SpectrumSet
-from mnflow.track import connection, names, outbox, resume, tracking
+from mnflow.track import names, outbox, provenance, tracking
 from mnflow.track.datasets import load_dataset
-from mnflow.track.query import artifact, children, finished_run
+from mnflow.track.query import artifact, children, finished_run, stopped_runs
 from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
 
@@ -34,7 +33,6 @@ STEP = "cv_train"
 
 _FOLDS = "cv/folds.json"
 _SETTINGS = "cv/settings.json"
-_REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]  # given, since MLflow would take 20 s a model to infer them
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,8 @@ def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[
             Fold(f["number"], np.array(f["train"]), np.array(f["test"])) for f in json.loads(path.read_text())
         ]
     nets = {
-        int(child.data.tags[names.FOLD]): _load_model(child) for child in children(run_id, status="FINISHED")
+        int(child.data.tags[names.FOLD]): keras_nets.load(_model_file(child))
+        for child in children(run_id, status="FINISHED")
     }
     missing = [f.number for f in folds if f.number not in nets]
     if missing:
@@ -103,15 +102,15 @@ def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[
     return spectra, folds, [nets[f.number] for f in folds]
 
 
-def _load_model(fold: MlflowRun) -> keras.Model:
-    """The net of a fold's run: its .keras file, read without the flavor's loader, which would unpickle."""
+def _model_file(fold: MlflowRun) -> Path:
+    """The .keras file of a fold's run; the flavor's loader, which would unpickle, is passed by."""
     if fold.outputs is None or not fold.outputs.model_outputs:
         raise InputError(
             f"The run {fold.info.run_id} ({fold.info.run_name}) has no model: run cv_train again."
         )
     model_id = fold.outputs.model_outputs[0].model_id
     path = mlflow.artifacts.download_artifacts(f"models:/{model_id}", tracking_uri=mlflow.get_tracking_uri())
-    return keras_nets.load(Path(path) / "data" / "model.keras")
+    return Path(path) / "data" / "model.keras"
 
 
 @contextmanager
@@ -149,78 +148,36 @@ def load_settings(record: MlflowRun) -> TrainSettings:
     return TrainSettings(**values)
 
 
-@dataclass
-class FoldLog:
-    """Logs trained folds in the order in which they come.
+def log_fold(run: tracking.Run, result: FoldModel, tags: Mapping[str, str]) -> None:
+    """Log a trained fold as a nested run; it waits on disk while the tracking server is away."""
+    with TemporaryDirectory() as folder:
+        outbox.write(run.id, "fold", result.save(Path(folder)), tags=dict(tags))
 
-    While the tracking server is away they wait on disk (`mnflow.track.resume.put_aside`), and training goes
-    on.
+
+def signature(dataset_digest: str, settings: TrainSettings, folds: Sequence[Fold]) -> str:
+    """SHA-256, as 16 hexadecimal digits, over all that decides what a fold's training gives."""
+    made_by = [provenance.code_digest(), provenance.environment_digest()]
+    h = hashlib.sha256(json.dumps([dataset_digest, asdict(settings), *made_by]).encode())
+    for fold in folds:
+        h.update(fold.train.tobytes() + b"|" + fold.test.tobytes())
+    return h.hexdigest()[:16]
+
+
+def finished_folds(signature: str) -> tuple[list[FoldModel], list[MlflowRun]]:
+    """The folds that stopped runs with this signature have finished, and those runs, the newest first.
+
+    A run that is still at work, perhaps on another machine, is left alone, as is one that was taken up
+    already.
     """
-
-    run: tracking.Run
-    tags: dict[str, str]
-    signature: str
-    waiting: list[FoldModel] = field(default_factory=list)
-    broken: bool = False  # the server went away while a fold was logged
-
-    def add(self, result: FoldModel) -> None:
-        """Log a fold, after those that wait."""
-        resume.put_aside(self.signature, result)
-        self.waiting.append(result)
-        self._send()
-
-    def finish(self) -> None:
-        """Log what still waits; raises `InputError` if the server stays away."""
-        if not connection.patiently(self._send):
-            raise InputError(
-                f"{connection.away()} {len(self.waiting)} trained folds wait in "
-                f"{resume.UNSENT / self.signature}: start the same "
-                "command again when it answers, and it sends them."
-            )
-
-    def _send(self) -> bool:
-        """Log what waits, as far as the server takes it; whether nothing waits any more."""
-        while self.waiting and outbox.send():  # or a fold whose end waits would be taken for half a fold
-            if self.broken:
-                for half in children(self.run.id, status="RUNNING"):
-                    tracking.Run(half.info.run_id).close("KILLED")
-                self.broken = False
-            try:
-                log_fold(self.run, self.waiting[0], self.tags)
-            except MlflowException:
-                if connection.answers():
-                    raise
-                self.broken = True
-                break
-            resume.forget(self.signature, self.waiting.pop(0))
-        return not self.waiting
-
-
-def log_fold(parent: tracking.Run, result: FoldModel, tags: dict[str, str]) -> None:
-    """Log one trained fold as a nested run: its curves, its accuracy, and its model linked to both."""
-    with tracking.child(
-        parent, {**tags, names.STEP: "fold", names.FOLD: str(result.fold)}, f"fold {result.fold}"
-    ) as run:
-        resume.keep(run, result)
-        run.curves({key: (np.arange(1, len(values) + 1), values) for key, values in result.curves.items()})
-        with mlflow.start_run(run_id=run.id):
-            net = result.net or keras_nets.from_bytes(result.model)
-            info = mlflow.keras.log_model(
-                net, name="model", signature=_signature(net), pip_requirements=_REQUIREMENTS
-            )
-        run.metrics(
-            {names.FOLD_ACCURACY: result.accuracy, names.FOLD_SECONDS: result.seconds},
-            model_id=info.model_id,
-        )
-
-
-def _signature(net: keras.Model) -> ModelSignature:
-    """Normalised crops (B, n_crop) in, probabilities (B, K) out."""
-    inputs, outputs = (
-        Schema([TensorSpec(np.dtype(np.float32), (-1, shape[-1]))])
-        for shape in (net.input_shape, net.output_shape)
-    )
-    return ModelSignature(inputs, outputs)
+    found: dict[int, FoldModel] = {}
+    runs = stopped_runs(**{names.SIGNATURE: signature})
+    for run in runs:
+        for child in children(run.info.run_id, status="FINISHED"):
+            number = int(child.data.tags[names.FOLD])
+            if number not in found:
+                with artifact(child.info.run_id, FoldModel.NUMBERS) as path:
+                    found[number] = FoldModel.load(path, _model_file(child))
+    return [found[k] for k in sorted(found)], runs
 
 
 def log_summary(

@@ -92,9 +92,10 @@ def finished_runs(step: str, **tags: str) -> list[MlflowRun]:
     return _runs("attributes.status = 'FINISHED'", {names.STEP: step, **tags})
 
 
-def unfinished_runs(**tags: str) -> list[MlflowRun]:
-    """Runs with these tags that stopped before their end, newest first, without running ones."""
-    return [r for r in _runs("attributes.status != 'FINISHED'", tags) if r.info.status != "RUNNING"]
+def stopped_runs(**tags: str) -> list[MlflowRun]:
+    """Runs with these tags that stopped before their end and were not resumed, newest first."""
+    unfinished = _runs("attributes.status != 'FINISHED'", tags)
+    return [r for r in unfinished if r.info.status != "RUNNING" and names.RESUMED_BY not in r.data.tags]
 
 
 def _runs(condition: str, tags: Mapping[str, str]) -> list[MlflowRun]:

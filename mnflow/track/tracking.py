@@ -38,8 +38,6 @@ _whole: list[str] = []
 
 _RESULT_LINES = 2
 
-_MOST_METRICS = 1000  # in one message to a tracking server
-
 
 @dataclass(frozen=True)
 class Run:
@@ -67,9 +65,9 @@ class Run:
         _notes[self.id] = text
         self.tags({names.NOTE: text})
 
-    def metrics(self, values: Mapping[str, float], model_id: str | None = None) -> None:
-        """Log single numbers; with `model_id` they are linked to that logged model too."""
-        self._log([{"key": k, "value": float(v), "step": 0, "model_id": model_id} for k, v in values.items()])
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log single numbers."""
+        self.curves({key: ([0], [value]) for key, value in values.items()})
 
     def curve(
         self, key: str, steps: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray
@@ -81,16 +79,13 @@ class Run:
         self, curves: Mapping[str, tuple[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]]
     ) -> None:
         """Log whole curves, steps and values by their key, in one message."""
-        points = [
-            (key, s, v) for key, (steps, values) in curves.items() for s, v in zip(steps, values, strict=True)
-        ]
-        self._log([{"key": key, "value": float(v), "step": int(s)} for key, s, v in points])
-
-    def _log(self, metrics: list[dict[str, Any]]) -> None:
         now = time.time_ns() // 1_000_000
-        for start in range(0, len(metrics), _MOST_METRICS):
-            batch = metrics[start : start + _MOST_METRICS]
-            outbox.write(self.id, "batch", metrics=[{**m, "timestamp": now} for m in batch])
+        metrics = [
+            {"key": key, "value": float(v), "step": int(step), "timestamp": now}
+            for key, (steps, values) in curves.items()
+            for step, v in zip(steps, values, strict=True)
+        ]
+        outbox.write(self.id, "batch", metrics=metrics)
 
     def figure(self, figure: Figure, name: str) -> None:
         """Log a figure as figures/NAME.png, and the numbers that it draws as figures/NAME.csv."""
@@ -110,7 +105,7 @@ class Run:
             self.file(file, path.rpartition("/")[0] or None)
 
     def file(self, path: Path, folder: str | None = None) -> None:
-        outbox.write(self.id, "file", path, folder=folder)
+        outbox.write(self.id, "file", [path], folder=folder)
 
     def dataset(self, spectra: SpectrumSet, context: str) -> None:
         """Log what data the run saw: counts, digest and source, under the UI's Datasets."""
@@ -130,6 +125,10 @@ class Run:
         outbox.write(
             self.id, "dataset", dataset=dict(data._to_mlflow_entity()), tags={MLFLOW_DATASET_CONTEXT: context}
         )
+
+    def take_up(self, stopped_run_id: str) -> None:
+        """Say in a stopped run that this one went on."""
+        Run(stopped_run_id).tags({names.RESUMED_BY: self.id})
 
     def close(self, status: str) -> None:
         outbox.write(self.id, "close", status=status, end_time=time.time_ns() // 1_000_000)

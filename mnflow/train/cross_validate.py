@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from mnflow.folds import Fold
 from mnflow.models.architectures import block_lengths, resolve
 from mnflow.runtime import parallel
 from mnflow.runtime.backend import keras_backend
+from mnflow.runtime.files import read_arrays
 from mnflow.spectra import Edge, SpectrumSet
 from mnflow.train.plan import Plan
 from mnflow.train.settings import TrainSettings
@@ -37,7 +39,7 @@ class FoldModel:
     fold : int
         Number of the fold.
     model : bytes
-        A standard .keras file; `mnflow.keras_nets.from_bytes` reads it.
+        A standard .keras file; `mnflow.models.keras_nets.from_bytes` reads it.
     accuracy : float
         Accuracy on the fold's test spectra after the last epoch.
     probabilities : ndarray, shape (n_test, K)
@@ -46,10 +48,9 @@ class FoldModel:
         Loss and accuracy of training and test spectra; those of the test spectra are for the record only.
     seconds : float
         Wall time of this fold.
-    net : keras.Model, optional
-        The same model, where it was just trained: reading it from its file takes as long as half a second of
-        training.
     """
+
+    NUMBERS: ClassVar = "fold.npz"
 
     fold: int
     model: bytes
@@ -57,7 +58,23 @@ class FoldModel:
     probabilities: NDArray[np.float32]
     curves: dict[str, NDArray[np.float32]] = field(repr=False)
     seconds: float = 0.0
-    net: Any = field(default=None, repr=False, compare=False)
+
+    def save(self, folder: Path) -> tuple[Path, Path]:
+        """Write the numbers and the net into a folder; `load` has them back to the last bit."""
+        numbers, net = folder / self.NUMBERS, folder / "model.keras"
+        arrays: dict[str, Any] = {f"curve {k}": v for k, v in self.curves.items()}
+        arrays |= {k: getattr(self, k) for k in ("fold", "accuracy", "seconds", "probabilities")}
+        np.savez(numbers, **arrays)
+        net.write_bytes(self.model)
+        return numbers, net
+
+    @classmethod
+    def load(cls, numbers: Path, net: Path) -> "FoldModel":
+        """The fold in the two files that `save` wrote."""
+        z = read_arrays(numbers)
+        curves = {k.removeprefix("curve "): v for k, v in z.items() if k.startswith("curve ")}
+        fold, accuracy, seconds = (z[k].item() for k in ("fold", "accuracy", "seconds"))
+        return cls(fold, net.read_bytes(), accuracy, z["probabilities"], curves, seconds)
 
 
 def train_folds(
@@ -179,4 +196,4 @@ def _fold_model(
     )
     accuracy = float((trained.probabilities.argmax(axis=1) == spectra.valence[fold.test]).mean())
     content = keras_nets.to_bytes(keras_nets.with_weights(net, trained.weights))
-    return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds, net)
+    return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds)

@@ -19,32 +19,13 @@ from mnflow.evaluate.accuracy import (
     to_unit_range,
 )
 from mnflow.folds import Fold, split
-from mnflow.models import keras_nets
 from mnflow.models.baselines import Fitted
 from mnflow.preprocess import crop
 from mnflow.spectra import SpectrumSet
+from tests.helpers.drawn_nets import drawn_net
 from tests.helpers.spectra import COARSE
-from tests.helpers.spectra import spectra as made_up
 
 pytestmark = pytest.mark.slow
-
-SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
-
-
-def _net(seed: int, arch: str = "fcn") -> keras.Model:
-    """A net with drawn weights: its answers are nonsense, but differ between spectra, shifts and nets."""
-    net = keras_nets.build(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET))
-    rng = np.random.default_rng(seed)
-    arrays = {
-        name: [rng.normal(0, 0.6, a.shape) ** (2 if "norm" in name else 1) for a in v]
-        for name, v in keras_nets.get_weights(net).items()
-    }
-    return keras_nets.with_weights(net, arrays)
-
-
-@pytest.fixture(scope="module")
-def some() -> SpectrumSet:
-    return made_up(90, noise=0.1, edge=COARSE)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +33,8 @@ def folds(some: SpectrumSet) -> list[Fold]:
     return split(some.select(slice(0, 80)), n_folds=2)
 
 
-@pytest.fixture(scope="module")
-def nets() -> list[keras.Model]:
-    return [_net(0), _net(1)]
-
-
 def test_shift_accuracy_is_what_predicting_every_shift_gives(some: SpectrumSet, folds: list[Fold]) -> None:
-    nets = [_net(6, "dense"), _net(7, "dense")]
+    nets = [drawn_net(6, "dense"), drawn_net(7, "dense")]
     bins, accuracy = shift_accuracy(nets, some, folds, max_shift=4)
     assert bins.tolist() == list(range(-4, 5))
     for row, net, fold in zip(accuracy, nets, folds, strict=True):

@@ -7,34 +7,9 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.evaluate.embedding import embedding, neighbour_agreement, tsne
-from mnflow.models import keras_nets
 from mnflow.preprocess import crop
 from mnflow.spectra import SpectrumSet
-from tests.helpers.spectra import COARSE
-from tests.helpers.spectra import spectra as made_up
-
-SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
-
-
-def _net(seed: int, arch: str = "fcn") -> keras.Model:
-    """A net with drawn weights: its answers are nonsense, but differ between spectra, shifts and nets."""
-    net = keras_nets.build(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET))
-    rng = np.random.default_rng(seed)
-    arrays = {
-        name: [rng.normal(0, 0.6, a.shape) ** (2 if "norm" in name else 1) for a in v]
-        for name, v in keras_nets.get_weights(net).items()
-    }
-    return keras_nets.with_weights(net, arrays)
-
-
-@pytest.fixture(scope="module")
-def some() -> SpectrumSet:
-    return made_up(90, noise=0.1, edge=COARSE)
-
-
-@pytest.fixture(scope="module")
-def nets() -> list[keras.Model]:
-    return [_net(0), _net(1)]
+from tests.helpers.drawn_nets import drawn_net
 
 
 def test_features_of_a_net(some: SpectrumSet, nets: list[keras.Model]) -> None:
@@ -42,7 +17,7 @@ def test_features_of_a_net(some: SpectrumSet, nets: list[keras.Model]) -> None:
     assert features.shape == (90, 22 * 4)
     assert features.dtype == np.float32
     with pytest.raises(InputError, match="no feature extractor"):
-        embedding(_net(0, "dense"), crop(some))
+        embedding(drawn_net(0, "dense"), crop(some))
 
 
 def test_tsne_keeps_clusters_apart() -> None:

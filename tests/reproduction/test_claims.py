@@ -1,43 +1,11 @@
 """Every claim can hold and can fail."""
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from mnflow.reproduction import claims
 from mnflow.reproduction.document import verdict
 from mnflow.reproduction.evidence import Evidence
-
-NETS = ("dense", "conv_dense", "fcn")
-
-
-GOOD = {
-    ("accuracy", "none"): (0.995, 0.995, 0.995),
-    ("shift/integrated", "none"): (0.45, 0.5, 0.98),
-    ("shift/integrated", "1x"): (0.8, 0.85, 0.985),
-    ("shift/integrated", "10x"): (0.9, 0.95, 0.99),
-    ("shift/far", "none"): (0.33, 0.34, 0.9),
-    ("noise/5x", "10x"): (0.5, 0.6, 0.78),
-    ("reference/accuracy_fold", "none"): (0.4, 0.5, 1.0),
-    ("reference/accuracy_vote", "none"): (0.3, 0.6, 1.0),
-    ("shift/swing_16", "none"): (0.0, 0.0, 0.0),
-    ("shift/swing_8", "none"): (0.0, 0.0, 0.0),
-}
-
-
-def _evidence(simulated: bool = True, **changed: float) -> Evidence:
-    """Evidence as the paper has it, with the FCN's value of some quantities changed."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for (quantity, augmentation), values in GOOD.items():
-        for net, value in zip(NETS, values, strict=True):
-            mean = changed.get(quantity.replace("/", "_"), value) if net == "fcn" else value
-            for fold in range(10):
-                rows.append(
-                    (quantity, net, augmentation, False, "stratified", 0, fold, mean + rng.normal(0, 0.001))
-                )
-    columns = ["quantity", "arch", "augmentation", "noise_augmentation", "folds", "seed", "fold", "value"]
-    return Evidence(pd.DataFrame(rows, columns=columns), {"Mn2+": 448, "Mn3+": 765, "Mn4+": 788}, simulated)
+from tests.helpers.evidence import evidence
 
 
 def _verdicts(evidence: Evidence) -> dict[str, str]:
@@ -47,7 +15,7 @@ def _verdicts(evidence: Evidence) -> dict[str, str]:
 
 
 def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
-    found = _verdicts(_evidence())
+    found = _verdicts(evidence())
     assert found["shifted, no augmentation: the FCN loses little"] == "holds on simulated data only"
     assert found["the FCN at 10x beats convolutions + dense net at 10x"] == "holds on simulated data only"
     assert found["the dense net has about 11,000 weights"] == "holds"
@@ -58,7 +26,7 @@ def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
     assert (
         found["five times the noise, trained with noise augmentation: more than 93 %"] == "not measured yet"
     )
-    assert _verdicts(_evidence(simulated=False))["shifted, no augmentation: the FCN loses little"] == "holds"
+    assert _verdicts(evidence(simulated=False))["shifted, no augmentation: the FCN loses little"] == "holds"
 
 
 @pytest.mark.parametrize(
@@ -83,4 +51,4 @@ def test_numbers_like_the_papers_hold_on_simulated_data_only() -> None:
     ],
 )
 def test_a_claim_can_fail(quantity: str, value: float, says: str) -> None:
-    assert _verdicts(_evidence(**{quantity: value}))[says] == "**does not hold**"
+    assert _verdicts(evidence(**{quantity: value}))[says] == "**does not hold**"

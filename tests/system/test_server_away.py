@@ -6,76 +6,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Run as MlflowRun
 
 from entrypoints import cv_train, shift_eval
 from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import shift_accuracy
-from mnflow.track import connection, cross_validation, evaluations, names, outbox, resume, tracking
+from mnflow.track import calls, connection, cross_validation, evaluations, outbox, tracking
 from mnflow.track.query import _runs, children
-from mnflow.train.cross_validate import FoldModel
 from tests.helpers.services import free_port, listens, process, wait_until
 from tests.helpers.spectra import COARSE, spectra
 from tests.track.test_outbox import left_by_another
-
-
-def fold(number: int) -> FoldModel:
-    return FoldModel(
-        number, b"", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.ones(1, dtype=np.float32)}
-    )
-
-
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cross_validation.FoldLog:
-    """A log whose server is made up: `answers` says whether it is there, `logged` what has reached it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(cross_validation, "children", lambda run_id, status: [])
-    return cross_validation.FoldLog(tracking.Run("x"), {}, "0123")
-
-
-def waiting() -> list[str]:
-    return sorted(p.name for p in resume.UNSENT.rglob("*.npz"))
-
-
-def test_folds_wait_on_disk_and_arrive_in_order(
-    log: cross_validation.FoldLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logged: list[int] = []
-    there = [True]
-    monkeypatch.setattr(connection, "answers", lambda: there[0])
-    monkeypatch.setattr(cross_validation, "log_fold", lambda run, result, tags: logged.append(result.fold))
-    log.add(fold(2))
-    there[0] = False
-    log.add(fold(0))
-    log.add(fold(1))
-    assert (logged, waiting()) == ([2], ["fold_0.npz", "fold_1.npz"])
-    with pytest.raises(
-        InputError,
-        match=r"does not answer\. 2 trained folds wait in data/unsent/0123: start the same command",
-    ):
-        log.finish()
-    there[0] = True
-    log.finish()
-    assert (logged, waiting()) == ([2, 0, 1], [])
-
-
-def test_a_fold_that_was_cut_in_two_is_logged_again_and_other_errors_are_not_hidden(
-    log: cross_validation.FoldLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = iter([True, False])  # it is there when the fold is begun, and not when it failed
-
-    def fail(*_: Any) -> None:
-        raise MlflowException("half of it")
-
-    monkeypatch.setattr(connection, "answers", lambda: next(answers, True))
-    monkeypatch.setattr(cross_validation, "log_fold", fail)
-    log.add(fold(0))
-    assert waiting() == ["fold_0.npz"]
-    with pytest.raises(MlflowException):
-        log.add(fold(1))
 
 
 class Server:
@@ -143,37 +84,40 @@ def test_a_real_server_goes_away(server: Server, monkeypatch: pytest.MonkeyPatch
     )
     undisturbed = tracking.connect().get_run(cv_train.run(options))
 
+    def goes_away(patch: pytest.MonkeyPatch) -> None:
+        if where == "between two folds":
+            patch.setattr(cross_validation, "log_fold", after_first(cross_validation.log_fold, server.stop))
+        else:
+            patch.setattr(calls, "_metrics", after_first(calls._metrics, server.stop))
+
     # It comes back while the last folds wait.
-    module, name = (cross_validation, "log_fold") if where == "between two folds" else (resume, "keep")
     with monkeypatch.context() as patch:
-        patch.setattr(module, name, after_first(getattr(module, name), server.stop))
-        patch.setattr(cross_validation.FoldLog, "finish", after_first(lambda log: None, server.start))
-        ended = cross_validation.FoldLog.finish
-        patch.setattr(cross_validation.FoldLog, "finish", lambda log: (ended(log), log._send())[0])
+        goes_away(patch)
+        finish = outbox.finish
+        patch.setattr(outbox, "finish", lambda: (server.start(), finish())[1])
         record = tracking.connect().get_run(cv_train.run(options))
+    check_all_arrived(record, undisturbed)
+
+    # It stays away; the next command, whatever it is, sends what waits.
+    with monkeypatch.context() as patch:
+        goes_away(patch)
+        patch.setattr(connection, "PATIENCE_SECONDS", 2.0)
+        with pytest.raises(InputError, match="What was to be logged waits in"):
+            cv_train.run(options)
+    left_by_another()
+    server.start()
+    (left,) = _runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"})
+    with tracking.step(tracking.tags_of("another"), "another", {}):
+        check_all_arrived(tracking.connect().get_run(left.info.run_id), undisturbed)
+    assert not list(outbox.FOLDER.glob("*~*"))
+
+
+def check_all_arrived(record: MlflowRun, undisturbed: MlflowRun) -> None:
+    """The store has a finished cross-validation of three folds with the numbers of an undisturbed one."""
     assert record.info.status == "FINISHED"
     assert record.data.metrics == undisturbed.data.metrics
     assert len(children(record.info.run_id, status="FINISHED")) == 3
     assert not children(record.info.run_id, status="RUNNING")
-
-    # It stays away; the same command sends what waits.
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, after_first(getattr(module, name), server.stop))
-        patch.setattr(connection, "PATIENCE_SECONDS", 2.0)
-        with pytest.raises(InputError, match="trained folds wait in"):
-            cv_train.run(options)
-    waited = waiting()
-    server.start()
-    (left,) = _runs("attributes.status = 'RUNNING'", {"mnflow.step": "cv_train"})
-    host, _, started = left.data.tags[names.PROCESS].split()
-    tracking.Run(left.info.run_id).tags(
-        {names.PROCESS: f"{host} 4194304 {started}"}
-    )  # this test's process lives on
-    record = tracking.connect().get_run(cv_train.run(options))
-    assert "3 folds were taken up" in record.data.tags["mlflow.note.content"]
-    assert record.data.metrics == undisturbed.data.metrics
-    assert (len(waited), waiting()) == (2 if where == "between two folds" else 3, [])
-    assert tracking.connect().get_run(left.info.run_id).info.status == "KILLED"
 
 
 @pytest.mark.services

@@ -1,6 +1,6 @@
 """What a step logs while the tracking server is away waits on disk and arrives in order, once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from mnflow import plots
 from mnflow.errors import InputError
+from mnflow.models import keras_nets
 from mnflow.runtime.process import this_process
-from mnflow.track import connection, outbox, tracking
-from mnflow.track.query import artifact
+from mnflow.track import calls, connection, cross_validation, outbox, tracking
+from mnflow.track.query import artifact, children
+from mnflow.train.cross_validate import FoldModel
 from tests.helpers.spectra import spectra
 
 TAGS = tracking.tags_of("shift_eval")
@@ -27,13 +29,13 @@ class Server:
 
     def __init__(self) -> None:
         self.there, self.tried, self.made = True, list[str](), list[str]()
-        self.make = outbox._make
+        self.make = calls.make
 
-    def __call__(self, run_id: str, call: str, file: Path | None, words: dict[str, Any]) -> None:
+    def __call__(self, run_id: str, call: str, files: Sequence[Path], words: dict[str, Any]) -> None:
         self.tried.append(call)
         if not self.there:
             raise MlflowException("no answer")
-        self.make(run_id, call, file, words)
+        self.make(run_id, call, files, words)
         self.made.append(call)
 
 
@@ -43,7 +45,7 @@ def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("mnflow.track.connection.answers", lambda: server.there)
     monkeypatch.setattr(tracking, "answers", lambda: server.there)
     monkeypatch.setattr("mnflow.track.connection.PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(outbox, "_make", server)
+    monkeypatch.setattr(calls, "make", server)
     yield server
     outbox._waiting.clear()
 
@@ -97,9 +99,7 @@ def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracki
             server.tried.clear()
             log(run)
 
-    sentence = (
-        r"does not answer\. What was to be logged waits in data/unsent/logs, \d+ entries: the next command"
-    )
+    sentence = r"does not answer\. What was to be logged waits in data/unsent, \d+ entries: the next command"
     with pytest.raises(InputError, match=sentence):
         step()
     return runs[0]
@@ -108,13 +108,13 @@ def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracki
 def left_by_another() -> None:
     """Let this process's entries look as if a process that is gone had made them."""
     host, pid, started = this_process().split()
-    for path in sorted(outbox.FOLDER.iterdir()):
+    for path in sorted(outbox.FOLDER.glob("*~*")):
         path.rename(path.with_name(path.name.replace(f"{host}~{pid}~{started}", f"{host}~4194304~{started}")))
     outbox._waiting.clear()
 
 
 def on_disk() -> list[str]:
-    return sorted(p.name for p in outbox.FOLDER.rglob("*") if p.suffix != ".lock")
+    return sorted(p.name for p in outbox.FOLDER.glob("*~*"))
 
 
 def test_a_server_that_comes_back_has_all_in_order(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,3 +203,77 @@ def test_an_error_of_ours_is_not_taken_for_a_server_that_is_away(server: Server)
     with pytest.raises(MlflowException), tracking.step(TAGS, "a", {}):
         tracking.Run("no such run").metrics({"a": 1.0})
     assert on_disk() == []
+
+
+def fold(number: int) -> FoldModel:
+    curves = {"train/loss": np.arange(3, dtype=np.float32)}
+    net = keras_nets.to_bytes(keras_nets.build("dense"))
+    return FoldModel(number, net, 0.5, np.eye(3, dtype=np.float32), curves, 1.5)
+
+
+def statuses(run: tracking.Run) -> list[tuple[str, str]]:
+    """Number and status of the folds that the store has of a run, in the order in which they were begun."""
+    return [(r.data.tags["fold"], r.info.status) for r in children(run.id)]
+
+
+def test_folds_wait_on_disk_and_arrive_in_order(server: Server) -> None:
+    with tracking.step(TAGS, "a", {}) as run:
+        cross_validation.log_fold(run, fold(2), {})
+        server.there = False
+        cross_validation.log_fold(run, fold(0), {})
+        cross_validation.log_fold(run, fold(1), {})
+        assert statuses(run) == [("2", "FINISHED")]
+        assert len(on_disk()) == 2
+        server.there = True
+    assert statuses(run) == [("2", "FINISHED"), ("0", "FINISHED"), ("1", "FINISHED")]
+    assert on_disk() == []
+
+
+def test_a_fold_that_was_cut_in_two_is_logged_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def go_away(*_: Any, **__: Any) -> None:
+        server.there = False
+        raise MlflowException("half of it")
+
+    with tracking.step(TAGS, "a", {}) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr("mlflow.keras.log_model", go_away)
+            cross_validation.log_fold(run, fold(0), {})
+        server.there = True
+    assert sorted(statuses(run)) == [("0", "FINISHED"), ("0", "KILLED")]
+    assert on_disk() == []
+
+
+def test_a_fold_that_the_store_cannot_take_now_is_sent_by_the_next_command(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("No space left on device")
+
+    runs = []
+
+    def log() -> None:
+        with tracking.step(TAGS, "a", {}) as run:
+            runs.append(run)
+            cross_validation.log_fold(run, fold(0), {})
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.keras.log_model", full)
+        with pytest.raises(OSError, match="No space left"):
+            log()
+        assert (statuses(runs[0]), held_status(runs[0])) == ([("0", "KILLED")], "FAILED")
+        left_by_another()
+        outbox.send_left()
+        assert len(on_disk()) == 1
+    outbox.send_left()
+    assert ("0", "FINISHED") in statuses(runs[0])
+    assert on_disk() == []
+
+
+def test_half_an_entry_of_a_killed_process_is_removed(server: Server) -> None:
+    gone_for_good(server, lambda run: run.metrics({"a": 1.0}))
+    left_by_another()
+    for path in sorted(outbox.FOLDER.glob("*~*")):
+        path.rename(path.with_name(f".{path.name}"))
+    server.there = True
+    outbox.send_left()
+    assert list(outbox.FOLDER.rglob("*~*")) == []

@@ -15,57 +15,49 @@ import pytest
 
 from entrypoints import cv_train
 from mnflow.folds import split
+from mnflow.models import keras_nets
 from mnflow.runtime.project import ROOT
-from mnflow.track import names, provenance, resume, tracking
+from mnflow.track import cross_validation, names, outbox, provenance, tracking
 from mnflow.track.query import _runs, children
 from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import spectra
 
-RESULT = FoldModel(
-    3, b"\x00model", 0.5, np.eye(3, dtype=np.float32), {"train/loss": np.arange(4, dtype=np.float32)}, 1.5
-)
-
 
 @pytest.mark.usefixtures("store")
 def test_a_fold_comes_back_to_the_last_bit() -> None:
+    net = keras_nets.build("dense")
+    curves = {"train/loss": np.arange(4, dtype=np.float32) / 3}
+    result = FoldModel(3, keras_nets.to_bytes(net), 0.5, np.eye(3, dtype=np.float32) / 3, curves, 1.5)
     with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:
         run.tags({names.SIGNATURE: "0123"})
-        with tracking.child(run, {"fold": "3"}, "fold 3") as child:
-            resume.keep(child, RESULT)
-        assert resume.finished_folds("0123") == ([], [])  # it is still at work
+        cross_validation.log_fold(run, result, {"arch": "dense"})
+        assert cross_validation.finished_folds("0123") == ([], [])  # it is still at work
     run.close("KILLED")
-    (back,), (record,) = resume.finished_folds("0123")
-    assert (back.fold, back.model, back.accuracy, back.seconds) == (3, RESULT.model, 0.5, 1.5)
-    np.testing.assert_array_equal(back.probabilities, RESULT.probabilities)
-    np.testing.assert_array_equal(back.curves["train/loss"], RESULT.curves["train/loss"])
+    (back,), (record,) = cross_validation.finished_folds("0123")
+    assert (back.fold, back.accuracy, back.seconds) == (3, 0.5, 1.5)
+    np.testing.assert_array_equal(back.probabilities, result.probabilities)
+    np.testing.assert_array_equal(back.curves["train/loss"], curves["train/loss"])
+    for mine, its in zip(keras_nets.from_bytes(back.model).get_weights(), net.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
     assert record.info.run_id == run.id
-    assert resume.finished_folds("4567") == ([], [])
+    assert cross_validation.finished_folds("4567") == ([], [])
     with tracking.step(tracking.tags_of("cv_train"), "b", {}) as successor:
-        resume.take_up(record, successor)
-    assert resume.finished_folds("0123") == ([], [])
-
-
-@pytest.mark.usefixtures("store")
-def test_a_fold_that_was_not_logged_comes_back_from_the_disk() -> None:
-    resume.put_aside("0123", RESULT)
-    (back,), runs = resume.finished_folds("0123")
-    assert (back.fold, back.model, runs) == (3, RESULT.model, [])
-    resume.forget("0123", RESULT)
-    assert resume.finished_folds("0123") == ([], [])
+        successor.take_up(record.info.run_id)
+    assert cross_validation.finished_folds("0123") == ([], [])
 
 
 def test_the_signature_depends_on_all_that_decides_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     data, settings = spectra(30), TrainSettings()
-    known = resume.signature(data.digest(), settings, split(data, n_folds=3))
+    known = cross_validation.signature(data.digest(), settings, split(data, n_folds=3))
     others = [
-        resume.signature("other", settings, split(data, n_folds=3)),
-        resume.signature(data.digest(), TrainSettings(seed=1), split(data, n_folds=3)),
-        resume.signature(data.digest(), settings, split(data, n_folds=3, seed=1)),
+        cross_validation.signature("other", settings, split(data, n_folds=3)),
+        cross_validation.signature(data.digest(), TrainSettings(seed=1), split(data, n_folds=3)),
+        cross_validation.signature(data.digest(), settings, split(data, n_folds=3, seed=1)),
     ]
     for made_by in ("code_digest", "environment_digest"):
         monkeypatch.setattr(provenance, made_by, lambda: "changed")
-        others.append(resume.signature(data.digest(), settings, split(data, n_folds=3)))
+        others.append(cross_validation.signature(data.digest(), settings, split(data, n_folds=3)))
     assert known not in others
     assert len(set(others)) == 5
 
@@ -82,7 +74,7 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(st
         resumed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
         note = resumed.data.tags["mlflow.note.content"]
         assert any(f"({n} folds from an interrupted run)" in note for n in range(finished_before, 4)), note
-        assert not list(resume.UNSENT.rglob("*.npz"))
+        assert not list(outbox.FOLDER.glob("*~*"))
         orphan = tracking.connect().get_run(first)
         assert orphan.info.status == "KILLED"
         assert orphan.data.tags[names.RESUMED_BY] == resumed.info.run_id

@@ -1,0 +1,34 @@
+"""Keras nets with drawn weights and the spectra that they are asked about."""
+
+import keras
+import numpy as np
+import pytest
+
+from mnflow.models import keras_nets
+from mnflow.spectra import SpectrumSet
+from tests.helpers.spectra import COARSE, spectra
+
+SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
+
+
+def drawn_net(seed: int, arch: str = "fcn") -> keras.Model:
+    """A net on `COARSE`: its answers are nonsense, but differ between spectra, shifts and nets."""
+    net = keras_nets.build(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET))
+    rng = np.random.default_rng(seed)
+    arrays = {
+        name: [rng.normal(0, 0.6, a.shape) ** (2 if "norm" in name else 1) for a in v]
+        for name, v in keras_nets.get_weights(net).items()
+    }
+    return keras_nets.with_weights(net, arrays)
+
+
+@pytest.fixture(scope="session")
+def some() -> SpectrumSet:
+    """90 noisy spectra on `COARSE`."""
+    return spectra(90, noise=0.1, edge=COARSE)
+
+
+@pytest.fixture(scope="session")
+def nets() -> list[keras.Model]:
+    """Two drawn nets, one for each of two folds."""
+    return [drawn_net(0), drawn_net(1)]
