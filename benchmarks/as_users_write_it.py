@@ -43,8 +43,9 @@ def keras_fit(n: int, epochs: int, batch_size: int) -> Speed:
     import keras
 
     from mnflow.models import keras_nets
+    from mnflow.models.architectures import design
 
-    net = keras_nets.build("fcn")
+    net = keras_nets.build(design("fcn"))
     net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     stamps: list[Stamp] = []
     clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stamps.append(now()))

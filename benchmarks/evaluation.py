@@ -12,6 +12,7 @@ from benchmarks.measure import emit, machine, median_seconds, spectra
 from mnflow import folds
 from mnflow.evaluate.accuracy import shift_accuracy
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.preprocess import crop
 
 
@@ -23,7 +24,7 @@ def main() -> None:
     options = parser.parse_args()
     some = spectra(2001)
     parts = folds.split(some)
-    nets = [keras_nets.build("fcn") for _ in parts]
+    nets = [keras_nets.build(design("fcn")) for _ in parts]
 
     def by_predict(n_models: int) -> None:
         for net, fold in list(zip(nets, parts, strict=True))[:n_models]:

@@ -15,6 +15,7 @@ from benchmarks.measure import emit, machine, median_seconds
 from mnflow.fit.novelty import PLANES
 from mnflow.maps.pixels import read_pixels
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
@@ -39,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     emit("machine", **machine())
     n = 50_000 if options.quick else 1_000_000
-    nets = [keras_nets.build("fcn") for _ in range(FOLDS)]
+    nets = [keras_nets.build(design("fcn")) for _ in range(FOLDS)]
     predictor = _predictor(from_keras(nets))
     raw = raw_spectra(n)
     read_pixels(raw_spectra(CHUNK), predictor)

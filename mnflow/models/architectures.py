@@ -123,15 +123,37 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
     return lengths
 
 
-Weights = dict[str, list[NDArray[np.float32]]]
-"""Arrays of every layer that has any, by the layer's name, in Keras's order."""
-
-
 @dataclass(frozen=True)
-class NetPlan:
-    """What compiled code must know about a net in advance; equal plans share one compilation."""
+class Plan:
+    """What a net is, and all that compiled code must know of it in advance: equal plans share one
+    compilation.
+    """
 
     arch: str
     shape: Shape
     n_classes: int
     n_channels: int
+
+
+def design(
+    arch: str,
+    n_classes: int = 3,
+    n_channels: int = 300,
+    dropout: float | None = None,
+    filters: Sequence[int] | None = None,
+    kernels: Sequence[int] | None = None,
+) -> Plan:
+    """The plan of net `arch` for crops of `n_channels` channels; see `resolve` for the rest.
+
+    Raises
+    ------
+    InputError
+        See `resolve` and `block_lengths`.
+    """
+    shape = resolve(arch, dropout, filters, kernels)
+    block_lengths(shape, n_channels)
+    return Plan(arch, shape, n_classes, n_channels)
+
+
+Weights = dict[str, list[NDArray[np.float32]]]
+"""Arrays of every layer that has any, by the layer's name, in Keras's order."""

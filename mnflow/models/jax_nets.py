@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mnflow.models.architectures import POOL, NetPlan, Weights, block_lengths
+from mnflow.models.architectures import POOL, Plan, Weights, block_lengths
 from mnflow.preprocess.stretch import around_l3_channels, l3_channel
 from mnflow.preprocess.window import normalise
 
@@ -45,7 +45,7 @@ class Moments(NamedTuple):
     variance: dict[str, Array]
 
 
-def initial_params(plan: NetPlan, rng: np.random.Generator) -> Params:
+def initial_params(plan: Plan, rng: np.random.Generator) -> Params:
     """Weights as Keras draws them: Glorot-uniform kernels, biases 0, scales 1."""
     params: Params = {}
 
@@ -149,7 +149,7 @@ def _scale_and_offset(
     return scale, beta - mean * scale
 
 
-def _extract(params: Params, x: Array, plan: NetPlan, fixed: Moments | None, found: Moments) -> Array:
+def _extract(params: Params, x: Array, plan: Plan, fixed: Moments | None, found: Moments) -> Array:
     """Blocks of [conv, ReLU, batch norm, pool]: (L, 1, B) -> (L', C, B)."""
     scale, offset = jnp.ones(1), jnp.zeros(1)
     for i in range(1, len(plan.shape.filters) + 1):
@@ -168,7 +168,7 @@ def _extract(params: Params, x: Array, plan: NetPlan, fixed: Moments | None, fou
 
 
 def forward(
-    params: Params, crops: Array, plan: NetPlan, fixed: Moments | None = None, key: Array | None = None
+    params: Params, crops: Array, plan: Plan, fixed: Moments | None = None, key: Array | None = None
 ) -> tuple[Array, Moments]:
     """Logits (K, B) of normalised crops (B, L), and the batch's moments.
 

@@ -16,7 +16,7 @@ from jax import lax
 from numpy.typing import NDArray
 
 from mnflow.models import keras_nets
-from mnflow.models.architectures import ARCHITECTURES, NetPlan
+from mnflow.models.architectures import ARCHITECTURES, Plan
 from mnflow.models.backend import keras
 from mnflow.models.jax_nets import Array, Moments, Params, forward
 from mnflow.preprocess import normalise
@@ -32,7 +32,7 @@ class JaxNet(NamedTuple):
 
     params: Params
     moving: Moments
-    plan: NetPlan
+    plan: Plan
 
 
 def from_keras(model: keras.Model) -> JaxNet:
@@ -47,7 +47,7 @@ def from_keras(model: keras.Model) -> JaxNet:
         kernels=tuple(shape[0] for shape in kernels),
         dropout=0.0,
     )
-    plan = NetPlan(model.name, shape, n_classes=model.output_shape[-1], n_channels=model.input_shape[-1])
+    plan = Plan(model.name, shape, n_classes=model.output_shape[-1], n_channels=model.input_shape[-1])
     return JaxNet({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)
 
 
@@ -59,7 +59,7 @@ def probabilities(net: JaxNet, crops: NDArray[np.float32]) -> NDArray[np.float32
 
 
 @partial(jax.jit, static_argnames="plan")
-def _probabilities(params: Params, moving: Moments, batches: Array, plan: NetPlan) -> Array:
+def _probabilities(params: Params, moving: Moments, batches: Array, plan: Plan) -> Array:
     logits = lax.map(lambda batch: forward(params, batch.T, plan, fixed=moving)[0].T, batches)  # (n, B, K)
     return jax.nn.softmax(logits.reshape(-1, plan.n_classes))
 
@@ -72,7 +72,7 @@ def shifted_classes(net: JaxNet, wide: NDArray[np.float32], starts: NDArray[np.i
 
 
 @partial(jax.jit, static_argnames="plan")
-def _shifted_classes(params: Params, moving: Moments, wide: Array, starts: Array, plan: NetPlan) -> Array:
+def _shifted_classes(params: Params, moving: Moments, wide: Array, starts: Array, plan: Plan) -> Array:
     def classes(start: Array) -> Array:
         crops = normalise(
             lax.dynamic_slice_in_dim(wide, start, plan.n_channels).T

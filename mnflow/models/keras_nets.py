@@ -7,7 +7,6 @@ probabilities (B, n_classes).
 
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from mnflow.errors import InputError
 from mnflow.models.architectures import (
     ARCHITECTURES,
     POOL,
+    Plan,
     Shape,
     Weights,
-    block_lengths,
-    resolve,
 )
 from mnflow.models.backend import keras
 from mnflow.preprocess.stretch import around_l3_channels
@@ -40,50 +38,16 @@ __all__ = [
 layers = keras.layers
 
 
-def build(
-    arch: str,
-    n_classes: int = 3,
-    n_channels: int = 300,
-    dropout: float | None = None,
-    filters: Sequence[int] | None = None,
-    kernels: Sequence[int] | None = None,
-) -> keras.Model:
-    """Build one of the nets, untrained.
-
-    Parameters
-    ----------
-    arch : str
-        Name in `ARCHITECTURES`.
-    n_classes, n_channels : int
-        Number of valences, and of channels of a crop.
-    dropout : float, optional
-        Share of values set to zero in training; the paper's if left out.
-    filters, kernels : sequence of int, optional
-        Filters and kernel length (in channels) of every block; the paper's if left out.
-
-    Returns
-    -------
-    keras.Model
-        (B, n_channels) normalised -> (B, n_classes) probabilities.
-
-    Raises
-    ------
-    InputError
-        See `resolve` and `block_lengths`.
-    """
-    shape = resolve(arch, dropout, filters, kernels)
-    block_lengths(shape, n_channels)
-    spectrum = keras.Input((n_channels,), name="spectrum")
-    x = _extractor(spectrum, shape, n_channels) if shape.filters else spectrum
-    x = (
-        _fully_convolutional_head(x, shape, n_classes)
-        if shape.fully_convolutional
-        else _dense_head(x, shape, n_classes)
-    )
-    return keras.Model(spectrum, x, name=arch)
+def build(plan: Plan) -> keras.Model:
+    """Build a net, untrained: normalised crops (B, n_channels) -> probabilities (B, n_classes)."""
+    shape = plan.shape
+    spectrum = keras.Input((plan.n_channels,), name="spectrum")
+    x = _extractor(spectrum, shape) if shape.filters else spectrum
+    head = _fully_convolutional_head if shape.fully_convolutional else _dense_head
+    return keras.Model(spectrum, head(x, shape, plan.n_classes), name=plan.arch)
 
 
-def _extractor(x: Any, shape: Shape, n_channels: int) -> Any:
+def _extractor(x: Any, shape: Shape) -> Any:
     """Blocks of [conv, ReLU, batch norm, average pool 2]: (B, 300) -> (B, 6, 12)."""
     if shape.centred:
         x = _around_l3(x)

@@ -69,8 +69,9 @@ def _better(
 @cache
 def _count(arch: str) -> int:
     from mnflow.models import keras_nets
+    from mnflow.models.architectures import design
 
-    return keras_nets.count_weights(keras_nets.build(arch))
+    return keras_nets.count_weights(keras_nets.build(design(arch)))
 
 
 def weights(arch: str, said: int, tolerance: float) -> Callable[[Evidence], Finding]:

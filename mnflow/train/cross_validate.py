@@ -14,12 +14,12 @@ from mnflow.augment.copies import with_copies
 from mnflow.augment.energy_shift import max_shift_bins
 from mnflow.errors import InputError
 from mnflow.folds import Fold
-from mnflow.models.architectures import block_lengths, resolve
+from mnflow.models.architectures import Plan, design
 from mnflow.runtime import parallel
 from mnflow.runtime.backend import keras_backend
 from mnflow.runtime.files import read_arrays
 from mnflow.spectra import Edge, SpectrumSet
-from mnflow.train.plan import Plan
+from mnflow.train.plan import Course, FoldData
 from mnflow.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def train_folds(
     InputError
         If the settings do not fit the spectra, or the cluster cannot be reached.
     """
-    make_plan(settings, spectra.edge)  # what is wrong with the settings is said before any worker starts
+    # What is wrong with the settings is said before any worker starts.
+    make_plan(settings, spectra.edge), make_course(settings, spectra.edge)
     if spectra.intensity.shape[1] != spectra.edge.n_wide:
         raise InputError(
             f"Training needs spectra of {spectra.edge.n_wide} channels, got {spectra.intensity.shape[1]}."
@@ -138,13 +139,13 @@ def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["
     n_train, n = len(fold.train), len(fold.train) + len(fold.test)
     index = np.resize(np.concatenate([fold.train, fold.test]), -(-n // ROWS) * ROWS)
     wide, noise = prepare(spectra, fold, settings)
-    arguments = (wide[index], None if noise is None else noise[index], spectra.valence[index], n_train, n)
-    plan, seed = make_plan(settings, spectra.edge), (settings.seed, fold.number)
+    data = FoldData(wide[index], None if noise is None else noise[index], spectra.valence[index], n_train, n)
     if keras_backend() in ("jax", "numpy"):  # the numpy backend cannot train, and ours needs no Keras
         from mnflow.train.engine_jax import fit
     else:
         from mnflow.train.engine_keras import fit
-    return fit(*arguments, plan, seed), time.perf_counter() - start
+    plan, course = make_plan(settings, spectra.edge), make_course(settings, spectra.edge)
+    return fit(data, plan, course, (settings.seed, fold.number)), time.perf_counter() - start
 
 
 def prepare(
@@ -158,28 +159,22 @@ def prepare(
 
 
 def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
-    """Settings and edge as the numbers that the engines need.
+    """The net of the settings; raises `InputError` if it does not fit the crop."""
+    how = settings.dropout, settings.filters, settings.kernels
+    return design(settings.arch, len(edge.classes), edge.n_crop, *how)
 
-    Raises
-    ------
-    InputError
-        If a shift leads out of the wide window, or the net does not fit the crop.
-    """
-    shape = resolve(settings.arch, settings.dropout, settings.filters, settings.kernels)
-    block_lengths(shape, edge.n_crop)
+
+def make_course(settings: TrainSettings, edge: Edge) -> Course:
+    """How the settings train; raises `InputError` if a shift leads out of the wide window."""
     max_shift = max_shift_bins(edge, settings.max_shift_ev)
-    return Plan(
-        arch=settings.arch,
-        shape=shape,
-        n_classes=len(edge.classes),
-        n_channels=edge.n_crop,
+    return Course(
         crop_start=edge.crop_start,
         max_shift=max_shift if settings.augmentation else 0,
         max_noise_scale=settings.max_noise_scale,
         draws=max(round(settings.augmentation / (1 + settings.degraded_copies)), 1),
-        batch_size=settings.batch_size,
         epochs=settings.epochs,
         peak_learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
         schedule=settings.schedule,
     )
 
@@ -190,10 +185,7 @@ def _fold_model(
     """Put the weights into a Keras model and save it."""
     from mnflow.models import keras_nets
 
-    edge = spectra.edge
-    net = keras_nets.build(
-        settings.arch, len(edge.classes), edge.n_crop, settings.dropout, settings.filters, settings.kernels
-    )
+    net = keras_nets.build(make_plan(settings, spectra.edge))
     accuracy = float((trained.probabilities.argmax(axis=1) == spectra.valence[fold.test]).mean())
     content = keras_nets.to_bytes(keras_nets.with_weights(net, trained.weights))
     return FoldModel(fold.number, content, accuracy, trained.probabilities, trained.curves, seconds)

@@ -4,7 +4,7 @@ Keras is not needed here, so a worker process starts at once; the weights go bac
 by layer.
 """
 
-from dataclasses import replace
+from dataclasses import fields
 from functools import partial
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from numpy.typing import NDArray
 
+from mnflow.models.architectures import Plan
 from mnflow.models.jax_nets import (
     Array,
     Moments,
@@ -24,20 +24,18 @@ from mnflow.models.jax_nets import (
     initial_params,
 )
 from mnflow.preprocess import normalise
-from mnflow.train.plan import CURVES, Plan, Trained, momentum, passes_together, steps_of_epoch
+from mnflow.train.plan import CURVES, Course, FoldData, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
 EPOCHS = 256
 """There is room for a multiple of so many epochs' curves: trainings of fewer share one compilation."""
 
 
-class Course(NamedTuple):
-    """What of a plan may differ from training to training without a new compilation."""
-
-    epochs: Array
-    draws: Array
-    max_shift: Array
-    peak_learning_rate: Array
+jax.tree_util.register_dataclass(
+    Course,
+    data_fields=[f.name for f in fields(Course) if f.name not in ("batch_size", "schedule")],
+    meta_fields=["batch_size", "schedule"],
+)
 
 
 def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
@@ -52,28 +50,25 @@ def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
     return order[place % (draws * n_train)] % n_train
 
 
-def draw_crops(
-    key: Array | None, wide: Array, noise: Array | None, index: Array, plan: Plan, max_shift: Array | int = 0
-) -> Array:
-    """Fresh augmented, normalised crops (B, L) of the spectra at `index` (B,); without a key, unshifted.
+def draw_crops(key: Array | None, data: FoldData, index: Array, plan: Plan, course: Course) -> Array:
+    """Fresh augmented, normalised crops (B, L) of the rows at `index` (B,); without a key, unshifted.
 
     `mnflow.augment.pca_noise.augment` is the same in numpy.
     """
     shift, scale = jnp.zeros(index.shape, jnp.int32), jnp.ones((len(index), 1))
     if key is not None:
         shift_key, scale_key = jax.random.split(key)
-        shift = jax.random.randint(shift_key, index.shape, -max_shift, max_shift + 1)
-        scale = (
-            plan.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2
-        )  # as `augment.draw_scales`
+        shift = jax.random.randint(shift_key, index.shape, -course.max_shift, course.max_shift + 1)
+        # As `augment.draw_scales`.
+        scale = course.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2
 
     def cut(source: Array) -> Array:
         window = partial(lax.dynamic_slice, source, slice_sizes=(1, plan.n_channels))
-        return jax.vmap(lambda i, start: window((i, start))[0])(index, plan.crop_start - shift)
+        return jax.vmap(lambda i, start: window((i, start))[0])(index, course.crop_start - shift)
 
-    crops = cut(wide)
-    if noise is not None:
-        crops += scale * cut(noise)
+    crops = cut(data.wide)
+    if data.noise is not None:
+        crops += scale * cut(data.noise)
     return normalise(crops)
 
 
@@ -123,11 +118,9 @@ def _step(
     return _adam(state, gradient, moving, rate), jnp.stack([loss, right])
 
 
-def evaluate(
-    state: State, wide: Array, noise: Array | None, labels: Array, n_train: Array, n: Array, plan: Plan
-) -> tuple[Array, Array]:
+def evaluate(state: State, data: FoldData, plan: Plan, course: Course) -> tuple[Array, Array]:
     """Loss and accuracy (2,) of unshifted spectra `n_train` ... `n`, and the logits (K, N) of all rows."""
-    size = plan.batch_size
+    size, labels, n_train, n = course.batch_size, data.labels, data.n_train, data.n
 
     def chunk(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, logits = carry
@@ -135,7 +128,9 @@ def evaluate(
             n_train + i * size + jnp.arange(size)
         )  # the last chunk reaches over the end: masked, and dropped on writing
         index = jnp.minimum(place, n - 1)
-        found, _ = forward(state.params, draw_crops(None, wide, noise, index, plan), plan, fixed=state.moving)
+        found, _ = forward(
+            state.params, draw_crops(None, data, index, plan, course), plan, fixed=state.moving
+        )
         right = found.argmax(axis=0) == labels[index]
         values = jnp.where(place < n, jnp.stack([cross_entropy(found, labels[index]), right]), 0)
         return total + values.sum(axis=1), logits.at[:, place].set(found, mode="drop")
@@ -147,41 +142,24 @@ def evaluate(
     return total / (n - n_train), logits
 
 
-@partial(jax.jit, static_argnames="plan")
+@partial(jax.jit, static_argnames=("plan", "room"))
 def train(
-    params: Params,
-    wide: Array,
-    noise: Array | None,
-    labels: Array,
-    n_train: Array,
-    n: Array,
-    key: Array,
-    course: Course,
-    plan: Plan,
+    params: Params, data: FoldData, key: Array, course: Course, plan: Plan, room: int
 ) -> tuple[State, Array, Array]:
     """Train on the first `n_train` rows; the rows up to `n` are evaluated after every epoch for the record.
 
-    Parameters
-    ----------
-    wide : array, shape (N, C)
-        Wide spectra of a fold, those that train first, then those that test; with noise augmentation only
-        their signal. Rows from `n` on only fill up, so that folds of nearly one size share one compilation.
-    noise : array, shape (N, C), or None
-        Their residual noise, for noise augmentation.
-    labels : array, shape (N,)
-    course : Course
-        Used in place of the plan's values, so that augmentations and numbers of epochs share one compilation,
-        too; the plan's number of epochs is only how many there is room for.
+    Augmentations and numbers of epochs share one compilation: there is room for the curves of `room` epochs.
 
     Returns
     -------
-    state, curves (plan.epochs, 4), logits (K, N)
-        Curves: loss and accuracy of the batches, then of the test rows; zero beyond the
-        course's epochs. Logits of these rows only.
+    state, curves (room, 4), logits (K, N)
+        Curves: loss and accuracy of the batches, then of the test rows; zero beyond the course's epochs.
+        Logits of these rows only.
     """
+    labels, n_train, batch = data.labels, data.n_train, course.batch_size
     together = passes_together(len(labels))
-    size = -(-together * len(labels) // plan.batch_size) * plan.batch_size
-    steps = steps_of_epoch(course.draws, n_train, len(labels), plan.batch_size)
+    size = -(-together * len(labels) // batch) * batch
+    steps = steps_of_epoch(course.draws, n_train, len(labels), batch)
     n_total = steps * course.epochs
     keep = momentum(n_total)
 
@@ -197,21 +175,21 @@ def train(
             def step(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
                 state, total = carry
                 crop_key, drop_key = jax.random.split(jax.random.fold_in(key_now, i))
-                index = lax.dynamic_slice(order, (i * plan.batch_size,), (plan.batch_size,))
-                crops = draw_crops(crop_key, wide, noise, index, plan, course.max_shift)
-                rate = learning_rate(plan.schedule, course.peak_learning_rate, state.step / n_total)
+                index = lax.dynamic_slice(order, (i * batch,), (batch,))
+                crops = draw_crops(crop_key, data, index, plan, course)
+                rate = learning_rate(course.schedule, course.peak_learning_rate, state.step / n_total)
                 state, metrics = _step(state, crops, labels[index], drop_key, rate, keep, plan)
                 return state, total + metrics
 
-            return lax.fori_loop(0, -(-draws * n_train // plan.batch_size), step, carry)
+            return lax.fori_loop(0, -(-draws * n_train // batch), step, carry)
 
         state, total = lax.fori_loop(0, -(-course.draws // together), shuffled, (state, jnp.zeros(2)))
-        tested, logits = evaluate(state, wide, noise, labels, n_train, n, plan)
+        tested, logits = evaluate(state, data, plan, course)
         return state, curves.at[number].set(jnp.concatenate([total / steps, tested])), logits
 
     zeros = jax.tree.map(jnp.zeros_like, params)
     state = State(params, _initial_moments(params), zeros, zeros, jnp.zeros((), jnp.int32))
-    nothing = jnp.zeros((plan.epochs, len(CURVES))), jnp.zeros((plan.n_classes, len(labels)))
+    nothing = jnp.zeros((room, len(CURVES))), jnp.zeros((plan.n_classes, len(labels)))
     state, curves, logits = lax.fori_loop(0, course.epochs, epoch, (state, *nothing))
     return state, curves, logits
 
@@ -221,25 +199,14 @@ def _initial_moments(params: Params) -> Moments:
     return Moments(jax.tree.map(jnp.zeros_like, norms), jax.tree.map(jnp.ones_like, norms))
 
 
-def fit(
-    wide: NDArray[np.float32],
-    noise: NDArray[np.float32] | None,
-    labels: NDArray[np.int64],
-    n_train: int,
-    n: int,
-    plan: Plan,
-    seed: tuple[int, ...],
-) -> Trained:
-    """Train one net from scratch; see `train` for the shapes. Same seed, same numbers."""
+def fit(data: FoldData, plan: Plan, course: Course, seed: tuple[int, ...]) -> Trained:
+    """Train one net from scratch; same seed, same numbers."""
     rng = np.random.default_rng(seed)
     params = initial_params(plan, rng)
     key = jax.random.key(int(rng.integers(2**31)))
-    course = Course(plan.epochs, plan.draws, plan.max_shift, plan.peak_learning_rate)
-    room = -(-plan.epochs // EPOCHS) * EPOCHS
-    shared = replace(plan, epochs=room, draws=0, max_shift=0, peak_learning_rate=0.0)
-    arguments = (params, wide, noise, labels.astype(np.int32), n_train, n, key, course)
-    state, curves, logits = jax.device_get(train(*arguments, shared))
-    named = dict(zip(CURVES, curves[: plan.epochs].T, strict=True))
-    return Trained(
-        collect(state.params, state.moving), named, np.asarray(jax.nn.softmax(logits[:, n_train:n], axis=0)).T
-    )
+    data = data._replace(labels=data.labels.astype(np.int32))
+    room = -(-course.epochs // EPOCHS) * EPOCHS
+    state, curves, logits = jax.device_get(train(params, data, key, course, plan, room))
+    named = dict(zip(CURVES, curves[: course.epochs].T, strict=True))
+    tested = np.asarray(jax.nn.softmax(logits[:, data.n_train : data.n], axis=0)).T
+    return Trained(collect(state.params, state.moving), named, tested)

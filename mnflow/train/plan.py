@@ -1,4 +1,4 @@
-"""What both training engines share: a training's plan and its result."""
+"""What both training engines share: a training's course, data and result."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -6,21 +6,46 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.models.architectures import NetPlan, Weights
+from mnflow.models.architectures import Weights
 
 
 @dataclass(frozen=True)
-class Plan(NetPlan):
-    """The same about a whole training."""
+class Course:
+    """How a net is trained, in the numbers that the engines need.
+
+    Only `batch_size` and `schedule` need a new compilation where they differ.
+    """
 
     crop_start: int
     max_shift: int
     max_noise_scale: float
     draws: int
-    batch_size: int
     epochs: int
     peak_learning_rate: float
+    batch_size: int
     schedule: str
+
+
+class FoldData(NamedTuple):
+    """The spectra of a fold.
+
+    Attributes
+    ----------
+    wide : array, shape (N, C)
+        Wide spectra, those that train first, then those that test; with noise augmentation only their signal.
+        Rows from `n` on only fill up, so that folds of nearly one size share one compilation.
+    noise : array, shape (N, C), or None
+        Their residual noise, for noise augmentation.
+    labels : array, shape (N,)
+    n_train, n : int
+        The first `n_train` rows train, those up to `n` test.
+    """
+
+    wide: Any
+    noise: Any
+    labels: Any
+    n_train: Any
+    n: Any
 
 
 SHUFFLED = 8192

@@ -127,9 +127,7 @@ def count_weights(settings: TrainSettings, spectra: SpectrumSet) -> int:
 
 
 def _build(settings: TrainSettings, spectra: SpectrumSet) -> Any:
-    edge = spectra.edge
-    shape = (settings.dropout, settings.filters, settings.kernels)
-    return keras_nets.build(settings.arch, len(edge.classes), edge.n_crop, *shape)
+    return keras_nets.build(cross_validate.make_plan(settings, spectra.edge))
 
 
 def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed: int) -> list[Fold]:

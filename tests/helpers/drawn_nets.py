@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.spectra import SpectrumSet
 from tests.helpers.spectra import COARSE, spectra
 
@@ -13,7 +14,7 @@ SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
 
 def drawn_net(seed: int, arch: str = "fcn") -> keras.Model:
     """A net on `COARSE`: its answers are nonsense, but differ between spectra, shifts and nets."""
-    net = keras_nets.build(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET))
+    net = keras_nets.build(design(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET)))
     rng = np.random.default_rng(seed)
     arrays = {
         name: [rng.normal(0, 0.6, a.shape) ** (2 if "norm" in name else 1) for a in v]

@@ -11,15 +11,16 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 
 
 @pytest.mark.parametrize(("arch", "weights"), [("dense", 10_915), ("conv_dense", 1_293), ("fcn", 673)])
 def test_weight_counts_are_the_papers(arch: str, weights: int) -> None:
-    assert keras_nets.count_weights(keras_nets.build(arch)) == weights
+    assert keras_nets.count_weights(keras_nets.build(design(arch))) == weights
 
 
 def test_the_extractor_has_the_papers_lengths() -> None:
-    net = keras_nets.build("fcn")
+    net = keras_nets.build(design("fcn"))
     lengths = [net.get_layer(f"{kind}{i}").output.shape[1] for i in range(1, 6) for kind in ("conv", "pool")]
     assert lengths == [292, 146, 140, 70, 64, 32, 28, 14, 12, 6]
     assert keras_nets.feature_model(net).output_shape == (None, 72)
@@ -27,9 +28,9 @@ def test_the_extractor_has_the_papers_lengths() -> None:
 
 
 def test_normalisation_follows_the_activation() -> None:
-    order = [layer.name.rstrip("12345") for layer in keras_nets.build("conv_dense").layers[2:5]]
+    order = [layer.name.rstrip("12345") for layer in keras_nets.build(design("conv_dense")).layers[2:5]]
     assert order == ["conv", "norm", "pool"]
-    assert keras_nets.build("dense").get_layer("dense1").activation.__name__ == "relu"
+    assert keras_nets.build(design("dense")).get_layer("dense1").activation.__name__ == "relu"
 
 
 @pytest.mark.parametrize(
@@ -45,12 +46,12 @@ def test_normalisation_follows_the_activation() -> None:
 )
 def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        keras_nets.build(**settings)
+        keras_nets.build(design(**settings))
 
 
 def test_a_net_without_convolutions_has_no_features() -> None:
     with pytest.raises(InputError, match="conv_dense or fcn"):
-        keras_nets.feature_model(keras_nets.build("dense"))
+        keras_nets.feature_model(keras_nets.build(design("dense")))
 
 
 def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_saved_nets_give_the_same_under_every_backend(tmp_path: Path, backend: s
     np.save(tmp_path / "inputs.npy", inputs)
     here = []
     for arch in keras_nets.ARCHITECTURES:
-        net = keras_nets.build(arch)
+        net = keras_nets.build(design(arch))
         for variable in net.weights:
             if variable.dtype == "float32":
                 variable.assign(rng.uniform(0.2, 0.8, variable.shape))

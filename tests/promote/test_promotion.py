@@ -17,6 +17,7 @@ from mnflow.errors import InputError
 from mnflow.fit import mixture_errors
 from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.promote import promotion, registration, registry
 from mnflow.promote.gate import MEASURED_BEFORE, Gate
 from mnflow.runtime.cli import parse
@@ -55,7 +56,7 @@ def run_of(arch: str, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
         run.metrics(dict.fromkeys(names.COLUMNS, 0.9))
     record = finished_run("cv_train", run.id)
     folds = split(data, "stratified", 3)
-    finished = FinishedCv(arch, data, folds, [keras_nets.build(arch) for _ in folds], record)
+    finished = FinishedCv(arch, data, folds, [keras_nets.build(design(arch)) for _ in folds], record)
     monkeypatch.setattr(cross_validation, "load_cv", lambda record: finished)
     return record
 
@@ -117,7 +118,7 @@ def test_a_refit_is_one_net_that_was_trained_on_all_spectra(
         spectra: SpectrumSet, folds: list[Fold], settings: TrainSettings, workers: int
     ) -> list[SimpleNamespace]:
         seen.update(n=len(folds[0].train), settings=settings)
-        return [SimpleNamespace(model=keras_nets.to_bytes(keras_nets.build("fcn")))]
+        return [SimpleNamespace(model=keras_nets.to_bytes(keras_nets.build(design("fcn"))))]
 
     monkeypatch.setattr(cross_validate, "train_folds", train_folds)
     settings = TrainSettings(epochs=3, seed=7, filters=(2, 2, 4, 8, 12))
@@ -135,7 +136,9 @@ def test_a_refit_is_one_net_that_was_trained_on_all_spectra(
 
 
 def test_a_refit_that_went_wrong_does_not_pass(record: MlflowRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promotion, "refit", lambda finished: keras_nets.to_bytes(keras_nets.build("fcn")))
+    monkeypatch.setattr(
+        promotion, "refit", lambda finished: keras_nets.to_bytes(keras_nets.build(design("fcn")))
+    )
     monkeypatch.setattr(promotion, "_least_of_refit", lambda fold_accuracy: 0.99)
     with pytest.raises(InputError, match=r"refit/accuracy is 0\.\d+, at least 0.99 is asked"):
         promote(record, strategy="refit")
@@ -160,7 +163,7 @@ def test_two_promotions_of_a_run_at_once_register_it_once(
     ) as run:
         run.tags({"dataset_uri": log_dataset(run, data)})
         cross_validation.log_folds(run, folds)
-        net = keras_nets.to_bytes(keras_nets.build("fcn"))
+        net = keras_nets.to_bytes(keras_nets.build(design("fcn")))
         for fold in folds:
             cross_validation.log_fold(
                 run, FoldModel(fold.number, net, 0.5, np.zeros((12, 3), np.float32), {}), tags

@@ -8,13 +8,14 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.serve.numpy_nets import NumpyNet, from_keras, softmax
 
 
 def randomised(arch: str, seed: int, **shape: Any) -> Any:
     """A net whose every weight, batch norm's included, is drawn: fresh ones would hide mistakes."""
     rng = np.random.default_rng(seed)
-    model = keras_nets.build(arch, **shape)
+    model = keras_nets.build(design(arch, **shape))
     for layer in model.layers:
         if layer.weights and "dropout" not in layer.name:
             layer.set_weights(

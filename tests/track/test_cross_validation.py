@@ -16,6 +16,7 @@ import pytest
 from entrypoints import cv_train
 from mnflow.folds import split
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.runtime.project import ROOT
 from mnflow.track import cross_validation, names, outbox, provenance, tracking
 from mnflow.track.query import _runs, children
@@ -26,7 +27,7 @@ from tests.helpers.spectra import spectra
 
 @pytest.mark.usefixtures("store")
 def test_a_fold_comes_back_to_the_last_bit() -> None:
-    net = keras_nets.build("dense")
+    net = keras_nets.build(design("dense"))
     curves = {"train/loss": np.arange(4, dtype=np.float32) / 3}
     result = FoldModel(3, keras_nets.to_bytes(net), 0.5, np.eye(3, dtype=np.float32) / 3, curves, 1.5)
     with tracking.step(tracking.tags_of("cv_train"), "a", {}) as run:

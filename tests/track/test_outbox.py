@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.runtime.process import this_process
 from mnflow.track import calls, connection, cross_validation, outbox, tracking
 from mnflow.track.query import artifact, children
@@ -207,7 +208,7 @@ def test_an_error_of_ours_is_not_taken_for_a_server_that_is_away(server: Server)
 
 def fold(number: int) -> FoldModel:
     curves = {"train/loss": np.arange(3, dtype=np.float32)}
-    net = keras_nets.to_bytes(keras_nets.build("dense"))
+    net = keras_nets.to_bytes(keras_nets.build(design("dense")))
     return FoldModel(number, net, 0.5, np.eye(3, dtype=np.float32), curves, 1.5)
 
 

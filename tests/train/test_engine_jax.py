@@ -11,10 +11,11 @@ import pytest
 from mnflow.augment.energy_shift import crops
 from mnflow.augment.pca_noise import augment
 from mnflow.models import jax_nets, keras_nets
+from mnflow.models.architectures import Plan
 from mnflow.preprocess import crop
 from mnflow.train import engine_jax, engine_keras
-from mnflow.train.cross_validate import make_plan
-from mnflow.train.plan import Plan, steps_of_epoch
+from mnflow.train.cross_validate import make_course, make_plan
+from mnflow.train.plan import Course, FoldData, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import COARSE
@@ -25,23 +26,21 @@ pytestmark = pytest.mark.slow
 ARCHITECTURES = ("dense", "conv_dense", "fcn")
 
 
+def _settings(arch: str, **settings: object) -> TrainSettings:
+    small = {} if arch == "dense" else {"filters": (2, 3), "kernels": (5, 4)}  # 110-53-25: odd ones, too
+    return TrainSettings(arch=arch, degraded_copies=0, **(small | settings))
+
+
 def _plan(arch: str, **settings: object) -> Plan:
-    small = (
-        {} if arch == "dense" else {"filters": (2, 3), "kernels": (5, 4)}
-    )  # 110-53-25: an odd length is pooled, too
-    return make_plan(TrainSettings(arch=arch, degraded_copies=0, **(small | settings)), COARSE)
+    return make_plan(_settings(arch, **settings), COARSE)
+
+
+def _course(**settings: object) -> Course:
+    return make_course(_settings("fcn", **settings), COARSE)
 
 
 def _keras(plan: Plan, params: engine_jax.Params, moving: engine_jax.Moments) -> keras.Model:
-    net = keras_nets.build(
-        plan.arch,
-        plan.n_classes,
-        plan.n_channels,
-        plan.shape.dropout,
-        plan.shape.filters or None,
-        plan.shape.kernels or None,
-    )
-    return keras_nets.with_weights(net, engine_jax.collect(params, moving))
+    return keras_nets.with_weights(keras_nets.build(plan), engine_jax.collect(params, moving))
 
 
 def _random_state(plan: Plan) -> tuple[engine_jax.Params, engine_jax.Moments]:
@@ -131,11 +130,9 @@ def test_an_epochs_steps_are_counted(draws: int, n_train: int, n_rows: int) -> N
     """Both engines take as many batches as `steps_of_epoch` says, and a tenth more than the spectra fill at
     most.
     """
-    plan = replace(_plan("fcn"), draws=draws, batch_size=64)
-    wide = np.zeros((n_rows, COARSE.n_wide), np.float32)
-    index = np.concatenate(
-        [i for _, i in engine_keras._batches(wide, None, n_train, plan, np.random.default_rng(0))]
-    )
+    course = replace(_course(), draws=draws, batch_size=64)
+    data = FoldData(None, None, np.zeros(n_rows), n_train, n_rows)
+    index = np.concatenate(list(engine_keras._batches(data, course, np.random.default_rng(0))))
     steps = steps_of_epoch(draws, n_train, n_rows, 64)
     assert len(index) == 64 * steps
     assert steps <= 1.1 * draws * n_train / 64 + 1
@@ -148,8 +145,9 @@ def test_augmentations_and_epochs_share_a_compilation() -> None:
     some = made_up(40, edge=COARSE)
     sizes = []
     for augmentation, epochs in ((0, 2), (1, 3), (3, 1)):
-        plan = _plan("fcn", augmentation=augmentation, epochs=epochs, filters=(2, 2))
-        found = engine_jax.fit(some.intensity, None, some.valence, 30, 40, plan, (0, 0))
+        course = _course(augmentation=augmentation, epochs=epochs)
+        data = FoldData(some.intensity, None, some.valence, 30, 40)
+        found = engine_jax.fit(data, _plan("fcn", filters=(2, 2)), course, (0, 0))
         assert all(len(curve) == epochs for curve in found.curves.values())
         assert all(np.all(curve > 0) for name, curve in found.curves.items() if "loss" in name)
         sizes.append(engine_jax.train._cache_size())
@@ -159,11 +157,11 @@ def test_augmentations_and_epochs_share_a_compilation() -> None:
 def test_crops_are_those_of_numpy() -> None:
     spectra = made_up(12, edge=COARSE)
     wide, index = spectra.intensity, np.array([3, 3, 0, 11])
-    plan = _plan("fcn")
+    data, how = FoldData(wide, None, spectra.valence, 12, 12), (_plan("fcn"), _course())
     np.testing.assert_allclose(
-        engine_jax.draw_crops(None, wide, None, index, plan), crop(spectra.select(index)), atol=1e-6
+        engine_jax.draw_crops(None, data, index, *how), crop(spectra.select(index)), atol=1e-6
     )
-    drawn = np.asarray(engine_jax.draw_crops(jax.random.key(5), wide, None, index, plan, plan.max_shift))
+    drawn = np.asarray(engine_jax.draw_crops(jax.random.key(5), data, index, *how))
     for one, i in zip(drawn, index, strict=True):
         every_shift = crops(np.repeat(wide[[i]], 51, axis=0), np.arange(-25, 26), COARSE)
         assert np.abs(every_shift - one).max(axis=1).min() < 1e-6
@@ -175,10 +173,9 @@ def test_noise_is_scaled_between_none_and_five_times() -> None:
         np.repeat(spectra.intensity[:1], 400, axis=0),
         np.random.default_rng(0).normal(0, 0.05, spectra.intensity.shape),
     )
-    plan = _plan("fcn", augmentation=0)
-    drawn = np.asarray(
-        engine_jax.draw_crops(jax.random.key(0), flat, noise.astype(np.float32), np.arange(400), plan)
-    )
+    data = FoldData(flat, noise.astype(np.float32), spectra.valence, 400, 400)
+    how = _plan("fcn"), _course(augmentation=0)
+    drawn = np.asarray(engine_jax.draw_crops(jax.random.key(0), data, np.arange(400), *how))
     in_numpy = augment(flat, noise, COARSE, np.random.default_rng(0), 0)
     assert np.std(drawn - drawn.mean(axis=0)) == pytest.approx(
         np.std(in_numpy - in_numpy.mean(axis=0)), rel=0.1
