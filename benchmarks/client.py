@@ -1,4 +1,4 @@
-"""What asks a served model in benchmarks and tests: one request, bodies that are none, and the server's memory."""
+"""Requests to a served model for benchmarks and tests: one, bodies that are none, the server's memory."""
 
 import http.client
 import json
@@ -48,7 +48,7 @@ def connect(port: int) -> http.client.HTTPConnection:
 def post(
     to: int | http.client.HTTPConnection, body: bytes, content_type: str = "application/json"
 ) -> Response:
-    """Post a body to a served model: by its port, or on a connection, which opens again if the server closed it."""
+    """Post a body to a served model: by its port, or on a connection, which opens again if it was closed."""
     connection = connect(to) if isinstance(to, int) else to
     try:
         connection.request("POST", "/invocations", body, {"Content-Type": content_type})

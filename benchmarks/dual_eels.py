@@ -1,9 +1,9 @@
 """What a low loss is worth: errors of the shipped posterior over thickness, with and without it.
 
-`python -m benchmarks.dual_eels [--mixtures 2000] [--seed 0]`: the same mixtures of materials set aside, and of the
-foreign laboratory's, behind t/lambda of 0 to 1.5 (plural scattering only, no further blur), with noise after that;
-then without plural scattering, by a low loss of 1e6 counts. Prints JSON lines: root mean square error and bias of
-the mean valence, and the mean t/lambda measured.
+`python -m benchmarks.dual_eels [--mixtures 2000] [--seed 0]`: the same mixtures of materials set aside, and
+of the foreign laboratory's, behind t/lambda of 0 to 1.5 (plural scattering only, no further blur), with noise
+after that; then without plural scattering, by a low loss of 1e6 counts. Prints JSON lines: root mean square
+error and bias of the mean valence, and the mean t/lambda measured.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`mnflow serve` under good and bad requests for half an hour: is its memory flat, and how long do good ones take?
+"""`mnflow serve` under good and bad requests for half an hour: is memory flat, how long do good ones take?
 
 `python -m benchmarks.soak [--seconds 1800]` prints a JSON line per minute and one for all. It fails if a good
 request is refused or answered otherwise than the first, a bad one is answered, or memory grows.

@@ -179,7 +179,8 @@ def _check_backend() -> str:
         raise RuntimeError(
             f"This is the GPU image, but {name} sees no GPU: networks would run on the CPU, slowly. Start "
             "the container with `docker run --gpus all`, on a machine with an NVIDIA driver and the NVIDIA "
-            "container toolkit; `nvidia-smi` in the container must list the GPU. Without one, use the CPU image."
+            "container toolkit; `nvidia-smi` in the container must list the GPU. Without one, use the CPU "
+            "image."
         )
     return f"networks run on the {name} backend, on {', '.join(gpus) or 'CPU'}"
 

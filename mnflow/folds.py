@@ -1,6 +1,5 @@
 """Which spectra train and which test: stratified or grouped folds, and inner validation."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,22 +115,24 @@ def _check(spectra: SpectrumSet, kind: str, n_folds: int) -> None:
     present = [name for name, n in counts.items() if n]
     if len(present) < 2:
         raise InputError(
-            f"Training needs spectra of two classes or more; there are only {present[0] if present else 'none'}."
+            "Training needs spectra of two classes or more; there are only "
+            f"{present[0] if present else 'none'}."
         )
     if len(present) < len(counts):
         raise InputError(
-            f"The dataset names the classes {', '.join(counts)} and has spectra of {', '.join(present)} only: "
-            "run preprocess again, whose datasets name the classes that are there."
+            f"The dataset names the classes {', '.join(counts)} and has spectra of {', '.join(present)} "
+            "only: run preprocess again, whose datasets name the classes that are there."
         )
-    count: Callable[[str], int] = counts.__getitem__
     what = "spectra"
     if kind == "grouped":
         what = "groups"
-        count = lambda name: len(set(spectra.group[spectra.valence == spectra.edge.label(name)]))  # noqa: E731
+        counts = {
+            name: len(set(spectra.group[spectra.valence == spectra.edge.label(name)])) for name in counts
+        }
     for name in counts:
-        if count(name) < n_folds:
+        if counts[name] < n_folds:
             raise InputError(
-                f"{n_folds} folds need as many {what} of every class; {name} has {count(name)}. Use fewer "
+                f"{n_folds} folds need as many {what} of every class; {name} has {counts[name]}. Use fewer "
                 f"folds."
             )
 

@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -248,7 +249,7 @@ class Runner:
             code: int | None = 0
             if tests:
                 limit = 60 + 3 * sum(seconds[t] for t in tests)
-                code = fork(lambda: self._run(module, mutant.source, [items[t] for t in tests]), limit)  # noqa: B023
+                code = fork(partial(self._run, module, mutant.source, [items[t] for t in tests]), limit)
             for path in folder.iterdir():
                 shutil.rmtree(path, ignore_errors=True)
             count["survived" if code == 0 else "killed"] += 1

@@ -14,8 +14,8 @@ def parser() -> argparse.ArgumentParser:
     """The options, without importing anything that reads files."""
     options = argparse.ArgumentParser(
         prog="mnflow fit",
-        description="Fit the simulator to a spectrum: composition, crystal fields, thickness and resolution with 90 % "
-        "intervals, and how much is left. A tool for diagnosis: `mnflow predict` gives the answer.",
+        description="Fit the simulator to a spectrum: composition, crystal fields, thickness and resolution "
+        "with 90 % intervals, and how much is left. A tool for diagnosis: `mnflow predict` gives the answer.",
     )
     options.add_argument(
         "file", metavar="FILE", help="a file as for `mnflow predict`; an image's typical spectrum"

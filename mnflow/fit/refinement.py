@@ -45,7 +45,7 @@ _LEAST_SHARE = 0.02  # smaller ones are none
 
 @dataclass(frozen=True)
 class State:
-    """Rows of the bank, one a class at most, and all that is not linear: `COMMON`, then `OWN` of every row."""
+    """Rows of the bank, one per class at most, and what is not linear: `COMMON`, then `OWN` of every row."""
 
     rows: tuple[int, ...]
     z: Array

@@ -42,7 +42,8 @@ def methods(maps: "ValenceMaps") -> str:
     return (
         f"The oxidation state of {edge.element} was determined from the L2,3 edge with mnflow "
         f"{mnflow.__version__}. {len(raw)} {'spectra' if len(raw) > 1 else 'spectrum'} of "
-        f"{maps.title}{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. {background}.{done} "
+        f"{maps.title}{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. "
+        f"{background}.{done} "
         f"Spectra were resampled to {edge.dispersion_ev:g} eV per channel, cut to {low:.1f}-{high:.1f} eV "
         f"and normalised. Classes are {', '.join(edge.classes)}; the interval of the mean valence is the 90 "
         f"% interval. {left_out}. The valence of a region is that of the mean spectrum of its unflagged "

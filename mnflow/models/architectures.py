@@ -125,9 +125,7 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a net is, and all that compiled code must know of it in advance: equal plans share one
-    compilation.
-    """
+    """What a net is; compiled code knows it in advance, and equal plans share one compilation."""
 
     arch: str
     shape: Shape

@@ -10,7 +10,7 @@ from mnflow.train.settings import parse_augmentation
 PAPER_NETS = ("dense", "conv_dense", "fcn")
 
 COMPARED_NETS = (*PAPER_NETS, "fcn_wide")
-"""What a quick run trains: the paper's networks, and the wider fully convolutional one that may become champion."""
+"""What a quick run trains: the paper's networks, and the wider FCN that may become champion."""
 
 FEATURES = ("fcn", "10x")
 """Network and augmentation whose features are shown by t-SNE, as in the paper."""

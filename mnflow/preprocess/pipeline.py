@@ -101,7 +101,8 @@ class ImageReport:
     fate : ndarray of uint8, shape of the scan
         What became of each pixel: `KEPT`, `SUBSTRATE`, `THICK`, `BAD` or `SPARE`.
     counts : dict
-        Number of pixels by fate, by the reason for which they were unusable, and `mended`: with spikes bridged.
+        Number of pixels by fate, by the reason for which they were unusable, and `mended`: with spikes
+        bridged.
     spikes : int
         Spikes, dead and hot channels that were bridged.
     notes : tuple of str

@@ -64,8 +64,8 @@ def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
         # an image names its own database, which the first step makes
         if os.environ.get("MLFLOW_TRACKING_URI") and not IMAGE and not database.is_file():
             raise InputError(
-                f"MLFLOW_TRACKING_URI names {database}, and there is no such file: correct it, or unset it to "
-                "use the shipped model."
+                f"MLFLOW_TRACKING_URI names {database}, and there is no such file: correct it, or unset it "
+                "to use the shipped model."
             )
         return _shipped()
     version, path = found

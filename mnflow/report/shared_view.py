@@ -1,4 +1,4 @@
-"""The shared view that answers "which network is best?" in MLflow's UI: an experiment tag, opened by its key."""
+"""The shared view "which network is best?" of MLflow's UI: an experiment tag, opened by its key."""
 
 import base64
 import json

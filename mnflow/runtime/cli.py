@@ -137,10 +137,13 @@ def execute(
 def _outside(error: OSError) -> str | None:
     """An error of the system that is no fault of ours, in words; None for others."""
     if "No usable temporary directory" in str(error):
-        return f"The temporary folder is full or cannot be written ({error.strerror}): set TMPDIR to another folder"
+        return (
+            f"The temporary folder is full or cannot be written ({error.strerror}): set TMPDIR to another one"
+        )
     if error.errno is None or error.errno not in _OUTSIDE:
         return None
-    what = f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}: {_OUTSIDE[error.errno]}"
+    where = f" ({error.filename})" if error.filename else ""
+    what = f"{os.strerror(error.errno)}{where}: {_OUTSIDE[error.errno]}"
     with suppress(OSError):
         folder = tempfile.gettempdir()
         if error.errno == errno.ENOSPC and shutil.disk_usage(folder).free < _TIGHT_BYTES:

@@ -58,8 +58,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 def check_room(path: Path, n_bytes: int) -> None:
     """Write `n_bytes` of zeros to `path`, which the real content then replaces.
 
-    The HDF5 library ends the process with a segmentation fault where a disk is full, a quota or the limit of a
-    file's size is reached; Python raises `OSError`.
+    The HDF5 library ends the process with a segmentation fault where a disk is full, a quota or the limit
+    of a file's size is reached; Python raises `OSError`.
     """
     with path.open("wb") as file:
         for start in range(0, n_bytes, _BLOCK_BYTES):

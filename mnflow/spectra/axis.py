@@ -89,7 +89,8 @@ _ENERGY_UNIT = re.compile(
 _MEGA = re.compile(r"(?<![A-Za-z])M-?[eE][vV]")
 _NO_UNITS = ("", "undefined", "none", "unknown", "nan", "-")
 _OTHER_AXIS = re.compile(
-    r"chan|pixel|wave|length|time|index|position|dist|angle|raman|freq|temp|cm|[^a-z](nm|um|µm|mrad|s|m|px)[^a-z]",
+    r"chan|pixel|wave|length|time|index|position|dist|angle|raman|freq|temp|cm"
+    r"|[^a-z](nm|um|µm|mrad|s|m|px)[^a-z]",
     re.IGNORECASE,
 )
 

@@ -119,7 +119,8 @@ class Panels:
         plot.patch("x", "y", source=self.outline, fill_alpha=0.0, line_color="black", line_width=1)
         for colour, width in (("white", 3), ("black", 1)):  # seen on dark and on light
             plot.scatter(
-                "x", "y", source=self.point, marker="square", size=9, fill_alpha=0, line_color=colour, line_width=width
+                "x", "y", source=self.point, marker="square", size=9, fill_alpha=0,
+                line_color=colour, line_width=width
             )  # fmt: skip
         lasso = LassoSelectTool(continuous=False)
         plot.add_tools(lasso, BoxSelectTool(continuous=False), HoverTool(tooltips=[("", "@image{0.00}")]))

@@ -160,7 +160,8 @@ def test_nets_keep_their_colours_and_augmentations_grow_darker() -> None:
     assert len({colour for colour, _ in style.series_styles(["fcn none", "fcn 1x"])}) == 2
 
 
-# Linear RGB as protanopes and deuteranopes see it: Machado, Oliveira & Fernandes 2009, https://doi.org/10.1109/TVCG.2009.113
+# Linear RGB as protanopes and deuteranopes see it: Machado, Oliveira & Fernandes 2009,
+# https://doi.org/10.1109/TVCG.2009.113
 _PROTAN = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
 _DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
 

@@ -1,5 +1,7 @@
 """The measured rule that rejects thick pixels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,8 @@ def test_strong_pixels_have_height_one_whatever_the_dose(scale: float) -> None:
     bad = np.zeros(n, np.uint8)
     bad[0] = 3
     points[0] *= 1e6  # a bad one sets no scale
-    scan = Scan(None, None, bad, points, np.ones(n, np.float32), None, np.zeros(n, np.int64))  # type: ignore[arg-type]
+    nothing: Any = None
+    scan = Scan(nothing, nothing, bad, points, np.ones(n, np.float32), nothing, np.zeros(n, np.int64))
     found = edge_features(scan, MN)
     assert found[1:, 6:11].mean() == pytest.approx(1, abs=0.02)
 

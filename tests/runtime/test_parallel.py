@@ -39,7 +39,8 @@ from distributed.comm import connect
 
 async def attack():
     refused = 0
-    for address, keys in ((sys.argv[1], None), (sys.argv[1].replace("tls", "tcp"), None), (sys.argv[1], Security.temporary())):
+    tls, tcp = sys.argv[1], sys.argv[1].replace("tls", "tcp")
+    for address, keys in ((tls, None), (tcp, None), (tls, Security.temporary())):
         try:
             await connect(address, timeout=2, **(keys.get_connection_args("client") if keys else {}))
         except (OSError, TypeError, RuntimeError):

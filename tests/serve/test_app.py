@@ -176,7 +176,8 @@ def test_mlflows_server_gives_out_ours(
     monkeypatch.setitem(sys.modules, served_model._SERVER, module)
     monkeypatch.setattr(served_model, "bound_headers", lambda protocol: None)
     path = predictor.save(tmp_path / "predictor.npz")
-    served_model.ValenceModel().load_context(SimpleNamespace(artifacts={"predictor": path}))  # type: ignore[arg-type]
+    context: Any = SimpleNamespace(artifacts={"predictor": path})
+    served_model.ValenceModel().load_context(context)
     exec("app = 'what MLflow makes'", module.__dict__)
     assert isinstance(module.app, App)
     assert module.app.version == mlflow.__version__

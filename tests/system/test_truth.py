@@ -1,5 +1,7 @@
-"""A known spectrum is called by its name wherever it comes out: names and numbers that were exchanged on one of these
-ways would be noticed here, though every part agreed with itself.
+"""A known spectrum is called by its name wherever it comes out.
+
+Names and numbers that were exchanged on one of these ways would be noticed here, though every part agreed
+with itself.
 """
 
 import asyncio

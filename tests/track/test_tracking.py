@@ -188,7 +188,7 @@ def test_the_newest_finished_run_with_the_tags_is_found() -> None:
 def test_a_run_that_cannot_be_used_is_a_sentence() -> None:
     with pytest.raises(
         InputError,
-        match=r"No finished cv_train run with arch=fcn was found in the experiment test of sqlite:.*makes one",
+        match=r"No finished cv_train run with arch=fcn was found in the experiment test of .*makes one",
     ):
         finished_run("cv_train", arch="fcn")
     with pytest.raises(InputError, match="No run 'nonsense'"):

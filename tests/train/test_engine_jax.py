@@ -50,8 +50,10 @@ def _random_state(plan: Plan) -> tuple[engine_jax.Params, engine_jax.Moments]:
         for k, v in engine_jax.initial_params(plan, rng).items()
     }
     norms = {k: v[0].shape for k, v in params.items() if "norm" in k}
-    draw = lambda: {k: rng.uniform(0.2, 0.9, shape).astype(np.float32) for k, shape in norms.items()}  # noqa: E731
-    return params, engine_jax.Moments(draw(), draw())
+    mean, variance = (
+        {k: rng.uniform(0.2, 0.9, shape).astype(np.float32) for k, shape in norms.items()} for _ in range(2)
+    )
+    return params, engine_jax.Moments(mean, variance)
 
 
 @pytest.mark.parametrize(

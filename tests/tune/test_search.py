@@ -45,7 +45,8 @@ def test_search_words_become_names_or_a_sentence() -> None:
 def test_the_first_trial_is_the_papers_net(arch: str, n_weights: int) -> None:
     base = TrainSettings(arch)
     params = search.paper_params(base, search.SEARCHABLE)
-    settings = search.suggest(optuna.trial.FixedTrial(params), base, search.SEARCHABLE)  # type: ignore[arg-type]
+    trial: Any = optuna.trial.FixedTrial(params)
+    settings = search.suggest(trial, base, search.SEARCHABLE)
     assert search.count_weights(settings, spectra(6)) == n_weights
     assert set(search.paper_params(base, ["dropout"])) == {"dropout"}
 

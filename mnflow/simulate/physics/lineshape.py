@@ -149,7 +149,8 @@ def continuum(
 ) -> Array:
     """Two arctan steps (C,) of ratio 2:1 after L3 and L2 with a slow decay (relative, 1/eV).
 
-    The steps follow the 2p3/2 and 2p1/2 thresholds (Pearson et al. 1993, https://doi.org/10.1103/PhysRevB.47.8471).
+    The steps follow the 2p3/2 and 2p1/2 thresholds (Pearson et al. 1993,
+    https://doi.org/10.1103/PhysRevB.47.8471).
     """
 
     def step(onset: float) -> Array:

@@ -27,7 +27,7 @@ def orbitals(shell: str) -> list[tuple[int, int, int, float]]:
 
 
 def wigner_3j(j1: int, j2: int, j3: int, m1: int, m2: int, m3: int) -> float:
-    """Wigner 3j symbol of integer angular momenta, by Racah's formula (https://doi.org/10.1103/PhysRev.62.438)."""
+    """Wigner 3j symbol of integer angular momenta (Racah, https://doi.org/10.1103/PhysRev.62.438)."""
     if (
         m1 + m2 + m3
         or not abs(j1 - j2) <= j3 <= j1 + j2

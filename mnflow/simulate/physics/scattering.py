@@ -87,7 +87,8 @@ def single_scattering(
 ) -> Array:
     """Distribution (C,) of single losses, sum 1: interband transitions from the gap on, and a plasmon.
 
-    Form of the plasmon: Egerton, "EELS in the Electron Microscope", eq. 3.43, https://doi.org/10.1007/978-1-4419-9583-4
+    Form of the plasmon: Egerton, "EELS in the Electron Microscope", eq. 3.43,
+    https://doi.org/10.1007/978-1-4419-9583-4
     """
     above = np.clip(loss_ev - band_gap_ev, 0, None)
     onset = 1 - np.exp(-((above / 3) ** 1.5))
