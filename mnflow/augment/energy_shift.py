@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess import normalise
+from mnflow.preprocess import crops_from
 from mnflow.spectra import Edge
 
 MAX_SHIFT_EV = 5.0
@@ -36,9 +36,3 @@ def draw_shifts(rng: np.random.Generator, n: int, max_shift: int) -> NDArray[np.
 def crops(wide: NDArray[np.float32], shift_bins: NDArray[np.int64], edge: Edge) -> NDArray[np.float32]:
     """Crop every wide spectrum (N, C) at its own shift and normalise: (N, n_crop)."""
     return crops_from(wide, edge.crop_start - shift_bins, edge.n_crop)
-
-
-def crops_from(wide: NDArray[np.float32], start: NDArray[np.int64], n_crop: int) -> NDArray[np.float32]:
-    """Normalised crops (N, n_crop) of wide spectra (N, C), each from its own channel `start` (N,) on."""
-    windows = np.lib.stride_tricks.sliding_window_view(wide, n_crop, axis=1)  # (N, starts, n_crop), a view
-    return normalise(windows[np.arange(len(wide)), start])

@@ -16,7 +16,7 @@ from mnflow.folds import Fold
 from mnflow.models import jax_predict
 from mnflow.models.backend import keras
 from mnflow.models.baselines import Fitted
-from mnflow.preprocess import normalise
+from mnflow.preprocess import crops_from
 from mnflow.spectra import SpectrumSet
 
 _fitted: dict[tuple[str, bytes, int], PcaNoise] = {}
@@ -42,10 +42,9 @@ def _shifted_classes(
 ) -> NDArray[np.int64]:
     """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
     if isinstance(model, Fitted):
-        crops = np.concatenate([normalise(wide[:, start : start + n_crop]) for start in starts])
-        return (
-            model.predict(crops).argmax(axis=1).reshape(len(starts), len(wide))
-        )  # one call: each costs 20 ms
+        crops = [crops_from(wide, np.full(len(wide), start), n_crop) for start in starts]
+        classes = model.predict(np.concatenate(crops)).argmax(axis=1)  # one call: each costs 20 ms
+        return classes.reshape(len(starts), len(wide))
     return jax_predict.shifted_classes(jax_predict.from_keras(model), wide, starts)
 
 

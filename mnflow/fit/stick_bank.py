@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.simulate.library import library_of
-from mnflow.simulate.physics.lineshape import STICK_EV, LineShape, above_onset_ev, split_ev, widths
+from mnflow.simulate.physics.lineshape import STICK_EV, LineShape, above_onset_ev, shared, split_ev, widths
 from mnflow.simulate.physics.scattering import plural_factor, response_factor
 from mnflow.simulate.settings import Lines, Settings, settings_of
 
@@ -99,11 +99,7 @@ def bank_of(element: str) -> Bank:
         )
         place = (STICK_EV - centre3 - _SPAN_EV[0]) / STEP_EV
         used = (s > 0) & (place >= 0) & (place < channels - 1)
-        left, share = place[used].astype(int), place[used] % 1
-        grid = np.zeros((2 * _BINS, channels))
-        np.add.at(grid, (level[used], left), s[used] * (1 - share))
-        np.add.at(grid, (level[used], left + 1), s[used] * share)
-        sticks[i] = np.fft.rfft(grid)
+        sticks[i] = np.fft.rfft(shared(place[used], s[used], level[used], (2 * _BINS, channels)))
     scattering = settings.scattering
     middle = replace(scattering, **{k: (np.mean(r), np.mean(r)) for k, r in vars(scattering).items()})
     return Bank(

@@ -26,6 +26,7 @@ from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.models.rocket import MiniRocket
 from mnflow.preprocess import normalise
+from mnflow.preprocess.stretch import l3_channel
 from mnflow.spectra import MN, Edge, SpectrumSet
 
 Floats = NDArray[np.float64]
@@ -251,7 +252,7 @@ class WhiteLineRatio(TransformerMixin, BaseEstimator):
     def transform(self, X: ArrayLike) -> Floats:
         """The logarithm of the ratio for crops (N, C), as (N, 1)."""
         crops: Floats = validate_data(self, X, dtype=np.float64, reset=False)
-        l3 = _maximum(crops)
+        l3 = l3_channel(crops, _SMOOTHING)
         l2 = self._second_maximum(crops, l3)
         from_l3 = (np.arange(crops.shape[1]) - l3[:, None]) * self.dispersion_ev  # (N, C), in eV
         from_l2 = (np.arange(crops.shape[1]) - l2[:, None]) * self.dispersion_ev
@@ -284,15 +285,10 @@ def _fit_continuum(crops: Floats, steps: Floats, where: NDArray[np.bool_]) -> Fl
     return np.asarray((mean_y - height * mean_s)[:, None] + height[:, None] * steps)
 
 
-def _maximum(crops: Floats) -> NDArray[np.int64]:
-    """Channel of the largest smoothed value of every crop, (N,)."""
-    return np.asarray(uniform_filter1d(crops, _SMOOTHING, axis=1, mode="nearest").argmax(axis=1))
-
-
 def _vertex(crops: Floats) -> Floats:
     """Position (N,) of every crop's maximum in channels: the vertex of a parabola through its neighbours."""
     d = np.arange(-_REACH, _REACH + 1)
-    centre = _maximum(crops)
+    centre = l3_channel(crops, _SMOOTHING)
     around = np.take_along_axis(
         crops, np.clip(centre[:, None] + d, 0, crops.shape[1] - 1), axis=1
     )  # (N, 2 reach + 1)

@@ -11,7 +11,7 @@ from mnflow.preprocess.background import (
 )
 from mnflow.preprocess.locate import EdgePosition, locate_edge
 from mnflow.preprocess.resample import resampler
-from mnflow.preprocess.window import Placement, crop, crop_start, normalise, placement
+from mnflow.preprocess.window import Placement, crop, crop_start, crops_from, normalise, placement
 from mnflow.spectra.axis import axis_ev
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "axis_ev",
     "crop",
     "crop_start",
+    "crops_from",
     "fit_power_law",
     "locate_edge",
     "normalise",

@@ -95,15 +95,14 @@ def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]
             f"Expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), got "
             f"{spectra.intensity.shape[1]}."
         )
-    start = crop_start(edge, shift_bins)
-    if start.ndim == 0:
-        return np.asarray(
-            normalise(spectra.intensity[:, int(start) : int(start) + edge.n_crop]), dtype=np.float32
-        )
-    windows = np.lib.stride_tricks.sliding_window_view(
-        spectra.intensity, edge.n_crop, axis=1
-    )  # (N, starts, n_crop), a view
-    return np.asarray(normalise(windows[np.arange(len(spectra)), start]), dtype=np.float32)
+    start = np.broadcast_to(crop_start(edge, shift_bins), len(spectra))
+    return np.asarray(crops_from(spectra.intensity, start, edge.n_crop), dtype=np.float32)
+
+
+def crops_from(wide: NDArray[Any], start: NDArray[np.int64], n_crop: int) -> NDArray[Any]:
+    """Normalised crops (N, n_crop) of wide spectra (N, C), each from its own channel `start` (N,) on."""
+    windows = np.lib.stride_tricks.sliding_window_view(wide, n_crop, axis=1)  # (N, starts, n_crop), a view
+    return np.asarray(normalise(windows[np.arange(len(wide)), start]))
 
 
 def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:

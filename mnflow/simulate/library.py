@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.simulate.physics.atom import ion
-from mnflow.simulate.physics.lineshape import STICK_EV
+from mnflow.simulate.physics.lineshape import STICK_EV, shared
 from mnflow.simulate.physics.multiplet import ChargeTransfer, Field, Sticks, absorption
 from mnflow.simulate.physics.scattering import Range
 from mnflow.simulate.settings import Settings, Site
@@ -86,10 +86,7 @@ def binned(sticks: Sticks) -> NDArray[np.float32]:
     """Sticks on `STICK_EV`, each shared by two neighbours; sums are 1 and centroids are kept."""
     step = STICK_EV[1] - STICK_EV[0]
     position = np.clip((sticks.energy_ev - STICK_EV[0]) / step, 0, len(STICK_EV) - 1.001)
-    left = position.astype(int)
-    out = np.zeros(len(STICK_EV))
-    np.add.at(out, left, sticks.strength * (1 - (position - left)))
-    np.add.at(out, left + 1, sticks.strength * (position - left))
+    (out,) = shared(position, sticks.strength, 0, (1, len(STICK_EV)))
     return (out / out.sum()).astype(np.float32)
 
 

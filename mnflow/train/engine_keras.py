@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.augment.energy_shift import crops_from, draw_shifts
+from mnflow.augment.energy_shift import draw_shifts
 from mnflow.augment.pca_noise import draw_scales
 from mnflow.models import keras_nets
 from mnflow.models.architectures import Plan
 from mnflow.models.backend import keras
+from mnflow.preprocess import crops_from
 from mnflow.train.plan import CURVES, Course, FoldData, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 

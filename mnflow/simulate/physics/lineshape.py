@@ -31,6 +31,15 @@ def split_ev(strength: Array) -> float:
     return float((low + high) / 2)
 
 
+def shared(channel: Array, weight: Array, row: Array | int, shape: tuple[int, int]) -> Array:
+    """Weights (n,) on rows of a grid, each shared by the two channels that are next to its place (n,)."""
+    left, share = channel.astype(int), channel % 1
+    grid = np.zeros(shape)
+    np.add.at(grid, (row, left), weight * (1 - share))
+    np.add.at(grid, (row, left + 1), weight * share)
+    return grid
+
+
 @dataclass(frozen=True)
 class LineShape:
     """How broad the lines of an edge are, and where L2 lies; energies in eV, widths FWHM.
@@ -133,10 +142,7 @@ def _voigt_lines(
     used = (weight > 0) & (channel >= 0) & (channel < channels - 1)
     rounded = np.round(np.stack([lorentz_ev[used], gauss_ev[used]], axis=1) / _WIDTH_STEP_EV).astype(int)
     pairs, level = np.unique(rounded, axis=0, return_inverse=True)  # (L, 2), (n,)
-    left, share = channel[used].astype(int), channel[used] % 1
-    sticks = np.zeros((len(pairs), channels))
-    np.add.at(sticks, (level.ravel(), left), weight[used] * (1 - share))
-    np.add.at(sticks, (level.ravel(), left + 1), weight[used] * share)
+    sticks = shared(channel[used], weight[used], level.ravel(), (len(pairs), channels))
     lorentz, gauss = (pairs * _WIDTH_STEP_EV).T[..., None]
     omega = 2 * np.pi * np.fft.rfftfreq(2 * channels, step)
     factor = np.exp(-0.5 * omega * lorentz - 0.5 * (omega * gauss * FWHM_TO_SIGMA) ** 2)  # of a Voigt line
