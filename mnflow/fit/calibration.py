@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from mnflow.augment.energy_shift import max_shift_bins
 from mnflow.augment.pca_noise import augment, fit_noise, to_unit_range
@@ -19,7 +21,7 @@ BINS = 15
 """Bins of confidence, as usual for the expected calibration error."""
 
 TEMPERATURES = (0.05, 20.0)
-"""A temperature beyond these says that the held-out spectra do not determine one."""
+"""Where a temperature is looked for: beyond these the held-out spectra do not determine one."""
 
 
 @dataclass(frozen=True)
@@ -82,27 +84,18 @@ def _one_fold(
 
 
 def fit_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """The temperature that makes the truth most likely: golden-section search over its logarithm.
+    """The temperature within `TEMPERATURES` that makes the truth most likely.
 
-    Guo et al., On calibration of modern neural networks, https://doi.org/10.48550/arXiv.1706.04599.
+    Guo et al., On calibration of modern neural networks, https://doi.org/10.48550/arXiv.1706.04599. By
+    SciPy's minimiser: scikit-learn's temperature scaling wants a classifier that it can fit or call.
     """
-    golden = (np.sqrt(5) - 1) / 2
-    low, high = np.log(TEMPERATURES)
-    for _ in range(40):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        if _surprise(logits, truth, np.exp(left)) < _surprise(logits, truth, np.exp(right)):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    rows = np.arange(len(truth))
 
+    def surprise(log_temperature: float) -> float:
+        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, truth].mean())
 
-def _surprise(logits: NDArray[np.float64], truth: NDArray[np.int64], temperature: float) -> float:
-    """Mean negative log-likelihood of the truth."""
-    scaled = logits / temperature
-    top = scaled.max(axis=1)
-    total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-    return float((total - scaled[np.arange(len(truth)), truth]).mean())
+    found = minimize_scalar(surprise, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(found.x))
 
 
 def cross_calibrated(held: HeldOut) -> NDArray[np.float64]:

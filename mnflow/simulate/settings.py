@@ -175,7 +175,10 @@ def load(path: Path | None = None) -> Settings:
 
 
 def _fill(kind: Any, table: Any, where: str) -> Any:
-    """A dataclass from a table, all keys checked."""
+    """A dataclass from a table, all keys checked.
+
+    By hand, in some forty lines: pydantic is no part of what `pip install mnflow` needs.
+    """
     if not isinstance(table, dict):
         raise InputError(f"{where}: expected a table, got {table!r}.")
     types = get_type_hints(kind)

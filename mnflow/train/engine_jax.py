@@ -83,7 +83,7 @@ class State(NamedTuple):
 
 
 def _adam(state: State, gradient: Params, moving: Moments, rate: Array) -> State:
-    """One step of Adam (https://arxiv.org/abs/1412.6980)."""
+    """One step of Adam (https://arxiv.org/abs/1412.6980); eight lines do not need Optax as a dependency."""
     b1, b2 = ADAM_BETAS
     step = state.step + 1
     first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradient)
