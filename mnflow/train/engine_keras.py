@@ -68,7 +68,7 @@ def _crops(
     data: FoldData, index: NDArray[np.int64], plan: Plan, course: Course, rng: np.random.Generator | None
 ) -> NDArray[np.float32]:
     """Normalised crops (B, L) of the rows at `index`, drawn with a generator, unshifted without one."""
-    shift, scale = np.zeros(len(index), dtype=np.int64), np.ones(len(index))
+    shift, scale = np.zeros(len(index), dtype=np.int64), np.ones(len(index), dtype=np.float32)
     if rng is not None:
         shift = draw_shifts(rng, len(index), course.max_shift)
     wide = data.wide[index]

@@ -21,7 +21,7 @@ class TrainSettings:
     Attributes
     ----------
     arch : str
-        Name in `mnflow.models.ARCHITECTURES`.
+        Name in `mnflow.models.architectures.ARCHITECTURES`.
     augmentation : int
         0: unshifted spectra. k: k crops per training spectrum and epoch, each at a random shift,
         instead of it.
@@ -29,15 +29,15 @@ class TrainSettings:
         Whether the noise of training spectra is scaled by a random factor.
     degraded_copies : int
         Copies of every training spectrum as a worse instrument and a thicker specimen would show it, which
-        share the crops of an epoch with it; see `mnflow.simulate.edge.degrade`.
+        share the crops of an epoch with it; see `mnflow.augment.degrade`.
     epochs : int
         Passes over the training spectra (each of k crops).
     learning_rate : float
         Adam's, at its peak.
     schedule : str
-        One of `mnflow.schedule.SCHEDULES`.
+        One of `mnflow.train.schedule.SCHEDULES`.
     dropout, filters, kernels
-        The paper's if None; see `mnflow.models.build`.
+        The paper's if None; see `mnflow.models.architectures.resolve`.
     max_shift_ev, max_noise_scale, kept_components
         See `mnflow.augment`.
     """

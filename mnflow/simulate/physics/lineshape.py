@@ -5,6 +5,7 @@ with their own thickness, blur and drift cost one pair of transforms.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def split_ev(strength: Array) -> float:
     return float((low + high) / 2)
 
 
-def shared(channel: Array, weight: Array, row: Array | int, shape: tuple[int, int]) -> Array:
+def shared(channel: Array, weight: Array, row: Any, shape: tuple[int, int]) -> Array:
     """Weights (n,) on rows of a grid, each shared by the two channels that are next to its place (n,)."""
     left, share = channel.astype(int), channel % 1
     grid = np.zeros(shape)
