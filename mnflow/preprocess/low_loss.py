@@ -20,6 +20,7 @@ from mnflow.spectra.axis import axis_ev
 Floats = NDArray[np.float64]
 
 _BACKGROUND_EV = 15.0  # before the onset, that a background is fitted to
+_LEAST_FACTOR = 0.3
 _TOP = 5  # channels in a row at the greatest value, which `find_faults` takes for a plateau
 
 
@@ -72,7 +73,8 @@ def without_plural_scattering(
     energy_ev : ndarray, shape (L,)
         The low losses' axis.
     low_loss : ndarray, shape (N, L) or (1, L)
-        Low losses of the same places, or one for all. Edges whose low loss is empty stay as they are.
+        Low losses of the same places, or one for all. Edges stay as they are whose low loss is empty, or one
+        that no specimen has, such as a zero-loss peak that is cut off may leave.
     moved : int or ndarray of int, shape (N,)
         Channels by which edges are moved to lower energies.
 
@@ -96,9 +98,12 @@ def without_plural_scattering(
     losses = np.zeros((len(spectra), size))
     losses[:, 1 : len(loss_ev) + 1] = share * resampler(energy_ev, loss_ev)(counted)
     omega = 2 * np.pi * np.fft.rfftfreq(size, step_ev)
-    factor = 1 / (
-        1 + np.fft.rfft(losses, axis=1) * np.exp(1j * np.outer(zero_loss_ev(energy_ev, spectra), omega))
-    )
+    plural = 1 + np.fft.rfft(losses, axis=1) * np.exp(1j * np.outer(zero_loss_ev(energy_ev, spectra), omega))
+    # exp(t / lambda S) of a specimen's losses S comes not near to zero, nor winds around it
+    phase = np.unwrap(np.angle(plural), axis=1)
+    winds = np.abs(phase[:, -1] - phase[:, 0]) > np.pi
+    plural[(np.abs(plural).min(axis=1) < _LEAST_FACTOR) | winds] = 1.0
+    factor = 1 / plural
     factor = factor * np.exp(1j * np.multiply.outer(np.atleast_1d(moved) * step_ev, omega))
     # the end runs out smoothly, so that the transform sees no step
     fall = 0.5 * (1 + np.cos(np.pi * np.linspace(0, 1, channels)))

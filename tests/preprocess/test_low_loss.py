@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.preprocess.low_loss import single_scattering, thickness, without_plural_scattering
@@ -177,3 +179,62 @@ def test_thickness_as_exspy_finds_it(real_data: object) -> None:
         threshold = theirs.estimate_elastic_scattering_threshold(window=8.0)
         expected = theirs.estimate_thickness(threshold=threshold).data
     np.testing.assert_allclose(thickness(energy_ev, counts), np.ravel(expected), rtol=0.012)
+
+
+def test_a_low_loss_that_no_specimen_has_leaves_its_edge_alone() -> None:
+    raw, _ = _dual([1.5])
+    assert raw.low_loss is not None
+    peak, plasmon = np.exp(-(ENERGY_EV**2)), np.exp(-(((ENERGY_EV - 24) / 4) ** 2))
+    once = (peak / peak.sum() + 3.4 * plasmon / plasmon.sum())[None]
+    found = single_scattering(replace(raw, low_loss=replace(raw.low_loss, counts=once)), MN)
+    np.testing.assert_allclose(
+        found.counts[0], raw.counts[0][np.isin(raw.energy_ev, found.energy_ev)], rtol=1e-4
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    low_step_ev=st.sampled_from([0.05, 0.1, 0.3, 0.5]),
+    core_step_ev=st.sampled_from([0.1, 0.25, 0.5, 1.0]),
+    zero_loss_ev=st.floats(-5, 5),
+    t=st.floats(0.05, 1.5),
+    kinds=st.tuples(
+        st.sampled_from(["f4", ">f4", "f8", "u2", "i4", ">u4"]), st.sampled_from(["f4", "u4", ">u2"])
+    ),
+    fall=st.floats(0, 4),
+    nothing=st.lists(st.integers(0, 150), max_size=3),
+)
+def test_any_axes_and_numbers(
+    low_step_ev: float,
+    core_step_ev: float,
+    zero_loss_ev: float,
+    t: float,
+    kinds: tuple[str, str],
+    fall: float,
+    nothing: list[int],
+) -> None:
+    low_ev, core_ev = np.arange(-20, 120, low_step_ev), np.arange(570, 700, core_step_ev)
+    # Poisson's series as a Fourier transform
+    omega = 2 * np.pi * np.fft.rfftfreq(4 * len(low_ev), low_step_ev)
+    plasmon = np.exp(-24j * omega - 0.5 * (4 * omega) ** 2)
+    peak = np.exp(-1j * (zero_loss_ev + 20) * omega - 0.5 * (0.4 * omega) ** 2)
+    low = np.fft.irfft(peak * np.exp(t * (plasmon - 1)), 4 * len(low_ev))[: len(low_ev)]
+    low = np.maximum(4e4 * low / low.max(), 0)
+    counts = 1e4 * (edge_shape(core_ev, 1, 643.0) + fall * (core_ev / 640) ** -3)
+    core = np.repeat(counts[None], 3, axis=0).astype(kinds[0])
+    if core.dtype.kind == "f":
+        core[1, [n % len(core_ev) for n in nothing]] = np.nan
+    beside = RawSpectra(low_ev, np.repeat(low[None], 3, axis=0).astype(kinds[1]), (3,), None, "", Path("low"))
+    raw = RawSpectra(core_ev, core, (3,), None, "", Path("core"), low_loss=beside)
+    found = single_scattering(raw, MN)
+    assert found.thickness is not None
+    np.testing.assert_allclose(found.thickness, t, atol=0.05)
+    thin = np.asarray(found.counts)
+    assert thin.shape == (3, len(found.energy_ev))
+    window = np.isin(core_ev, found.energy_ev)
+    np.testing.assert_array_equal(np.isnan(thin), np.isnan(core.astype(float))[:, window])
+    before = found.energy_ev < 630
+    np.testing.assert_allclose(thin[0, before], core[0].astype(float)[window][before], atol=300)
+    assert thin[0].max() <= core[0].max() * 1.01
+    np.testing.assert_allclose(thin[0], thin[2], rtol=1e-5)
+    np.testing.assert_allclose(found.counts[1:2], thin[1:2], rtol=1e-5)
