@@ -60,6 +60,50 @@ def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
         keras_nets.load(tmp_path / "model.keras")
 
 
+def test_a_keras_file_that_is_damaged_or_missing_is_refused_or_gives_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    net = keras_nets.build("fcn")
+    content = keras_nets.to_bytes(net)
+    refused = 0
+    for place in rng.integers(0, 8 * len(content), 12):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << (place % 8)
+        try:
+            read = keras_nets.from_bytes(bytes(damaged))
+        except InputError:
+            refused += 1
+        else:  # a date or a name that nobody reads
+            for weights, expected in zip(read.get_weights(), net.get_weights(), strict=True):
+                np.testing.assert_array_equal(weights, expected)
+    assert refused >= 8
+    for short in (content[: len(content) // 2], b""):
+        with pytest.raises(InputError, match=r"expected a \.keras file"):
+            keras_nets.from_bytes(short)
+    with pytest.raises(InputError, match=r"nowhere\.keras is not a model that can be read"):
+        keras_nets.load(tmp_path / "nowhere.keras")
+
+
+@pytest.mark.slow
+def test_the_users_keras_json_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text(
+        json.dumps({"image_data_format": "channels_first", "floatx": "float16", "backend": "torch"})
+    )
+    code = (
+        "import numpy as np\n"
+        "from mnflow.models import keras_nets\n"
+        "net = keras_nets.build('fcn')\n"
+        "print(net.count_params(), net.predict(np.zeros((1, 300)), verbose=0).dtype)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | {"KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(keras_nets.build("fcn").count_params()), "float32"]
+
+
 _LOAD = """
 import json, sys
 import numpy as np

@@ -1,7 +1,10 @@
 """Figures: what they show can be read off them, and colours can be told apart by everyone."""
 
 import io
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +14,7 @@ from mnflow import plots
 from mnflow.plots import style
 from mnflow.preprocess import crop
 from mnflow.preprocess.clusters import Clusters
+from mnflow.runtime.project import ROOT
 from mnflow.spectra import UNLABELLED
 from tests.helpers.predictions import shift_curve, spectra
 
@@ -179,6 +183,31 @@ def test_plotting_leaves_matplotlib_settings_alone() -> None:
     before = dict(mpl.rcParams)
     plots.confusion(np.eye(3), CLASSES)
     assert dict(mpl.rcParams) == before
+
+
+def test_a_users_usetex_and_a_notebooks_backend_need_not_be_there(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("text.usetex: true\nsavefig.transparent: true\n")
+    code = (
+        "from dataclasses import dataclass\n"
+        "from mnflow.runtime.cli import execute\n"
+        "@dataclass\nclass Options:\n    'x'\n"
+        "def run(options):\n"
+        "    import numpy as np\n"
+        "    from mnflow import plots\n"
+        "    import matplotlib.pyplot\n"
+        "    plots.confusion(np.eye(3), ['a', 'b', 'c']).savefig('x.png')\n"
+        "run.__module__ = 'entrypoints.x'\n"
+        "execute(Options, run, [])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "MPLBACKEND": "module://no_such.backend"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x.png").stat().st_size > 1000
 
 
 def test_augmentations_stand_in_the_order_of_their_crops() -> None:

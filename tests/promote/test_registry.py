@@ -146,6 +146,15 @@ def test_no_model_to_load_and_a_store_that_fails(monkeypatch: pytest.MonkeyPatch
         registry.aliased("champion")
 
 
+def test_a_model_of_another_project_is_no_predictor(tmp_path: Path) -> None:
+    (tmp_path / "model" / "artifacts").mkdir(parents=True)
+    (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
+    with tracking.step(tracking.tags_of("x"), "x", {}) as run:
+        tracking.connect().log_artifacts(run.id, str(tmp_path / "model"), "model")
+    with pytest.raises(InputError, match=r"predictor\.npz"):
+        registry.load_predictor(f"runs:/{run.id}/model")
+
+
 def test_one_process_at_a_time_changes_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(project, "LOCK_SECONDS", 0.05)

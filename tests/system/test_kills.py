@@ -70,8 +70,8 @@ class Shop:
         return self.server.stdout.readline()
 
     def parts(self) -> set[Path]:
-        """Files that are not whole."""
-        return {p for p in self.folder.rglob(".*") if p.is_file()}
+        """Files that are not whole; locks are always there."""
+        return {p for p in self.folder.rglob(".*") if p.is_file() and p.suffix != ".lock"}
 
     def end(self, step: str) -> float:
         """Run a step to its end, and before it what it needs; returns the seconds that it took itself."""
