@@ -18,9 +18,11 @@ MAX_SPECTRA = 10_000
 MAX_CHANNELS = 100_000
 """Of one spectrum."""
 
-FEW_BYTES = 100_000
-FEW_SPECTRA = 8
-"""To hand so few to a thread takes longer than to answer them."""
+FEW_BYTES = 50_000
+FEW_SPECTRA = 2
+"""So few are answered at once, since to hand them to a thread takes longer; all other clients wait meanwhile, so
+that eight spectra, each with an axis of its own, are too many.
+"""
 
 HEADER_SECONDS = 10.0
 """How long a request's headers may take to arrive."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
+from mnflow.promote import gate
 from mnflow.promote.gate import CALIBRATION_ERROR, MEASURED_BEFORE, Gate, compare
 
 GOOD = {**dict.fromkeys(MEASURED_BEFORE, 0.99), CALIBRATION_ERROR: 0.01}
@@ -11,6 +12,13 @@ GOOD = {**dict.fromkeys(MEASURED_BEFORE, 0.99), CALIBRATION_ERROR: 0.01}
 
 def test_good_numbers_pass() -> None:
     assert Gate().failures(GOOD) == []
+
+
+def test_what_is_just_asked_passes() -> None:
+    just = {metric: getattr(Gate(), name) for name, (metric, _) in gate._METRICS.items()}
+    assert Gate().failures(just) == []
+    assert Gate(0, 0, 0, 0, 0, 0).failures(dict.fromkeys(just, 0.0)) == []
+    assert len(Gate().failures({})) == len(just), "what was not measured does not pass"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +47,7 @@ def test_worse_is_worse_than_the_folds_scatter() -> None:
     assert compare(champion - [0.020, 0.021, 0.019, 0.020], champion).is_worse
     for change in ([0.020, 0.021, 0.019, 0.020], [-0.05, 0.04, -0.03, 0.02]):
         assert not compare(champion + np.array(change), champion).is_worse
+    assert compare([0.80, 0.81], [0.90, 0.91]).is_worse
     assert not compare([0.5], [0.9]).is_worse, "one fold has no scatter to judge by"
 
 

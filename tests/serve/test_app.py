@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.serve import model as served_model
 from mnflow.serve.app import WATCH_VARIABLE, App, Watch, create
-from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA
+from mnflow.serve.limits import FEW_BYTES
 from mnflow.serve.predictor import Predictor
 
 JSON = {b"content-type": b"application/json"}
@@ -73,11 +74,19 @@ def test_spectra_are_answered() -> None:
     assert ask([GOOD], {b"content-type": b"application/json; charset=UTF-8"})[0] == 200
 
 
-def test_many_are_answered_in_a_thread() -> None:
-    many = json.dumps({"inputs": [1] * (FEW_SPECTRA + 1)}).encode()
-    for body in (many, many + b" " * FEW_BYTES):
-        status, text, _ = ask([body], max_bytes=1_000_000)
-        assert (status, json.loads(text)["predictions"]) == (200, [2] * (FEW_SPECTRA + 1))
+@pytest.mark.parametrize(("n", "spaces", "waits"), [(1, 0, True), (3, 0, False), (1, 50_000, False)])
+def test_nobody_waits_for_many_or_for_much(n: int, spaces: int, waits: bool) -> None:
+    """They are answered in a thread, not on the event loop, which runs in this test's own."""
+    threads: list[threading.Thread] = []
+
+    def answer_all(spectra: Any) -> Any:
+        threads.append(threading.current_thread())
+        return doubled(spectra)
+
+    body = json.dumps({"inputs": [1] * n}).encode() + b" " * spaces
+    status, text, _ = ask([body], answer_all=answer_all, max_bytes=1_000_000)
+    assert (status, json.loads(text)["predictions"]) == (200, [2] * n)
+    assert [thread is threading.current_thread() for thread in threads] == [waits]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,16 @@ def test_what_is_too_much_or_no_request_is_refused(body: bytes, sentence: str) -
         parse(body)
 
 
+def test_as_much_as_is_allowed_is_parsed() -> None:
+    spectra = parse(b'{"inputs": [' + b"{}," * (MAX_SPECTRA - 1) + b"{}]}")
+    assert spectra == [{}] * MAX_SPECTRA
+    row = b"[" + b"1," * (MAX_CHANNELS - 1) + b"1]"
+    (one,) = parse(b'{"inputs": [{"energy_ev": ' + row + b', "intensity": ' + row + b"}]}")
+    assert one["energy_ev"].tolist() == one["intensity"].tolist() == [1.0] * MAX_CHANNELS
+    with pytest.raises(InputError, match=f"got a list of {MAX_CHANNELS + 3:,} elements"):
+        parse(b'{"inputs": [' + b"1," * (MAX_CHANNELS + 3) + b"1]}")
+
+
 def test_a_body_takes_a_few_times_its_size_in_memory() -> None:
     """Numbers of two characters, where a Python object for each would take thirty times as much."""
     row = b"[" + b"1e3," * 20_000 + b"1e3]"

@@ -60,6 +60,12 @@ def test_half_and_half_is_mixed() -> None:
     np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
 
 
+def test_the_spread_is_the_standard_deviation_of_the_mean_valence() -> None:
+    np.testing.assert_allclose(said((0.5, (1, 0, 0)), (0.5, (0, 0, 1))).spread, 1.0)
+    np.testing.assert_allclose(said((0.9, (0, 1, 0)), (0.1, (1, 0, 0))).spread, 0.3)
+    np.testing.assert_allclose(said((1.0, (0.5, 0, 0.5))).spread, 0.0)
+
+
 def test_three_quarters_have_a_name_and_are_never_undecided() -> None:
     assert said((0.5, (0.7, 0.3, 0)), (0.5, (0.8, 0.2, 0))).label == [0]
     assert said((0.5, (0.8, 0.2, 0)), (0.5, (0.6, 0.4, 0))).label == [MIXED]
