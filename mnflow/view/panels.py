@@ -163,7 +163,8 @@ class Panels:
             plot.toolbar.logo = None
             plot.legend.background_fill_alpha = 0.5
             plot.legend.border_line_alpha = 0
-        window.legend.update(orientation="horizontal", ncols=3)  # references add to it
+        window.height = 310
+        window.legend.update(orientation="horizontal", ncols=3, padding=0, margin=4)  # references add to it
         window.add_layout(window.legend[0], "above")
         return above, window
 
