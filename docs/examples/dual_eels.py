@@ -1,6 +1,7 @@
 """Dual EELS, cell by cell: a wedge of one compound, whose thickness must not change its valence."""
 
-# %% A wedge is simulated here. With files of your own: core, low = (hs.load(path) for path in ("core.dm4", "low.dm4"))
+# %% A wedge is simulated here. With files of your own:
+# core, low = (hs.load(path) for path in ("core.dm4", "low.dm4"))
 import hyperspy.api as hs
 import numpy as np
 from matplotlib.figure import Figure

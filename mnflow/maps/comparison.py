@@ -23,7 +23,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Composition:
-    """Shares (R,) of R references in an edge's intensity, and what they leave of it, as a share of its norm."""
+    """Shares (R,) of R references in an edge's intensity, and what is left, as a share of its norm."""
 
     shares: NDArray[np.float64]
     residual: float

@@ -16,8 +16,8 @@ _CHUNK = 256  # spectra at a time: what lies between stays in the processor's ca
 class MiniRocket(TransformerMixin, BaseEstimator):
     """Shares of positive values of 84 kernels at six dilations, (N, C) -> (N, 84 * 6 * thresholds).
 
-    After Dempster, Schmidt & Webb (2021), https://doi.org/10.1145/3447548.3467231, with padding everywhere and
-    fewer thresholds than the authors' 10,000 features need.
+    After Dempster, Schmidt & Webb (2021), https://doi.org/10.1145/3447548.3467231, with padding everywhere
+    and fewer thresholds than the authors' 10,000 features need.
 
     Parameters
     ----------

@@ -16,7 +16,9 @@ _NUMBERS = ("requests", "spectra", "errors")
 
 
 def read_days(folder: Path) -> pd.DataFrame:
-    """A row per day with all servers' counts: `_NUMBERS`, `class: NAME`, `flag: NAME`, `moved_ev`, `moved_std_ev`.
+    """A row per day with the counts of all servers.
+
+    Columns are `_NUMBERS`, `class: NAME`, `flag: NAME`, `moved_ev` and `moved_std_ev`.
 
     Raises
     ------
@@ -73,6 +75,6 @@ def log_days(run: Run, days: pd.DataFrame) -> None:
         f"windows moved by {drift.iloc[0]:+.2f} eV first, {drift.iloc[-1]:+.2f} eV last" if len(drift) else ""
     )
     run.note(
-        f"{int(days['spectra'].sum())} spectra in {int(days['requests'].sum())} requests on {len(days)} days; "
-        f"{moved or 'none was read'}."
+        f"{int(days['spectra'].sum())} spectra in {int(days['requests'].sum())} requests on {len(days)} "
+        f"days; {moved or 'none was read'}."
     )

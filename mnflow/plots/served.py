@@ -16,8 +16,8 @@ def served(days: pd.DataFrame, classes: list[str], flags: list[str]) -> Figure:
     Parameters
     ----------
     days : DataFrame
-        A row per day, by date: `moved_ev` and `moved_std_ev` (eV), and counts in the columns `classes` and `flags`
-        and `spectra`.
+        A row per day, by date: `moved_ev` and `moved_std_ev` (eV), and counts in the columns `classes` and
+        `flags` and `spectra`.
     classes, flags : list of str
     """
     figure = new_figure(6.0)

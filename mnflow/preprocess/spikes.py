@@ -144,9 +144,10 @@ def find_gain_steps(
 ) -> list[GainStep | None]:
     """The step of gain before L3 (N,) in each of N spectra (N, C), where there clearly is one.
 
-    Around every channel below L3, polynomials with and without a step are fitted to stretches of several lengths:
-    straight lines to the background, cubics to a line's foot. A step counts if it is `_LEAST_STEP_SIGMA` times
-    its error, more than `_LEAST_STEP` of the edge's height, and leaves nothing but noise.
+    Around every channel below L3, polynomials with and without a step are fitted to stretches of several
+    lengths: straight lines to the background, cubics to a line's foot. A step counts if it is
+    `_LEAST_STEP_SIGMA` times its error, more than `_LEAST_STEP` of the edge's height, and leaves nothing but
+    noise.
     """
     found: list[GainStep | None] = [None] * len(counts)
     for near_ev in np.unique(l3_ev).tolist():
@@ -205,8 +206,10 @@ def _gain_steps(y: Floats, end: int, foot: int) -> list[GainStep | None]:
 
 @lru_cache
 def _step_fit(half: int, degree: int) -> tuple[Floats, Floats, float]:
-    """For a stretch of 2 `half` channels: the matrix that fits a polynomial and a step in the middle (degree + 2,
-    2 half), the functions fitted (2 half, degree + 2), and the step's error at noise of 1.
+    """Fit of a polynomial and a step in the middle of a stretch of 2 `half` channels.
+
+    Returns the matrix that fits (degree + 2, 2 half), the functions fitted (2 half, degree + 2), and the
+    step's error at noise of 1.
     """
     x = (np.arange(2 * half) - half + 0.5) / half
     design = np.column_stack([np.vander(x, degree + 1, increasing=True), x > 0])

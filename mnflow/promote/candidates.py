@@ -1,4 +1,4 @@
-"""Which finished cross-validation is promoted, and how it compares with its rivals on the same data and folds."""
+"""Which finished cross-validation is promoted, and how it compares with its rivals on the same folds."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ CV_TAGS = (*names.SETTING, names.DATASET_DIGEST, names.DATASET_URI)
 
 
 def candidate(run: str) -> MlflowRun:
-    """The cv_train run to promote: by its id, or (`best`) the best fully convolutional one on the newest data.
+    """The cv_train run to promote: by its id, or the `best` fully convolutional one on the newest data.
 
     Raises
     ------
@@ -31,8 +31,8 @@ def candidate(run: str) -> MlflowRun:
         record = finished_run(STEP, run)
         if not _is_ours(record):
             raise InputError(
-                f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a run "
-                f"that `mlflow run . -e {STEP}` has made."
+                f"Run {run} lacks the tags of a cross-validation of mnflow ({', '.join(CV_TAGS)}): name a "
+                f"run that `mlflow run . -e {STEP}` has made."
             )
         _ask_for_evaluations([record])
         return record

@@ -51,8 +51,8 @@ def card(
         ),
         "How to call it": (
             f"`mnflow predict FILE`; in Python `mnflow.predict(signal)`; `mlflow models serve -m "
-            f"models:/{MODEL}@champion` and POST `/invocations` with `energy_ev` and `intensity`. Any dispersion "
-            "up to 0.4 eV per channel, calibration off by several eV, background on or removed."
+            f"models:/{MODEL}@champion` and POST `/invocations` with `energy_ev` and `intensity`. Any "
+            "dispersion up to 0.4 eV per channel, calibration off by several eV, background on or removed."
         ),
         "Trained on": (
             f"Trained on {n} spectra ({counts}; {finished.spectra.source}; digest "
@@ -62,9 +62,9 @@ def card(
         "Rivals on the same data and folds": f"{verdict(finished.record)}{before}\n\n{_rivals(finished)}",
         "Limits": (
             f"Not for other elements nor for spectra without the {edge.element} edge. What is flagged "
-            "`out_of_distribution` is not to be believed; an interval flagged `interval_unreliable` was not "
-            "measured to hold. Materials unlike those simulated, and specimens thicker than t/lambda 1.5, are "
-            "read with larger errors than these numbers say."
+            "`out_of_distribution` is not to be believed; an interval flagged `interval_unreliable` was "
+            "not measured to hold. Materials unlike those simulated, and specimens thicker than t/lambda "
+            "1.5, are read with larger errors than these numbers say."
         ),
         "Intended use": (
             "Valence maps and single spectra in research. No decision should rest on it alone: look at the "
@@ -83,8 +83,8 @@ def _numbers(metrics: Mapping[str, float], n: int) -> str:
     """What was measured, in words, with intervals where they follow from counts."""
     lines = [f"- {_of(metrics[key], n)} {when}." for key, when in _ACCURACIES.items()]
     known = {
-        names.REFERENCE_VOTE_ACCURACY: "of the reference spectra of other laboratories by majority vote: {:.1%}.",
-        "mixture/rmse": "error of the mean valence of simulated mixtures of other materials: {:.2f} (r.m.s.).",
+        names.REFERENCE_VOTE_ACCURACY: "of other laboratories' reference spectra by majority vote: {:.1%}.",
+        "mixture/rmse": "error of mean valences of simulated mixtures of other materials: {:.2f} (r.m.s.).",
         "mixture/coverage": "of their true mean valences in the 90 % interval: {:.0%}.",
         CALIBRATION_ERROR: "expected error of the nets' probabilities: {:.1%}.",
     }

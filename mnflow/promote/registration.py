@@ -1,4 +1,4 @@
-"""A version of the registered model: five tags for its reader, and a file with all that `verify` checks again."""
+"""A version of the registered model: five tags for its reader, and a file with what `verify` checks."""
 
 import hashlib
 import json

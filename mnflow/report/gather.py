@@ -33,10 +33,11 @@ def gather(runs: Sequence[MlflowRun], champion: str = "") -> dict[str, Any]:
     Returns
     -------
     dict
-        `verdict` (sentences), `columns` [[metric, name]], `classes`, `class_colours`, `unknown_colour`, `store`,
-        `written`, and `runs`: a list of dicts with `id`, `label`, `note`, `colour`, `dash`, `metrics`
-        {name: number}, `params` {name: text}, `curves` {name: {x, y, low, high, x_label}}, `references`
-        [{name, truth, p}] (truth -1: no single valence), `embedding` {space: {x, y, label, reference, name}}.
+        `verdict` (sentences), `columns` [[metric, name]], `classes`, `class_colours`, `unknown_colour`,
+        `store`, `written`, and `runs`: a list of dicts with `id`, `label`, `note`, `colour`, `dash`,
+        `metrics` {name: number}, `params` {name: text}, `curves` {name: {x, y, low, high, x_label}},
+        `references` [{name, truth, p}] (truth -1: no single valence), `embedding` {space: {x, y, label,
+        reference, name}}.
 
     Raises
     ------

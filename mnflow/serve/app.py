@@ -55,9 +55,9 @@ _WRITE_EVERY_S = 30.0
 class Watch:
     """Counts of what is served, per day (UTC), in one small JSON file per process; no spectra, no clients.
 
-    Per day: `requests`, `spectra`, `errors`, `classes` and `flags` {name: count}, and `moved_ev` [number, sum,
-    sum of squares] of how far windows had to move: a spectrometer's drift. `mlflow run . -e watch` draws them.
-    A folder that cannot be written costs the counts, not the answers.
+    Per day: `requests`, `spectra`, `errors`, `classes` and `flags` {name: count}, and `moved_ev` [number,
+    sum, sum of squares] of how far windows had to move: a spectrometer's drift. `mlflow run . -e watch` draws
+    them. A folder that cannot be written costs the counts, not the answers.
     """
 
     def __init__(self, folder: Path) -> None:

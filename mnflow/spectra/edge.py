@@ -128,8 +128,8 @@ class Edge:
 
     @property
     def feature_ev(self) -> NDArray[np.float64]:
-        """Energies from L3 (F,) of bins of 1 eV, their left ends, by which pixels are clustered: from before the
-        onset to well above both lines (-8 ... 29 for Mn).
+        """Energies from L3 (F,) of bins of 1 eV, their left ends, by which pixels are clustered: from before
+        the onset to well above both lines (-8 ... 29 for Mn).
         """
         scale = self.splitting_ev / SPLITTING_EV["Mn"]
         return np.arange(-round(8 * scale), round(30 * scale), dtype=np.float64)

@@ -271,8 +271,8 @@ class Panels:
         )
         self.answer.text = (
             f"{heading}<p style='color:{colour}'><strong>{escape(str(region))}</strong></p>"
-            f"<p>{'Share of the atoms' if region.fractions else 'Probability'}</p>{bars}{self._parts(maps, region)}"
-            f"{left_out}{flags}"
+            f"<p>{'Share of the atoms' if region.fractions else 'Probability'}</p>{bars}"
+            f"{self._parts(maps, region)}{left_out}{flags}"
         )
 
     def show_references(self, references: list[Reference]) -> None:
@@ -288,7 +288,8 @@ class Panels:
         shares = ", ".join(
             f"{escape(r.name)} {share:.0%}" for r, share in zip(self.references, found.shares, strict=True)
         )
-        return f"<p>By least squares with the references: {shares} of the intensity; residual {found.residual:.0%}</p>"
+        left = f"residual {found.residual:.0%}"
+        return f"<p>By least squares with the references: {shares} of the intensity; {left}</p>"
 
     def _tapped(self, event: Any) -> None:
         if event.x is None or self.maps is None:

@@ -28,8 +28,8 @@ def test_mlflow_is_imported_for_a_refused_command_only_if_it_has_a_run(tmp_path:
     environment |= {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # where nobody answers
     environment |= {"MLFLOW_RUN_ID": run_id} if run_id else {}
     done = subprocess.run(
-        [sys.executable, "-c", _CODE], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )  # fmt: skip
+        [sys.executable, "-c", _CODE], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "Option arch: expected one of" in done.stderr
     assert "Traceback" not in done.stderr
