@@ -20,7 +20,7 @@ from mnflow.spectra.axis import axis_ev
 Floats = NDArray[np.float64]
 
 _BACKGROUND_EV = 15.0  # before the onset, that a background is fitted to
-_LEAST_FACTOR = 0.3
+_LEAST_FACTOR = 0.1
 _TOP = 5  # channels in a row at the greatest value, which `find_faults` takes for a plateau
 
 
@@ -137,7 +137,8 @@ def _elastic(energy_ev: Floats, spectra: NDArray[Any]) -> NDArray[np.bool_]:
     step = float(np.median(np.diff(energy_ev)))
     reach = max(2, round(8.0 / step))
     index = np.minimum(peak[:, None] + np.arange(reach + 1), spectra.shape[1] - 1)
-    rises = np.diff(np.take_along_axis(spectra, index, axis=1), axis=1) >= 0
+    # equal neighbours at the top, of whole numbers or a peak that is cut off, are no minimum
+    rises = np.diff(np.take_along_axis(spectra, index, axis=1).astype(np.float64), axis=1) > 0
     end = peak + np.where(rises.any(axis=1), rises.argmax(axis=1), reach)
     return np.arange(len(energy_ev)) < end[:, None]
 
@@ -252,7 +253,7 @@ class SingleScattering:
         before = (self.grid_ev < onset_ev) & (self.grid_ev >= onset_ev - _BACKGROUND_EV)
         if self.position.background == "power law":
             background = fit_power_law(self.grid_ev[before], y[:, before])(self.grid_ev).astype(np.float64)
-        elif self.position.background == "level" and before.any():
+        elif before.any():  # what little a removed background may have left is no edge, either
             background = np.broadcast_to(y[:, before].mean(axis=1, keepdims=True), y.shape)
         else:
             background = np.zeros_like(y)

@@ -236,5 +236,5 @@ def test_any_axes_and_numbers(
     before = found.energy_ev < 630
     np.testing.assert_allclose(thin[0, before], core[0].astype(float)[window][before], atol=300)
     assert thin[0].max() <= core[0].max() * 1.01
-    np.testing.assert_allclose(thin[0], thin[2], rtol=1e-5)
-    np.testing.assert_allclose(found.counts[1:2], thin[1:2], rtol=1e-5)
+    np.testing.assert_allclose(thin[0], thin[2], rtol=1e-5, atol=0.1)
+    np.testing.assert_allclose(found.counts[1:2], thin[1:2], rtol=1e-5, atol=0.1)
