@@ -83,13 +83,17 @@ def _numbers(metrics: Mapping[str, float], n: int) -> str:
     """What was measured, in words, with intervals where they follow from counts."""
     lines = [f"- {_of(metrics[key], n)} {when}." for key, when in _ACCURACIES.items()]
     known = {
-        names.REFERENCE_VOTE_ACCURACY: "of other laboratories' reference spectra by majority vote: {:.1%}.",
-        "mixture/rmse": "error of mean valences of simulated mixtures of other materials: {:.2f} (r.m.s.).",
-        "mixture/coverage": "of their true mean valences in the 90 % interval: {:.0%}.",
-        CALIBRATION_ERROR: "expected error of the nets' probabilities: {:.1%}.",
+        names.REFERENCE_VOTE_ACCURACY: "{:.1%} of other laboratories' reference spectra, by majority vote.",
+        "mixture/rmse": "{:.2f} error of mean valences (r.m.s.) of simulated mixtures of other materials.",
+        "mixture/coverage": "{:.0%} of their true mean valences lie in the 90 % interval.",
+        CALIBRATION_ERROR: "{:.1%} expected error of the nets' probabilities.",
     }
     lines += [f"- {text.format(metrics[key])}" for key, text in known.items() if key in metrics]
-    return "Correct, on spectra that the judged model has not trained on:\n\n" + "\n".join(lines)
+    head = (
+        "Correct, on spectra that the judged model has not trained on (in parentheses 95 % intervals of "
+        "counts; pixels of one image are alike, so true ones are wider):"
+    )
+    return f"{head}\n\n" + "\n".join(lines)
 
 
 def _of(share: float, n: int) -> str:

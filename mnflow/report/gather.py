@@ -81,7 +81,10 @@ def best_by_column(runs: Sequence[dict[str, Any]]) -> str:
             if value == max(values.values()):
                 won.setdefault(label, []).append(name)
     ranked = sorted(won.items(), key=lambda item: -len(item[1]))
-    clauses = [f"{label} is best in {len(of)} of {len(compared)}: {', '.join(of)}" for label, of in ranked]
+    clauses = [
+        f"{label} is best in {len(of)} of {len(compared)}: {', '.join(n.replace(',', '') for n in of)}"
+        for label, of in ranked
+    ]
     return "; ".join(clauses) + "." if clauses else ""
 
 
@@ -142,7 +145,7 @@ def _describe(run: MlflowRun, label: str, classes: list[str]) -> dict[str, Any]:
         "note": run.data.tags.get(names.NOTE, ""),
         "params": dict(run.data.params),
         "metrics": {k: v for source in reversed(sources) for k, v in _single_metrics(source).items()},
-        "curves": {k: c for source in reversed(sources) for k, c in _curves(source).items()},
+        "curves": {k: c for source in sources for k, c in _curves(source).items()},  # evaluations have bands
         "references": next(
             (r for s in sources if (r := references(read_table(s, "references"), classes))), []
         ),

@@ -31,7 +31,7 @@ def test_the_card_is_for_people() -> None:
         assert any(part in title for title in titles), part
     assert "Trained on 36 spectra (12 Mn2+, 12 Mn3+, 12 Mn4+; made up; digest" in text
     assert "- 25.0% (13.8% to 41.1%) with five times the noise." in text
-    assert "0.12 (r.m.s.)" in text
+    assert "- 0.12 error of mean valences (r.m.s.)" in text
     assert "best of the others: conv_dense 10x 0.5000, -0.0833 (ahead in unshifted)." in text
     assert "| conv_dense 10x | 0.7500 | 0.5000 | 0.5000 | 0.2500 |" in text
     assert "+0.0100 ± 0.0020 beside the champion" in text
