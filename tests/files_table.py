@@ -52,6 +52,12 @@ must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law wher
 a level; nothing is removed where it had been removed. Nothing outside of the window is judged. Spikes are bridged, and a
 clear step of the detector's gain before L3 is repaired.
 
+**The dispersion** is believed. An error of it widens the interval: on simulated mixtures of materials set aside, whose energies
+are stretched by -10, -5, 0, 5 and 10 %, the error of the mean valence is 0.13, 0.10, 0.09, 0.10 and 0.13, the mean width of the
+interval 0.42, 0.34, 0.31, 0.32 and 0.36, its coverage 0.95, 0.96, 0.96, 0.95 and 0.92 (a foreign laboratory's: 0.93, 0.92, 0.89,
+0.87 and 0.85), and 21, 2, 0, 0 and 9 % are flagged (`python -m benchmarks.dispersion`). The distance of the lines does not correct
+it, since chemistry changes that as well.
+
 **Several signals.** X-rays are passed over; among several energy losses the one that covers the window is read, with the
 low losses of the same places if they lie beside it ([dual EELS](maps.md#dual-eels)).
 
