@@ -53,7 +53,8 @@ class Load:
             start = time.perf_counter()
             answer = post(connection, self.bodies[i])
             self.seconds.append(time.perf_counter() - start)
-            self.seen["good answered" if answer.body == self.expected[i] else "good NOT answered"] += 1
+            same = answer.body == self.expected[i]
+            self.seen["good answered" if same else f"good NOT answered: {answer.status}"] += 1
 
     def bad(self, seed: int) -> None:
         """Requests that hold no spectrum."""

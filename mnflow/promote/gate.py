@@ -98,7 +98,7 @@ def compare(
     candidate: Sequence[float] | NDArray[np.float64], champion: Sequence[float] | NDArray[np.float64]
 ) -> Comparison:
     """Compare accuracies (n_folds,) of two models on the same folds."""
-    difference = np.asarray(candidate, dtype=np.float64) - np.asarray(champion, dtype=np.float64)
+    difference = np.subtract(candidate, champion)
     n = len(difference)
     return Comparison(
         float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf

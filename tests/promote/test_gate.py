@@ -48,11 +48,14 @@ def test_worse_is_worse_than_the_folds_scatter() -> None:
     for change in ([0.020, 0.021, 0.019, 0.020], [-0.05, 0.04, -0.03, 0.02]):
         assert not compare(champion + np.array(change), champion).is_worse
     assert compare([0.80, 0.81], [0.90, 0.91]).is_worse
+    found = compare([0.9, 0.8], [0.8, 0.8])
+    np.testing.assert_allclose([found.difference, found.standard_error], [0.05, 0.05])
     assert not compare([0.5], [0.9]).is_worse, "one fold has no scatter to judge by"
 
 
 def test_a_threshold_that_is_no_share_is_refused() -> None:
-    for value in (float("nan"), -0.1, 95.0):
+    Gate(min_cv_accuracy=1.0, max_calibration_error=0.0)
+    for value in (float("nan"), -0.1, 1.5, 95.0):
         with pytest.raises(InputError, match="min_cv_accuracy: expected a share between 0 and 1"):
             Gate(min_cv_accuracy=value)
 
