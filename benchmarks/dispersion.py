@@ -1,8 +1,9 @@
-"""What a wrong dispersion costs: errors, coverage and width of the shipped posterior over the dispersion's error.
+"""What a wrong dispersion costs: errors, coverage and width of the shipped posterior over its error.
 
-`python -m benchmarks.dispersion [--mixtures 1500] [--seed 0]`: mixtures of materials set aside, and of the foreign
-laboratory's, whose energies are stretched about the middle of the crop by -10 to +10 %, with noise after that. Prints
-JSON lines: root mean square error, bias, coverage and mean width of the 90 % interval, and the share that is flagged.
+`python -m benchmarks.dispersion [--mixtures 1500] [--seed 0]`: mixtures of materials set aside, and of the
+foreign laboratory's, whose energies are stretched about the middle of the crop by -10 to +10 %, with noise
+after that. Prints JSON lines: root mean square error, bias, coverage and mean width of the 90 % interval, and
+the share that is flagged.
 """
 
 import argparse

@@ -20,8 +20,8 @@ MAX_CHANNELS = 100_000
 
 FEW_BYTES = 50_000
 FEW_SPECTRA = 2
-"""So few are answered at once, since to hand them to a thread takes longer; all other clients wait meanwhile, so
-that eight spectra, each with an axis of its own, are too many.
+"""So few are answered at once, since to hand them to a thread takes longer; all other clients wait meanwhile,
+so that eight spectra, each with an axis of its own, are too many.
 """
 
 HEADER_SECONDS = 10.0
