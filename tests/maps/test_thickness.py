@@ -9,6 +9,7 @@ import pytest
 import mnflow
 from mnflow.errors import InputError
 from mnflow.maps import relative_thickness
+from mnflow.maps.methods import methods
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import image, signal
 
@@ -40,6 +41,24 @@ def test_thickness_goes_into_the_maps(predictor: Predictor) -> None:
     maps = mnflow.predict(signal(image()), predictor, thickness=relative_thickness(low_loss(true)))
     assert maps.thickness is not None
     np.testing.assert_allclose(maps.thickness.data, true, atol=2e-3)
+
+
+def test_a_low_loss_signal_takes_plural_scattering_out(predictor: Predictor) -> None:
+    true = np.linspace(0.1, 0.8, 12).reshape(3, 4)
+    plain = mnflow.predict(signal(image()), predictor)
+    maps = mnflow.predict(signal(image()), predictor, low_loss=low_loss(true))
+    assert maps.thickness is not None
+    np.testing.assert_allclose(maps.thickness.data, true, atol=2e-3)
+    assert maps.notes[0] == "plural scattering was taken out with the low loss, t/lambda 0.10 to 0.80"
+    assert plain.notes == maps.notes[1:]
+    assert "Plural scattering was taken out with the low loss, t/lambda 0.10 to 0.80." in methods(maps)
+    # what lies above the lines is less, the more so the thicker
+    above = maps.raw.energy_ev > 660
+    kept = np.isin(plain.raw.energy_ev.round(3), maps.raw.energy_ev[above].round(3))
+    less = np.asarray(plain.raw.counts)[:, kept].mean(axis=1) - np.asarray(maps.raw.counts)[:, above].mean(
+        axis=1
+    )
+    assert less[-4:].mean() > less[:4].mean() > 0
 
 
 def test_spectra_without_a_zero_loss_peak_are_refused() -> None:
