@@ -34,8 +34,9 @@ from mnflow.track.datasets import load_dataset
 from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
 
 SMALL = presets.Preset(
-    (presets.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2
-)
+    (presets.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2,
+    baselines=("least_squares",),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,13 @@ class TestAfterMain:
     def test_main_sums_the_three_nets_up(self, finished: MlflowRun) -> None:
         with artifact(finished.info.run_id, "tables/summary.csv") as path:
             summary = pd.read_csv(path)
-        assert [name.split()[0] for name in summary["run"]] == ["dense", "conv_dense", "fcn"]
+        compared = ["dense", "conv_dense", "fcn", "least_squares_aligned"]
+        assert [name.split()[0] for name in summary["run"]] == compared
+        numbers = finished.data.metrics
+        assert numbers["least_squares_aligned/worst_shift"] == pytest.approx(summary["worst shift"].iloc[3])
+        assert "mlflow.note.content" in finished.data.tags
+        steps = {run.data.tags["mnflow.step"] for run in children(finished.info.run_id)}
+        assert steps == {*STEPS, "baselines", "promote"}
         logged = {f.path for f in tracking.connect().list_artifacts(finished.info.run_id, "figures")}
         assert {"figures/shift.png", "figures/shift.csv", "figures/noise.png"} <= logged
 
