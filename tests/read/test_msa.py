@@ -76,6 +76,23 @@ def test_the_beam_energy_in_kv_or_v(tmp_path: Path, written: object, kev: float 
     assert read_file(_msa(tmp_path, BEAMKV=written)).metadata.get("beam_energy_kev") == kev
 
 
+def test_what_the_header_says_of_the_microscope_is_kept(tmp_path: Path) -> None:
+    said = {"BEAMKV": 200, "CONVANGLE": "10,5", "COLLANGLE": "20 [mrad]", "INTEGTIME": 250}
+    assert read_file(_msa(tmp_path, **said)).metadata == {
+        "title": "mine", "beam_energy_kev": 200.0, "convergence_mrad": 10.5, "collection_mrad": 20.0,
+        "dwell_time_s": 0.25,
+    }  # fmt: skip
+    unread = dict.fromkeys(said, "unknown")
+    assert read_file(_msa(tmp_path, **unread)).metadata == {"title": "mine"}
+
+
+def test_irregular_energies_may_be_another_number(tmp_path: Path) -> None:
+    irregular = 620 + 0.2 * np.arange(300) + 1e-3 * np.arange(300) ** 1.5
+    raw = read_file(_msa(tmp_path, irregular, NPOINTS=500))
+    assert raw.counts.shape == (1, 300)
+    assert "its header says NPOINTS 500, the irregular energies of 300 channels are believed" in raw.notes
+
+
 @pytest.mark.parametrize(
     ("head", "sentence"),
     [
