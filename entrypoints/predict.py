@@ -15,9 +15,8 @@ class Options:
 
     file: str = option("none", "a file that HyperSpy reads, or text: an image, a line scan or one spectrum")
     model: str = option("default", "a registered model's URI; default: the champion, else the shipped model")
-    low_loss: str = option(
-        "none", "a file with the low losses of the same places (dual EELS), if not the same"
-    )
+    low_loss: str = option("none", "a file with the low losses of the same places (dual EELS), if another")
+    own_references: str = option("none", "folder of pure spectra of the same instrument to condition on")
     out: str = option("data/valence", "folder for FILE_valence.hspy, .csv, .png and .pdf")
 
 
@@ -33,7 +32,7 @@ def run(options: Options) -> str:
         raise InputError("Option file: expected the path of a file with spectra, got none.")
     name = f"predict {Path(options.file).name}"
     with tracking.step(tracking.tags_of("predict"), name, vars(options)) as run:
-        predictor = maps.load_predictor(options.model)
+        predictor = maps.load_predictor(options.model, given(options.own_references))
         raw = read_file(options.file, edge=predictor.edge, low_loss=given(options.low_loss))
         run.tags({"file_digest": provenance.files_digest([raw.path], raw.path.parent)})
         found = maps.maps_of(raw, predictor, progress=True)

@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         help="a predictor.npz, a model's folder, `models:/NAME@ALIAS`, or `shipped` "
         "(default: the project's champion if there is one, else the shipped model)",
     )
+    options.add_argument(
+        "--own-references",
+        type=Path,
+        metavar="FOLDER",
+        help="pure spectra of the same instrument, with a manifest.csv (file, valence): the model is "
+        "conditioned on them first, which takes some 15 seconds",
+    )
     return options
 
 
@@ -59,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Answer every file; returns 1 if any failed."""
     options = parser().parse_args(argv)
     paths = expand(options.files)
-    from mnflow.pretrained.choose import choose_predictor
+    from mnflow.maps import load_predictor
 
-    predictor, source = choose_predictor(options.model)
-    print(f"model: {source}", file=sys.stderr)
+    predictor = load_predictor(options.model, options.own_references)
+    print(f"model: {predictor.facts['model']}", file=sys.stderr)
     answers = answer_paths(paths, predictor, options.low_loss)
     try:
         if options.json:

@@ -15,14 +15,25 @@ Floats = NDArray[np.float32]
 PEAK_LEARNING_RATE = 1.5e-3
 
 
+Layers = tuple[list[Floats], list[Floats]]
+"""Weights, shapes (sizes[i], sizes[i + 1]), and biases, shapes (sizes[i + 1],)."""
+
+
+def new_layers(sizes: Sequence[int], rng: np.random.Generator) -> Layers:
+    """Layers to begin a fit with: `sizes` are the numbers of inputs, hidden units and outputs."""
+    pairs = list(pairwise(sizes))
+    weights = [(np.sqrt(2 / a) * rng.standard_normal((a, b))).astype(np.float32) for a, b in pairs]
+    return weights, [np.zeros(b, dtype=np.float32) for _, b in pairs]
+
+
 def fit_layers(
     batches: Iterable[tuple[Floats, Floats]],
     n_batches: int,
-    sizes: Sequence[int],
-    rng: np.random.Generator,
+    layers: Layers,
     progress: Callable[[int, float], None] = lambda step, loss: None,
-) -> tuple[list[Floats], list[Floats]]:
-    """Fit layers to `n_batches` batches by Adam and a one-cycle learning rate.
+    peak_learning_rate: float = PEAK_LEARNING_RATE,
+) -> None:
+    """Fit layers, in place, to `n_batches` batches by Adam and a one-cycle learning rate.
 
     Parameters
     ----------
@@ -30,26 +41,19 @@ def fit_layers(
         Inputs of mean 0 and variance 1 or near it, and the probabilities that their outputs should have.
     n_batches : int
         How many will come: the learning rate ends at zero.
-    sizes : sequence of int
-        Numbers of inputs, hidden units and outputs.
-    rng : Generator
-        For the weights at the start.
+    layers : tuple of list
+        Weights and biases.
     progress : callable
         Gets the number of a batch and its cross-entropy.
-
-    Returns
-    -------
-    tuple of list
-        Weights, shapes (sizes[i], sizes[i + 1]), and biases, shapes (sizes[i + 1],).
+    peak_learning_rate : float
+        Where the cycle culminates.
     """
-    pairs = list(pairwise(sizes))
-    weights = [(np.sqrt(2 / a) * rng.standard_normal((a, b))).astype(np.float32) for a, b in pairs]
-    biases = [np.zeros(b, dtype=np.float32) for _, b in pairs]
+    weights, biases = layers
     parameters = [*weights, *biases]
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     b1, b2 = ADAM_BETAS
     for step, (x, y) in enumerate(batches, start=1):
-        rate = learning_rate("one_cycle", PEAK_LEARNING_RATE, step / n_batches)
+        rate = learning_rate("one_cycle", peak_learning_rate, step / n_batches)
         rate *= np.sqrt(1 - b2**step) / (1 - b1**step)
         gradient, loss = _gradient(weights, biases, x, y)
         for p, m, v, g in zip(parameters, first, second, gradient, strict=True):
@@ -57,7 +61,6 @@ def fit_layers(
             v += (1 - b2) * (g * g - v)
             p -= np.float32(rate) * m / (np.sqrt(v) + np.float32(ADAM_EPSILON))
         progress(step, loss)
-    return weights, biases
 
 
 def _gradient(

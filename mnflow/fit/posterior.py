@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.fit.foreign_spectra import other_elements
-from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers
+from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
 from mnflow.runtime.files import whole_file
@@ -76,9 +76,23 @@ def fit(
     progress(f"{materials} materials per class drawn")
     sets = known.sets(n, rng)
     progress(f"{n} sets of materials drawn")
+    return fit_to_sets(sets, epochs, tuple(map(float, settings.edge.charges)), rng, progress)
+
+
+def fit_to_sets(
+    sets: Sets,
+    epochs: int,
+    charges: tuple[float, ...],
+    rng: np.random.Generator,
+    progress: Progress = lambda line: None,
+    start: Posterior | None = None,
+    peak_learning_rate: float = PEAK_LEARNING_RATE,
+) -> Posterior:
+    """Fit the layers, new ones or those of `start`, to mixtures of `sets`."""
     x = inputs(locate(mix(sets.pure[: 10 * CHUNK], rng).crops))
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     batches = (((x - mean) / scale, y) for x, y in _batches(sets, epochs, rng))
+    n = len(sets.pure)
     n_batches = epochs * sum(-(-min(CHUNK, n - i) // BATCH) for i in range(0, n, CHUNK))
     every = max(1, n_batches // 10)
 
@@ -86,11 +100,17 @@ def fit(
         if step % every == 0:
             progress(f"batch {step} of {n_batches}: cross-entropy {loss:.3f}")
 
-    sizes = (len(mean), *HIDDEN, len(compositions(sets.pure.shape[1])))
-    weights, biases = fit_layers(batches, n_batches, sizes, rng, report)
+    if start is None:
+        layers = new_layers((len(mean), *HIDDEN, len(compositions(len(charges)))), rng)
+    else:  # its first layer takes inputs as they are
+        layers = [w.copy() for w in start.weights], [b.copy() for b in start.biases]
+        layers[1][0] += mean @ layers[0][0]
+        layers[0][0] *= scale[:, None]
+    fit_layers(batches, n_batches, layers, report, peak_learning_rate)
+    weights, biases = layers
     biases[0] -= (mean / scale) @ weights[0]
     weights[0] /= scale[:, None]
-    return Posterior(tuple(weights), tuple(biases), tuple(map(float, settings.edge.charges)))
+    return Posterior(tuple(weights), tuple(biases), charges)
 
 
 def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:

@@ -109,10 +109,17 @@ def maps_of(
     return ValenceMaps(pixels, axes, metadata, raw, where, predictor, thickness_ratio=ratio)
 
 
-def load_predictor(model: str | Path = DEFAULT) -> Predictor:
+def load_predictor(model: str | Path = DEFAULT, own_references: str | Path | None = None) -> Predictor:
     """The predictor of a registered model (a `models:/` URI) or of a model's folder.
 
-    Nothing is unpickled. Its `facts["model"]` says which model it is.
+    Nothing is unpickled. Its `facts["model"]` says which model it is. With a folder `own_references` of pure
+    spectra of the same instrument, it is conditioned on them (`mnflow.fit.own_references`).
     """
     predictor, source = choose_predictor(str(model))
+    if own_references is not None:
+        from mnflow.fit.own_references import conditioned  # SciPy and the simulator: a second to import
+        from mnflow.references import read_references
+
+        predictor = conditioned(predictor, read_references(own_references, predictor.edge))
+        source += f", conditioned on {predictor.facts['own_references']}"
     return replace(predictor, facts={**predictor.facts, "model": source})

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
-from mnflow.serve.novelty import Located
+from mnflow.serve.novelty import Located, locate
 from mnflow.serve.numpy_nets import softmax
 from mnflow.serve.reading import Reading, read
 
@@ -135,6 +135,53 @@ class Posterior:
             calibration = Calibration(noise, spread, valence, arrays["posterior_offsets"])
         weights, biases = zip(*layers, strict=True)
         return cls(weights, biases, tuple(arrays["posterior_charges"].tolist()), calibration)
+
+
+@dataclass(frozen=True)
+class ReferenceMixtures:
+    """Mixtures of measured pure spectra, the nearest of which (least squares with a constant) is an opinion of
+    its own.
+
+    Attributes
+    ----------
+    templates : ndarray, shape (T, P)
+        `inputs` of mixtures in steps of 0.1 of the shares, moved by a channel or two, without the noise.
+    mean_valence : ndarray, shape (T,)
+        Of each.
+    """
+
+    templates: Floats
+    mean_valence: NDArray[np.float64]
+
+    TOLERANCE = 0.2
+    """How far beyond the posterior's interval the nearest mixture may lie before the two disagree: two steps
+    of the shares.
+    """
+
+    @classmethod
+    def of_pure(cls, pure: Mapping[int, Floats], charges: Sequence[float]) -> "ReferenceMixtures | None":
+        """From one spectrum (n_crop,) per class, in proportion to their atoms; None for fewer classes than
+        two.
+        """
+        if len(pure) < 2:
+            return None
+        shares = compositions(len(pure))
+        mixed = (shares @ np.stack(list(pure.values()))).astype(np.float32)
+        low, high = mixed.min(axis=1, keepdims=True), mixed.max(axis=1, keepdims=True)
+        located = locate((mixed - low) / (high - low))
+        moved = [inputs(located._replace(l3=located.l3 + m))[:, :-1] for m in range(-2, 3)]
+        valence = shares @ np.array([charges[k] for k in pure])
+        return cls(np.concatenate(moved), np.tile(valence, len(moved)))
+
+    def nearest(self, located: Located) -> NDArray[np.float64]:
+        """Mean valence (N,) of the mixture nearest to each of N crops."""
+        return np.asarray(self.mean_valence[(inputs(located)[:, :-1] @ self.templates.T).argmax(axis=1)])
+
+    def contradicts(self, located: Located, reading: Reading) -> NDArray[np.bool_]:
+        """Whether the nearest mixture lies more than `TOLERANCE` outside the interval: (N,)."""
+        nearest = self.nearest(located)
+        low, high = reading.interval.T
+        return np.asarray((nearest < low - self.TOLERANCE) | (nearest > high + self.TOLERANCE))
 
 
 def inputs(located: Located) -> Floats:

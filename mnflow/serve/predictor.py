@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.runtime.files import read_arrays, whole_file
-from mnflow.serve.novelty import Novelty, locate
+from mnflow.serve.novelty import Located, Novelty, locate
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
-from mnflow.serve.posterior import Posterior, compositions
+from mnflow.serve.posterior import Posterior, ReferenceMixtures, compositions
 from mnflow.serve.reading import Reading, pure_cells, read
 from mnflow.spectra import Edge
 
@@ -40,7 +40,8 @@ class Outcome:
     disagreement : ndarray, shape (N,)
         Share of the fold models that vote for another class than most of them; NaN without several.
     contradicted : ndarray of bool, shape (N,)
-        Whether the nets' second opinion contradicts the posterior (`CONTRADICTION`).
+        Whether the nets' second opinion contradicts the posterior (`CONTRADICTION`), or the nearest mixture of own
+        references does.
     strange : ndarray of bool, shape (N, 3)
         Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
     calibrated : bool
@@ -73,6 +74,9 @@ class Predictor:
         What known spectra look like; without it nothing is out of distribution.
     facts : dict
         Where the model comes from (run, dataset digest, ...), for the answer's reader.
+    own_references : ReferenceMixtures, optional
+        Measured pure spectra that the posterior was conditioned on (`mnflow.fit.own_references`): another
+        second opinion. It is not saved.
     """
 
     edge: Edge
@@ -81,6 +85,7 @@ class Predictor:
     temperature: float = 1.0
     novelty: Novelty | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    own_references: ReferenceMixtures | None = None
 
     def __post_init__(self) -> None:
         if self.posterior is None and self.net is None:
@@ -98,7 +103,8 @@ class Predictor:
         nobody, nothing = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
         if self.net is None:
             assert self.posterior is not None
-            return Outcome(self.posterior(located), nobody, nothing, strange, True)
+            reading = self.posterior(located)
+            return Outcome(reading, nobody, self._contradicted(located, reading), strange, True)
         each = self.second_opinion(crops)  # (F, N, K)
         opinion = each.mean(axis=0)
         votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)  # (N, K)
@@ -110,7 +116,14 @@ class Predictor:
         reading = self.posterior(located)
         sure, impossible = CONTRADICTION
         contradicted = ((opinion >= sure) & (reading.probabilities <= impossible)).any(axis=1)
+        contradicted |= self._contradicted(located, reading)
         return Outcome(reading, disagreement, contradicted, strange, True)
+
+    def _contradicted(self, located: Located, reading: Reading) -> NDArray[np.bool_]:
+        """Whether the nearest mixture of own references contradicts: (N,)."""
+        if self.own_references is None:
+            return np.zeros(len(located.crops), bool)
+        return self.own_references.contradicts(located, reading)
 
     def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (F, N, K) of F fold models; raises `InputError` without any."""

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from mnflow.command import predict
 from mnflow.command.summary import FIELDS, summarise
 from mnflow.pretrained.shipped import EXAMPLE
+from mnflow.references import References
+from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import RawSpectra
 from tests.helpers.files import signal, write
@@ -123,3 +126,26 @@ def test_a_low_loss_is_used_and_said(capsys: pytest.CaptureFixture[str], tmp_pat
     assert line["notes"] == "; ".join(said[1:])
     assert predict.main([str(core)]) == 0
     assert "; ".join(said[1:]) in capsys.readouterr().out
+
+
+def test_own_references_condition_the_model(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy_ev = np.arange(620.0, 680.0, 0.2)
+    rows = zip(energy_ev, edge_shape(energy_ev, 0, 641.0), strict=True)
+    (tmp_path / "mno.csv").write_text(
+        "energy_ev,intensity\n" + "\n".join(f"{e:.1f},{i:.5f}" for e, i in rows)
+    )
+    (tmp_path / "manifest.csv").write_text("file,valence\nmno.csv,Mn2+\n")
+    given = []
+
+    def stub(predictor: Predictor, references: References) -> Predictor:
+        given.append(references.valence_text.tolist())
+        return replace(predictor, facts={**predictor.facts, "own_references": "1 of Mn2+"})
+
+    monkeypatch.setattr("mnflow.fit.own_references.conditioned", stub)
+    code, (row,), said = rows_of(capsys, str(tmp_path / "mno.csv"), "--own-references", str(tmp_path))
+    assert code == 0
+    assert given == [["Mn2+"]]
+    assert "conditioned on 1 of Mn2+" in said
+    assert row["error"] is None

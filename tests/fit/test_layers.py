@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnflow.fit.layers import _gradient, fit_layers
+from mnflow.fit.layers import _gradient, fit_layers, new_layers
 from mnflow.serve.numpy_nets import softmax
 
 
@@ -21,13 +21,8 @@ def test_bent_probabilities_are_learnt() -> None:
 
     drawn = [rng.standard_normal((100, 2)).astype(np.float32) for _ in range(800)]
     losses: list[float] = []
-    weights, biases = fit_layers(
-        ((x, target(x)) for x in drawn),
-        len(drawn),
-        (2, 32, 16, 3),
-        rng,
-        lambda step, loss: losses.append(loss),
-    )
+    weights, biases = layers = new_layers((2, 32, 16, 3), rng)
+    fit_layers(((x, target(x)) for x in drawn), len(drawn), layers, lambda step, loss: losses.append(loss))
     assert [w.shape for w in weights] == [(2, 32), (32, 16), (16, 3)]
     assert len(losses) == 800
     assert np.mean(losses[-50:]) < np.mean(losses[:50])

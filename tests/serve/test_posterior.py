@@ -7,7 +7,7 @@ import pytest
 
 from mnflow.preprocess.window import normalise
 from mnflow.serve.novelty import locate
-from mnflow.serve.posterior import Calibration, Posterior, inputs
+from mnflow.serve.posterior import Calibration, Posterior, ReferenceMixtures, inputs
 from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import edge_shape
 
@@ -63,3 +63,19 @@ def test_comes_back_from_its_arrays(posterior: Posterior) -> None:
         np.testing.assert_array_equal(again(locate(crops())).interval, one(locate(crops())).interval)
         assert again.charges == (2.0, 3.0, 4.0)
     assert Posterior.of_arrays({"other": np.zeros(3)}) is None
+
+
+def test_the_nearest_mixture_of_references_contradicts_a_far_interval() -> None:
+    channel = np.arange(300)
+    pure = {k: np.exp(-(((channel - 100 - 8 * k) / (8 + 4 * k)) ** 2)).astype(np.float32) for k in (0, 2)}
+    mixtures = ReferenceMixtures.of_pure(pure, (2.0, 3.0, 4.0))
+    assert mixtures is not None
+    mixed = np.stack([0.7 * pure[0] + 0.3 * pure[2], pure[2]])
+    located = locate(mixed)
+    np.testing.assert_allclose(mixtures.nearest(located), [2.6, 4.0])
+    reading = made_up_posterior()(located)
+    for low, high, expected in ((2.5, 2.7, False), (2.75, 3.0, False), (3.2, 3.4, True), (2.0, 2.2, True)):
+        interval = np.array([[low, high], [3.9, 4.0]])
+        contradicted = mixtures.contradicts(located, replace(reading, interval=interval))
+        np.testing.assert_array_equal(contradicted, [expected, False])
+    assert ReferenceMixtures.of_pure({1: pure[0]}, (2.0, 3.0, 4.0)) is None

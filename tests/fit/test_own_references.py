@@ -1,0 +1,92 @@
+"""A predictor conditioned on an instrument's own pure spectra reads mixtures of them better."""
+
+import numpy as np
+import pytest
+
+from mnflow.errors import InputError
+from mnflow.fit import own_references
+from mnflow.fit.mixtures import Materials, mix
+from mnflow.fit.own_references import conditioned, pure_crops
+from mnflow.references import References
+from mnflow.serve.novelty import locate
+from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import pretrained
+from mnflow.simulate.library import library_of
+from mnflow.simulate.settings import load
+from mnflow.spectra import MN, UNLABELLED, SpectrumSet
+from tests.helpers.nets import made_up_net
+
+SETTINGS = load()
+
+
+@pytest.fixture(scope="module")
+def pure() -> np.ndarray:
+    """One foreign instrument's spectra of three pure compounds (3, n_crop), per atom."""
+    rng = np.random.default_rng(11)
+    materials = Materials.draw(SETTINGS, library_of(SETTINGS), 2, rng, foreign=True)
+    return materials.sets(1, rng).pure[0].astype(np.float32)
+
+
+def references(crops: np.ndarray, valence: list[int], moved: list[int]) -> References:
+    text = np.array([MN.classes[k] if k >= 0 else "Mn2+/Mn3+" for k in valence])
+    names = np.array([f"{i}.csv" for i in range(len(crops))])
+    spectra = SpectrumSet(MN.crop_axis_ev, crops, np.array(valence), names, MN, "own", names)
+    return References(spectra, text, np.array(moved), [])
+
+
+def test_windows_that_moved_apart_are_put_back(pure: np.ndarray) -> None:
+    moved = np.roll(pure, -7, axis=1)  # a window that begins 7 channels later
+    given = np.stack([pure[0], pure[1], moved[2]])
+    found = pure_crops(references(given, [0, 1, 2], [0, 0, 7]))
+    for spectrum, first, channels in (
+        (found[2][0], pure[2], slice(7, None)),
+        (found[0][0], pure[0], slice(None)),
+    ):
+        kept = first[channels]
+        np.testing.assert_allclose(spectrum[channels], (kept - kept.min()) / np.ptp(kept), atol=1e-5)
+
+
+def test_mixed_references_are_left_out(pure: np.ndarray) -> None:
+    found = pure_crops(references(pure, [0, UNLABELLED, 0], [0, 0, 0]))
+    assert {k: len(rows) for k, rows in found.items()} == {0: 2}
+
+
+def test_refuses_what_nothing_can_be_conditioned_on(pure: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"expected pure spectra of Mn2\+, Mn3\+, Mn4\+.*got Mn2\+/Mn3\+"):
+        conditioned(pretrained(), references(pure, [UNLABELLED] * 3, [0] * 3))
+    with pytest.raises(InputError, match="need a model with a posterior"):
+        conditioned(Predictor(MN, net=made_up_net()), references(pure, [0, 1, 2], [0] * 3))
+
+
+def test_mixtures_of_the_references_are_read_better(
+    pure: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SETS": 1000, "MATERIALS": 20, "EPOCHS": 6, "CALIBRATED": 1000, "COPIES": 50}.items():
+        monkeypatch.setattr(own_references, name, value)
+    general = pretrained()
+    own = conditioned(general, references(pure, [0, 1, 2], [0] * 3))
+    assert own.facts["own_references"] == "1 of Mn2+, 1 of Mn3+, 1 of Mn4+"
+    mixtures = mix(np.repeat(pure[None], 300, axis=0), np.random.default_rng(2))
+    truth = mixtures.fractions @ np.array(MN.charges)
+    before, after = (
+        np.sqrt(np.mean((p(mixtures.crops).reading.mean_valence - truth) ** 2)) for p in (general, own)
+    )
+    assert after < before
+    assert own.own_references is not None
+    quiet = mix(np.repeat(pure[None], 300, axis=0), np.random.default_rng(3), {0.0: 1e-4, 1.0: 1e-3})
+    nearest = own.own_references.nearest(locate(quiet.crops))
+    assert np.median(np.abs(nearest - quiet.fractions @ np.array(MN.charges))) < 0.1
+    again = conditioned(general, references(pure, [0, 1, 2], [0] * 3))
+    np.testing.assert_array_equal(
+        again(mixtures.crops).reading.interval, own(mixtures.crops).reading.interval
+    )
+
+
+def test_one_class_is_enough_but_gives_no_second_opinion(
+    pure: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SETS": 500, "MATERIALS": 5, "EPOCHS": 1, "CALIBRATED": 500, "COPIES": 20}.items():
+        monkeypatch.setattr(own_references, name, value)
+    own = conditioned(pretrained(), references(pure[:1], [0], [0]))
+    assert own.own_references is None
+    assert own.facts["own_references"] == "1 of Mn2+"
