@@ -43,10 +43,10 @@ AMOUNT = (0.9, 1.1)
 def conditioned(predictor: Predictor, references: References, seed: int = 0) -> Predictor:
     """Condition a predictor on measured pure spectra of one instrument, as few as one of one class.
 
-    The posterior's layers are fitted on, from where they are, to mixtures of the measured spectra (thicker and
-    blurred by a little), with simulated materials for the classes that have none; then its intervals are
-    calibrated anew. The least-squares mixture of the measured spectra becomes a second opinion if two classes
-    or more have one. Takes some 15 seconds of one core.
+    The posterior's layers are fitted on, from where they are, to mixtures of the measured spectra (a little
+    thicker and more blurred), with simulated materials for the classes that have none; then its intervals are
+    calibrated anew. With references of two classes or more, their nearest mixture becomes a second opinion.
+    Takes some 15 seconds of one core.
 
     Parameters
     ----------

@@ -26,10 +26,10 @@ FLAGS = (
 )
 """Everything that a spectrum may be flagged with. The first five are reasons for `out_of_distribution`.
 
-`no_edge`: no pair of white lines rises over what lies around it. `second_opinion`: the champion's nets or the
-user's own references contradict the answer. `interval_unreliable`: the interval's coverage was not measured for
-such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the class is null, since
-the spectrum allows several.
+`no_edge`: no pair of white lines rises over what lies around it. `second_opinion`: the champion's nets or
+the user's own references contradict the answer. `interval_unreliable`: the interval's coverage was not
+measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the class
+is null, since the spectrum allows several.
 """
 
 _N_REASONS = FLAGS.index("no_edge") + 1

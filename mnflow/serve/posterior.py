@@ -139,8 +139,7 @@ class Posterior:
 
 @dataclass(frozen=True)
 class ReferenceMixtures:
-    """Mixtures of measured pure spectra, the nearest of which (least squares with a constant) is an opinion of
-    its own.
+    """Mixtures of measured pure spectra; the nearest (least squares with a constant) is a second opinion.
 
     Attributes
     ----------

@@ -40,8 +40,8 @@ class Outcome:
     disagreement : ndarray, shape (N,)
         Share of the fold models that vote for another class than most of them; NaN without several.
     contradicted : ndarray of bool, shape (N,)
-        Whether the nets' second opinion contradicts the posterior (`CONTRADICTION`), or the nearest mixture of own
-        references does.
+        Whether the nets' second opinion contradicts the posterior (`CONTRADICTION`), or the nearest mixture
+        of own references does.
     strange : ndarray of bool, shape (N, 3)
         Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
     calibrated : bool
