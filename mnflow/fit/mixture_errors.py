@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from mnflow.fit.mixtures import NOISE, Materials, Mixtures, Sets, mix, parted
+from mnflow.serve.decision import Reading
 from mnflow.serve.predictor import Predictor
-from mnflow.serve.reading import Reading
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import Settings, settings_of
 

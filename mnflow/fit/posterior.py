@@ -23,11 +23,11 @@ from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
 from mnflow.runtime.files import whole_file
+from mnflow.serve.decision import COVERAGE
 from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import SHARE_STEPS, Calibration, Floats, Posterior, compositions, inputs
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, digest
-from mnflow.serve.reading import COVERAGE
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import SETTINGS, Settings, settings_of
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from mnflow.preprocess.locate import Background
 from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import normalise
+from mnflow.serve.decision import MIXED, labels
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
-from mnflow.serve.reading import MIXED, labels
 from mnflow.serve.request import Cut, cut
 
 FLAGS = (
@@ -50,7 +50,7 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     -------
     list of dict
         In the order of the spectra: `class` (a class, "mixed", or null where the spectrum allows several; the
-        rules are in `mnflow.serve.reading`), `probabilities` (of every class to have the largest share),
+        rules are in `mnflow.serve.decision`), `probabilities` (of every class to have the largest share),
         `fractions` (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the
         mean valence, which hold it in 90 % of cases), `disagreement` (share of fold models that vote for
         another class than most of them; null without several), `moved_ev` (how far the window had to move),

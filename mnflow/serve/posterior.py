@@ -1,7 +1,7 @@
 """The posterior over compositions, computed from a crop in numpy.
 
 A composition is one share of atoms per valence, in steps of 0.1: 66 of them for three valences. Everything
-that an answer says follows from their probabilities (`mnflow.serve.reading`), so that nothing in it
+that an answer says follows from their probabilities (`mnflow.serve.decision`), so that nothing in it
 contradicts.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
+from mnflow.serve.decision import Reading, read
 from mnflow.serve.novelty import Located, locate
 from mnflow.serve.numpy_nets import softmax
-from mnflow.serve.reading import Reading, read
 
 Floats = NDArray[np.float32]
 

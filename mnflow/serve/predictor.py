@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.serve.decision import Reading, pure_cells, read
 from mnflow.serve.novelty import Located, Novelty, locate
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from mnflow.serve.posterior import Posterior, ReferenceMixtures, compositions
-from mnflow.serve.reading import Reading, pure_cells, read
 from mnflow.spectra import Edge
 
 _FORMAT = "mnflow-predictor-4"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnflow.serve.decision import SURE, Reading, labels, mean_valence_distribution, pure_cells, quantile, read
 from mnflow.serve.posterior import compositions
-from mnflow.serve.reading import SURE, Reading, labels, mean_valence_distribution, pure_cells, quantile, read
 
 CELLS = compositions(3)
 CHARGES = (2.0, 3.0, 4.0)
