@@ -137,9 +137,8 @@ def execute(
 def _outside(error: OSError) -> str | None:
     """An error of the system that is no fault of ours, in words; None for others."""
     if "No usable temporary directory" in str(error):
-        return (
-            f"The temporary folder is full or cannot be written ({error.strerror}): set TMPDIR to another one"
-        )
+        said = f"The temporary folder is full or cannot be written ({error.strerror})"
+        return f"{said}: set TMPDIR to another folder"
     if error.errno is None or error.errno not in _OUTSIDE:
         return None
     where = f" ({error.filename})" if error.filename else ""

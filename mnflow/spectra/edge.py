@@ -128,11 +128,12 @@ class Edge:
 
     @property
     def feature_ev(self) -> NDArray[np.float64]:
-        """Energies from L3 (F,) of bins of 1 eV, their left ends, by which pixels are clustered: from before
-        the onset to well above both lines (-8 ... 29 for Mn).
+        """Left ends (F,), from L3, of the bins of 1 eV by which pixels are clustered (-8 ... 29 for Mn).
+
+        They begin before the onset. They end 30 eV above L3 for every element, since bins that the wide
+        window does not hold would move all of them away from L3.
         """
-        scale = self.splitting_ev / SPLITTING_EV["Mn"]
-        return np.arange(-round(8 * scale), round(30 * scale), dtype=np.float64)
+        return np.arange(-round(8 * self.splitting_ev / SPLITTING_EV["Mn"]), 30.0)
 
     def features(self, low_ev: float, high_ev: float) -> slice:
         """The bins of `feature_ev` between two energies from L3, in eV."""

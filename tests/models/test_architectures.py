@@ -79,4 +79,4 @@ def test_a_shift_changes_nothing_of_what_the_wide_net_sees() -> None:
     unshifted = net.logits(crop(some))
     for shift in (-40, -17, 33, 50):  # L3, at 642 eV, stays where the stretch around it is in the crop
         np.testing.assert_allclose(net.logits(crop(some, shift)), unshifted, atol=1e-4)
-    assert np.abs(net.logits(crop(some)[:, ::-1]) - unshifted).max() > 0.01  # it does look at them
+    assert np.abs(net.logits(crop(some)[:, ::-1]) - unshifted).max() > 1e-3  # ten times the tolerance

@@ -62,7 +62,7 @@ def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_keras_file_that_is_damaged_or_missing_is_refused_or_gives_the_same(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    net = keras_nets.build("fcn")
+    net = keras_nets.build(design("fcn"))
     content = keras_nets.to_bytes(net)
     refused = 0
     for place in rng.integers(0, 8 * len(content), 12):
@@ -91,7 +91,8 @@ def test_the_users_keras_json_changes_nothing(tmp_path: Path) -> None:
     code = (
         "import numpy as np\n"
         "from mnflow.models import keras_nets\n"
-        "net = keras_nets.build('fcn')\n"
+        "from mnflow.models.architectures import design\n"
+        "net = keras_nets.build(design('fcn'))\n"
         "print(net.count_params(), net.predict(np.zeros((1, 300)), verbose=0).dtype)\n"
     )
     done = subprocess.run(
@@ -101,7 +102,7 @@ def test_the_users_keras_json_changes_nothing(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(keras_nets.build("fcn").count_params()), "float32"]
+    assert done.stdout.split() == [str(keras_nets.build(design("fcn")).count_params()), "float32"]
 
 
 _LOAD = """

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from entrypoints import main, simulate
@@ -17,7 +18,9 @@ from mnflow.pipeline import grid
 from mnflow.runtime import parallel
 from mnflow.runtime.cli import parse
 from mnflow.runtime.project import ROOT
+from mnflow.serve.app import Watch
 from mnflow.simulate import simulate_references
+from mnflow.simulate.write import write_hspy
 from mnflow.track import tracking
 from mnflow.track.query import finished_run, finished_runs
 from tests.system.test_docs import commands
@@ -67,7 +70,22 @@ def project(module_store: Path) -> Iterator[Path]:
         simulate_references(module_store / "others", 0, Path("mn"))
         shutil.copy(ROOT / "mnflow" / "simulate" / "settings" / "mn.toml", "my-element.toml")
         shutil.copy(sorted(Path("spectra").rglob("*.hspy"))[0], "image.hspy")
+        _add_low_losses(Path("spectra"), Path("low_losses"))
+        Path("served").mkdir()
+        served = Watch(Path("served"))
+        served.add([{"class": "Mn2+", "flags": [], "error": None, "moved_ev": 0.5}])
+        served.write()
         yield module_store
+
+
+def _add_low_losses(source: Path, out: Path) -> None:
+    """A low loss beside each image of `source`, in a file of the same name."""
+    energy_ev = np.arange(-20, 80, 0.5)
+    counts = 1e5 * np.exp(-((energy_ev / 0.8) ** 2)) + 1e3 * np.exp(-(((energy_ev - 22) / 6) ** 2))
+    for path in source.rglob("*.hspy"):
+        low_loss = out / path.relative_to(source)
+        low_loss.parent.mkdir(parents=True, exist_ok=True)
+        write_hspy(low_loss, counts[None, None].astype(np.float32), energy_ev, "low loss", 200.0, 0.1)
 
 
 def _runs() -> list[str]:

@@ -223,8 +223,7 @@ def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch:
 def test_seeds_have_to_be_positive(store: Path) -> None:
     with pytest.raises(InputError, match="Option seeds: expected at least 1, got 0"):
         main.run(main.Options(seeds=0))
-    (run,) = tracking.connect().search_runs([_experiment_id()], "tags.`mnflow.step` = 'main'")
-    assert run.info.status == "FAILED"
+    assert not tracking.connect().search_runs([_experiment_id()], "tags.`mnflow.step` = 'main'")
 
 
 def test_main_simulates_what_its_settings_say(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
