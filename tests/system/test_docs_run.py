@@ -122,8 +122,9 @@ def test_a_command_of_the_documents_runs(project: Path, command: str) -> None:
     words = shlex.split(command)
     entry = importlib.import_module(f"entrypoints.{words[words.index('-e') + 1]}")
     given = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-P")
-    if given.get("references") == "FOLDER":
-        given["references"] = "others"
+    for name in ("references", "own_references"):
+        if given.get(name) in ("FOLDER", "references"):
+            given[name] = "others"
     argv = [part for key, value in given.items() for part in (f"--{key}", _fill_in(value))]
     options = _small(parse(entry.Options, argv))
     if entry.__name__.endswith("promote") and options.run == "best" and not options.rollback:
