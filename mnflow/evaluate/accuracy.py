@@ -20,7 +20,7 @@ from mnflow.preprocess import crops_from
 from mnflow.spectra import SpectrumSet
 
 _fitted: dict[tuple[str, bytes, int], PcaNoise] = {}
-"""Signal and noise of folds' training spectra: every model of a fold is tested with the same."""
+"""Signal and noise of each fold's training spectra, cached: all models of a fold use the same."""
 
 _MOST_FITTED = 32
 

@@ -102,7 +102,7 @@ def fit_to_sets(
 
     if start is None:
         layers = new_layers((len(mean), *HIDDEN, len(compositions(len(charges)))), rng)
-    else:  # its first layer takes inputs as they are
+    else:  # its first layer takes inputs without scaling
         layers = [w.copy() for w in start.weights], [b.copy() for b in start.biases]
         layers[1][0] += mean @ layers[0][0]
         layers[0][0] *= scale[:, None]
