@@ -1,30 +1,29 @@
 """What a low loss is worth: errors of the shipped posterior over thickness, with and without it.
 
-`python -m benchmarks.dual_eels [--mixtures 2000] [--seed 0]`: the same mixtures of materials set aside, and
+`python -m benchmarks.dual_eels [--mixtures 6000] [--seed 0]`: the same mixtures of materials set aside, and
 of the foreign laboratory's, behind t/lambda of 0 to 1.5 (plural scattering only, no further blur), with noise
 after that; then without plural scattering, by a low loss of 1e6 counts. Prints JSON lines: root mean square
 error and bias of the mean valence, and the mean t/lambda measured.
 """
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import emit
-from mnflow.fit import mixtures
-from mnflow.fit.mixtures import Materials, mix, parted
+from mnflow.fit.mixture_errors import QUIET, draw_and_read
+from mnflow.fit.mixtures import NOISE, Conditions
 from mnflow.preprocess.low_loss import thickness, without_plural_scattering
 from mnflow.preprocess.window import normalise
 from mnflow.serve.pretrained import pretrained
-from mnflow.simulate.library import library_of
 from mnflow.simulate.physics.scattering import convolve, plural_factor
 from mnflow.simulate.settings import settings_of
 
 THICKNESSES = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
-NOISE = 0.0083
-"""Of the peak: the median of acquired spectra."""
+CONDITIONS = Conditions(thickness=(0.0, 0.0), x_ray=0.0, spikes=0.0, short=0.0)
 
 _LOW_EV = np.arange(-20.0, 120.0, 0.1)
 _COUNTS = 1e6
@@ -45,21 +44,18 @@ def thickened(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mixtures", type=int, default=2000)
+    parser.add_argument("--mixtures", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     predictor = pretrained("Mn")
-    settings, library = settings_of("Mn"), library_of(settings_of("Mn"))
-    charges, step_ev = np.array(predictor.edge.charges), predictor.edge.dispersion_ev
-    mixtures.THICKNESS, mixtures.X_RAY, mixtures.SHORT, mixtures.SPIKES = (0.0, 0.0), 0.0, 0.0, 0.0
+    settings, step_ev = settings_of("Mn"), predictor.edge.dispersion_ev
     for kind in ("held_out", "foreign"):
         rng = np.random.default_rng([options.seed, 3])
         foreign = kind == "foreign"
-        materials = Materials.draw(settings, library if foreign else parted(library)[2], 400, rng, foreign)
+        clean = draw_and_read(predictor, settings, rng, options.mixtures, foreign, QUIET, CONDITIONS)
+        mixed = clean.mixtures.crops
         scattering = settings.foreign.scattering if foreign else settings.scattering
-        mixed = mix(materials.sets(options.mixtures, rng).pure, rng, {0.0: 1e-4, 1.0: 1e-4})
-        thin = mixed.crops - np.median(mixed.crops[:, :20], axis=1, keepdims=True)
-        truth = mixed.fractions @ charges
+        thin = mixed - np.median(mixed[:, :20], axis=1, keepdims=True)
         singles = [scattering.draw(1200, step_ev, rng) for _ in range(0, len(thin), _GROUP)]
         for t in THICKNESSES:
             noise = np.random.default_rng(options.seed).standard_normal(thin.shape)
@@ -67,13 +63,13 @@ def main() -> None:
             for i, single in enumerate(singles):
                 rows = slice(i * _GROUP, (i + 1) * _GROUP)
                 thick, low = thickened(thin[rows], t, single, rng)
-                thick = thick + NOISE * thick.max(axis=1, keepdims=True) * noise[rows]
+                thick = thick + NOISE[0.5] * thick.max(axis=1, keepdims=True) * noise[rows]
                 raw.append(thick)
                 mended.append(without_plural_scattering(step_ev, thick, _LOW_EV, low))
                 measured.append(thickness(_LOW_EV, low))
             for with_low_loss, parts in ((False, raw), (True, mended)):
                 crops = normalise(np.concatenate(parts).astype(np.float32))
-                error = predictor(crops).reading.mean_valence - truth
+                error = replace(clean, reading=predictor(crops).reading).error
                 emit(
                     f"dual_eels/{kind}", thickness=t, low_loss=with_low_loss, n=len(error),
                     rmse=float(np.sqrt((error**2).mean())), bias=float(error.mean()),

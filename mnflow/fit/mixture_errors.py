@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from mnflow.fit.mixtures import NOISE, Materials, Mixtures, Sets, mix, parted
+from mnflow.fit.mixtures import NOISE, USUAL, Conditions, Materials, Mixtures, Sets, mix, parted
 from mnflow.serve.decision import Reading
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
@@ -18,6 +18,9 @@ MEASURED = 3000
 
 MEDIAN_NOISE = {0.0: NOISE[0.5], 1.0: NOISE[0.5]}
 """For `mix`: all at the median noise of acquired spectra."""
+
+QUIET = {0.0: 1e-4, 1.0: 1e-4}
+"""For `mix`: hardly any noise."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def draw_and_read(
     n: int = 0,
     foreign: bool = False,
     noise: dict[float, float] = NOISE,
+    conditions: Conditions = USUAL,
 ) -> Read:
     """Draw and read `n` mixtures (`MEASURED` if 0) of test materials or of the foreign laboratory.
 
@@ -60,8 +64,8 @@ def draw_and_read(
     """
     n, library = n or MEASURED, library_of(settings)
     materials = Materials.draw(settings, library if foreign else parted(library)[2], n // 4, rng, foreign)
-    sets = materials.sets(n, rng)
-    mixtures = mix(sets.pure, rng, noise)
+    sets = materials.sets(n, rng, conditions)
+    mixtures = mix(sets.pure, rng, noise, conditions=conditions)
     truth = mixtures.fractions @ np.array(settings.edge.charges)
     return Read(sets, mixtures, predictor(mixtures.crops).reading, truth)
 

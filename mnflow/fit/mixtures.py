@@ -25,19 +25,14 @@ Floats = NDArray[np.float32]
 CHUNK = 500
 """Sets that share a single-scattering distribution and a response tail."""
 
-THICKNESS = (0.0, 1.5)
-"""t/lambda."""
-
 RESOLUTION_EV = (0.15, 2.0)
 """FWHM, log-uniform."""
 
-X_RAY, X_RAY_RESOLUTION_EV = 0.15, (0.15, 0.5)
-"""Share of soft X-ray spectra, which have no plural scattering, and their resolution (FWHM)."""
+X_RAY_RESOLUTION_EV = (0.15, 0.5)
+"""FWHM of soft X-ray spectra."""
 
-DISPERSION_ERROR, WILD, WILD_DISPERSION_ERROR = 0.02, 0.15, 0.1
-"""Standard deviation of the relative error of the dispersion; share of spectra whose error is uniform up to
-+-`WILD_DISPERSION_ERROR` instead (digitized and badly calibrated ones).
-"""
+WILD_DISPERSION_ERROR = 0.1
+"""Largest relative error of the dispersion."""
 
 NOISE = {0.0: 0.0003, 0.1: 0.002, 0.5: 0.0083, 0.9: 0.03, 0.97: 0.05, 1.0: 0.1}
 """Quantiles of the noise per channel, as a share of the peak; the median is that of 448 acquired spectra."""
@@ -54,16 +49,47 @@ RESIDUE = 0.02
 the peak, each in half of the spectra.
 """
 
-SPIKES, SPIKE_HEIGHT = 0.03, (0.02, 0.3)
-"""Share of spectra with a spike, and its height as a share of the peak."""
+SPIKE_HEIGHT = (0.02, 0.3)
+"""As a share of the peak."""
 
-SHORT, SHORT_BEFORE_EV, SHORT_AFTER_EV = 0.3, (2.5, 10.0), (15.5, 25.0)
-"""Share of spectra that may begin or end early (six in ten at either end), and how far from the peak."""
+SHORT_BEFORE_EV, SHORT_AFTER_EV = (2.5, 10.0), (15.5, 25.0)
+"""Where short spectra begin and end, from the peak."""
 
 _MARGIN_EV = 40.0  # tails, shifts and stretched axes come from here
 _SPREADS = (0.0, 0.2, 0.31, 0.38, 0.45)  # of detectors; 0 for direct ones and X-rays
 _BANK = 60_000  # samples of noise that spectra are cut from
 _GROUPS = 6  # channel widths per call
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How spectra are recorded; `short`, `spikes`, `x_ray` and `wild` are shares of the spectra.
+
+    Attributes
+    ----------
+    thickness : tuple of float
+        Range of t/lambda.
+    x_ray : float
+        Soft X-ray spectra, which have no plural scattering.
+    dispersion_error : float
+        Standard deviation of the relative error of the dispersion.
+    wild : float
+        Digitized and badly calibrated ones: their error is uniform up to +-`WILD_DISPERSION_ERROR`.
+    spikes : float
+        Spectra with a spike.
+    short : float
+        Spectra that may begin or end early (six in ten at either end).
+    """
+
+    thickness: tuple[float, float] = (0.0, 1.5)
+    x_ray: float = 0.15
+    dispersion_error: float = 0.02
+    wild: float = 0.15
+    spikes: float = 0.03
+    short: float = 0.3
+
+
+USUAL = Conditions()
 
 
 @dataclass(frozen=True)
@@ -108,17 +134,17 @@ class Materials:
             edges[k, i] = material_edge(energy_ev, settings, library, k, rng, foreign)
         return cls(settings, energy_ev, edges / edges.max(), foreign)
 
-    def sets(self, n: int, rng: np.random.Generator) -> Sets:
+    def sets(self, n: int, rng: np.random.Generator, conditions: Conditions = USUAL) -> Sets:
         """`n` sets, each with its own materials, thickness, resolution, shift and dispersion."""
-        parts = [self._sets(min(CHUNK, n - i), rng) for i in range(0, n, CHUNK)]
+        parts = [self._sets(min(CHUNK, n - i), rng, conditions) for i in range(0, n, CHUNK)]
         return Sets(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Sets)))
 
-    def _sets(self, n: int, rng: np.random.Generator) -> Sets:
+    def _sets(self, n: int, rng: np.random.Generator, conditions: Conditions) -> Sets:
         s, step = self.settings, self.settings.edge.dispersion_ev
         n_classes, n_materials, channels = self.edges.shape
         chosen = np.stack([self.edges[k, rng.integers(0, n_materials, n)] for k in range(n_classes)], axis=1)
-        x_ray = rng.random(n) < X_RAY
-        thickness = np.where(x_ray, 0.0, rng.uniform(*THICKNESS, n))
+        x_ray = rng.random(n) < conditions.x_ray
+        thickness = np.where(x_ray, 0.0, rng.uniform(*conditions.thickness, n))
         resolution = np.exp(rng.uniform(np.log(RESOLUTION_EV[0]), np.log(RESOLUTION_EV[1]), n))
         resolution = np.where(x_ray, rng.uniform(*X_RAY_RESOLUTION_EV, n), resolution)
         blur = np.hypot(resolution, rng.uniform(*s.instrument.thick_blur_ev, n) * thickness)
@@ -128,18 +154,17 @@ class Materials:
         scattering = s.foreign.scattering if self.foreign else s.scattering
         factor = factor * plural_factor(scattering.draw(channels, step, rng), thickness, n_fft)
         seen = convolve(chosen, factor.astype(np.complex64)[:, None], n_fft)
-        pure = self._placed(seen, rng)
+        pure = self._placed(seen, rng, conditions)
         return Sets((pure / pure.max(axis=(1, 2), keepdims=True)).astype(np.float16), thickness, resolution)
 
-    def _placed(self, edges: NDArray[Any], rng: np.random.Generator) -> Floats:
+    def _placed(self, edges: NDArray[Any], rng: np.random.Generator, conditions: Conditions) -> Floats:
         """Crops (n, K, n_crop) of edges (n, K, C) on an axis of a wrong offset and dispersion."""
         edge, n = self.settings.edge, len(edges)
         shift = rng.uniform(-MAX_SHIFT_EV, MAX_SHIFT_EV, (n, 1))
-        usual = np.clip(
-            DISPERSION_ERROR * rng.standard_normal((n, 1)), -WILD_DISPERSION_ERROR, WILD_DISPERSION_ERROR
-        )
+        usual = conditions.dispersion_error * rng.standard_normal((n, 1))
+        usual = np.clip(usual, -WILD_DISPERSION_ERROR, WILD_DISPERSION_ERROR)
         wild = rng.uniform(-WILD_DISPERSION_ERROR, WILD_DISPERSION_ERROR, (n, 1))
-        stretch = 1 + np.where(rng.random((n, 1)) < WILD, wild, usual)
+        stretch = 1 + np.where(rng.random((n, 1)) < conditions.wild, wild, usual)
         middle = np.mean(edge.crop_ev)
         true_ev = middle + (edge.crop_axis_ev - middle - shift) * stretch  # (n, n_crop)
         place = (true_ev - self.energy_ev[0]) / edge.dispersion_ev
@@ -154,11 +179,12 @@ def mix(
     rng: np.random.Generator,
     noise: Mapping[float, float] = NOISE,
     fractions: NDArray[np.float64] | None = None,
+    conditions: Conditions = USUAL,
 ) -> Mixtures:
     """Mix sets (n, K, n_crop) in newly drawn compositions (n, K) and with newly drawn noise."""
     parts = [slice(i, i + CHUNK) for i in range(0, len(pure), CHUNK)]
     mixed = [
-        _mix(pure[p].astype(np.float32), rng, noise, None if fractions is None else fractions[p])
+        _mix(pure[p].astype(np.float32), rng, noise, None if fractions is None else fractions[p], conditions)
         for p in parts
     ]
     return Mixtures(*(np.concatenate([getattr(m, f.name) for m in mixed]) for f in fields(Mixtures)))
@@ -169,6 +195,7 @@ def _mix(
     rng: np.random.Generator,
     noise: Mapping[float, float],
     fractions: NDArray[np.float64] | None,
+    conditions: Conditions,
 ) -> Mixtures:
     n, n_classes, n_crop = pure.shape
     if fractions is None:
@@ -184,9 +211,9 @@ def _mix(
     )
     x += (slope + bend * from_peak) * from_peak
     _record(x, level, rng)
-    for i in np.flatnonzero(rng.random(n) < SPIKES):
+    for i in np.flatnonzero(rng.random(n) < conditions.spikes):
         x[i, rng.integers(0, n_crop)] += rng.uniform(*SPIKE_HEIGHT)
-    _shorten(x, peak, rng)
+    _shorten(x, peak, rng, conditions.short)
     return Mixtures(np.asarray(normalise(x), dtype=np.float32), fractions, level)
 
 
@@ -218,9 +245,9 @@ def _rebinning(n_crop: int, width: float, phase: float) -> tuple[Floats, Floats]
     return down.astype(np.float32), up.astype(np.float32)
 
 
-def _shorten(x: Floats, peak: NDArray[np.int64], rng: np.random.Generator) -> None:
+def _shorten(x: Floats, peak: NDArray[np.int64], rng: np.random.Generator, share: float) -> None:
     """Continue some spectra (n, C) by the value at which they begin or end too early, as placement does."""
-    rows = np.flatnonzero(rng.random(len(x)) < SHORT)
+    rows = np.flatnonzero(rng.random(len(x)) < share)
     n, last = len(rows), x.shape[1] - 1
     before, after = (rng.uniform(*r, n) * 10 for r in (SHORT_BEFORE_EV, SHORT_AFTER_EV))
     first_kept = np.where(rng.random(n) < 0.6, peak[rows] - before, 0).astype(int)

@@ -16,6 +16,7 @@ from mnflow.preprocess.spikes import STEP_NOTE, GainStep, without_spikes
 from mnflow.preprocess.window import looked_at, placement
 from mnflow.spectra import Edge, RawSpectra
 from mnflow.spectra.axis import axis_ev
+from mnflow.spectra.raw import CountsOnDemand
 
 Floats = NDArray[np.float64]
 
@@ -202,10 +203,8 @@ def _numbers(low_loss: NDArray[Any]) -> Floats:
 
 
 @dataclass(frozen=True)
-class SingleScattering:
-    """Counts (N, C) without plural scattering, made row by row as they are asked for: `RawSpectra.counts` of
-    `single_scattering`.
-    """
+class SingleScattering(CountsOnDemand):
+    """Counts (N, C) without plural scattering, of `single_scattering`."""
 
     raw: RawSpectra
     low: RawSpectra
@@ -228,14 +227,7 @@ class SingleScattering:
         """For `RawSpectra.block_slices`: those of the file."""
         return getattr(self.raw.counts, "chunks", ((len(self.raw),),))
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Rows as slice or integer, or (rows, channels as slice)."""
-        rows, channels = key if isinstance(key, tuple) else (key, slice(None))
-        if not isinstance(rows, slice):
-            return self[int(rows) : int(rows) + 1, channels][0]
+    def _rows(self, rows: slice, channels: slice) -> NDArray[Any]:
         counts = np.asarray(self.raw.counts[rows])[:, self.channels]
         alone = len(self.low) == 1
         low = _numbers(np.asarray(self.low.counts[0:1] if alone else self.low.counts[rows]))

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.spectra.raw import CountsOnDemand
+
 _MAX_LINE_BYTES = 200_000_000
 
 
@@ -16,7 +18,7 @@ def h5py_file(path: Path) -> Any:
     return h5py.File(path, "r")
 
 
-class OnDisk:
+class OnDisk(CountsOnDemand):
     """An h5py dataset with the energy last, seen as (N, C); row slices read whole lines of the scan.
 
     Attributes
@@ -50,14 +52,7 @@ class OnDisk:
         """Bytes of all counts."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Rows as slice or integer, or (rows as slice, channels as slice)."""
-        rows, channels = key if isinstance(key, tuple) else (key, slice(None))
-        if not isinstance(rows, slice):
-            return self[int(rows) : int(rows) + 1, channels][0]
+    def _rows(self, rows: slice, channels: slice) -> NDArray[Any]:
         start, stop, step = rows.indices(self.shape[0])
         first, last = start // self.line, -(-stop // self.line)
         block = self.dataset[first:last, ..., channels]  # (lines, ..., channels)

@@ -1,5 +1,6 @@
 """`RawSpectra`: what one file holds, before any processing, and the checks on its energy axis."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,23 @@ class NavAxis:
     units: str = ""
 
 
+class CountsOnDemand(ABC):
+    """Counts (N, C) that are read or computed when rows are asked for, as `RawSpectra.counts`."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Rows as slice or integer, or (rows, channels as slice)."""
+        rows, channels = key if isinstance(key, tuple) else (key, slice(None))
+        if not isinstance(rows, slice):
+            return self[int(rows) : int(rows) + 1, channels][0]
+        return self._rows(rows, channels)
+
+    @abstractmethod
+    def _rows(self, rows: slice, channels: slice) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True)
 class RawSpectra:
     """The N spectra of one file on their own energy axis.
@@ -33,7 +51,8 @@ class RawSpectra:
     energy_ev : ndarray of float64, shape (C,)
         Strictly increasing energy loss in eV; need not be uniform.
     counts : array, shape (N, C)
-        Intensities: a numpy array (perhaps a memory map) or a lazy dask array. Read it with `blocks`.
+        Intensities: a numpy array (perhaps a memory map), a lazy dask array or `CountsOnDemand`. Read it with
+        `blocks`.
     nav_shape : tuple of int
         Shape of the scan: (rows, columns), (positions,) or () for a single spectrum; its product is N.
     valence : str or None
