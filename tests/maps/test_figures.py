@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import mnflow
 from mnflow.plots.style import UNKNOWN_COLOUR, valence_colours
-from mnflow.plots.valence import round_length
+from mnflow.plots.valence import _scaled_counts, round_length
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from tests.maps.conftest import image, signal
@@ -48,6 +48,22 @@ def test_maps_are_equal_in_size_and_have_scale_bars(half: Any) -> None:
     assert [axes.texts[-1].get_text() for axes in maps] == ["2 nm"] * 3
     assert titles(figure)[1:] == ["b  mean valence", "c  fractions", "d  mean spectra of unflagged pixels"]
     assert [round_length(x) for x in (9.9, 4.0, 0.21, 1.0)] == [5, 2, 0.2, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown", "label"),
+    [
+        ([0, 9999], [0, 9999], "counts"),
+        ([-2e4, 1e4], [-20, 10], "counts / 10$^{3}$"),
+        ([np.nan, 3.0e6], [np.nan, 3], "counts / 10$^{6}$"),
+        ([5e-5], [50], "counts / 10$^{-6}$"),
+        ([], [], "counts"),
+    ],
+)
+def test_counts_are_shown_in_few_digits(counts: list[float], shown: list[float], label: str) -> None:
+    values, words = _scaled_counts(np.array(counts, dtype=np.float32))
+    np.testing.assert_allclose(values, shown, rtol=1e-6)
+    assert (values.dtype, words) == (np.float64, label)
 
 
 def test_thickness_gets_a_map(predictor: Predictor) -> None:

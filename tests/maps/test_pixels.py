@@ -1,14 +1,18 @@
 """Blocks, pieces, and pixels that cannot be read."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import mnflow
+from mnflow.errors import InputError
 from mnflow.maps import pixels
 from mnflow.maps.pixels import FLAGS, NO_CLASS, mean_spectra
 from mnflow.maps.signals import raw_of_signal
 from mnflow.serve.predictor import Predictor
-from tests.maps.conftest import image, signal
+from tests.maps.conftest import ENERGY_EV, image, signal
 
 
 def test_many_blocks_give_what_one_gives(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +37,7 @@ def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) ->
     assert found.label[bad].tolist() == [NO_CLASS, NO_CLASS]
     assert np.isnan(found.probabilities[bad]).all()
     assert not found.flags[bad][:, : FLAGS.index("unreadable")].any()
+    assert not found.spikes[bad].any()
 
 
 def test_intensity_is_in_counts_and_follows_the_amount(predictor: Predictor) -> None:
@@ -42,7 +47,15 @@ def test_intensity_is_in_counts_and_follows_the_amount(predictor: Predictor) -> 
     assert 5e4 < found[0].mean() < 5e5  # 1e4 at the peak, in channels of 0.25 eV
 
 
-def test_mean_spectra_use_the_masks_pixels_only() -> None:
+def test_an_image_without_the_edge_is_named(predictor: Predictor) -> None:
+    raw = replace(raw_of_signal(signal(image())), energy_ev=200 + ENERGY_EV, path=Path("mine.hspy"))
+    with pytest.raises(InputError, match=r"^mine\.hspy: "):
+        pixels.place_image(raw, predictor)
+
+
+@pytest.mark.parametrize("block_bytes", [64_000_000, 400 * 4 * 2])
+def test_mean_spectra_use_the_masks_pixels_only(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "_BLOCK_BYTES", block_bytes)
     data = image(2, 3)
     masks = np.zeros((2, 6), dtype=bool)
     masks[0, [0, 4]] = True

@@ -1,6 +1,7 @@
 """Quantities by name, what flags hide, regions, tables and files."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ def test_a_region_is_the_mean_of_its_unflagged_pixels(some: Any) -> None:
     np.testing.assert_allclose(region.energy_ev, ENERGY_EV)
     assert 2 <= region.mean_valence <= 4
     assert sum(region.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert sum(region.fractions.values()) == pytest.approx(1, abs=1e-5)
+    low, high = region.interval
+    assert low <= region.mean_valence <= high
+    assert (
+        str(region) == f"Mn3+, mean valence {region.mean_valence:.2f} [{low:.2f}, {high:.2f}]; 3 of 4 spectra"
+    )
+    unsure = replace(region, n=1, valence_class=None, interval=(np.nan, np.nan))
+    assert str(unsure) == f"no sure class, mean valence {region.mean_valence:.2f}"
 
 
 def test_hyperspy_rois_are_regions(some: Any) -> None:

@@ -32,7 +32,7 @@ def test_both_types(tmp_path: Path, datatype: str) -> None:
     raw = read_file(_msa(tmp_path, DATATYPE=datatype, NCOLUMNS=4))
     np.testing.assert_allclose(raw.energy_ev, ENERGY_EV, atol=1e-9)
     np.testing.assert_array_equal(raw.counts, np.arange(300)[None])
-    assert raw.notes == ()
+    assert (raw.notes, raw.nav_shape, raw.group) == ((), (), "a")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_x_column_is_believed(tmp_path: Path, energy: np.ndarray) -> None:
 @pytest.mark.parametrize("datatype", ["XY", "Y"])
 @pytest.mark.parametrize("points", [299, 301, 1000, None])
 def test_another_number_of_points_is_refused(tmp_path: Path, datatype: str, points: int | None) -> None:
-    with pytest.raises(InputError, match=r"no NPOINTS|NPOINTS \d+ but 300 values: it is cut short"):
+    with pytest.raises(InputError, match=r"a\.msa: (no NPOINTS|NPOINTS \d+) but 300 values: it is cut short"):
         read_file(_msa(tmp_path, DATATYPE=datatype, NPOINTS=points))
 
 
@@ -96,15 +96,17 @@ def test_irregular_energies_may_be_another_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "sentence"),
     [
-        ({"SIGNALTYPE": "EDS"}, "got X-rays"),
+        ({"SIGNALTYPE": "EDS"}, "expected an energy-loss spectrum, got X-rays"),
+        ({"NPOINTS": "all"}, "expected a number for NPOINTS, got 'all'"),
+        ({"OFFSET": "here"}, "expected a number for OFFSET, got 'here'"),
         ({"XPERCHAN": "much"}, "expected a number for XPERCHAN, got 'much'"),
         ({"XUNITS": "nm"}, "expected an energy axis in eV, keV or meV, got 'nm'"),
         ({"DATATYPE": "Y", "OFFSET": None}, "expected XPERCHAN and OFFSET"),
-        ({"FORMAT": None}, r"cannot be read as \.msa: expected a header from #FORMAT to #SPECTRUM"),
+        ({"FORMAT": None}, r"expected a header from #FORMAT to #SPECTRUM; it is damaged, cut short"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tmp_path: Path, head: dict[str, object], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=rf"a\.msa.*{sentence}"):
         read_file(_msa(tmp_path, **head))
 
 

@@ -47,6 +47,9 @@ def test_two_columns(tmp_path: Path, text: str) -> None:
         ("counts,energy_ev\n1,640.5\n2.5,641\n", None),
         (",energy_ev,intensity\n0,640.5,1\n1,641,2.5\n", "of 3 columns, energy_ev is the energy"),
         ("energy_ev,counts,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns"),
+        ("# eV,I,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns, eV is the energy and I the intensity"),
+        ("x,keV,counts\n9,0.6405,1\n8,0.641,2.5\n", "of 3 columns, keV is the energy and counts the"),
+        ("Loss in keV, then counts of all pixels\n0.6405,1\n0.641,2.5\n", None),
     ],
 )
 def test_decimal_commas_and_headers(tmp_path: Path, text: str, note: str | None) -> None:
@@ -126,6 +129,14 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
         ("energy_ev,intensity\n", "two channels or more"),
         ("640,1\n", "two channels or more"),
         ("640,1\n641\n", "line 2: expected two numbers"),
+        (
+            "Energy,Counts\nnone,of it\n",
+            "line 2: expected two numbers, energy and intensity, got 'none,of it'",
+        ),
+        (
+            "eV,keV,counts\n640,0.64,1\n641,0.641,2\n",
+            "names one column of 3 as the energy, got eV, keV, counts",
+        ),
         ("640,1\n641,2,3\n", "line 2: expected two numbers"),
         ("640,1\n641,many\n", "line 2: expected two numbers, energy and intensity, got '641,many'"),
         ("640,1\nnan,2\n", "NaN or infinity on the energy axis"),

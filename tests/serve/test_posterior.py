@@ -37,6 +37,23 @@ def test_chunks_change_nothing(posterior: Posterior) -> None:
     assert posterior.cells(locate(many[:0])).shape == (0, 66)
 
 
+def test_layers_that_see_nothing_say_their_bias(posterior: Posterior) -> None:
+    deaf = replace(posterior, weights=tuple(np.zeros_like(w) for w in posterior.weights))
+    expected = np.random.default_rng(0).dirichlet(np.ones(66))
+    said = replace(deaf, biases=(deaf.biases[0], np.log(expected).astype(np.float32)))
+    np.testing.assert_allclose(said.cells(locate(crops())), np.tile(expected, (3, 1)), rtol=1e-4)
+
+
+def test_inputs_are_what_lies_from_7_ev_before_l3_to_17_after() -> None:
+    plain, energy_ev = crops()[:1], ENERGY_EV - 642.0
+    seen = []
+    for low, high in ((-6.5, -5), (15, 16.5), (-8.8, -7.5), (18, 20)):
+        changed = plain + 0.1 * ((energy_ev > low) & (energy_ev < high))
+        seen.append(float(np.abs(inputs(locate(changed)) - inputs(locate(plain)))[:, :-1].max()))
+    assert inputs(locate(plain)).shape == (1, 122), "121 every 0.2 eV, and the noise"
+    assert min(seen[:2]) > 0.01 > 1e-4 > max(seen[2:])
+
+
 def test_the_last_input_is_the_noise() -> None:
     noisy = crops() + 0.1 * np.random.default_rng(0).standard_normal((3, 300)).astype(np.float32)
     assert (inputs(locate(noisy))[:, -1] > inputs(locate(crops()))[:, -1] + 0.3).all()
@@ -73,6 +90,9 @@ def test_the_nearest_mixture_of_references_contradicts_a_far_interval() -> None:
     mixed = np.stack([0.7 * pure[0] + 0.3 * pure[2], pure[2]])
     located = locate(mixed)
     np.testing.assert_allclose(mixtures.nearest(located), [2.6, 4.0])
+    on_a_level = ReferenceMixtures.of_pure({k: v + 3 for k, v in pure.items()}, (2.0, 3.0, 4.0))
+    assert on_a_level is not None
+    np.testing.assert_allclose(on_a_level.templates, mixtures.templates, atol=1e-4)
     reading = made_up_posterior()(located)
     for low, high, expected in ((2.5, 2.7, False), (2.75, 3.0, False), (3.2, 3.4, True), (2.0, 2.2, True)):
         interval = np.array([[low, high], [3.9, 4.0]])

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,11 +181,12 @@ def test_ten_thousand_good_ones_among_ten_thousand_bad_ones(served: Served) -> N
     good = request_of(GOOD)
 
     def client(number: int) -> Counter[str]:
-        rng, connection, said = np.random.default_rng(number), connect(served.port), Counter[str]()
-        for is_good in rng.permutation(np.repeat([True, False], n // 8)):
-            body = good if is_good else BAD[int(rng.integers(len(BAD)))]
-            right = post(connection, body).is_answered
-            said[f"{'good' if is_good else 'bad'} {'answered' if right else 'refused'}"] += 1
+        rng, said = np.random.default_rng(number), Counter[str]()
+        with closing(connect(served.port)) as connection:
+            for is_good in rng.permutation(np.repeat([True, False], n // 8)):
+                body = good if is_good else BAD[int(rng.integers(len(BAD)))]
+                right = post(connection, body).is_answered
+                said[f"{'good' if is_good else 'bad'} {'answered' if right else 'refused'}"] += 1
         return said
 
     def all_clients(clients: int) -> Counter[str]:
