@@ -42,7 +42,7 @@ def log_embedding(
     run.table(_table(points, spectra, references), "tsne")
     acquired, other = ({k: xy[part] for k, xy in points.items()} for part in (slice(n), slice(n, None)))
     titles = {
-        name: f"{space.shape[1]} {name}: {agreement[name]:.0%} of references agree"
+        name: f"{name} ({space.shape[1]} numbers): {agreement[name]:.0%} of references agree"
         for name, space in spaces.items()
     }
     classes = spectra.edge.classes

@@ -13,6 +13,7 @@ from mnflow.plots.style import (
     NET_TITLES,
     accuracy_axis,
     legend_beside,
+    name_band,
     new_figure,
     sequence_colours,
     series_styles,
@@ -182,7 +183,7 @@ def _draw_folds(
 def _draw(
     axes: Axes, curves: Mapping[str, Curve], styles: Sequence[tuple[str, str]], band: bool = True
 ) -> None:
-    lowest = []
+    lowest, banded = [], False
     for (label, (x, accuracy)), (colour, dashes) in zip(curves.items(), styles, strict=True):
         folds = np.atleast_2d(np.asarray(accuracy, dtype=np.float64))  # (F, S)
         axes.plot(np.asarray(x), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
@@ -190,7 +191,10 @@ def _draw(
             axes.fill_between(
                 np.asarray(x), folds.min(axis=0), folds.max(axis=0), color=colour, alpha=0.15, lw=0
             )
+            banded = True
         lowest.append(float(folds.min()))
+    if banded:
+        name_band(axes, "lowest to highest fold")
     accuracy_axis(axes, lowest)
 
 

@@ -7,7 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, sequence_colours, styled, valence_colours
+from mnflow.plots.style import (
+    UNKNOWN_COLOUR,
+    name_band,
+    new_figure,
+    sequence_colours,
+    styled,
+    valence_colours,
+)
 from mnflow.preprocess import crop, normalise
 from mnflow.preprocess.clusters import Clusters
 from mnflow.spectra import UNLABELLED, SpectrumSet
@@ -28,6 +35,8 @@ def spectra_per_class(spectra: SpectrumSet) -> Figure:
             axes.fill_between(energy_ev, low - i, high - i, color=colour, alpha=0.25, lw=0)
             axes.plot(energy_ev, mine.mean(axis=0) - i, color=colour, label=name)
             _name_line(axes, energy_ev, mine.mean(axis=0) - i, f"{name}\n{len(mine)} spectra", colour)
+    name_band(axes, "5th to 95th percentile of the spectra")
+    axes.legend(handles=axes.collections[-1:], loc="upper right")
     energy_axis(axes)
     return figure
 

@@ -23,7 +23,7 @@ def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, count: Array
     axes.plot(x, np.asarray(accuracy), "o-", color="#1B1464", label="held-out spectra")
     axes.set_title(f"expected calibration error {error:.4f}")
     axes.set_ylabel("accuracy")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     below.bar(x, n, width=0.03, color="#1B1464")
     below.set_yscale("log")
     below.set_ylabel("spectra")
@@ -40,8 +40,9 @@ def saliency(energy_ev: ArrayLike, spectra: ArrayLike, weights: ArrayLike, class
     for axes, name, colour, spectrum, weight in zip(
         panels, classes, valence_colours(classes), np.asarray(spectra), np.asarray(weights), strict=True
     ):
-        axes.fill_between(x, weight / weight.max(), color=colour, alpha=0.3, lw=0, label="saliency")
-        axes.plot(x, weight / weight.max(), color=colour, lw=0.6)
+        share = weight / weight.max()
+        axes.fill_between(x, share, color=colour, alpha=0.3, lw=0, label="saliency, of its maximum")
+        axes.plot(x, share, color=colour, lw=0.6)
         axes.plot(x, to_unit(spectrum), color="black", lw=1.2, label="mean spectrum")
         axes.set_title(name)
         energy_axis(axes)

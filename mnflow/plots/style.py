@@ -126,3 +126,8 @@ def accuracy_axis(axes: Axes, values: Iterable[float]) -> None:
 def legend_beside(axes: Axes, **kwargs: object) -> None:
     """The legend to the right of the panel, where it hides no data."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **kwargs)
+
+
+def name_band(axes: Axes, name: str) -> None:
+    """What the bands of all colours show, as one grey entry of the legend."""
+    axes.fill_between([], [], color=UNKNOWN_COLOUR, alpha=0.3, lw=0, label=name)

@@ -114,8 +114,11 @@ def test_every_figure_is_written_and_gives_its_numbers() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("spectra_per_class", ["Mn2+\n12 spectra", "energy loss / eV"]),
-        ("shift_curves", ["dense", "fcn", "energy shift / eV", "accuracy"]),
+        (
+            "spectra_per_class",
+            ["Mn2+\n12 spectra", "5th to 95th percentile of the spectra", "energy loss / eV"],
+        ),
+        ("shift_curves", ["dense", "fcn", "lowest to highest fold", "energy shift / eV", "accuracy"]),
         ("shift_grid", ["dense net", "fully convolutional net", *AUGMENTATIONS]),
         ("swing_spectrum", ["fcn 10x", "period / channels", "amplitude of accuracy"]),
         ("noise_curves", ["noise, times the measured", "0x", "5x"]),
