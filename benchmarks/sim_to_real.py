@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mnflow import folds
 from mnflow.augment.degrade import Degradation, degrade
 from mnflow.evaluate.accuracy import predict
-from mnflow.evaluate.references import vote
+from mnflow.evaluate.reference_accuracy import vote
 from mnflow.models import keras_nets
 from mnflow.preprocess import crop, normalise
 from mnflow.preprocess.pipeline import preprocess

@@ -16,7 +16,7 @@ class Options:
 
 def run(options: Options) -> str:
     """Read the counts, log them, and return the run's id."""
-    from mnflow.pipeline.served import log_days, read_days
+    from mnflow.pipeline.served_counts import log_days, read_days
     from mnflow.track import tracking
 
     with tracking.step(tracking.tags_of("watch"), "watch", vars(options)) as own:

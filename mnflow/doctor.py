@@ -169,7 +169,7 @@ def _check_backend() -> str:
         return "no training: `pip install 'mnflow[train]'` adds it"
     # a GPU image without a GPU: one message says more than a traceback
     logging.getLogger("jax").setLevel(logging.CRITICAL)
-    from mnflow.models.backend import keras
+    from mnflow.models.keras_import import keras
 
     name = keras.backend.backend()
     if name not in ("jax", "tensorflow"):

@@ -14,8 +14,8 @@ from mnflow.augment.energy_shift import MAX_SHIFT_EV, crops, max_shift_bins
 from mnflow.augment.pca_noise import KEPT_COMPONENTS, PcaNoise, fit_noise, to_unit_range
 from mnflow.folds import Fold
 from mnflow.models import jax_predict
-from mnflow.models.backend import keras
 from mnflow.models.baselines import Fitted
+from mnflow.models.keras_import import keras
 from mnflow.preprocess import crops_from
 from mnflow.spectra import SpectrumSet
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.models.backend import keras
+from mnflow.models.keras_import import keras
 
 Floats = NDArray[np.float32]
 

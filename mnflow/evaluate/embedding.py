@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from mnflow.models.backend import keras
+from mnflow.models.keras_import import keras
 from mnflow.models.keras_nets import feature_model
 from mnflow.spectra import UNLABELLED
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mnflow.models import keras_nets
 from mnflow.models.architectures import ARCHITECTURES, Plan
-from mnflow.models.backend import keras
 from mnflow.models.jax_nets import Array, Moments, Params, forward
+from mnflow.models.keras_import import keras
 from mnflow.preprocess import normalise
 
 BATCH = 256

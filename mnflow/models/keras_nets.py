@@ -20,7 +20,7 @@ from mnflow.models.architectures import (
     Shape,
     Weights,
 )
-from mnflow.models.backend import keras
+from mnflow.models.keras_import import keras
 from mnflow.preprocess.stretch import around_l3_channels
 
 __all__ = [

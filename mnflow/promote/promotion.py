@@ -15,7 +15,7 @@ from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.preprocess import crop
-from mnflow.promote import registry, served
+from mnflow.promote import registry, version_contents
 from mnflow.promote.candidates import verdict
 from mnflow.promote.card import card
 from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare
@@ -214,8 +214,8 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
     if known := registered_before(measured.predictor):
         return str(known.version)
     finished, tags = measured.finished, measured.finished.tags
-    examples = served.examples(finished.spectra, seed)
-    uri = served.log_model(run, measured.predictor, measured.keras_files, examples)
+    examples = version_contents.examples(finished.spectra, seed)
+    uri = version_contents.log_model(run, measured.predictor, measured.keras_files, examples)
     facts = {
         **names.setting_of(tags),
         names.DATASET_URI: tags[names.DATASET_URI],
@@ -223,7 +223,7 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
         "code_version": code_version(),
         "classes": ",".join(finished.spectra.edge.classes),
     }
-    model_digest = served.model_digest(measured.predictor)
+    model_digest = version_contents.model_digest(measured.predictor)
     digests = measured.folds_digest, model_digest
     record = Registration(measured.metrics, measured.fold_accuracy, *digests, files={}, facts=facts)
     for_readers = {

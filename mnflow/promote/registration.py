@@ -14,7 +14,7 @@ import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 
 from mnflow.errors import InputError
-from mnflow.promote import served
+from mnflow.promote import version_contents
 from mnflow.runtime.cli import say
 from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT
@@ -46,7 +46,7 @@ class Registration:
     held_out_accuracy : list of float
         On shifted and noisy held-out spectra, per fold.
     folds_digest, model_digest : str
-        See `folds_digest` and `served.model_digest`.
+        See `folds_digest` and `version_contents.model_digest`.
     files : dict of str to str
         SHA-256 of every file that is served, by its path.
     facts : dict of str to str
@@ -74,7 +74,7 @@ def register(
             register_environment(mlflow_environment(local))
         except OSError as error:  # the version is good without
             say(f"{error}: `mlflow models serve` will need --env-manager local for this version.")
-        whole = {**asdict(record), "files": served.digests(local)}
+        whole = {**asdict(record), "files": version_contents.digests(local)}
     run.json(whole, RECORD)
     digest = hashlib.sha256(json.dumps(whole, indent=1).encode()).hexdigest()
     version = mlflow.register_model(model_uri, MODEL, tags={**tags, DIGEST: digest})
@@ -113,7 +113,7 @@ def registered_before(predictor: Predictor) -> ModelVersion | None:
 
     Whatever run it came from: two runs with equal data and seeds train equal models.
     """
-    model, code = served.model_digest(predictor), served.code_digests()
+    model, code = version_contents.model_digest(predictor), version_contents.code_digests()
     for version in tracking.connect().search_model_versions(f"name = '{MODEL}'"):
         known = known_registration(version)
         if known and known.model_digest == model and code == _code_of(known.files):

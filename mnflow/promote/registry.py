@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
-from mnflow.promote import served
+from mnflow.promote import version_contents
 from mnflow.promote.candidates import verdict
 from mnflow.promote.registration import DIGEST, MODEL, known_registration
 from mnflow.runtime.project import default_tracking_uri, one_at_a_time
@@ -43,7 +43,7 @@ def load_predictor(uri: str) -> Predictor:
             "promote` moves it to one that passes the gate."
         )
     with tempfile.TemporaryDirectory() as folder:
-        return Predictor.load(download(uri, folder) / served.PREDICTOR)
+        return Predictor.load(download(uri, folder) / version_contents.PREDICTOR)
 
 
 def download(uri: str, folder: str) -> Path:

@@ -20,7 +20,7 @@ from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import predict
 from mnflow.models import keras_nets
 from mnflow.preprocess import crop
-from mnflow.promote import promotion, registration, registry, served
+from mnflow.promote import promotion, registration, registry, version_contents
 from mnflow.references import References
 from mnflow.serve.answer import answer
 from mnflow.serve.numpy_nets import from_keras
@@ -77,7 +77,7 @@ class Answered:
             if different := _different(was, now):
                 raise InputError(
                     f"{who} does not answer as the version did when it was registered: {different} of "
-                    f"spectrum {i} in {served.ANSWERS}."
+                    f"spectrum {i} in {version_contents.ANSWERS}."
                 )
 
 
@@ -126,7 +126,7 @@ def own_artifacts(version: ModelVersion) -> tuple[FinishedCv, Answered]:
         folder = registry.download(uri, name)
         check_files(version, folder)
         answered = check_answers(version, folder)
-        predictor = Predictor.load(folder / served.PREDICTOR)
+        predictor = Predictor.load(folder / version_contents.PREDICTOR)
         nets = {p.stem: keras_nets.load(p) for p in sorted(folder.glob("artifacts/keras/*.keras"))}
     return _with_nets(version, nets, predictor), answered
 
@@ -140,7 +140,7 @@ def check_files(version: ModelVersion, folder: Path) -> int:
         If one was changed, added or taken away; the sentence names the first of them.
     """
     registered = registration.registration(version).files
-    found = served.digests(folder)
+    found = version_contents.digests(folder)
     changed = [f"{name} is missing" for name in sorted(registered.keys() - found.keys())]
     changed += [f"{name} was added" for name in sorted(found.keys() - registered.keys())]
     both = sorted(registered.keys() & found.keys())
@@ -163,9 +163,9 @@ def check_answers(version: ModelVersion, folder: Path) -> Answered:
     InputError
         If it cannot be loaded, or says anything else than when it was made.
     """
-    kept = json.loads((folder / served.ANSWERS).read_text())
+    kept = json.loads((folder / version_contents.ANSWERS).read_text())
     done = subprocess.run(
-        [sys.executable, "-c", _ANSWER, str(folder), str(folder / served.ANSWERS)],
+        [sys.executable, "-c", _ANSWER, str(folder), str(folder / version_contents.ANSWERS)],
         capture_output=True, text=True, cwd=folder, timeout=ANSWER_SECONDS,
     )  # fmt: skip
     if done.returncode:

@@ -24,7 +24,7 @@ from mnflow.track.query import children
 from mnflow.train.cross_validate import FoldModel
 
 if TYPE_CHECKING:
-    from mnflow.models.backend import keras
+    from mnflow.models.keras_import import keras
 
 # Given, since MLflow would take 20 s per model to infer them.
 _REQUIREMENTS = ["keras==3.15.1", "numpy==2.4.6"]

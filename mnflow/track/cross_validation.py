@@ -21,7 +21,7 @@ from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
-from mnflow.models.backend import keras
+from mnflow.models.keras_import import keras
 from mnflow.spectra import SpectrumSet
 from mnflow.track import names, outbox, provenance, tracking
 from mnflow.track.datasets import load_dataset

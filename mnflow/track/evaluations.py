@@ -18,7 +18,7 @@ from mnflow.evaluate.accuracy import (
     shift_accuracy,
 )
 from mnflow.evaluate.activations import last_block_agreement, mean_activations
-from mnflow.evaluate.references import reference_accuracy, reference_table
+from mnflow.evaluate.reference_accuracy import reference_accuracy, reference_table
 from mnflow.preprocess import crop, normalise
 from mnflow.spectra import UNLABELLED, SpectrumSet
 from mnflow.track import cross_validation, names

@@ -9,7 +9,7 @@ from mnflow.augment.energy_shift import draw_shifts
 from mnflow.augment.pca_noise import draw_scales
 from mnflow.models import keras_nets
 from mnflow.models.architectures import Plan
-from mnflow.models.backend import keras
+from mnflow.models.keras_import import keras
 from mnflow.preprocess import crops_from
 from mnflow.train.plan import CURVES, Course, FoldData, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate

@@ -15,8 +15,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
 from mnflow.errors import InputError
 from mnflow.folds import Fold
-from mnflow.promote import registration, registry
-from mnflow.promote import served as served_model
+from mnflow.promote import registration, registry, version_contents
 from mnflow.promote.registration import Registration
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
@@ -62,10 +61,10 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     predictor = Predictor(MN, net=made_up_net())
     example = {"energy_ev": [620.0, 621.0], "intensity": [1.0, 2.0]}
     tags = {"arch": "fcn", "dataset_digest": "d"}
-    record = replace(RECORD, model_digest=served_model.model_digest(predictor))
+    record = replace(RECORD, model_digest=version_contents.model_digest(predictor))
     assert registration.registered_before(predictor) is None
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        uri = served_model.log_model(run, predictor, {"fold_0.keras": b"a net"}, [example])
+        uri = version_contents.log_model(run, predictor, {"fold_0.keras": b"a net"}, [example])
         first = registration.register(uri, run, tags, record, "a card")
     (model,) = tracking.connect().search_registered_models()
     assert (model.name, int(first.version)) == ("mn-valence", 1)
@@ -78,9 +77,9 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
 
     known = registration.registration(first)
     assert replace(known, files={}) == record
-    own = {served_model.PREDICTOR, served_model.ANSWERS, "artifacts/keras/fold_0.keras", "MLmodel"}
+    own = {version_contents.PREDICTOR, version_contents.ANSWERS, "artifacts/keras/fold_0.keras", "MLmodel"}
     assert own <= known.files.keys()
-    assert served_model.code_digests().items() <= known.files.items(), (
+    assert version_contents.code_digests().items() <= known.files.items(), (
         "the same before it is logged and after"
     )
     elsewhere = replace(predictor, facts={"cv_run": "another run with the same data and seed"})
@@ -88,7 +87,7 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     assert found is not None
     assert found.version == first.version
     assert registration.registered_before(replace(predictor, temperature=2.0)) is None
-    monkeypatch.setattr(served_model, "code_digests", lambda: {"code/mnflow/errors.py": "edited"})
+    monkeypatch.setattr(version_contents, "code_digests", lambda: {"code/mnflow/errors.py": "edited"})
     assert registration.registered_before(predictor) is None
 
     assert registration.held_out_of(first, "d", "f") == [0.5, 1.0]
@@ -103,7 +102,7 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     assert (logged / "artifacts" / "keras" / "fold_0.keras").read_bytes() == b"a net"
     assert (logged / "artifacts" / "predictor.npz").is_file()
     assert (logged / "code" / "mnflow" / "serve" / "numpy_nets.py").is_file()
-    assert (logged / "requirements.txt").read_text().splitlines() == served_model.requirements()
+    assert (logged / "requirements.txt").read_text().splitlines() == version_contents.requirements()
     assert json.loads((logged / "serving_input_example.json").read_text()) == {"inputs": [example]}
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).name == "valence_model"
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).source_run_id == run.id

@@ -11,7 +11,7 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 
 from mnflow.errors import InputError
-from mnflow.promote import registration, served, verification
+from mnflow.promote import registration, verification, version_contents
 from mnflow.promote.registration import Registration
 from mnflow.serve.novelty import Novelty, aligned, locate
 from mnflow.serve.predictor import Predictor
@@ -41,8 +41,8 @@ def registered(module_store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         assert shipped is not None
         predictor = replace(shipped, net=made_up_net(), temperature=1.5, novelty=NOVELTY)
         with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-            asked = served.examples(spectra(12), seed=0)
-            uri = served.log_model(run, predictor, {"fold_0.keras": b"a net"}, asked)
+            asked = version_contents.examples(spectra(12), seed=0)
+            uri = version_contents.log_model(run, predictor, {"fold_0.keras": b"a net"}, asked)
             record = Registration({}, [], "", "", {}, {})
             version = registration.register(uri, run, {}, record, "")
     place = f"models:/{registration.MODEL}/{version.version}"
@@ -59,7 +59,7 @@ def folder(registered: tuple[ModelVersion, Path], tmp_path: Path) -> Path:
 
 def resave(change: Callable[[Predictor], Predictor]) -> Callable[[Path], None]:
     def tamper(folder: Path) -> None:
-        change(Predictor.load(folder / served.PREDICTOR)).save(folder / served.PREDICTOR)
+        change(Predictor.load(folder / version_contents.PREDICTOR)).save(folder / version_contents.PREDICTOR)
 
     return tamper
 
@@ -75,7 +75,7 @@ def open_limits(predictor: Predictor) -> Predictor:
 
 def scramble(folder: Path) -> None:
     """The arrays of the composition model that begin with the same letters, in another order."""
-    path = folder / served.PREDICTOR
+    path = folder / version_contents.PREDICTOR
     with np.load(path) as z:
         arrays = dict(z)
     known = [k for k in arrays if k.startswith("posterior") and arrays[k].ndim == 2]
@@ -92,10 +92,10 @@ def edit_code(folder: Path) -> None:
 
 
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "class names reversed": (resave(reverse_names), served.PREDICTOR),
-    "temperature 0.01": (resave(lambda p: replace(p, temperature=0.01)), served.PREDICTOR),
-    "novelty limits open": (resave(open_limits), served.PREDICTOR),
-    "composition model scrambled": (scramble, served.PREDICTOR),
+    "class names reversed": (resave(reverse_names), version_contents.PREDICTOR),
+    "temperature 0.01": (resave(lambda p: replace(p, temperature=0.01)), version_contents.PREDICTOR),
+    "novelty limits open": (resave(open_limits), version_contents.PREDICTOR),
+    "composition model scrambled": (scramble, version_contents.PREDICTOR),
     "code edited": (edit_code, "code/mnflow/serve/answer.py"),
     "a net exchanged": (lambda f: (f / "artifacts/keras/fold_0.keras").write_bytes(b"b net") and None,
                         "artifacts/keras/fold_0.keras"),
@@ -108,7 +108,7 @@ def test_an_untouched_version_holds(registered: tuple[ModelVersion, Path]) -> No
     version, folder = registered
     assert verification.check_files(version, folder) == len(registration.registration(version).files)
     answered = verification.check_answers(version, folder)
-    assert len(answered.answers) == 3 * served.EACH + 3
+    assert len(answered.answers) == 3 * version_contents.EACH + 3
     assert answered.answers[-1]["error"], "the flat line"
     assert {a["moved_ev"] for a in answered.answers[:-1]} != {None}
 

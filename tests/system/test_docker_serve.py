@@ -16,7 +16,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from mnflow.promote.served import log_model
+from mnflow.promote.version_contents import log_model
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN

@@ -24,7 +24,7 @@ import pytest
 import requests
 
 from benchmarks.client import BAD, connect, is_up, memory_mb, post, request_of
-from mnflow.promote.served import log_model
+from mnflow.promote.version_contents import log_model
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from mnflow.track import tracking

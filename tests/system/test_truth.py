@@ -19,8 +19,8 @@ from mnflow.command import predict as command
 from mnflow.maps.prediction import predict as maps_of
 from mnflow.serve.app import create
 from mnflow.serve.pretrained import pretrained
+from mnflow.simulate.foreign_laboratory import reference
 from mnflow.simulate.library import library_of
-from mnflow.simulate.references import reference
 from mnflow.simulate.settings import settings_of
 
 CHARGE = {"Mn2+": 2.0, "Mn3+": 3.0, "Mn4+": 4.0}

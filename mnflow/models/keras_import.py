@@ -1,4 +1,4 @@
-"""Keras on the backend of this project: `from mnflow.models.backend import keras`."""
+"""Keras on the backend of this project: `from mnflow.models.keras_import import keras`."""
 
 from mnflow.runtime.backend import set_keras_backend
 

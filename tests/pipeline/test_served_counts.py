@@ -7,7 +7,7 @@ import pytest
 
 from entrypoints import watch
 from mnflow.errors import InputError
-from mnflow.pipeline.served import read_days
+from mnflow.pipeline.served_counts import read_days
 from mnflow.track import tracking
 from mnflow.track.query import artifact
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnflow.evaluate.references import reference_accuracy, reference_table, vote
+from mnflow.evaluate.reference_accuracy import reference_accuracy, reference_table, vote
 from mnflow.references import References
 from mnflow.spectra import UNLABELLED, SpectrumSet
 from tests.helpers.spectra import COARSE

@@ -4,11 +4,11 @@ from importlib import metadata
 from pathlib import Path
 
 import mnflow
-from mnflow.promote import served as served_model
+from mnflow.promote import version_contents
 
 
 def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
-    served = served_model.copy_code(tmp_path)
+    served = version_contents.copy_code(tmp_path)
     assert served == tmp_path / "code" / "mnflow"
     package = Path(mnflow.__file__).parent
     found = sorted(p.relative_to(served).as_posix() for p in served.rglob("*") if p.is_file())
@@ -19,7 +19,7 @@ def test_a_server_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
         if name.endswith(("clusters.py", ".pyc")) or name.startswith(("read/", "train", "promote"))
     ]
     assert all((served / name).read_bytes() == (package / name).read_bytes() for name in found)
-    lines = served_model.requirements()
+    lines = version_contents.requirements()
     assert all(" --hash=sha256:" in line for line in lines), (
         "all of them are in the project's requirements.txt"
     )

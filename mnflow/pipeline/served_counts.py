@@ -62,7 +62,7 @@ def log_days(run: Run, days: pd.DataFrame) -> None:
     classes = [name for name in names if name.startswith("class: ")]
     flags = [name for name in names if name.startswith("flag: ")]
     run.table(days.reset_index(names="day"), "served")
-    run.figure(plots.served(days, classes, flags), "served")
+    run.figure(plots.served_counts(days, classes, flags), "served")
     steps = (days.index - days.index[0]).days.to_numpy()
     flagged = (
         days[[c for c in flags if c != "flag: unreadable"]].max(axis=1) if flags else 0 * days["spectra"]

@@ -10,7 +10,7 @@ from mnflow.plots.style import legend_beside, new_figure, sequence_colours, styl
 
 
 @styled
-def served(days: pd.DataFrame, classes: list[str], flags: list[str]) -> Figure:
+def served_counts(days: pd.DataFrame, classes: list[str], flags: list[str]) -> Figure:
     """Three panels over the days: spectra by class, share flagged by reason, and the windows' mean move.
 
     Parameters
