@@ -56,7 +56,7 @@ clear step of the detector's gain before L3 is repaired.
 are stretched by -10, -5, 0, 5 and 10 %, the error of the mean valence is 0.13, 0.10, 0.09, 0.10 and 0.13, the mean width of the
 interval 0.42, 0.34, 0.31, 0.32 and 0.36, its coverage 0.95, 0.96, 0.96, 0.95 and 0.92 (a foreign laboratory's: 0.93, 0.92, 0.89,
 0.87 and 0.85), and 21, 2, 0, 0 and 9 % are flagged (`python -m benchmarks.dispersion`). The distance of the lines does not correct
-it, since chemistry changes that as well.
+it, since chemistry changes that as well. Where O K is on the axis, its distance from L3 shows an error of some 5 % or more: a note says so.
 
 **Several signals.** X-rays are passed over; among several energy losses the one that covers the window is read, with the
 low losses of the same places if they lie beside it ([dual EELS](maps.md#dual-eels)).

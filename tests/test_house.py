@@ -13,6 +13,7 @@ LEVELS = (
     ("mnflow.runtime",),
     ("mnflow.spectra",),
     ("mnflow.read", "mnflow.simulate", "mnflow.preprocess", "mnflow.folds"),
+    ("mnflow.opinions",),
     ("mnflow.augment", "mnflow.serve", "mnflow.references", "mnflow.plots"),
     ("mnflow.models",),
     ("mnflow.train", "mnflow.evaluate"),

@@ -133,12 +133,13 @@ def _write_json(answers: Iterator[dict[str, Any]], out: TextIO) -> int:
 def _write_csv(answers: Iterator[dict[str, Any]], classes: Sequence[str], out: TextIO) -> int:
     """Lists and dictionaries become columns of their own: p(Mn2+), x(Mn2+), low, high."""
     from mnflow.runtime.files import plain_cell
+    from mnflow.serve.answer import OPINIONS
 
     failed, rows = 0, csv.writer(out, lineterminator="\n")
     by_class = [f"{letter}({name})" for letter in "px" for name in classes]
     rows.writerow(
         ["file", "element", "n", "n_flagged", "class", *by_class, "mean_valence", "interval_low",
-         "interval_high", "flags", "moved_ev", "notes", "error"]
+         "interval_high", *OPINIONS, "flags", "moved_ev", "notes", "error"]
     )  # fmt: skip
     for answer in answers:
         numbers = [
@@ -146,7 +147,9 @@ def _write_csv(answers: Iterator[dict[str, Any]], classes: Sequence[str], out: T
         ]
         rows.writerow(
             [*(plain_cell(answer[k]) for k in ("file", "element", "n", "n_flagged", "class")), *numbers,
-             answer["mean_valence"], *(answer["interval"] or (None, None)), " ".join(answer["flags"]),
+             answer["mean_valence"], *(answer["interval"] or (None, None)),
+             *(((answer["second_opinions"] or {}).get(k) or {}).get("value") for k in OPINIONS),
+             " ".join(answer["flags"]),
              answer["moved_ev"], "; ".join(answer["notes"]), plain_cell(answer["error"])]
         )  # fmt: skip
         out.flush()

@@ -14,7 +14,8 @@ from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
 
 FIELDS = (
-    "class", "probabilities", "fractions", "mean_valence", "interval", "flags", "moved_ev", "notes", "error",
+    "class", "probabilities", "fractions", "mean_valence", "interval", "second_opinions", "flags", "moved_ev",
+    "notes", "error",
 )  # fmt: skip
 """What a summary takes over from an answer to one spectrum; see `mnflow.serve.answer.answer`."""
 

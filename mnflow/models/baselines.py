@@ -9,7 +9,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import uniform_filter1d
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.ensemble import RandomForestClassifier
@@ -25,7 +24,9 @@ from mnflow.augment.energy_shift import crops, draw_shifts, max_shift_bins
 from mnflow.errors import InputError
 from mnflow.folds import Fold
 from mnflow.models.rocket import MiniRocket
+from mnflow.opinions.white_lines import measure
 from mnflow.preprocess import normalise
+from mnflow.preprocess.resample import moving_average
 from mnflow.preprocess.stretch import l3_channel
 from mnflow.spectra import MN, Edge, SpectrumSet
 
@@ -72,7 +73,7 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
         "cosine_svm": [Normalizer(), SoftMargins(LinearSVC(random_state=seed))],
         "random_forest": [RandomForestClassifier(100, min_samples_leaf=2, random_state=seed)],
         "nearest_neighbours": [Normalizer(), KNeighborsClassifier(5)],
-        "white_lines": [WhiteLineRatio(edge.dispersion_ev, edge.splitting_ev), GaussianNB()],
+        "white_lines": [WhiteLineRatio(edge), GaussianNB()],
         "minirocket": [
             MiniRocket(seed=seed),
             StandardScaler(),
@@ -213,36 +214,10 @@ class SoftMargins(ClassifierMixin, BaseEstimator):
 
 
 class WhiteLineRatio(TransformerMixin, BaseEstimator):
-    """The logarithm of the L3/L2 intensity ratio above a continuum of two arctangent steps: (N, C) -> (N, 1).
+    """The logarithm of the L3/L2 intensity ratio of `mnflow.opinions.white_lines`: (N, C) -> (N, 1)."""
 
-    The steps stand at the two maxima, 2 : 1 in height; their height and the zero level are fitted to the
-    channels before L3 and behind L2. After van Aken & Liebscher (2002),
-    https://doi.org/10.1007/s00269-001-0222-6; the ratio as a measure of the valence of Mn: Schmid & Mader
-    (2006), https://doi.org/10.1016/j.micron.2005.12.004.
-
-    Parameters
-    ----------
-    dispersion_ev : float
-        Width of a channel in eV.
-    splitting_ev : float
-        Nominal distance from L3 to L2 in eV; the L2 maximum is searched within `search_ev` of it.
-    search_ev : float
-        Half the range of the search, in eV.
-    reach_ev : tuple of float
-        How far a line reaches below and above its maximum, in eV.
-    """
-
-    def __init__(
-        self,
-        dispersion_ev: float = 0.1,
-        splitting_ev: float = MN.splitting_ev,
-        search_ev: float = 2.5,
-        reach_ev: tuple[float, float] = (3.0, 4.5),
-    ) -> None:
-        self.dispersion_ev = dispersion_ev
-        self.splitting_ev = splitting_ev
-        self.search_ev = search_ev
-        self.reach_ev = reach_ev
+    def __init__(self, edge: Edge = MN) -> None:
+        self.edge = edge
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "WhiteLineRatio":
         """Nothing to learn, but the number of channels."""
@@ -252,37 +227,8 @@ class WhiteLineRatio(TransformerMixin, BaseEstimator):
     def transform(self, X: ArrayLike) -> Floats:
         """The logarithm of the ratio for crops (N, C), as (N, 1)."""
         crops: Floats = validate_data(self, X, dtype=np.float64, reset=False)
-        l3 = l3_channel(crops, _SMOOTHING)
-        l2 = self._second_maximum(crops, l3)
-        from_l3 = (np.arange(crops.shape[1]) - l3[:, None]) * self.dispersion_ev  # (N, C), in eV
-        from_l2 = (np.arange(crops.shape[1]) - l2[:, None]) * self.dispersion_ev
-        below, above = self.reach_ev
-        outside = (from_l3 < -below) | (from_l2 > above)
-        steps = 0.5 + (2 * np.arctan(2 * from_l3) + np.arctan(2 * from_l2)) / (3 * np.pi)
-        lines = crops - _fit_continuum(crops, steps, outside)
-        sums = [np.where((d > -below) & (d < above), lines, 0).sum(axis=1) for d in (from_l3, from_l2)]
-        smallest = 1e-3 * np.abs(lines).sum(axis=1) + 1e-12  # a line that is lost in noise
-        return np.asarray(np.log(np.maximum(sums[0], smallest) / np.maximum(sums[1], smallest))[:, None])
-
-    def _second_maximum(self, crops: Floats, l3: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Channel of the largest smoothed value in the range where L2 is expected, (N,)."""
-        distance = (np.arange(crops.shape[1]) - l3[:, None]) * self.dispersion_ev
-        searched = np.abs(distance - self.splitting_ev) <= self.search_ev
-        smooth = uniform_filter1d(crops, _SMOOTHING, axis=1, mode="nearest")
-        return np.asarray(np.where(searched, smooth, -np.inf).argmax(axis=1))
-
-
-def _fit_continuum(crops: Floats, steps: Floats, where: NDArray[np.bool_]) -> Floats:
-    """Least squares of zero level + height x steps over the channels `where`, for all spectra (N, C) at once.
-
-    The height is not allowed below zero; with no channel on one side it is zero.
-    """
-    n = np.maximum(where.sum(axis=1), 1)
-    mean_y, mean_s = ((a * where).sum(axis=1) / n for a in (crops, steps))
-    s = (steps - mean_s[:, None]) * where
-    variance = (s**2).sum(axis=1)
-    height = np.maximum((s * crops).sum(axis=1) / np.where(variance > 1e-9, variance, np.inf), 0)
-    return np.asarray((mean_y - height * mean_s)[:, None] + height[:, None] * steps)
+        lines = measure(moving_average(crops, _SMOOTHING), l3_channel(crops, _SMOOTHING), self.edge)
+        return np.log(lines.l3_l2_ratio)[:, None]
 
 
 def _vertex(crops: Floats) -> Floats:

@@ -38,6 +38,7 @@ _SERVED_CODE = (
     "runtime/process.py",
     "spectra",
     "preprocess",
+    "opinions",
     "serve",
 )
 _NOT_SERVED = ("__pycache__", "clusters.py", "pipeline.py")

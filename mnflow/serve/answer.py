@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.opinions.oxygen import dispersion_note
+from mnflow.opinions.white_lines import WhiteLines, implied_valence
 from mnflow.preprocess.locate import Background
 from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import normalise
@@ -26,11 +28,14 @@ FLAGS = (
 )
 """Everything that a spectrum may be flagged with. The first five are reasons for `out_of_distribution`.
 
-`no_edge`: no pair of white lines rises over what lies around it. `second_opinion`: the champion's nets or
-the user's own references contradict the answer. `interval_unreliable`: the interval's coverage was not
-measured for such a spectrum (out of distribution, or an element without a posterior). `uncertain`: the class
-is null, since the spectrum allows several.
+`no_edge`: no pair of white lines rises over what lies around it. `second_opinion`: the champion's nets, the
+white lines' ratio or distance, or the user's own references contradict the answer. `interval_unreliable`: the
+interval's coverage was not measured for such a spectrum (out of distribution, or an element without a
+posterior). `uncertain`: the class is null, since the spectrum allows several.
 """
+
+OPINIONS = (*WhiteLines._fields, "o_k_distance_ev")
+"""What `second_opinions` of an answer holds."""
 
 _N_REASONS = FLAGS.index("no_edge") + 1
 _DECIMALS = 6  # float32 holds no more
@@ -54,8 +59,10 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
         `fractions` (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the
         mean valence, which hold it in 90 % of cases), `disagreement` (share of fold models that vote for
         another class than most of them; null without several), `moved_ev` (how far the window had to move),
-        `flags` (`FLAGS`, and `out_of_distribution` before its reasons), `notes` (what was done to the
-        spectrum), and `error`, which is null, or says why the others are.
+        `second_opinions` (L3/L2 ratio, L2-L3 distance, and O K-L3 distance where O K is to be seen, each with
+        its `value` and the range of `mean_valence` that goes with it, if known), `flags` (`FLAGS`, and
+        `out_of_distribution` before its reasons), `notes` (what was done to the spectrum), and `error`, which
+        is null, or says why the others are.
     """
     cuts, errors = cut(spectra, predictor.edge)
     answers = {i: _refusal(message) for i, message in errors.items()}
@@ -104,7 +111,8 @@ def in_words(found: dict[str, Any]) -> str:
 
 
 def _refusal(message: str) -> dict[str, Any]:
-    nothing = ("class", "probabilities", "fractions", "mean_valence", "interval", "disagreement", "moved_ev")
+    nothing = ("class", "probabilities", "fractions", "mean_valence", "interval", "disagreement", "moved_ev",
+               "second_opinions")  # fmt: skip
     return {**dict.fromkeys(nothing), "flags": ["unreadable"], "notes": [], "error": message}
 
 
@@ -135,8 +143,9 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
     numbers = (reading.probabilities, reading.fractions, reading.mean_valence, reading.interval)
     columns = [array.round(_DECIMALS).tolist() for array in numbers]
     voted = [None if np.isnan(x) else round(x, _DECIMALS) for x in outcome.disagreement.tolist()]
-    lists = (cuts, reading.label.tolist(), *columns, voted, flags.tolist())
-    for one, label, probabilities, fractions, mean_valence, interval, disagreement, flag in zip(
+    opinions = _second_opinions(outcome, cuts, predictor)
+    lists = (cuts, reading.label.tolist(), *columns, voted, flags.tolist(), opinions)
+    for one, label, probabilities, fractions, mean_valence, interval, disagreement, flag, opinion in zip(
         *lists, strict=True
     ):
         strange = ["out_of_distribution"] if any(flag[:_N_REASONS]) else []
@@ -148,7 +157,31 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
             "interval": interval,
             "disagreement": disagreement,
             "moved_ev": round(one.moved_bins * step_ev, _DECIMALS),
+            "second_opinions": opinion,
             "flags": [*strange, *compress(FLAGS, flag)],
-            "notes": notes(one.background, np.array([one.spikes]), one.gain_step),
+            "notes": [
+                *notes(one.background, np.array([one.spikes]), one.gain_step),
+                *dispersion_note(one.o_k_distance_ev, predictor.edge),
+            ],
             "error": None,
         }
+
+
+def _second_opinions(
+    outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor
+) -> list[dict[str, Any] | None]:
+    """Every opinion's value and the range of the mean valence that goes with it; None without an edge."""
+    ranges, lines = implied_valence(outcome.white_lines, predictor.edge), outcome.white_lines._asdict()
+    found: list[dict[str, Any] | None] = []
+    for i, one in enumerate(cuts):
+        opinions: dict[str, Any] = {
+            name: {
+                "value": round(float(values[i]), 3),
+                "mean_valence": ranges[name][i].round(3).tolist() if ranges else None,
+            }
+            for name, values in lines.items()
+        }
+        distance = one.o_k_distance_ev
+        opinions[OPINIONS[-1]] = distance and {"value": round(distance, 3), "mean_valence": None}
+        found.append(opinions if one.edge_seen else None)
+    return found

@@ -23,6 +23,13 @@ class Spectrum(BaseModel):
     intensity: list[float]
 
 
+class Opinion(BaseModel):
+    """A value measured by hand's rules, and the range of the mean valence that goes with it, if known."""
+
+    value: float
+    mean_valence: tuple[float, float] | None = None
+
+
 class Answer(BaseModel):
     """The answer for one spectrum; see `mnflow.serve.answer.answer`.
 
@@ -36,6 +43,7 @@ class Answer(BaseModel):
     interval: tuple[float, float] | None = None
     disagreement: float | None = None
     moved_ev: float | None = None
+    second_opinions: dict[str, Opinion | None] | None = None
     flags: list[str]
     notes: list[str] = []
     error: str | None = None

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.opinions.white_lines import WhiteLines, contradict, implied_valence, measure
 from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.serve.decision import Reading, pure_cells, read
-from mnflow.serve.novelty import Located, Novelty, locate
+from mnflow.serve.novelty import Novelty, locate
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from mnflow.serve.posterior import Posterior, ReferenceMixtures, compositions
 from mnflow.spectra import Edge
@@ -40,12 +41,14 @@ class Outcome:
     disagreement : ndarray, shape (N,)
         Share of the fold models that vote for another class than most of them; NaN without several.
     contradicted : ndarray of bool, shape (N,)
-        Whether the nets' second opinion contradicts the posterior (`CONTRADICTION`), or the nearest mixture
-        of own references does.
+        Whether a second opinion contradicts the posterior: the nets' (`CONTRADICTION`), that of the white
+        lines (`mnflow.opinions.white_lines`), or the nearest mixture of own references.
     strange : ndarray of bool, shape (N, 3)
         Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
     calibrated : bool
         Whether the intervals' coverage was measured.
+    white_lines : WhiteLines
+        Ratio and distance of the white lines, (N,) each.
     """
 
     reading: Reading
@@ -53,6 +56,7 @@ class Outcome:
     contradicted: NDArray[np.bool_]
     strange: NDArray[np.bool_]
     calibrated: bool
+    white_lines: WhiteLines
 
 
 @dataclass(frozen=True)
@@ -100,30 +104,26 @@ class Predictor:
         crops = np.asarray(crops, dtype=np.float32)
         located = locate(crops)
         strange = self.novelty.reasons(located) if self.novelty else np.zeros((len(crops), 3), bool)
-        nobody, nothing = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
-        if self.net is None:
-            assert self.posterior is not None
-            reading = self.posterior(located)
-            return Outcome(reading, nobody, self._contradicted(located, reading), strange, True)
-        each = self.second_opinion(crops)  # (F, N, K)
-        opinion = each.mean(axis=0)
-        votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)  # (N, K)
-        disagreement = 1 - votes.max(axis=1) if self.net.n_folds > 1 else nobody
+        lines = measure(located.smooth, located.l3, self.edge)
+        disagreement, contradicted = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
+        opinion = None
+        if self.net is not None:
+            each = self.second_opinion(crops)  # (F, N, K)
+            opinion = each.mean(axis=0)
+            votes = (each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])).mean(axis=0)  # (N, K)
+            disagreement = 1 - votes.max(axis=1) if self.net.n_folds > 1 else disagreement
         if self.posterior is None:
             cells = compositions(len(self.edge.classes))
             reading = read(pure_cells(opinion, cells), cells, self.edge.charges)
-            return Outcome(reading, disagreement, nothing, strange, False)
+            return Outcome(reading, disagreement, contradicted, strange, False, lines)
         reading = self.posterior(located)
-        sure, impossible = CONTRADICTION
-        contradicted = ((opinion >= sure) & (reading.probabilities <= impossible)).any(axis=1)
-        contradicted |= self._contradicted(located, reading)
-        return Outcome(reading, disagreement, contradicted, strange, True)
-
-    def _contradicted(self, located: Located, reading: Reading) -> NDArray[np.bool_]:
-        """Whether the nearest mixture of own references contradicts: (N,)."""
-        if self.own_references is None:
-            return np.zeros(len(located.crops), bool)
-        return self.own_references.contradicts(located, reading)
+        contradicted = contradict(implied_valence(lines, self.edge), reading.interval)
+        if opinion is not None:
+            sure, impossible = CONTRADICTION
+            contradicted |= ((opinion >= sure) & (reading.probabilities <= impossible)).any(axis=1)
+        if self.own_references is not None:
+            contradicted |= self.own_references.contradicts(located, reading)
+        return Outcome(reading, disagreement, contradicted, strange, True, lines)
 
     def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (F, N, K) of F fold models; raises `InputError` without any."""

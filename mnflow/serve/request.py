@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.opinions.oxygen import o_k_distance_ev
 from mnflow.preprocess.faults import REASONS
 from mnflow.preprocess.locate import MIN_CONTRAST, Background
 from mnflow.preprocess.window import place_windows
@@ -23,7 +24,8 @@ class Cut(NamedTuple):
     """A crop (n_crop,), not yet normalised, and how it was cut.
 
     The channels by which its window was moved, whether the spectrum is cut off, the background treatment, the
-    number of bridged spikes, whether a step of gain was repaired, and whether an edge is to be seen.
+    number of bridged spikes, whether a step of gain was repaired, whether an edge is to be seen, and how far
+    L3 is from O K in eV (None where O K is not to be seen).
     """
 
     crop: NDArray[np.float32]
@@ -33,6 +35,7 @@ class Cut(NamedTuple):
     spikes: int
     gain_step: bool
     edge_seen: bool
+    o_k_distance_ev: float | None
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:
@@ -91,14 +94,16 @@ def _cut_together(
                 f"{edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
             )
         else:
+            position = placed.positions[row]
             cuts[i] = Cut(
                 crop,
                 int(placed.moved_bins[row]),
                 REASONS[fault] == "saturated",
-                placed.positions[row].background,
+                position.background,
                 int(placed.spikes[row]),
                 placed.gain_steps[row] is not None,
-                placed.positions[row].contrast >= MIN_CONTRAST,
+                position.contrast >= MIN_CONTRAST,
+                o_k_distance_ev(increasing_ev, intensity[row], position.l3_ev, edge),
             )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.serve.answer import FLAGS, answer, flagged, in_words
+from mnflow.serve.answer import FLAGS, OPINIONS, answer, flagged, in_words
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import MN
@@ -202,6 +202,21 @@ def test_any_doubt_about_a_spectrum_makes_its_interval_unreliable(shipped: Predi
     assert found[:, UNRELIABLE].tolist() == [True] * 5 + [False] * 2
     np.testing.assert_array_equal(found[:, :5], np.eye(7, 5, dtype=bool))
     assert flagged(replace(outcome, calibrated=False), saturated, edge_seen)[:, UNRELIABLE].all()
+
+
+def test_second_opinions_have_values_and_valences(shipped: Predictor) -> None:
+    energy_ev = np.arange(480, 700, 0.25)
+    long = raw(energy_ev)
+    oxygen = 8000 / (1 + np.exp(-(energy_ev - 560)))
+    far = {**long, "intensity": (np.array(long["intensity"]) + oxygen).tolist()}
+    short, without, wrong = answer(shipped, [raw(), {**raw(), "intensity": [*range(399), 0]}, far])
+    assert list(short["second_opinions"]) == list(OPINIONS)
+    ratio = short["second_opinions"]["l3_l2_ratio"]
+    assert ratio["value"] > 1
+    assert 2 <= ratio["mean_valence"][0] <= ratio["mean_valence"][1] <= 4
+    assert short["second_opinions"]["o_k_distance_ev"] is None, "O K is not on the axis"
+    assert without["second_opinions"] is None, "no edge is to be seen"
+    assert wrong["second_opinions"]["o_k_distance_ev"] is None, "no oxide has O K there"
 
 
 def test_without_a_posterior_the_interval_is_called_unreliable(predictor: Predictor) -> None:

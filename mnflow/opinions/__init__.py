@@ -1,0 +1,1 @@
+"""Second opinions: what a spectroscopist would measure by hand, beside the model's answer."""
