@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -42,73 +43,81 @@ def _clusters(step: str) -> Clusters:
     )
 
 
-@cache
-def _figures() -> dict[str, mpl.figure.Figure]:
+def _made_up() -> dict[str, Callable[[], mpl.figure.Figure]]:
+    """For every figure what draws it."""
     rng = np.random.default_rng(0)
     some = spectra()
     energy_ev = some.energy_ev[200:500]
     truth = np.repeat([0, 1, 2, UNLABELLED], 3)
     points = {space: rng.normal(size=(36, 2)) for space in ("300 inputs", "72 features")}
     references = {space: rng.normal(size=(12, 2)) for space in points}
+    laboratories = [f"lab {i}" for i in range(12)]
     blocks = [crop(some)[0][:, None], rng.random((146, 2)), rng.random((70, 4))]
     scale = np.arange(6.0)
     return {
-        "spectra_per_class": plots.spectra_per_class(some),
-        "shift_curves": plots.shift_curves({"dense": shift_curve(1), "fcn": shift_curve(4)}),
-        "shift_grid": plots.shift_grid(
+        "spectra_per_class": lambda: plots.spectra_per_class(some),
+        "shift_curves": lambda: plots.shift_curves({"dense": shift_curve(1), "fcn": shift_curve(4)}),
+        "shift_grid": lambda: plots.shift_grid(
             {n: {a: shift_curve(2) for a in AUGMENTATIONS} for n in ("dense", "fcn")}
         ),
-        "noise_grid": plots.noise_grid(
+        "noise_grid": lambda: plots.noise_grid(
             {n: {a: (scale, rng.random(6)) for a in AUGMENTATIONS[::-1]} for n in ("dense", "fcn")}
         ),
-        "swing_spectrum": plots.swing_spectrum(
+        "swing_spectrum": lambda: plots.swing_spectrum(
             {f"{n} 10x": (96 / np.arange(1, 49), rng.random((10, 48))) for n in ("fcn", "dense")}
         ),
-        "noise_curves": plots.noise_curves(
+        "noise_curves": lambda: plots.noise_curves(
             {"fcn": (scale, rng.random((10, 6)))}, (energy_ev, {0: crop(some)[0], 5: crop(some)[1]})
         ),
-        "learning_curves": plots.learning_curves(
+        "learning_curves": lambda: plots.learning_curves(
             [{"train_loss": np.arange(n), "test_accuracy": np.ones(n)} for n in (5, 8)]
         ),
-        "confusion": plots.confusion(np.diag([448, 765, 788]), CLASSES),
-        "reference_matrix": plots.reference_matrix(
-            rng.dirichlet([1, 1, 1], 12), [f"lab {i}" for i in range(12)], truth, CLASSES
+        "confusion": lambda: plots.confusion(np.diag([448, 765, 788]), CLASSES),
+        "reference_matrix": lambda: plots.reference_matrix(
+            rng.dirichlet([1, 1, 1], 12), laboratories, truth, CLASSES
         ),
-        "reference_spectra": plots.reference_spectra(
-            energy_ev, crop(some)[:12], [f"lab {i}" for i in range(12)], truth, CLASSES
+        "reference_spectra": lambda: plots.reference_spectra(
+            energy_ev, crop(some)[:12], laboratories, truth, CLASSES
         ),
-        "embeddings": plots.embeddings(points, some.valence, references, truth, CLASSES),
-        "activations": plots.activations({c: blocks for c in CLASSES}, (635.0, 665.0)),
-        "cluster_rounds": plots.cluster_rounds([_clusters("substrate"), _clusters("thick 1")]),
-        "kept_maps": plots.kept_maps(
+        "embeddings": lambda: plots.embeddings(points, some.valence, references, truth, CLASSES),
+        "activations": lambda: plots.activations({c: blocks for c in CLASSES}, (635.0, 665.0)),
+        "cluster_rounds": lambda: plots.cluster_rounds([_clusters("substrate"), _clusters("thick 1")]),
+        "kept_maps": lambda: plots.kept_maps(
             {"SI 1": rng.integers(0, 2, (4, 5)), "line": np.zeros(7, int)}, ["kept", "substrate"]
         ),
-        "study_history": plots.study_history(
+        "study_history": lambda: plots.study_history(
             range(5), [0.7, 0.8, 0.6, 0.9, 0.85], [False, False, True, False, False]
         ),
-        "parameter_importance": plots.parameter_importance({"dropout": 0.7, "learning_rate": 0.3}),
-        "parameter_slices": plots.parameter_slices(
+        "parameter_importance": lambda: plots.parameter_importance({"dropout": 0.7, "learning_rate": 0.3}),
+        "parameter_slices": lambda: plots.parameter_slices(
             {"dropout": rng.random(5), "filters_1": np.arange(5), "learning_rate": 10.0 ** -np.arange(5)},
             rng.random(5),
             ["learning_rate"],
         ),
-        "pareto_front": plots.pareto_front(
+        "pareto_front": lambda: plots.pareto_front(
             [100, 200, 400, 300], [0.5, 0.8, 0.9, 0.7], [0, 1, 2], 1, {"the paper's": (673.0, 0.8)}
         ),
     }
 
 
+FIGURES = _made_up()
+
+
+@cache
+def _figure(name: str) -> mpl.figure.Figure:
+    return FIGURES[name]()
+
+
 @pytest.mark.slow
-def test_every_figure_is_written_and_gives_its_numbers() -> None:
-    figures = _figures()
-    assert set(figures) <= set(plots.__all__)
-    for name, figure in figures.items():
-        png = io.BytesIO()
-        figure.savefig(png)
-        assert png.getvalue().startswith(b"\x89PNG"), name
-        data = plots.figure_data(figure)
-        assert len(data), name
-        assert data[["x", "y"]].notna().all().all(), name
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_written_and_gives_its_numbers(name: str) -> None:
+    assert name in plots.__all__
+    png = io.BytesIO()
+    _figure(name).savefig(png)
+    assert png.getvalue().startswith(b"\x89PNG")
+    data = plots.figure_data(_figure(name))
+    assert len(data)
+    assert data[["x", "y"]].notna().all().all()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +144,7 @@ def test_every_figure_is_written_and_gives_its_numbers() -> None:
     ],
 )
 def test_a_figure_says_what_it_shows(name: str, words: list[str]) -> None:
-    text = _text(_figures()[name])
+    text = _text(_figure(name))
     assert [w for w in words if w not in text] == []
 
 
@@ -152,6 +161,54 @@ def test_a_wrong_reference_is_marked_and_a_mixed_one_is_not() -> None:
     axes = plots.reference_matrix(p, ["right", "wrong", "mixed"], [0, 2, UNLABELLED], CLASSES).axes[0]
     assert len(axes.patches) == 2
     assert [label.get_color() for label in axes.get_yticklabels()] == ["black", "#D55E00", "black"]
+
+
+def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:
+    axes = plots.confusion(np.array([[8, 2, 0], [0, 0, 0], [1, 1, 2]]), CLASSES).axes[0]
+    (image,) = axes.images
+    np.testing.assert_allclose(image.get_array(), [[0.8, 0.2, 0], [0, 0, 0], [0.25, 0.25, 0.5]])
+    assert image.get_clim() == (0, 1)
+    assert image.get_cmap().name == "Blues"
+    texts = {t.get_text(): t.get_color() for t in axes.texts}
+    assert (texts["8\n80.0%"], texts["2\n20.0%"], texts["2\n50.0%"]) == ("white", "black", "black")
+    assert not any(spine.get_visible() for spine in axes.spines.values())
+    assert [t.tick1line.get_markersize() for t in axes.xaxis.majorTicks] == [0, 0, 0]
+    assert axes.get_aspect() == 1
+    assert plots.reference_matrix(np.eye(3), "abc", range(3), CLASSES).axes[0].get_aspect() == "auto"
+
+
+def test_activations_have_one_scale_in_all_valences() -> None:
+    line = np.linspace(-1, 2, 7)[:, None]
+    blocks = {name: [line * (1 + k), np.full((5, 2), k), np.zeros((3, 4))] for k, name in enumerate(CLASSES)}
+    figure = plots.activations(blocks, (635.0, 665.0))
+    rows = np.reshape(figure.axes, (3, 3))
+    for column, axes in enumerate(rows[0]):
+        (curve,) = axes.lines
+        np.testing.assert_allclose(curve.get_xdata(), np.linspace(635, 665, 7))
+        np.testing.assert_allclose(curve.get_ydata(), line[:, 0] * (1 + column))
+        assert curve.get_color() == style.valence_colours(CLASSES)[column]
+        assert axes.get_ylim() == (-3, 6)
+        (image,) = rows[1, column].images
+        np.testing.assert_array_equal(image.get_array(), np.full((2, 5), column))
+        assert image.get_clim() == (0, 2)
+        assert image.get_extent() == [635, 665, 2, 0]
+        assert (image.get_cmap().name, image.get_interpolation()) == ("cividis", "nearest")
+        low, high = rows[2, column].images[0].get_clim()
+        assert low == 0 < high < 1e-6, "a block that is silent everywhere"
+
+
+def test_kept_pixels_are_dark_and_every_reason_has_its_colour() -> None:
+    names = ["substrate", "kept", "thick", "saturated", "empty", "spare", "bad", "other"]
+    figure = plots.kept_maps({"SI 1": np.arange(8).reshape(2, 4)}, names)
+    image = figure.axes[0].images[0]
+    shown = [mpl.colors.to_hex(c) for c in image.to_rgba(image.get_array()).reshape(-1, 4)]
+    assert len(set(shown)) == len(names)
+    lightness = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(c))[2] for c in shown]
+    assert min(lightness) == lightness[1]
+    patches = {
+        t.get_text(): p for t, p in zip(figure.legends[0].texts, figure.legends[0].get_patches(), strict=True)
+    }
+    assert [mpl.colors.to_hex(patches[n].get_facecolor()) for n in names] == shown
 
 
 def test_nets_keep_their_colours_and_augmentations_grow_darker() -> None:
@@ -214,5 +271,5 @@ def test_a_users_usetex_and_a_notebooks_backend_need_not_be_there(tmp_path: Path
 
 
 def test_augmentations_stand_in_the_order_of_their_crops() -> None:
-    legend = _figures()["noise_grid"].legends[0]
+    legend = _figure("noise_grid").legends[0]
     assert [text.get_text() for text in legend.get_texts()] == AUGMENTATIONS
