@@ -38,7 +38,7 @@ _ABOUT = """# Which files are read
 `read_file`, `predict` and `preprocess` read every format of RosettaSciIO that holds energy losses ({formats}),
 EMSA/MAS (ISO 22029), columns of text, and the paper authors' published pickles (without unpickling). What a file is
 follows from its content first, then from its name. Some formats need another package, which the message names: .zspy needs
-zarr of version 2 (`pip install 'zarr<3'`).
+zarr of version 2 (`pip install 'mnflow[zspy]'`).
 
 **Text.** One row a channel; comma, semicolon, tab or blanks between the columns; points or decimal commas; any header
 or none. Of more than two columns, the header must name the energy; errors, fits and channel numbers are left out, and

@@ -8,7 +8,8 @@ import importlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ SUFFIXES = (*_USUAL, *sorted(set(_BY_SUFFIX) - set(_USUAL)))
 FOLDERS = (".zspy",)
 """Suffixes of formats that are a folder each."""
 
+_NEEDED = {".zspy": "zarr of version 2 (pip install 'mnflow[zspy]')"}  # RosettaSciIO knows no newer one
+
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_SUFFIXES = (".hspy", ".emd", ".de5", ".h5", ".hdf5", ".nxs")
 
@@ -69,7 +72,7 @@ def signals(path: Path) -> list[dict[str, Any]]:
     except InputError:
         raise
     except ImportError as error:
-        missing = error.name or str(error)[:120]
+        missing = _NEEDED.get(suffix) or error.name or str(error)[:120]
         raise InputError(
             f"{path}: to read {suffix} files the Python package {missing} is needed; install it, or save the "
             f"file as .hspy."
@@ -166,6 +169,9 @@ def _check_zarr(path: Path) -> None:
                 raise InputError(f"{path}: {part.name} is too large for a description of data.")
             if b"pickle" in part.read_bytes().lower() or part.is_symlink():
                 raise InputError(f"{path}: refused: it asks for an unpickler, or points out of its folder.")
+    with suppress(PackageNotFoundError):
+        if not version("zarr").startswith("2."):
+            raise ModuleNotFoundError
 
 
 def _read_hdf5(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 import logging
 import struct
 import sys
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -549,6 +550,35 @@ def test_a_folder_is_lazy_by_all_that_it_holds(tmp_path: Path, monkeypatch: pyte
         (tmp_path / "a.zspy" / "deep" / "0.0").write_bytes(b" " * size)
         read_file(tmp_path / "a.zspy")
     assert asked == [False, True]
+
+
+def test_a_folder_as_hyperspy_writes_it(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zarr", reason="pip install 'mnflow[zspy]'")
+    made = signal(counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's, of its next version
+        write(tmp_path / "a.zspy", made)
+    for lazy_bytes in (formats.LAZY_BYTES, 100):
+        monkeypatch.setattr(formats, "LAZY_BYTES", lazy_bytes)
+        found = read_file(tmp_path / "a.zspy")
+        np.testing.assert_array_equal(np.asarray(found.counts[:]), counts.reshape(len(found), -1))
+        np.testing.assert_allclose(found.energy_ev, read_file(write(tmp_path / "a.hspy", made)).energy_ev)
+        assert found.nav_shape == counts.shape[:-1]
+
+
+@pytest.mark.parametrize("installed", ["3.1.6", None])
+def test_the_version_of_zarr_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str | None
+) -> None:
+    if installed:
+        monkeypatch.setattr(formats, "version", lambda name: installed)
+    else:
+        monkeypatch.setitem(sys.modules, "rsciio.zspy", None)
+    (tmp_path / "a.zspy").mkdir()
+    with pytest.raises(InputError, match=r"zarr of version 2 \(pip install 'mnflow\[zspy\]'\) is needed"):
+        read_file(tmp_path / "a.zspy")
 
 
 def test_a_store_that_asks_for_an_unpickler(tmp_path: Path) -> None:
