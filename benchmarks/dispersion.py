@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.measure import emit
 from mnflow.fit.mixture_errors import QUIET, draw_and_read
 from mnflow.fit.mixtures import NOISE, Conditions
-from mnflow.preprocess.window import normalise
+from mnflow.preprocess.crops import normalise
 from mnflow.serve.pretrained import pretrained
 from mnflow.simulate.settings import settings_of
 

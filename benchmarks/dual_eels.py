@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from benchmarks.measure import emit
 from mnflow.fit.mixture_errors import QUIET, draw_and_read
 from mnflow.fit.mixtures import NOISE, Conditions
+from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.low_loss import thickness, without_plural_scattering
-from mnflow.preprocess.window import normalise
 from mnflow.serve.pretrained import pretrained
 from mnflow.simulate.physics.scattering import convolve, plural_factor
 from mnflow.simulate.settings import settings_of

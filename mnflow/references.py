@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,8 @@ from mnflow.read.microscopes import read_file
 from mnflow.read.source import list_source
 from mnflow.spectra import UNLABELLED, Edge, RawSpectra, SpectrumSet
 
-if TYPE_CHECKING:
-    from mnflow.spectra import Edge
 
-
-def load_references(source: str, seed: int, edge: "Edge") -> "References":
+def load_references(source: str, seed: int, edge: Edge) -> "References":
     """Reference spectra from a folder or file, or simulated with unseen instruments and materials."""
     from mnflow.simulate import simulate_references
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.preprocess.window import normalise
+from mnflow.preprocess.crops import normalise
 
 WIDTH, STEP = 15, 5
 """Channels that are taken away together, and from one place to the next: 1.5 and 0.5 eV for Mn."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.augment.energy_shift import MAX_SHIFT_EV
-from mnflow.preprocess.window import normalise
+from mnflow.preprocess.crops import normalise
 from mnflow.simulate.image import material_edge, point_spread
 from mnflow.simulate.library import Library
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor

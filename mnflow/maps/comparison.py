@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from mnflow.maps.pixels import mean_spectra
-from mnflow.preprocess.window import Placement, normalise, placement
+from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.window import Placement, placement
 from mnflow.read import read_file
 
 

@@ -2,21 +2,18 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnflow.errors import InputError
+from mnflow.maps.valence_maps import ValenceMaps
 from mnflow.runtime.files import HDF5_BYTES, check_room, plain_cells, whole_file
-
-if TYPE_CHECKING:
-    from mnflow.maps.valence_maps import ValenceMaps
 
 _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 283, 296
 _LABEL_SIZES, _LABELS = 50838, 50839  # ImageJ's own tags
 
 
-def save(maps: "ValenceMaps", path: Path) -> Path:
+def save(maps: ValenceMaps, path: Path) -> Path:
     """Write all quantities to one file by its suffix; see `ValenceMaps.save`."""
     writers = {".hspy": _hspy, ".csv": _csv, ".tif": _tiff, ".tiff": _tiff}
     writer = writers.get(path.suffix.lower())
@@ -29,11 +26,11 @@ def save(maps: "ValenceMaps", path: Path) -> Path:
     return path
 
 
-def _csv(maps: "ValenceMaps", path: Path) -> None:
+def _csv(maps: ValenceMaps, path: Path) -> None:
     plain_cells(maps.to_dataframe()).to_csv(path, index=False, float_format="%.6g")
 
 
-def _hspy(maps: "ValenceMaps", path: Path) -> None:
+def _hspy(maps: ValenceMaps, path: Path) -> None:
     """All signals in one file: HyperSpy writes one each, and reads as many as there are."""
     import h5py
 
@@ -55,7 +52,7 @@ def _hspy(maps: "ValenceMaps", path: Path) -> None:
                 one.copy(group, experiments, name=name)
 
 
-def _tiff(maps: "ValenceMaps", path: Path) -> None:
+def _tiff(maps: ValenceMaps, path: Path) -> None:
     """One 32-bit page per quantity, with labels and pixel size as ImageJ writes them; NaN where flagged."""
     from PIL import Image, TiffImagePlugin, TiffTags
 
@@ -74,7 +71,7 @@ def _tiff(maps: "ValenceMaps", path: Path) -> None:
     pages[0].save(path, format="TIFF", save_all=True, append_images=pages[1:], tiffinfo=tags)
 
 
-def pixel_size(maps: "ValenceMaps") -> tuple[float, str]:
+def pixel_size(maps: ValenceMaps) -> tuple[float, str]:
     """Width of a pixel and its unit; (0, "") if the navigation axis has none."""
     axis = maps.axes[-1] if maps.axes else {}
     unit = axis.get("units")

@@ -1,8 +1,9 @@
 """The figure of valence maps: what of them goes into which panel."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnflow import plots
@@ -10,17 +11,14 @@ from mnflow.evaluate.saliency import occlusion
 from mnflow.maps.export import pixel_size
 from mnflow.maps.pixels import class_values
 from mnflow.maps.regions import Region
+from mnflow.maps.valence_maps import ValenceMaps
 from mnflow.plots.valence import Answers, Line
 from mnflow.preprocess.background import subtract_background
-from mnflow.preprocess.window import Placement, normalise
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from mnflow.maps.valence_maps import ValenceMaps
+from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.window import Placement
 
 
-def figure_of(maps: "ValenceMaps") -> "Figure":
+def figure_of(maps: ValenceMaps) -> Figure:
     """An image's, a line scan's or a single spectrum's figure; further axes are put one below the other."""
     if len(maps.pixels) == 1:
         return spectrum_figure(maps, maps.region())
@@ -35,7 +33,7 @@ def figure_of(maps: "ValenceMaps") -> "Figure":
     return plots.valence_image(_answers(maps, (-1, maps.shape[-1])))
 
 
-def spectrum_figure(maps: "ValenceMaps", region: Region) -> "Figure":
+def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
     """The mean spectrum of a region with background, window, saliency and its answer."""
     energy_ev, where = region.energy_ev, maps.where
     low, high = maps.predictor.edge.wide_ev
@@ -53,7 +51,7 @@ def spectrum_figure(maps: "ValenceMaps", region: Region) -> "Figure":
     return plots.valence_spectrum(line, recorded, saliency_of(maps, region), maps.classes)
 
 
-def saliency_of(maps: "ValenceMaps", region: Region) -> NDArray[np.float64]:
+def saliency_of(maps: ValenceMaps, region: Region) -> NDArray[np.float64]:
     """How much a region's answer depends on each energy of the window: (n_crop,)."""
     crops = np.asarray(normalise(maps.where(region.spectrum[None])), dtype=np.float32)
     return occlusion(lambda x: class_values(maps.predictor, x)[None], crops)[0]
@@ -73,7 +71,7 @@ def background_of(where: Placement, region: Region) -> NDArray[np.float64] | Non
     return np.interp(region.energy_ev, where.grid_ev, (resampled - free)[0], left=np.nan, right=np.nan)
 
 
-def _answers(maps: "ValenceMaps", shape: tuple[int, ...]) -> Answers:
+def _answers(maps: ValenceMaps, shape: tuple[int, ...]) -> Answers:
     p, edge = maps.pixels, maps.predictor.edge
     pixel, unit = pixel_size(maps)
     fractions = p.probabilities if np.isnan(p.fractions).all() else p.fractions
@@ -98,14 +96,14 @@ def _answers(maps: "ValenceMaps", shape: tuple[int, ...]) -> Answers:
     )
 
 
-def _line(maps: "ValenceMaps", name: str, region: Region) -> Line:
+def _line(maps: ValenceMaps, name: str, region: Region) -> Line:
     low, high = region.interval
     ends = f" ± {region.spread:.2f}" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]"
     words = f"{name}: {region.n - region.n_flagged} px\nmean valence {region.mean_valence:.2f}{ends}"
     return Line(crop_energies(maps.where), maps.where(region.spectrum[None])[0], name, words)
 
 
-def note(maps: "ValenceMaps") -> str:
+def note(maps: ValenceMaps) -> str:
     """How many spectra are flagged, and the most frequent reasons."""
     flagged, n = int(maps.flagged.sum()), len(maps.pixels)
     if not flagged:

@@ -2,19 +2,16 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import mnflow
-
-if TYPE_CHECKING:
-    from mnflow.maps.valence_maps import ValenceMaps
+from mnflow.maps.valence_maps import ValenceMaps
 
 _NAMED = ("numpy", "scipy", "hyperspy", "exspy", "rosettasciio")
 
 
-def methods(maps: "ValenceMaps") -> str:
+def methods(maps: ValenceMaps) -> str:
     """One paragraph: what was done with the spectra, which of them were left out, the model, and versions."""
     edge, raw, where = maps.predictor.edge, maps.raw, maps.where
     step = float(np.median(np.diff(raw.energy_ev)))

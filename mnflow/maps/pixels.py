@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.locate import MIN_CONTRAST
 from mnflow.preprocess.scan import typical_spectrum
-from mnflow.preprocess.window import Placement, normalise, placement
+from mnflow.preprocess.window import Placement, placement
 from mnflow.runtime.parallel import usable_cores
 from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor

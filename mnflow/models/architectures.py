@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.stretch import around_l3_channels
+from mnflow.preprocess.crops import around_l3_channels
 
 POOL = 2
 """Channels that every average pooling joins."""
@@ -31,7 +31,7 @@ class Shape:
         the channels does not alias (https://arxiv.org/abs/1904.11486).
     centred : bool
         Whether the net cuts the stretch around L3 out of its crop first, and normalises it again
-        (`mnflow.preprocess.stretch.around_l3`): an energy shift changes nothing of what it sees.
+        (`mnflow.preprocess.crops.around_l3`): an energy shift changes nothing of what it sees.
     """
 
     filters: tuple[int, ...] = ()

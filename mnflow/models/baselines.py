@@ -26,8 +26,8 @@ from mnflow.folds import Fold
 from mnflow.models.rocket import MiniRocket
 from mnflow.opinions.white_lines import measure
 from mnflow.preprocess import normalise
+from mnflow.preprocess.crops import l3_channel
 from mnflow.preprocess.resample import moving_average
-from mnflow.preprocess.stretch import l3_channel
 from mnflow.spectra import MN, Edge, SpectrumSet
 
 Floats = NDArray[np.float64]

@@ -23,8 +23,7 @@ import numpy as np
 from jax import lax
 
 from mnflow.models.architectures import POOL, Plan, Weights, block_lengths
-from mnflow.preprocess.stretch import around_l3_channels, l3_channel
-from mnflow.preprocess.window import normalise
+from mnflow.preprocess.crops import around_l3_channels, l3_channel, normalise
 
 EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
@@ -71,7 +70,7 @@ def initial_params(plan: Plan, rng: np.random.Generator) -> Params:
 
 
 def around_l3(crops: Array) -> Array:
-    """`mnflow.preprocess.stretch.around_l3` inside compiled code: (B, L) -> (B, L')."""
+    """`mnflow.preprocess.crops.around_l3` inside compiled code: (B, L) -> (B, L')."""
     before, length, smooth = around_l3_channels(crops.shape[1])
     start = (l3_channel(crops, smooth) - before).clip(0, crops.shape[1] - length)
     return normalise(jax.vmap(lambda x, i: lax.dynamic_slice(x, (i,), (length,)))(crops, start))

@@ -21,7 +21,7 @@ from mnflow.models.architectures import (
     Weights,
 )
 from mnflow.models.keras_import import keras
-from mnflow.preprocess.stretch import around_l3_channels
+from mnflow.preprocess.crops import around_l3_channels
 
 __all__ = [
     "ARCHITECTURES",
@@ -62,7 +62,7 @@ def _extractor(x: Any, shape: Shape) -> Any:
 
 
 def _around_l3(x: Any) -> Any:
-    """`mnflow.preprocess.stretch.around_l3` inside the net: (B, 300) -> (B, 180)."""
+    """`mnflow.preprocess.crops.around_l3` inside the net: (B, 300) -> (B, 180)."""
     n_channels = x.shape[1]
     before, length, smooth = around_l3_channels(n_channels)
     averaged = layers.AveragePooling1D(smooth, strides=1)(layers.Reshape((n_channels, 1))(x))  # (B, 286, 1)

@@ -9,9 +9,10 @@ from mnflow.preprocess.background import (
     fit_power_law,
     subtract_background,
 )
+from mnflow.preprocess.crops import crop, crop_start, crops_from, normalise
 from mnflow.preprocess.locate import EdgePosition, locate_edge
 from mnflow.preprocess.resample import resampler
-from mnflow.preprocess.window import Placement, crop, crop_start, crops_from, normalise, placement
+from mnflow.preprocess.window import Placement, placement
 from mnflow.spectra.axis import axis_ev
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,8 @@ from mnflow.preprocess.low_loss import single_scattering
 from mnflow.preprocess.scan import Processor, Scan, scan
 from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import Placement
-from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra import Edge, RawSpectra, SpectrumSet
 from mnflow.spectra.axis import axis_ev
-
-if TYPE_CHECKING:
-    from mnflow.spectra import RawSpectra
 
 _CACHE_BYTES = 100_000_000  # spectra of one file that stay in memory between the two passes
 
@@ -129,7 +125,7 @@ class Preprocessed:
 
 
 def preprocess(
-    raws: Iterable["RawSpectra"],
+    raws: Iterable[RawSpectra],
     edge: Edge,
     options: PreprocessOptions | None = None,
     source: str = "unknown",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,9 @@ from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.preprocess.spikes import without_spikes
 from mnflow.preprocess.window import least_move, placement
-from mnflow.spectra import Edge
+from mnflow.spectra import Edge, RawSpectra
 from mnflow.spectra.axis import axis_ev
 from mnflow.spectra.raw import BLOCK_BYTES
-
-if TYPE_CHECKING:
-    from mnflow.spectra import RawSpectra
 
 _SAMPLE_BLOCKS = 8
 _FEW_PIXELS = 2000  # all of so many are looked at
@@ -26,7 +23,7 @@ _GROUPS = 11
 _FAR = 8.0  # median deviations
 
 
-def typical_spectrum(raw: "RawSpectra", block_bytes: int = BLOCK_BYTES) -> NDArray[np.float64]:
+def typical_spectrum(raw: RawSpectra, block_bytes: int = BLOCK_BYTES) -> NDArray[np.float64]:
     """A spectrum (C,) typical of a file, robust against spikes in single pixels.
 
     It is the mean of the means of eleven groups of pixels from evenly spaced blocks; where a group is far off
@@ -71,7 +68,7 @@ class Scan:
         How many spikes and dead or hot channels were bridged.
     """
 
-    raw: "RawSpectra"
+    raw: RawSpectra
     position: EdgePosition
     bad: NDArray[np.uint8]
     features: NDArray[np.float32]
@@ -83,7 +80,7 @@ class Scan:
 class Processor:
     """Turns blocks of one file's counts into background-free spectra on the edge's wide window."""
 
-    def __init__(self, raw: "RawSpectra", edge: Edge, background_bins: int = BACKGROUND_BINS) -> None:
+    def __init__(self, raw: RawSpectra, edge: Edge, background_bins: int = BACKGROUND_BINS) -> None:
         self.raw, self.edge, self.bins = raw, edge, background_bins
         self.placed = placement(
             raw.energy_ev, typical_spectrum(raw), edge, str(raw.path), raw.background_removed

@@ -1,18 +1,19 @@
-"""What happens to a spectrum between its energy axis and a net: the crop and the one normalisation."""
+"""Where the crop window lies on a file's energy axis, and the spectra cut to it, background removed."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
+from mnflow.preprocess.crops import L3_RANGE
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
 from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.preprocess.spikes import GainStep, find_gain_steps, without_spikes
-from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra import Edge
 from mnflow.spectra.axis import axis_ev
 
 MAX_STEP_EV = 1.05
@@ -20,89 +21,6 @@ MAX_STEP_EV = 1.05
 
 LEAST_WINDOW_EV = (1.5, 3.0)
 """What a spectrum must hold below L3 and above L2, in eV."""
-
-L3_RANGE = (0.1, 0.5)
-"""Where L3 may lie in the crop window, as shares of its width: 638 ... 650 eV for Mn, what shifts of 5 eV
-reach.
-"""
-
-
-def normalise(intensity: Any) -> Any:
-    """Scale every spectrum to [0, 1] and subtract its mean: the same for training and serving.
-
-    Gain and offset of a spectrum cancel. A flat spectrum becomes zeros. Only array methods are used, so that
-    the same function serves numpy arrays and jax arrays inside a compiled step.
-
-    Parameters
-    ----------
-    intensity : array of float, shape (..., C)
-        Intensities in arbitrary units, finite; integers are taken as float64.
-
-    Returns
-    -------
-    array of the same kind and shape
-        Values in [-1, 1] with zero mean along the last axis.
-    """
-    if not hasattr(intensity, "dtype") or intensity.dtype.kind in "iub":
-        intensity = np.asarray(intensity, dtype=np.float64)
-    low = intensity.min(axis=-1, keepdims=True)
-    span = intensity.max(axis=-1, keepdims=True) - low
-    scaled = (intensity - low) / (span + (span == 0))
-    return scaled - scaled.mean(axis=-1, keepdims=True)
-
-
-def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> NDArray[np.int64]:
-    """First channel of the crop in the wide window, for spectra shifted by `shift_bins`.
-
-    Raises
-    ------
-    InputError
-        If a shift moves the crop out of the wide window.
-    """
-    start = edge.crop_start - np.asarray(shift_bins, dtype=np.int64)
-    if start.size and (start.min() < 0 or start.max() > edge.n_wide - edge.n_crop):
-        raise InputError(
-            f"A shift must lie within {edge.crop_start + edge.n_crop - edge.n_wide} ... {edge.crop_start} "
-            f"channels, so that "
-            f"the crop stays in the wide window; got {np.min(shift_bins)} ... {np.max(shift_bins)}."
-        )
-    return start
-
-
-def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]:
-    """The model's input for spectra whose energy axis is off by `shift_bins`: a normalised crop.
-
-    Parameters
-    ----------
-    spectra : SpectrumSet
-        N spectra on the edge's wide window.
-    shift_bins : int or array of int, shape (N,)
-        Shift of the spectrum in channels; positive moves its features to higher channels (the crop starts
-        earlier).
-
-    Returns
-    -------
-    ndarray of float32, shape (N, edge.n_crop)
-
-    Raises
-    ------
-    InputError
-        If a shift moves the crop out of the wide window, or the spectra are not on the edge's wide window.
-    """
-    edge = spectra.edge
-    if spectra.intensity.shape[1] != edge.n_wide:
-        raise InputError(
-            f"Expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), got "
-            f"{spectra.intensity.shape[1]}."
-        )
-    start = np.broadcast_to(crop_start(edge, shift_bins), len(spectra))
-    return np.asarray(crops_from(spectra.intensity, start, edge.n_crop), dtype=np.float32)
-
-
-def crops_from(wide: NDArray[Any], start: NDArray[np.int64], n_crop: int) -> NDArray[Any]:
-    """Normalised crops (N, n_crop) of wide spectra (N, C), each from its own channel `start` (N,) on."""
-    windows = np.lib.stride_tricks.sliding_window_view(wide, n_crop, axis=1)  # (N, starts, n_crop), a view
-    return np.asarray(normalise(windows[np.arange(len(wide)), start]))
 
 
 def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from mnflow.opinions.oxygen import dispersion_note
 from mnflow.opinions.white_lines import WhiteLines, implied_valence
+from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.locate import Background
 from mnflow.preprocess.spikes import STEP_NOTE
-from mnflow.preprocess.window import normalise
 from mnflow.serve.decision import MIXED, labels
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor

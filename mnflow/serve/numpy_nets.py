@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.stretch import around_l3, around_l3_channels
+from mnflow.preprocess.crops import around_l3, around_l3_channels
 
 Floats = NDArray[np.float32]
 

@@ -31,7 +31,7 @@ from mnflow.maps.export import pixel_size
 from mnflow.maps.figures import background_of, crop_energies, note, saliency_of
 from mnflow.plots.panels import to_unit
 from mnflow.plots.style import FLAGGED_COLOUR, UNKNOWN_COLOUR, valence_colours
-from mnflow.preprocess.window import normalise
+from mnflow.preprocess.crops import normalise
 
 VALENCE = "mean valence"
 

@@ -7,7 +7,8 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.maps.comparison import Reference, composition_of, read_reference
-from mnflow.preprocess.window import normalise, placement
+from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.window import placement
 from mnflow.spectra import MN
 from tests.maps.conftest import ENERGY_EV, image
 

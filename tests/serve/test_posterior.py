@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnflow.preprocess.window import normalise
+from mnflow.preprocess.crops import normalise
 from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import Calibration, Posterior, ReferenceMixtures, inputs
 from tests.helpers.posterior import made_up_posterior
