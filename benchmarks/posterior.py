@@ -114,7 +114,7 @@ def _spectra(path: Path) -> list[dict[str, Any]]:
 
 
 def check(predictor: Predictor, folder: Path) -> None:
-    """Emit what is said of measured spectra; nothing may be tuned to it."""
+    """Emit the answers to measured spectra; nothing may be tuned to them."""
     off = []
     for name, bounds, spectra in measured(folder):
         answers = [a for a in answer(predictor, spectra) if a["error"] is None]

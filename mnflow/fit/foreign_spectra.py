@@ -1,4 +1,4 @@
-"""Spectra that are no edge of ours: to learn from, and to count how many a predictor flags or refuses."""
+"""Out-of-distribution (OOD) spectra: to fit the novelty score, and to measure its detection rate."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from mnflow.simulate.settings import is_shipped, settings_of
 from mnflow.spectra import Edge
 
 DRAWN = 100
-"""Spectra of each kind that are asked about."""
+"""Spectra of each kind that the detection rate is measured on."""
 
 LEARNT = 3000
-"""Spectra of each element that are learnt from."""
+"""Spectra of each element that the novelty score is fitted to."""
 
 ELEMENTS = ("Fe", "Mn", "Ti")
 """Those with shipped settings and sticks."""

@@ -1,4 +1,4 @@
-"""How far a predictor's numbers are off on simulated mixtures, of materials that nothing was fitted to."""
+"""Errors of a predictor on simulated mixtures of materials that nothing was fitted to."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ QUIET = {0.0: 1e-4, 1.0: 1e-4}
 
 @dataclass(frozen=True)
 class Read:
-    """Mixtures with what they are made of, and what a predictor's posterior says of them."""
+    """Mixtures with their true composition, and a predictor's reading of them."""
 
     sets: Sets
     mixtures: Mixtures

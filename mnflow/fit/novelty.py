@@ -23,10 +23,10 @@ coefficients.
 """
 
 MAX_CROPS = 10_000
-"""No more crops than these are looked at for it."""
+"""Most crops that the planes are fitted to."""
 
 FALSE_ALARMS = 0.02
-"""Share of known spectra that the limits are meant to give up, a third of them for each."""
+"""Target false-alarm rate, split equally between the three limits."""
 
 PARTS = 5
 """Parts of the groups: what is held out is scored by what the others made."""

@@ -86,7 +86,7 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
 
 
 class Fitted:
-    """A trained baseline, asked as a Keras net is."""
+    """A trained baseline with the interface of a Keras net."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline

@@ -11,7 +11,7 @@ begin there from
 - Batch normalisation is linear once its moments are known, and so is average pooling: they are swapped, and
 the former goes
   into the next convolution's weights. Only ReLU, two sums and the pooling touch every value.
-- To predict, a block is one loop over memory, since no moments are asked for: nothing lies between its
+- To predict, a block is one loop over memory, since no moments are needed: nothing lies between its
 convolution and pooling.
 """
 

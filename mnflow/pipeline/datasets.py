@@ -66,7 +66,7 @@ def find_or_make(data: str, user: Run, make: Callable[[], str]) -> tuple[Spectru
 def log_preprocessed(run: Run, done: Preprocessed, source: str, edge: Edge) -> None:
     """Log a preprocessed dataset, the number of pixels that were kept and rejected, and figures of both.
 
-    `edge` is what was asked for: the run's note says which of its classes are missing.
+    `edge` is the expected one: the run's note says which of its classes are missing.
     """
     spectra = done.spectra
     log_dataset(run, spectra)

@@ -62,7 +62,8 @@ def without_plural_scattering(
     """The edges (N, C), free of background, without plural scattering: by Fourier ratio with the low losses.
 
     Each edge's transform is divided by that of its low loss, whose zero-loss peak is taken for infinitely
-    sharp and of height 1: this keeps the edge's counts, resolution and noise, and never divides by little.
+    sharp and of height 1: this keeps the edge's counts, resolution and noise, and never divides by small
+    numbers.
     Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
@@ -74,8 +75,8 @@ def without_plural_scattering(
     energy_ev : ndarray, shape (L,)
         The low losses' axis.
     low_loss : ndarray, shape (N, L) or (1, L)
-        Low losses of the same places, or one for all. Edges stay as they are whose low loss is empty, or one
-        that no specimen has, such as a zero-loss peak that is cut off may leave.
+        Low losses of the same places, or one for all. Where a low loss is empty or impossible for a specimen
+        (a zero-loss peak that is cut off gives such ones), the edge is returned unchanged.
     moved : int or ndarray of int, shape (N,)
         Channels by which edges are moved to lower energies.
 
@@ -100,7 +101,7 @@ def without_plural_scattering(
     losses[:, 1 : len(loss_ev) + 1] = share * resampler(energy_ev, loss_ev)(counted)
     omega = 2 * np.pi * np.fft.rfftfreq(size, step_ev)
     plural = 1 + np.fft.rfft(losses, axis=1) * np.exp(1j * np.outer(zero_loss_ev(energy_ev, spectra), omega))
-    # exp(t / lambda S) of a specimen's losses S comes not near to zero, nor winds around it
+    # exp(t / lambda S) of a specimen's losses S stays away from zero and does not wind around it
     phase = np.unwrap(np.angle(plural), axis=1)
     winds = np.abs(phase[:, -1] - phase[:, 0]) > np.pi
     plural[(np.abs(plural).min(axis=1) < _LEAST_FACTOR) | winds] = 1.0
@@ -118,8 +119,9 @@ def without_plural_scattering(
 
 
 def zero_loss_ev(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
-    """Where the zero-loss peaks (N,) of low losses (N, L) lie: their centre of gravity above half of their
-    height, in eV; 0 where there are no counts.
+    """Positions (N,) in eV of the zero-loss peaks of low losses (N, L); 0 where there are no counts.
+
+    Centre of gravity of what exceeds half of the peak's height.
     """
     spectra = np.where(_elastic(energy_ev, np.asarray(low_loss)), low_loss, 0).astype(np.float64)
     weight = np.maximum(spectra - spectra.max(axis=1, keepdims=True) / 2, 0)
@@ -145,11 +147,11 @@ def _elastic(energy_ev: Floats, spectra: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def single_scattering(raw: RawSpectra, edge: Edge) -> RawSpectra:
-    """Spectra without plural scattering, if their low loss is known (`raw.low_loss`); else as they are.
+    """Spectra without plural scattering, if their low loss is known (`raw.low_loss`); else unchanged.
 
     The background is fitted, left out of the deconvolution and added again, and edges are aligned by their
-    zero-loss peaks, in whole channels. What is spoilt stays so: spikes and channels that are no number are
-    put back, spectra that are cut off are left alone. Edges are computed when their counts are asked for.
+    zero-loss peaks, in whole channels. Faults stay visible: spikes and NaN are put back, saturated spectra
+    keep a flat top. Edges are computed when their counts are read.
 
     Returns
     -------
@@ -262,9 +264,7 @@ class SingleScattering(CountsOnDemand):
 
 
 def _flat_top(y: NDArray[Any]) -> NDArray[Any]:
-    """Spectra (n, C) that are cut off, which real numbers show as a plateau only: their greatest value and
-    its neighbours made equal.
-    """
+    """Saturated spectra (n, C) with maximum and neighbours made equal, as `find_faults` expects."""
     rows, top = np.arange(len(y)), y.argmax(axis=1)
     y = y.copy()
     for aside in range(-(_TOP // 2), _TOP // 2 + 1):

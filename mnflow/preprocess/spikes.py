@@ -30,7 +30,7 @@ _LEAST_STEP_SIGMA = 8.0
 _LEAST_STEP = 0.01  # of the edge's height
 
 STEP_NOTE = "a step of the detector's gain before L3 was repaired"
-"""What a user is told of `GainStep`."""
+"""Note for the user about a `GainStep`."""
 
 
 def without_spikes(

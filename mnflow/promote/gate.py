@@ -27,7 +27,7 @@ MEASURED_BEFORE: dict[str, str] = {metric: step for metric, step in _METRICS.val
 """Metrics that must be on a cross-validation's run before `promote`, with the step that measures each."""
 
 DEVIATIONS = 2.0
-"""How many standard errors worse than the champion is worse."""
+"""Standard errors by which a candidate may be below the champion."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Gate:
     Attributes
     ----------
     min_cv_accuracy : float
-        Mean accuracy of the folds on their test spectra as they are.
+        Mean accuracy of the folds on their unshifted test spectra.
     min_shift_accuracy : float
         Mean accuracy over all shifts from -5 to +5 eV.
     min_worst_shift_accuracy : float
@@ -45,7 +45,7 @@ class Gate:
     min_noise_accuracy : float
         Accuracy with five times the noise.
     min_reference_vote : float
-        Share of another laboratory's spectra that the folds' vote gets right.
+        Accuracy of the folds' majority vote on another laboratory's spectra.
     max_calibration_error : float
         Expected calibration error on held-out spectra, shifted and noisy.
     """
@@ -63,23 +63,23 @@ class Gate:
                 raise InputError(f"{f.name}: expected a share between 0 and 1, got {getattr(self, f.name)}.")
 
     def failures(self, metrics: Mapping[str, float]) -> list[str]:
-        """One clause per missed threshold, e.g. `shift/worst_accuracy is 0.612, at least 0.85 is asked`."""
+        """One clause per missed threshold, e.g. `shift/worst_accuracy is 0.612; the minimum is 0.85`."""
         clauses = []
         for f in fields(self):
             metric, step = _METRICS[f.name]
-            asked, found = getattr(self, f.name), metrics.get(metric, np.nan)
+            threshold, found = getattr(self, f.name), metrics.get(metric, np.nan)
             if np.isnan(found):
                 clauses.append(f"{metric} is missing ({step} measures it)")
-            elif f.name.startswith("min_") and found < asked:
-                clauses.append(f"{metric} is {found:.4g}, at least {asked:g} is asked ({f.name})")
-            elif f.name.startswith("max_") and found > asked:
-                clauses.append(f"{metric} is {found:.4g}, at most {asked:g} is allowed ({f.name})")
+            elif f.name.startswith("min_") and found < threshold:
+                clauses.append(f"{metric} is {found:.4g}; the minimum is {threshold:g} ({f.name})")
+            elif f.name.startswith("max_") and found > threshold:
+                clauses.append(f"{metric} is {found:.4g}; the maximum is {threshold:g} ({f.name})")
         return clauses
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside the champion on the same held-out spectra, paired over folds."""
+    """A candidate compared with the champion on the same held-out spectra, paired over folds."""
 
     difference: float
     standard_error: float
@@ -91,7 +91,7 @@ class Comparison:
 
     def __str__(self) -> str:
         difference = f"{self.difference:+.4f} ± {self.standard_error:.4f}"
-        return f"{difference} beside the champion (held-out accuracy, paired over folds)"
+        return f"{difference} compared with the champion (held-out accuracy, paired over folds)"
 
 
 def compare(

@@ -70,8 +70,8 @@ class Measured:
 def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strategy: str = "ensemble") -> str:
     """Register the net of a finished CV run, make it the champion if it may be, and return a note.
 
-    It may be if it is fully convolutional and passes the gate. The gate is asked, and the alias moved, by one
-    promotion at a time, so that nothing is compared with a champion that is being replaced.
+    It may be if it is fully convolutional and passes the gate. One promotion at a time
+    applies the gate and moves the alias, so that nothing is compared with a champion that is being replaced.
 
     Raises
     ------
@@ -188,10 +188,10 @@ def _pass(gate: Gate, measured: Measured, comparison: Comparison | None) -> None
     failures = gate.failures(measured.metrics)
     if comparison is not None and comparison.is_worse:
         failures.append(f"it is worse than the champion: {comparison}")
-    refitted, asked = measured.metrics.get(REFIT_ACCURACY, 1.0), _least_of_refit(measured.fold_accuracy)
-    if not refitted >= asked:
+    refitted, least = measured.metrics.get(REFIT_ACCURACY, 1.0), _least_of_refit(measured.fold_accuracy)
+    if not refitted >= least:
         failures.append(
-            f"{REFIT_ACCURACY} is {refitted:.4g}, at least {asked:.4g} is asked: what the fold models reach "
+            f"{REFIT_ACCURACY} is {refitted:.4g}; the minimum is {least:.4g}: what the fold models reach "
             f"unseen"
         )
     if failures:

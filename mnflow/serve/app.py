@@ -145,7 +145,8 @@ class App:
         status, text, close = 200, "\n", False
         try:
             if scope["method"] != _PATHS.get(scope["path"], "GET"):
-                raise _Refused(405, f"{scope['path']} is asked by {_PATHS.get(scope['path'], 'GET')}.", True)
+                needed = _PATHS.get(scope["path"], "GET")
+                raise _Refused(405, f"{scope['path']} needs {needed}, got {scope['method']}.", True)
             if scope["path"] == "/invocations":
                 async with asyncio.timeout(self.timeout_s):
                     body = await self._read(scope["headers"], receive)

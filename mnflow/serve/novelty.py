@@ -1,4 +1,4 @@
-"""Whether a spectrum is one of those that the nets know: noise, shape, and white lines of another element.
+"""Novelty score, for out-of-distribution (OOD) spectra: noise, shape, white lines of another element.
 
 The second score is that of chemometrics: the residual beside the principal components of known spectra (Q),
 after L3 was moved to one place. Q takes another element's edge for a strange Mn edge, so a third score tells
@@ -49,7 +49,7 @@ def locate(crops: Floats) -> Located:
 
 
 class Scores(NamedTuple):
-    """Three numbers for each of N crops; the higher, the stranger."""
+    """Three numbers for each of N crops; the higher, the less like the known spectra."""
 
     noise: Floats
     residual: Floats

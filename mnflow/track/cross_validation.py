@@ -119,7 +119,7 @@ def evaluation(step: str, run: str, **tags: str) -> Iterator[tuple[tracking.Run,
 
     A tag `any` matches all.
     """
-    tracking.open_store()  # an earlier process may have left the end of the run that is asked for
+    tracking.open_store()  # an earlier process may have left the end of the wanted run
     record = finished_run(STEP, run, **{k: v for k, v in tags.items() if v != "any"})
     with tracking.step(tracking.tags_of(step), step, {"run": run, **tags}) as own:
         finished = load_cv(record)

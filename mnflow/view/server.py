@@ -161,7 +161,7 @@ def _handlers() -> list[tuple[str, Any]]:
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
     class Outgoing(Guarded):
-        """An export, made when it is asked for."""
+        """An export, made on request."""
 
         async def get(self, number: str, name: str) -> None:
             session = self.session(number)

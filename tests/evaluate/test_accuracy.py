@@ -59,7 +59,7 @@ class _ByMaximum(Fitted):
         return np.eye(3, dtype=np.float32)[np.asarray(inputs).argmax(axis=1) // self.channels % 3]
 
 
-def test_baselines_are_asked_as_nets_are(some: SpectrumSet) -> None:
+def test_baselines_are_evaluated_like_nets(some: SpectrumSet) -> None:
     """Each about its own fold's test spectra, also where folds differ in size."""
     folds, models = split(some.select(slice(0, 80)), n_folds=3), [_ByMaximum(n) for n in (2, 3, 4)]
     assert len({len(fold.test) for fold in folds}) == 2
@@ -92,7 +92,7 @@ def test_a_model_for_every_fold(some: SpectrumSet, folds: list[Fold]) -> None:
             ask()
 
 
-def test_an_example_of_noise_is_the_spectrum_that_was_asked_for(some: SpectrumSet) -> None:
+def test_an_example_of_noise_is_the_given_spectrum(some: SpectrumSet) -> None:
     _, shown = noise_examples(some, spectrum=7)
     assert list(shown) == [0, 1, 5]
     np.testing.assert_allclose(shown[1], crop(some)[7], atol=1e-5)

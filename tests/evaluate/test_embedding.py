@@ -30,7 +30,7 @@ def test_tsne_keeps_clusters_apart() -> None:
     assert neighbour_agreement(placed[:45], labels[:45], placed[45:], labels[45:]) == 1.0
 
 
-def test_tsne_is_asked_as_in_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tsne_has_the_papers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 
     class Recorder:

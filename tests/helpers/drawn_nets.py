@@ -1,4 +1,4 @@
-"""Keras nets with drawn weights and the spectra that they are asked about."""
+"""Keras nets with drawn weights and spectra for them to classify."""
 
 import keras
 import numpy as np

@@ -34,7 +34,7 @@ def test_the_card_is_for_people() -> None:
     assert "- 0.12 error of mean valences (r.m.s.)" in text
     assert "best of the others: conv_dense 10x 0.5000, -0.0833 (ahead in unshifted)." in text
     assert "| conv_dense 10x | 0.7500 | 0.5000 | 0.5000 | 0.2500 |" in text
-    assert "+0.0100 ± 0.0020 beside the champion" in text
+    assert "+0.0100 ± 0.0020 compared with the champion" in text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def test_good_numbers_pass() -> None:
     assert Gate().failures(GOOD) == []
 
 
-def test_what_is_just_asked_passes() -> None:
+def test_values_at_the_thresholds_pass() -> None:
     just = {metric: getattr(Gate(), name) for name, (metric, _) in gate._METRICS.items()}
     assert Gate().failures(just) == []
     assert Gate(0, 0, 0, 0, 0, 0).failures(dict.fromkeys(just, 0.0)) == []
@@ -24,12 +24,12 @@ def test_what_is_just_asked_passes() -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "clause"),
     [
-        ("cv/accuracy_mean", 0.5, r"cv/accuracy_mean is 0.5, at least 0.9 is asked \(min_cv_accuracy\)"),
-        ("shift/worst_accuracy", 0.1, "shift/worst_accuracy is 0.1, at least"),
+        ("cv/accuracy_mean", 0.5, r"cv/accuracy_mean is 0.5; the minimum is 0.9 \(min_cv_accuracy\)"),
+        ("shift/worst_accuracy", 0.1, "shift/worst_accuracy is 0.1; the minimum"),
         (
             CALIBRATION_ERROR,
             0.2,
-            r"calibration/error is 0.2, at most 0.05 is allowed \(max_calibration_error\)",
+            r"calibration/error is 0.2; the maximum is 0.05 \(max_calibration_error\)",
         ),
         ("noise/accuracy_at_5x", float("nan"), r"noise/accuracy_at_5x is missing \(noise_eval measures it\)"),
     ],

@@ -84,7 +84,7 @@ def test_a_champion_carries_what_it_is_trusted_for(record: MlflowRun) -> None:
 
 def test_a_failed_gate_names_the_number_and_leaves_the_alias(record: MlflowRun) -> None:
     with pytest.raises(
-        InputError, match=r"does not pass the gate: shift/worst_accuracy is 0.9, at least 0.95 is asked"
+        InputError, match=r"does not pass the gate: shift/worst_accuracy is 0.9; the minimum is 0.95"
     ):
         promote(record, Gate(0, 0, 0.95, 0, 0, 1))
     assert registry.aliased("champion") is None
@@ -140,7 +140,7 @@ def test_a_refit_that_went_wrong_does_not_pass(record: MlflowRun, monkeypatch: p
         promotion, "refit", lambda finished: keras_nets.to_bytes(keras_nets.build(design("fcn")))
     )
     monkeypatch.setattr(promotion, "_least_of_refit", lambda fold_accuracy: 0.99)
-    with pytest.raises(InputError, match=r"refit/accuracy is 0\.\d+, at least 0.99 is asked"):
+    with pytest.raises(InputError, match=r"refit/accuracy is 0\.\d+, the minimum is 0.99"):
         promote(record, strategy="refit")
     assert registry.aliased("champion") is None
 
