@@ -26,6 +26,7 @@ _OUTSIDE = {
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or name another folder"
     ),
+    errno.ELOOP: "remove this link, which leads elsewhere",
     errno.EFBIG: "allow larger files (`ulimit -f`), or name another folder",
     errno.ENAMETOOLONG: "give it a shorter name",
 }

@@ -81,6 +81,7 @@ def _fail(error: BaseException) -> None:
             1,
             "Permission denied (/data): check its permissions, or name another",
         ),
+        (OSError(errno.ELOOP, "links", "a.lock"), 1, "(a.lock): remove this link, which leads elsewhere"),
         (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM"),
     ],
 )

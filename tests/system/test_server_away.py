@@ -55,10 +55,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     tracking.connect.cache_clear()
-    server.start()
-    yield server
-    server.stop()
-    tracking.connect.cache_clear()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        tracking.connect.cache_clear()
 
 
 def after_first(function: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
