@@ -18,7 +18,7 @@ from typing import Any
 from mnflow.errors import InputError
 from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import answer
-from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, bound_headers, parse
+from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, bound_connections, parse
 from mnflow.serve.predictor import Predictor
 
 Message = MutableMapping[str, Any]
@@ -34,6 +34,9 @@ one would wait 5 ms each time beside a large one.
 """
 
 _THREADS = 2  # for requests of many spectra: more at a time would take more memory, and none would end sooner
+_BACKLOG = (
+    64  # connections that are taken in at once, before any of them is closed: fewer than files are left
+)
 _SUPPORTED = {b"application/json", b"application/json;charset=utf-8"}
 _PATHS = {"/invocations": "POST", "/ping": "GET", "/health": "GET", "/version": "GET"}
 
@@ -230,9 +233,16 @@ def run(predictor: Predictor, host: str = "127.0.0.1", port: int = 5001, version
     class Protocol(H11Protocol):
         """uvicorn's, that does not wait for half a header for ever."""
 
-    bound_headers(Protocol)
+    bound_connections(Protocol)
     try:
-        uvicorn.run(create(predictor, version), host=host, port=port, http=Protocol, log_level="warning")
+        uvicorn.run(
+            create(predictor, version),
+            host=host,
+            port=port,
+            http=Protocol,
+            log_level="warning",
+            backlog=_BACKLOG,
+        )
     except SystemExit as error:  # uvicorn has logged the reason
         if error.code:
             raise InputError(

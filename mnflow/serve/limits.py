@@ -24,6 +24,9 @@ FEW_SPECTRA = 2
 so that eight spectra, each with an axis of its own, are too many.
 """
 
+MAX_CONNECTIONS = 500
+"""Open at a time; fewer where the process may open less than twice as many files."""
+
 HEADER_SECONDS = 10.0
 """How long a request's headers may take to arrive."""
 
@@ -94,9 +97,15 @@ def _with_arrays(spectrum: dict[str, Any]) -> dict[str, Any]:
     return spectrum
 
 
-def bound_headers(protocol: type[Any], seconds: float = HEADER_SECONDS) -> None:
-    """Make a uvicorn protocol close connections whose headers do not arrive in time."""
-    made, received = protocol.connection_made, protocol.data_received
+def bound_connections(protocol: type[Any], seconds: float = HEADER_SECONDS, most: int | None = None) -> None:
+    """Make a uvicorn protocol close connections whose headers do not arrive in time, and keep a number free.
+
+    Where more than `most` (by default `most_connections`) are open, the oldest that brings no whole request
+    goes: an operating system that has no file left for a connection would let nobody in.
+    """
+    made, received, lost = protocol.connection_made, protocol.data_received, protocol.connection_lost
+    most = most or most_connections()
+    connected: dict[Any, None] = {}
 
     def arm(self: Any) -> None:
         if getattr(self, "_headers_due", None) is None:
@@ -105,6 +114,11 @@ def bound_headers(protocol: type[Any], seconds: float = HEADER_SECONDS) -> None:
     def connection_made(self: Any, transport: asyncio.Transport) -> None:
         made(self, transport)
         arm(self)
+        connected[self] = None
+        if len(connected) > most:
+            oldest = next(one for one in connected if one is self or _waits(one))
+            del connected[oldest]
+            oldest.transport.close()
 
     def data_received(self: Any, data: bytes) -> None:
         received(self, data)
@@ -114,5 +128,25 @@ def bound_headers(protocol: type[Any], seconds: float = HEADER_SECONDS) -> None:
             self._headers_due.cancel()
             self._headers_due = None
 
+    def connection_lost(self: Any, error: Exception | None) -> None:
+        connected.pop(self, None)
+        lost(self, error)
+
     protocol.connection_made, protocol.data_received = connection_made, data_received
+    protocol.connection_lost = connection_lost
     protocol._headers_due = None
+
+
+def _waits(protocol: Any) -> bool:
+    """Whether a connection has nothing that is being answered: no request, or not the whole of one."""
+    return protocol.cycle is None or protocol.cycle.response_complete or protocol.cycle.more_body
+
+
+def most_connections() -> int:
+    """How many connections may be open: half of the files that this process may open."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are no files
+        return MAX_CONNECTIONS
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, files // 2))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from mnflow.errors import InputError
 from mnflow.serve.answer import answer
 from mnflow.serve.app import App, create
-from mnflow.serve.limits import bound_headers
+from mnflow.serve.limits import bound_connections
 from mnflow.serve.predictor import Predictor
 
 
@@ -70,7 +70,7 @@ def _take_over(module: ModuleType, app: App) -> None:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     module.__class__ = type("Server", (ModuleType,), {"app": property(lambda _: app, lambda _, made: None)})
-    bound_headers(H11Protocol)  # of this process, which does nothing but serve
+    bound_connections(H11Protocol)  # of this process, which does nothing but serve
 
 
 class ValenceModel(PythonModel):

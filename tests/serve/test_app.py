@@ -183,7 +183,7 @@ def test_mlflows_server_gives_out_ours(
     """
     module = ModuleType(served_model._SERVER)
     monkeypatch.setitem(sys.modules, served_model._SERVER, module)
-    monkeypatch.setattr(served_model, "bound_headers", lambda protocol: None)
+    monkeypatch.setattr(served_model, "bound_connections", lambda protocol: None)
     path = predictor.save(tmp_path / "predictor.npz")
     context: Any = SimpleNamespace(artifacts={"predictor": path})
     served_model.ValenceModel().load_context(context)

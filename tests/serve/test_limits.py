@@ -6,7 +6,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -15,7 +15,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnflow.errors import InputError
 from mnflow.serve.app import App
-from mnflow.serve.limits import MAX_CHANNELS, MAX_SPECTRA, bound_headers, parse
+from mnflow.serve.limits import (
+    MAX_CHANNELS,
+    MAX_CONNECTIONS,
+    MAX_SPECTRA,
+    bound_connections,
+    most_connections,
+    parse,
+)
 
 
 def test_lists_of_numbers_become_arrays() -> None:
@@ -78,18 +85,23 @@ def test_a_body_takes_a_few_times_its_size_in_memory() -> None:
     assert MAX_CHANNELS >= 2**16, "an axis of a camera"
 
 
-class Protocol(H11Protocol):
+class Impatient(H11Protocol):
     pass
 
 
-bound_headers(Protocol, seconds=0.3)
+class Crowded(H11Protocol):
+    pass
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    """A server whose headers are due within 0.3 s."""
+bound_connections(Impatient, seconds=0.3)
+bound_connections(Crowded, most=3)
+
+
+@contextmanager
+def served_by(protocol: type[H11Protocol]) -> Iterator[int]:
+    """The port of a server."""
     config = uvicorn.Config(
-        App(lambda spectra: [1] * len(spectra)), port=0, http=Protocol, log_level="critical"
+        App(lambda spectra: [1] * len(spectra)), port=0, http=protocol, log_level="critical"
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -100,6 +112,13 @@ def port() -> Iterator[int]:
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A server whose headers are due within 0.3 s."""
+    with served_by(Impatient) as port:
+        yield port
 
 
 def said_until_it_hangs_up(connection: socket.socket) -> bytes:
@@ -130,6 +149,33 @@ def test_half_sent_headers_are_closed(port: int) -> None:
             connection.sendall(words)
         for connection, expected in zip(connections, sent.values(), strict=True):
             assert said_until_it_hangs_up(connection).endswith(expected)
+
+
+@pytest.mark.parametrize("part", [b"POST /invoc", ASK[:-1], ASK], ids=["header", "body", "whole"])
+def test_the_oldest_that_brings_no_whole_request_makes_room(part: bytes) -> None:
+    """Of four connections where three are allowed; a request that came before is answered in any case."""
+    with served_by(Crowded) as port, ExitStack() as stack:
+        waiting = []
+        for _ in range(3):
+            waiting.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+            waiting[-1].sendall(part)
+            time.sleep(0.05)
+        fourth = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        fourth.sendall(ASK)
+        assert said_until_it_hangs_up(waiting[0]).endswith(b'{"predictions": [1]}' if part == ASK else b"")
+        assert fourth.recv(65536).startswith(b"HTTP/1.1 200")
+        for other in waiting[1:]:
+            other.settimeout(0.1)
+            with suppress(TimeoutError):
+                assert other.recv(65536).startswith(b"HTTP/1.1 200"), "closed, and was not the oldest"
+
+
+def test_half_of_the_files_are_left_for_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    for files, expected in ((256, 128), (1, 1), (1_000_000, MAX_CONNECTIONS),
+                            (resource.RLIM_INFINITY, MAX_CONNECTIONS)):  # fmt: skip
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, files=files: (files, files))
+        assert most_connections() == expected
 
 
 def test_a_smuggled_request_is_not_answered(port: int) -> None:
