@@ -138,19 +138,24 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     cluster runs whatever it is sent, and its ports are open to all users of the machine: it talks TLS with
     keys that are made for it and are in the memory of this process and its workers only.
     """
+    import dask
     from distributed import LocalCluster, Security
 
     keys = Security.temporary()
     environment = ONE_THREAD | {"KERAS_BACKEND": keras_backend()}
-    with LocalCluster(
-        n_workers=workers or usable_cores(),
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",
-        scheduler_kwargs={"dashboard": False},
-        security=keys,
-        env=environment,
-    ) as cluster:
+    no_pages = dask.config.set({"distributed.scheduler.http.routes": []})  # any user could read logs there
+    with (
+        no_pages,
+        LocalCluster(
+            n_workers=workers or usable_cores(),
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            security=keys,
+            env=environment,
+        ) as cluster,
+    ):
         _keys[cluster.scheduler_address] = keys
         try:
             yield cluster.scheduler_address

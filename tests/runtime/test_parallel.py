@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import Client
 
@@ -115,7 +117,7 @@ def test_local_processes_work_and_what_fails_is_raised(tmp_path: Path) -> None:
     assert run_parallel(_work, str(tmp_path), []) == []
 
 
-def test_a_local_cluster_runs_nothing_for_who_has_no_keys() -> None:
+def test_a_local_cluster_runs_and_shows_nothing_for_who_has_no_keys() -> None:
     """Another user of the machine reaches its port."""
     with local_cluster(1) as address:
         assert address.startswith("tls://127.0.0.1:")
@@ -123,6 +125,12 @@ def test_a_local_cluster_runs_nothing_for_who_has_no_keys() -> None:
             [sys.executable, "-c", ATTACK, address], capture_output=True, text=True, timeout=120, check=True
         )
         assert attacked.stdout == "3 refused\n"
+        own = psutil.Process().net_connections("inet")
+        ports = [c.laddr.port for c in own if c.status == psutil.CONN_LISTEN]
+        assert len(ports) > 1
+        for port in ports:
+            with pytest.raises(OSError):  # no such page, or no TLS
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/info/main/workers.html", timeout=10)
         assert [item for item, _ in run_parallel(_nothing, None, [1], scheduler=address)] == [1]
 
 
