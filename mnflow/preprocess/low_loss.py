@@ -21,7 +21,8 @@ from mnflow.spectra.raw import CountsOnDemand
 Floats = NDArray[np.float64]
 
 _BACKGROUND_EV = 15.0  # before the onset, that a background is fitted to
-_LEAST_FACTOR = 0.1
+_MOST_RATIO = 10.0  # t/lambda up to 2.3
+_WRAPPED = 1e-8
 _TOP = 5  # channels in a row at the greatest value, which `find_faults` takes for a plateau
 
 
@@ -59,12 +60,12 @@ def without_plural_scattering(
     low_loss: NDArray[Any],
     moved: NDArray[np.int64] | int = 0,
 ) -> Floats:
-    """The edges (N, C), free of background, without plural scattering: by Fourier ratio with the low losses.
+    """The edges (N, C), free of background, without plural scattering: divided by their low losses.
 
-    Each edge's transform is divided by that of its low loss, whose zero-loss peak is taken for infinitely
-    sharp and of height 1: this keeps the edge's counts, resolution and noise, and never divides by small
-    numbers.
-    Egerton, doi:10.1007/978-1-4419-9583-4.
+    The zero-loss peak is taken for infinitely sharp and of height 1, which keeps the edge's counts,
+    resolution and noise. Losses only move intensity to higher energies, so the division is one of power
+    series: what lies beyond the end of either spectrum changes nothing before it. The Fourier ratio is the
+    same for endless spectra. Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Parameters
     ----------
@@ -92,30 +93,30 @@ def without_plural_scattering(
     counted = np.where(inside, 0, spectra) / np.where(good, elastic, 1)[:, None]
     counted[~good] = 0
     channels = edge.shape[1]
-    size = 1 << int(np.ceil(np.log2(3 * channels)))
-    # losses on the edges' channels: counts per channel, from the first energy after the axis' zero on
-    loss_ev = step_ev * np.arange(1, channels)
-    loss_ev = loss_ev[loss_ev <= energy_ev[-1]]
-    share = step_ev / float(np.median(np.diff(energy_ev)))
-    losses = np.zeros((len(spectra), size))
-    losses[:, 1 : len(loss_ev) + 1] = share * resampler(energy_ev, loss_ev)(counted)
-    omega = 2 * np.pi * np.fft.rfftfreq(size, step_ev)
-    plural = 1 + np.fft.rfft(losses, axis=1) * np.exp(1j * np.outer(zero_loss_ev(energy_ev, spectra), omega))
-    # exp(t / lambda S) of a specimen's losses S stays away from zero and does not wind around it
-    phase = np.unwrap(np.angle(plural), axis=1)
-    winds = np.abs(phase[:, -1] - phase[:, 0]) > np.pi
-    plural[(np.abs(plural).min(axis=1) < _LEAST_FACTOR) | winds] = 1.0
-    factor = 1 / plural
-    factor = factor * np.exp(1j * np.multiply.outer(np.atleast_1d(moved) * step_ev, omega))
-    # the end runs out smoothly, so that the transform sees no step
-    fall = 0.5 * (1 + np.cos(np.pi * np.linspace(0, 1, channels)))
+    # losses on the edges' channels, from the zero-loss peak on: counts per channel
+    first, share = np.divmod(zero_loss_ev(energy_ev, spectra) / step_ev, 1.0)
+    place = (first - first.min()).astype(np.int64)[:, None] + np.arange(channels - 1)
+    loss_ev = step_ev * (first.min() + np.arange(1, place.max() + 3))
+    losses = resampler(energy_ev, loss_ev)(counted) * np.float64(step_ev / np.median(np.diff(energy_ev)))
+    losses[:, loss_ev > energy_ev[-1]] = 0
+    near, far = (np.take_along_axis(losses, place + i, axis=1) for i in (0, 1))
+    plural = np.ones((len(spectra), channels))
+    plural[:, 1:] = near + share[:, None] * (far - near)
+    # damped, so that what the transforms wrap around is nothing
+    size = 1 << int(np.ceil(np.log2(2 * channels)))
+    damping = _WRAPPED ** (np.arange(channels) / size)
+    ratio = np.fft.irfft(1 / np.fft.rfft(plural * damping, size, axis=1), size)[:, :channels]
+    # that of a specimen, exp(-t / lambda S) of its losses S, is nowhere large
+    odd = np.abs(np.fft.rfft(ratio / damping, size, axis=1)).max(axis=1) > _MOST_RATIO
+    ratio[odd] = np.arange(channels) == 0
+    factor = np.fft.rfft(ratio, size, axis=1)
+    source = np.arange(channels) + np.reshape(moved, (-1, 1))  # (N or 1, C)
     out = np.empty(edge.shape)
     for rows in few_rows(len(edge)):
-        padded = np.zeros((len(edge[rows]), size))
-        padded[:, :channels], padded[:, channels : 2 * channels] = edge[rows], edge[rows, -1:] * fall
         by = factor[rows] if len(factor) > 1 else factor
-        out[rows] = np.fft.irfft(np.fft.rfft(padded, axis=1) * by, size)[:, :channels]
-    return out
+        out[rows] = np.fft.irfft(np.fft.rfft(edge[rows] * damping, size, axis=1) * by, size)[:, :channels]
+    out /= damping
+    return np.take_along_axis(out, np.broadcast_to(source.clip(0, channels - 1), out.shape), axis=1)
 
 
 def zero_loss_ev(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:

@@ -57,6 +57,23 @@ def test_plural_scattering_is_taken_out(t: float) -> None:
     np.testing.assert_allclose(found[inside], wanted[inside], atol=0.02 * wanted.max())
 
 
+@pytest.mark.parametrize("t", [0.5, 1.5])
+@pytest.mark.parametrize("zero_loss_ev", [0.0, 1.3, -2.6])
+def test_what_lies_beyond_an_end_changes_nothing_before_it(t: float, zero_loss_ev: float) -> None:
+    energy_ev = np.arange(620, 720, STEP_EV)
+    zero = int(np.argmin(np.abs(ENERGY_EV)))
+    thick = np.convolve(edge_shape(energy_ev, 1, 643.0), _low_loss(t))[zero : zero + len(energy_ev)][None]
+    at_ev = ENERGY_EV + zero_loss_ev
+    whole = without_plural_scattering(STEP_EV, thick, at_ev, _low_loss(t)[None])
+    short = energy_ev < 668
+    found = without_plural_scattering(STEP_EV, thick[:, short], at_ev, _low_loss(t)[None])
+    np.testing.assert_allclose(found, whole[:, short], atol=1e-6 * whole.max())
+    low = at_ev < 27  # in the middle of the plasmon
+    found = without_plural_scattering(STEP_EV, thick, at_ev[low], _low_loss(t)[None, low])
+    seen = energy_ev < 638 + 23
+    np.testing.assert_allclose(found[:, seen], whole[:, seen], atol=0.003 * whole.max())
+
+
 def _dual(
     thicknesses: list[float], background: float = 3.0, dose: float = 1e5
 ) -> tuple[RawSpectra, np.ndarray]:
