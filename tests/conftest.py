@@ -4,8 +4,10 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +23,35 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # tests that import Keras before 
 for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
     os.environ.pop(variable, None)
 
-# What one test has compiled, another process need not compile again: half of the suite's time would go into
-# that.
+_COMPILED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnflow-tests-compiled"
+_MONTH_S = 30 * 86_400
+
+
+def _keep_compiled(session: Path) -> None:
+    """Keep what this session has compiled, for a month; not what a killed process left half written."""
+    _COMPILED.mkdir(parents=True, exist_ok=True)
+    for path in session.glob("*-cache"):
+        part = _COMPILED / f"{path.name}.{os.getpid()}"
+        with suppress(OSError, zlib.error):
+            if not (_COMPILED / path.name).exists() and zlib.decompress(path.read_bytes()):
+                shutil.move(path, part)
+                part.replace(_COMPILED / path.name)
+    for path in _COMPILED.iterdir():
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _MONTH_S:
+                path.unlink()
+    shutil.rmtree(session, ignore_errors=True)
+
+
+# What one process or an earlier session has compiled is not compiled again: half of the suite's processor
+# time would go into that. Each session adds to a folder of its own, since JAX does not write whole files.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mnflow-tests-compiled-")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1"
+    _session = Path(tempfile.mkdtemp(prefix="mnflow-tests-compiled-"))
+    if _COMPILED.is_dir():
+        shutil.copytree(_COMPILED, _session, dirs_exist_ok=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_session)
+    atexit.register(_keep_compiled, _session)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 settings.register_profile("mnflow", deadline=None, derandomize=True)  # no test depends on a timing or on luck
