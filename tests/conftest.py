@@ -23,20 +23,28 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # tests that import Keras before 
 for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
     os.environ.pop(variable, None)
 
-_COMPILED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnflow-tests-compiled"
+_KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnflow-tests"
+"""What takes long to make and is the same for every session: compiled code, an empty tracking database."""
+
 _MONTH_S = 30 * 86_400
 
 
+def _keep(path: Path) -> None:
+    """Keep a finished file for later sessions, whole or not at all."""
+    with suppress(OSError):
+        _KEPT.mkdir(parents=True, exist_ok=True)
+        if not (_KEPT / path.name).exists():
+            shutil.copy(path, part := _KEPT / f"{path.name}.{os.getpid()}")
+            part.replace(_KEPT / path.name)
+
+
 def _keep_compiled(session: Path) -> None:
-    """Keep what this session has compiled, for a month; not what a killed process left half written."""
-    _COMPILED.mkdir(parents=True, exist_ok=True)
+    """Keep what this session has compiled, but for what a killed process left half written; for a month."""
     for path in session.glob("*-cache"):
-        part = _COMPILED / f"{path.name}.{os.getpid()}"
-        with suppress(OSError, zlib.error):
-            if not (_COMPILED / path.name).exists() and zlib.decompress(path.read_bytes()):
-                shutil.move(path, part)
-                part.replace(_COMPILED / path.name)
-    for path in _COMPILED.iterdir():
+        with suppress(zlib.error):
+            zlib.decompress(path.read_bytes())
+            _keep(path)
+    for path in _KEPT.glob("*"):
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - _MONTH_S:
                 path.unlink()
@@ -47,8 +55,8 @@ def _keep_compiled(session: Path) -> None:
 # time would go into that. Each session adds to a folder of its own, since JAX does not write whole files.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _session = Path(tempfile.mkdtemp(prefix="mnflow-tests-compiled-"))
-    if _COMPILED.is_dir():
-        shutil.copytree(_COMPILED, _session, dirs_exist_ok=True)
+    for _path in _KEPT.glob("*-cache"):
+        shutil.copy(_path, _session)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_session)
     atexit.register(_keep_compiled, _session)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
@@ -72,11 +80,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared store; made once, since creating the tables takes seconds."""
-    from mnflow.track.database import prepare_store
+    """A prepared store; made once per version of MLflow, since creating the tables takes seconds."""
+    import mlflow
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    prepare_store(f"sqlite:///{path}")
+    from mnflow.runtime import project
+    from mnflow.track import database
+
+    made_by = zlib.crc32(b"".join(Path(m.__file__).read_bytes() for m in (project, database)))
+    path = tmp_path_factory.mktemp("store") / f"mlflow-{mlflow.__version__}-{made_by}.db"
+    if (_KEPT / path.name).exists():
+        shutil.copy(_KEPT / path.name, path)
+    else:
+        database.prepare_store(f"sqlite:///{path}")
+        _keep(path)
     return path
 
 

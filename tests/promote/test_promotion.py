@@ -14,7 +14,6 @@ import pytest
 from mlflow.entities import Run as MlflowRun
 
 from mnflow.errors import InputError
-from mnflow.fit import mixture_errors
 from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
 from mnflow.models.architectures import design
@@ -31,6 +30,7 @@ from mnflow.track.query import finished_run
 from mnflow.train import cross_validate
 from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
+from tests.helpers import promotions
 from tests.helpers.spectra import spectra
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ OPEN = Gate(0, 0, 0, 0, 0, 1)
 def record(store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
     """A CV run in the store, whose data and nets are made up instead of read back."""
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(store / "environments"))
-    monkeypatch.setattr(mixture_errors, "MEASURED", 40)
+    promotions.shorten(monkeypatch)
     return run_of("fcn", monkeypatch)
 
 

@@ -23,6 +23,7 @@ from mnflow.simulate import simulate_references
 from mnflow.simulate.write import write_hspy
 from mnflow.track import tracking
 from mnflow.track.query import finished_run, finished_runs
+from tests.helpers import promotions
 from tests.system.test_docs import commands
 
 SMALL = {
@@ -66,6 +67,7 @@ def project(module_store: Path) -> Iterator[Path]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "run_parallel", _inline)
+        promotions.shorten(patch)
         simulate.run(simulate.Options(out="spectra", size="quick"))
         simulate_references(module_store / "others", 0, Path("mn"))
         shutil.copy(ROOT / "mnflow" / "simulate" / "settings" / "mn.toml", "my-element.toml")

@@ -32,6 +32,7 @@ from mnflow.report.summary import figures
 from mnflow.track import cross_validation, names, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
+from tests.helpers import promotions
 
 SMALL = presets.Preset(
     (presets.Grid(("10x",)),), shown=20, tsne_iterations=250, degraded_copies=1, size="quick", n_folds=2,
@@ -44,6 +45,7 @@ def finished(module_store: Path) -> Iterator[MlflowRun]:
     """One run of `main` with a small preset."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "quick", SMALL)
+        promotions.shorten(patch)
         yield tracking.connect().get_run(main.run(main.Options()))
 
 
