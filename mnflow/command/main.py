@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from mnflow import __version__
 from mnflow.errors import InputError
+from mnflow.runtime.cli import open_streams
 
 COMMANDS = {
     "predict": ("mnflow.command.predict", "oxidation states of files: one line per spectrum or image"),
@@ -63,6 +64,7 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a subcommand and exit: 0 when all went well, 1 for bad input, 2 for an unknown command."""
+    open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     name, rest = (words[0], words[1:]) if words else ("--help", [])
     if name in ("-h", "--help", "help"):

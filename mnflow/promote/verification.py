@@ -27,7 +27,7 @@ from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
 from mnflow.track import cross_validation, evaluations, names, provenance, tracking
 from mnflow.track.cross_validation import FinishedCv
-from mnflow.track.query import finished_run, finished_runs
+from mnflow.track.query import finished_run, finished_runs, where
 
 TOLERANCE = 1e-5
 """Relative difference up to which a number holds."""
@@ -104,8 +104,8 @@ def find_version(name: str) -> ModelVersion:
         version = None
     if version is None:
         raise InputError(
-            f"The model {registration.MODEL} has no version {name!r}: expected a number, or an alias such as "
-            f"champion."
+            f"The model {registration.MODEL} has no version {name!r} {where()}: expected a number, or an alias "
+            "such as champion."
         )
     return version
 

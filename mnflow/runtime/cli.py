@@ -107,7 +107,7 @@ def execute(
     `refused` is called with the message for bad input. SIGTERM is turned into KeyboardInterrupt, so that the
     MLflow run is closed as KILLED and files are left whole.
     """
-    _open_streams()
+    open_streams()
     os.environ["MPLBACKEND"] = (
         "Agg"  # figures go to files; a notebook's backend may not even be installed here
     )
@@ -151,7 +151,7 @@ def _outside(error: OSError) -> str | None:
     return what
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Redirect closed standard streams to the null device.
 
     Otherwise the next file that is opened, which may be the database, would get what is printed.

