@@ -155,3 +155,33 @@ def design(
 
 Weights = dict[str, list[NDArray[np.float32]]]
 """Arrays of every layer that has any, by the layer's name, in Keras's order."""
+
+
+def initial_params(plan: Plan, rng: np.random.Generator) -> Weights:
+    """Weights as Keras draws them: Glorot-uniform kernels, biases 0, scales 1."""
+    params: Weights = {}
+
+    def add(name: str, norm: str, *shape: int) -> None:
+        limit = np.sqrt(6 / (np.prod(shape[:-2]) * (shape[-2] + shape[-1])))
+        params[name] = [rng.uniform(-limit, limit, shape).astype(np.float32), np.zeros(shape[-1], np.float32)]
+        if norm:
+            params[norm] = [np.ones(shape[-1], np.float32), np.zeros(shape[-1], np.float32)]
+
+    width = 1
+    for i, (filters, kernel) in enumerate(zip(plan.shape.filters, plan.shape.kernels, strict=True), start=1):
+        add(f"conv{i}", f"norm{i}", kernel, width, filters)
+        width = filters
+    if plan.shape.fully_convolutional:
+        add("logits", "", 1, width, plan.n_classes)
+        return params
+    width *= block_lengths(plan.shape, plan.n_channels)[-1]
+    for i, units in enumerate(plan.shape.hidden, start=1):
+        add(f"dense{i}", f"dense_norm{i}", width, units)
+        width = units
+    add("logits", "", width, plan.n_classes)
+    return params
+
+
+def count_weights(plan: Plan) -> int:
+    """Number of trainable weights."""
+    return sum(a.size for arrays in initial_params(plan, np.random.default_rng(0)).values() for a in arrays)

@@ -3,26 +3,23 @@
 What makes them fast on a CPU:
 
 - The batch is innermost in memory: arrays are (energies L, channels C, batch B), and every loop runs over
-whole vectors.
+  whole vectors.
 - To train, a convolution is a matrix product for every segment of K - 1 energies: it gives all outputs that
-begin there from
-  the inputs of that segment and the next, which are one piece of memory. So inputs are copied twice and not K
-  times.
+  begin there from the inputs of that segment and the next, which are one piece of memory. So inputs are
+  copied twice and not K times.
 - Batch normalisation is linear once its moments are known, and so is average pooling: they are swapped, and
-the former goes
-  into the next convolution's weights. Only ReLU, two sums and the pooling touch every value.
+  the former goes into the next convolution's weights. Only ReLU, two sums and the pooling touch every value.
 - To predict, a block is one loop over memory, since no moments are needed: nothing lies between its
-convolution and pooling.
+  convolution and pooling.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from mnflow.models.architectures import POOL, Plan, Weights, block_lengths
+from mnflow.models.architectures import POOL, Plan, Weights
 from mnflow.preprocess.crops import around_l3_channels, l3_channel, normalise
 
 EPSILON = 1e-3
@@ -42,31 +39,6 @@ class Moments(NamedTuple):
 
     mean: dict[str, Array]
     variance: dict[str, Array]
-
-
-def initial_params(plan: Plan, rng: np.random.Generator) -> Params:
-    """Weights as Keras draws them: Glorot-uniform kernels, biases 0, scales 1."""
-    params: Params = {}
-
-    def add(name: str, norm: str, *shape: int) -> None:
-        limit = np.sqrt(6 / (np.prod(shape[:-2]) * (shape[-2] + shape[-1])))
-        params[name] = [rng.uniform(-limit, limit, shape).astype(np.float32), np.zeros(shape[-1], np.float32)]
-        if norm:
-            params[norm] = [np.ones(shape[-1], np.float32), np.zeros(shape[-1], np.float32)]
-
-    width = 1
-    for i, (filters, kernel) in enumerate(zip(plan.shape.filters, plan.shape.kernels, strict=True), start=1):
-        add(f"conv{i}", f"norm{i}", kernel, width, filters)
-        width = filters
-    if plan.shape.fully_convolutional:
-        add("logits", "", 1, width, plan.n_classes)
-        return params
-    width *= block_lengths(plan.shape, plan.n_channels)[-1]
-    for i, units in enumerate(plan.shape.hidden, start=1):
-        add(f"dense{i}", f"dense_norm{i}", width, units)
-        width = units
-    add("logits", "", width, plan.n_classes)
-    return params
 
 
 def around_l3(crops: Array) -> Array:

@@ -26,7 +26,6 @@ from mnflow.preprocess.crops import around_l3_channels
 __all__ = [
     "ARCHITECTURES",
     "build",
-    "count_weights",
     "feature_model",
     "from_bytes",
     "get_weights",
@@ -92,11 +91,6 @@ def _fully_convolutional_head(x: Any, shape: Shape, n_classes: int) -> Any:
     x = layers.Conv1D(n_classes, 1, name="logits")(x)  # (B, 6, 12) -> (B, 6, 3)
     x = layers.GlobalAveragePooling1D(name="mean")(x)
     return layers.Softmax(name="probabilities")(x)
-
-
-def count_weights(model: keras.Model) -> int:
-    """Number of trainable weights."""
-    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
 
 def feature_model(model: keras.Model) -> keras.Model:

@@ -6,10 +6,10 @@ Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019), https://doi.org/10.1038/s41598-0
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import pandas as pd
 
+from mnflow.models.architectures import count_weights, design
 from mnflow.reproduction.evidence import FAR_EV, Evidence, interval
 
 HIGH = 0.99
@@ -66,26 +66,18 @@ def _better(
     return Finding(text, all(i.low > 0 for i in found.values()))
 
 
-@cache
-def _count(arch: str) -> int:
-    from mnflow.models import keras_nets
-    from mnflow.models.architectures import design
-
-    return keras_nets.count_weights(keras_nets.build(design(arch)))
-
-
 def weights(arch: str, said: int, tolerance: float) -> Callable[[Evidence], Finding]:
     """Trainable weights of a net against the number that the paper gives."""
 
     def check(evidence: Evidence) -> Finding:
-        n = _count(arch)
+        n = count_weights(design(arch))
         return Finding(f"{n:,}", abs(n / said - 1) <= tolerance, exact=True)
 
     return check
 
 
 def _weight_ratio(evidence: Evidence) -> Finding:
-    dense, fcn = _count("dense"), _count("fcn")
+    dense, fcn = (count_weights(design(arch)) for arch in ("dense", "fcn"))
     return Finding(f"{dense / fcn:.1f} times fewer than the dense net", dense / fcn > 15, exact=True)
 
 

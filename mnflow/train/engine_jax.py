@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mnflow.models.architectures import Plan
+from mnflow.models.architectures import Plan, initial_params
 from mnflow.models.jax_nets import (
     Array,
     Moments,
@@ -21,7 +21,6 @@ from mnflow.models.jax_nets import (
     collect,
     cross_entropy,
     forward,
-    initial_params,
 )
 from mnflow.preprocess import normalise
 from mnflow.train.plan import CURVES, Course, FoldData, Trained, momentum, passes_together, steps_of_epoch

@@ -18,7 +18,7 @@ from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import integrated_accuracy, noise_accuracy, shift_accuracy
 from mnflow.folds import Fold, inner_validation, split
 from mnflow.models import keras_nets
-from mnflow.models.architectures import ARCHITECTURES
+from mnflow.models.architectures import ARCHITECTURES, count_weights
 from mnflow.spectra import SpectrumSet
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
@@ -121,15 +121,6 @@ def train_settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def count_weights(settings: TrainSettings, spectra: SpectrumSet) -> int:
-    """Trainable weights of the settings' net."""
-    return keras_nets.count_weights(_build(settings, spectra))
-
-
-def _build(settings: TrainSettings, spectra: SpectrumSet) -> Any:
-    return keras_nets.build(cross_validate.make_plan(settings, spectra.edge))
-
-
 def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed: int) -> list[Fold]:
     """Inner validation of the first `n_used` of the outer folds, which are cv_train's with this seed."""
     if not 1 <= n_used <= n_folds:
@@ -141,7 +132,8 @@ def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed
 def score_fold(spectra: SpectrumSet, inner: Fold, settings: TrainSettings) -> FoldScore:
     """Train on the inner training spectra, score on the inner validation spectra."""
     trained, _ = cross_validate.train_fold(spectra, (inner, settings))
-    net = [keras_nets.with_weights(_build(settings, spectra), trained.weights)]
+    plan = cross_validate.make_plan(settings, spectra.edge)
+    net = [keras_nets.with_weights(keras_nets.build(plan), trained.weights)]
     shift_bins, shifted = shift_accuracy(net, spectra, [inner])
     noisy = noise_accuracy(net, spectra, [inner], SCORED_NOISE_SCALES)
     right = trained.probabilities.argmax(axis=1) == spectra.valence[inner.test]
@@ -164,7 +156,7 @@ def score_trial(
     scores: list[FoldScore] = []
     for i, fold in enumerate(inner):
         scores.append(score_fold(spectra, fold, settings))
-        _note(trial, scores, count_weights(settings, spectra))
+        _note(trial, scores, count_weights(cross_validate.make_plan(settings, spectra.edge)))
         if prune:
             trial.report(trial.user_attrs["score"], i)
         if prune and i + 1 < len(inner) and trial.should_prune():

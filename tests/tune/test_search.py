@@ -13,9 +13,12 @@ from optuna.trial import TrialState, create_trial
 from entrypoints import tune as entry
 from mnflow.errors import InputError
 from mnflow.folds import split
+from mnflow.models.architectures import count_weights
 from mnflow.pipeline.cross_validation import run_name
+from mnflow.spectra import MN
 from mnflow.track import tracking
 from mnflow.track.query import children
+from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
 from mnflow.tune import search, study
 from tests.helpers.spectra import spectra
@@ -47,7 +50,7 @@ def test_the_first_trial_is_the_papers_net(arch: str, n_weights: int) -> None:
     params = search.paper_params(base, search.SEARCHABLE)
     trial: Any = optuna.trial.FixedTrial(params)
     settings = search.suggest(trial, base, search.SEARCHABLE)
-    assert search.count_weights(settings, spectra(6)) == n_weights
+    assert count_weights(cross_validate.make_plan(settings, MN)) == n_weights
     assert set(search.paper_params(base, ["dropout"])) == {"dropout"}
 
 
