@@ -104,8 +104,8 @@ def find_version(name: str) -> ModelVersion:
         version = None
     if version is None:
         raise InputError(
-            f"The model {registration.MODEL} has no version {name!r} {where()}: expected a number, or an alias "
-            "such as champion."
+            f"The model {registration.MODEL} has no version {name!r} {where()}: expected a number, or an "
+            "alias such as champion."
         )
     return version
 

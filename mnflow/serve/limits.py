@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,19 @@ MAX_SPECTRA = 10_000
 
 MAX_CHANNELS = 100_000
 """Of one spectrum."""
+
+MAX_SPECTRUM_BYTES = 64 * MAX_CHANNELS
+"""Of one spectrum: two numbers of 31 characters a channel. Python reads so much in a tenth of a second or
+less, in which no other client gets a turn.
+"""
+
+LEAST_SPECTRUM_BYTES = 300
+"""What spectra take on average where there are more than `SOME_SPECTRA`: an answer takes some 2 kB of memory,
+an error no less, and a request of ten thousand empty spectra would take hundreds of times its own size.
+"""
+
+SOME_SPECTRA = 100
+_PIECE_BYTES = 1_000_000  # is counted at a time; other clients get a turn between two
 
 FEW_BYTES = 50_000
 FEW_SPECTRA = 2
@@ -57,25 +71,45 @@ def parse(body: bytes | bytearray) -> list[Any]:
         raise InputError(
             'Expected {"inputs": [{"energy_ev": [...], "intensity": [...]}, ...]}, a list of spectra.'
         )
-    if len(request["inputs"]) > MAX_SPECTRA:
-        raise _too_many(len(request["inputs"]))
+    if (n := len(request["inputs"])) > MAX_SPECTRA:
+        raise _too_many(n)
+    if n > SOME_SPECTRA and len(body) < LEAST_SPECTRUM_BYTES * n:
+        raise InputError(
+            f"Expected spectra, got {n:,} elements of {len(body) / n:.0f} bytes on average, which hold none: "
+            f"send {SOME_SPECTRA} at most, and each gets its own error."
+        )
     return request["inputs"]
 
 
 def _check_counts(body: bytes | bytearray) -> None:
-    """Bound objects, lists, and the numbers of each list, by what can be counted without reading."""
-    if (n := body.count(b"{")) > MAX_SPECTRA + 1:
+    """Bound objects, lists, the numbers of each list and a spectrum's length, without reading any."""
+    if (n := _count(body, b"{")) > MAX_SPECTRA + 1:
         raise _too_many(n - 1)
-    if body.count(b"[") > 2 * MAX_SPECTRA + 1:
+    if _count(body, b"[") > 2 * MAX_SPECTRA + 1:
         raise InputError("Expected two lists of numbers a spectrum, got more lists than that.")
-    start, end = 0, 0
-    while end < len(body):
-        end = body.find(b"]", start)
-        end = len(body) if end < 0 else end
+    for start, end in _parts(body, b"}"):
+        if end - start > MAX_SPECTRUM_BYTES:
+            raise InputError(
+                f"Expected at most {MAX_SPECTRUM_BYTES / 1e6:g} MB a spectrum, got {(end - start) / 1e6:.1f}."
+            )
+    for start, end in _parts(body, b"]"):
         if (n := body.count(b",", start, end)) > MAX_CHANNELS + 2:
             raise InputError(
                 f"Expected at most {MAX_CHANNELS:,} channels a spectrum, got a list of {n:,} elements."
             )
+
+
+def _count(body: bytes | bytearray, sign: bytes) -> int:
+    return sum(body.count(sign, i, i + _PIECE_BYTES) for i in range(0, len(body), _PIECE_BYTES))
+
+
+def _parts(body: bytes | bytearray, sign: bytes) -> Iterator[tuple[int, int]]:
+    """Where what lies between two signs begins and ends."""
+    start = 0
+    while start <= len(body):
+        end = body.find(sign, start)
+        end = len(body) if end < 0 else end
+        yield start, end
         start = end + 1
 
 
