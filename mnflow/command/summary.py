@@ -14,8 +14,8 @@ from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
 
 FIELDS = (
-    "class", "probabilities", "fractions", "mean_valence", "interval", "second_opinions", "flags", "moved_ev",
-    "notes", "error",
+    "class", "probabilities", "fractions", "mean_valence", "interval", "t_over_lambda", "second_opinions",
+    "flags", "moved_ev", "notes", "error",
 )  # fmt: skip
 """What a summary takes over from an answer to one spectrum; see `mnflow.serve.answer.answer`."""
 
@@ -78,4 +78,6 @@ def _answer(raw: RawSpectra, intensity: NDArray[Any], predictor: Predictor) -> d
     found = answer(predictor, [{"energy_ev": raw.energy_ev, "intensity": intensity}])[0]
     if found["error"] is not None:
         raise InputError(str(found["error"]).replace("Spectrum 0:", f"{raw.path}:"))
+    if raw.thickness is not None:  # its plural scattering was taken out, and a note says of what thickness
+        found["t_over_lambda"] = None
     return found

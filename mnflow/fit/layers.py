@@ -32,13 +32,15 @@ def fit_layers(
     layers: Layers,
     progress: Callable[[int, float], None] = lambda step, loss: None,
     peak_learning_rate: float = PEAK_LEARNING_RATE,
+    splits: Sequence[int] = (),
 ) -> None:
     """Fit layers, in place, to `n_batches` batches by Adam and a one-cycle learning rate.
 
     Parameters
     ----------
     batches : iterable of (ndarray, ndarray), shapes (B, sizes[0]) and (B, sizes[-1])
-        Inputs of mean 0 and variance 1 or near it, and the probabilities that their outputs should have.
+        Inputs of mean 0 and variance 1 or near it, and the probabilities that their outputs should have,
+        times the weight of each distribution: where all are 0, it is not fitted.
     n_batches : int
         How many will come: the learning rate ends at zero.
     layers : tuple of list
@@ -47,6 +49,8 @@ def fit_layers(
         Gets the number of a batch and its cross-entropy.
     peak_learning_rate : float
         Where the cycle culminates.
+    splits : sequence of int
+        Where the outputs are divided, if they are several distributions.
     """
     weights, biases = layers
     parameters = [*weights, *biases]
@@ -55,7 +59,7 @@ def fit_layers(
     for step, (x, y) in enumerate(batches, start=1):
         rate = learning_rate("one_cycle", peak_learning_rate, step / n_batches)
         rate *= np.sqrt(1 - b2**step) / (1 - b1**step)
-        gradient, loss = _gradient(weights, biases, x, y)
+        gradient, loss = _gradient(weights, biases, x, y, splits)
         for p, m, v, g in zip(parameters, first, second, gradient, strict=True):
             m += (1 - b1) * (g - m)
             v += (1 - b2) * (g * g - v)
@@ -64,16 +68,19 @@ def fit_layers(
 
 
 def _gradient(
-    weights: Sequence[Floats], biases: Sequence[Floats], x: Floats, y: Floats
+    weights: Sequence[Floats], biases: Sequence[Floats], x: Floats, y: Floats, splits: Sequence[int] = ()
 ) -> tuple[list[Any], float]:
     """Of the mean cross-entropy, by the weights and then by the biases; and its value."""
     inputs = []
     for weight, bias in zip(weights, biases, strict=True):
         inputs.append(x)
         x = np.maximum(x @ weight + bias, 0) if len(inputs) < len(weights) else x @ weight + bias
-    probabilities = softmax(x)
-    loss = float(-(y * np.log(probabilities + 1e-30)).sum(axis=1).mean())
-    error: Any = (probabilities - y) / np.float32(len(y))
+    parts = np.split(x, splits, axis=1), np.split(y, splits, axis=1)
+    probabilities = [softmax(part) for part in parts[0]]
+    pairs = list(zip(probabilities, parts[1], strict=True))
+    loss = -sum(float((wanted * np.log(p + 1e-30)).sum(axis=1).mean()) for p, wanted in pairs)
+    errors = [p * wanted.sum(axis=1, keepdims=True) - wanted for p, wanted in pairs]
+    error: Any = np.concatenate(errors, axis=1) / np.float32(len(y))
     by_weight, by_bias = [], []
     for weight, x in zip(reversed(weights), reversed(inputs), strict=True):
         by_weight.append(x.T @ error)

@@ -96,7 +96,8 @@ USUAL = Conditions()
 class Sets:
     """N sets of one material per class, all measured by the same instrument.
 
-    `pure` (N, K, n_crop), without noise, per atom; `thickness` t/lambda and `resolution_ev` (N,).
+    `pure` (N, K, n_crop), without noise, per atom; `thickness` t/lambda (NaN where it is not known) and
+    `resolution_ev` (N,).
     """
 
     pure: NDArray[np.float16]

@@ -121,12 +121,13 @@ def _own_sets(
     """`n` sets, in `OWN_SHARE` of which measured spectra stand for their classes."""
     sets = materials.sets(n, rng)
     own = np.flatnonzero(rng.random(n) < OWN_SHARE)
-    found = sets.pure.astype(np.float32)
+    found, thickness = sets.pure.astype(np.float32), sets.thickness.copy()
+    thickness[own] = np.nan  # that of measured spectra is not known
     for k, rows in pure.items():
         copied = rows[rng.integers(0, len(rows), COPIES)]
         copies = _per_atom(degrade(copied, settings.edge.dispersion_ev, rng, DIFFERENCE), k, sets)
         found[own, k] = copies[rng.integers(0, COPIES, len(own))] * rng.uniform(*AMOUNT, (len(own), 1))
-    return replace(sets, pure=found.astype(np.float16))
+    return replace(sets, pure=found.astype(np.float16), thickness=thickness)
 
 
 def _per_atom(crops: NDArray[np.float32], k: int, sets: Sets) -> NDArray[np.float32]:

@@ -25,7 +25,15 @@ from mnflow.fit.novelty import fit_novelty
 from mnflow.runtime.files import whole_file
 from mnflow.serve.decision import COVERAGE
 from mnflow.serve.novelty import locate
-from mnflow.serve.posterior import SHARE_STEPS, Calibration, Floats, Posterior, compositions, inputs
+from mnflow.serve.posterior import (
+    SHARE_STEPS,
+    T_OVER_LAMBDA,
+    Calibration,
+    Floats,
+    Posterior,
+    compositions,
+    inputs,
+)
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, digest
 from mnflow.simulate.library import library_of
@@ -41,6 +49,9 @@ HIDDEN, BATCH = (512, 256), 500
 
 CALIBRATED, CALIBRATION_MATERIALS = 60_000, 1500
 """Mixtures that the intervals are calibrated on, and materials per class that they are made of."""
+
+THICKNESS_WEIGHT = 0.2
+"""Of the thickness' cross-entropy beside that of the composition."""
 
 NOISE_QUANTILES, SPREAD_QUANTILES, VALENCE_QUANTILES = (
     (0.25, 0.5, 0.75, 0.92),
@@ -100,13 +111,14 @@ def fit_to_sets(
         if step % every == 0:
             progress(f"batch {step} of {n_batches}: cross-entropy {loss:.3f}")
 
+    n_cells = len(compositions(len(charges)))
     if start is None:
-        layers = new_layers((len(mean), *HIDDEN, len(compositions(len(charges)))), rng)
+        layers = new_layers((len(mean), *HIDDEN, n_cells + len(T_OVER_LAMBDA)), rng)
     else:  # its first layer takes inputs without scaling
         layers = [w.copy() for w in start.weights], [b.copy() for b in start.biases]
         layers[1][0] += mean @ layers[0][0]
         layers[0][0] *= scale[:, None]
-    fit_layers(batches, n_batches, layers, report, peak_learning_rate)
+    fit_layers(batches, n_batches, layers, report, peak_learning_rate, [n_cells])
     weights, biases = layers
     biases[0] -= (mean / scale) @ weights[0]
     weights[0] /= scale[:, None]
@@ -114,12 +126,16 @@ def fit_to_sets(
 
 
 def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-    """Inputs (B, P) and cells (B, M) of all sets of materials in every epoch, in random order."""
+    """Inputs (B, P) and masses (B, M + T) of all sets of materials in every epoch, in random order."""
     for _ in range(epochs):
         order = rng.permutation(len(sets.pure))
         for i in range(0, len(order), CHUNK):
             mixtures = mix(sets.pure[order[i : i + CHUNK]], rng)
-            x, y = inputs(locate(mixtures.crops)), cells_of(mixtures.fractions)
+            thickness = THICKNESS_WEIGHT * thickness_masses(sets.thickness[order[i : i + CHUNK]])
+            x, y = (
+                inputs(locate(mixtures.crops)),
+                np.concatenate([cells_of(mixtures.fractions), thickness], axis=1),
+            )
             yield from ((x[j : j + BATCH], y[j : j + BATCH]) for j in range(0, len(x), BATCH))
 
 
@@ -146,6 +162,14 @@ def cells_of(fractions: NDArray[np.float64]) -> Floats:
         if i < n_classes - 1:
             corner[rows, order[:, i]] += 1
     return found
+
+
+def thickness_masses(t_over_lambda: NDArray[np.float64]) -> Floats:
+    """Relative thicknesses (N,) as masses (N, T) on the nearest two of `T_OVER_LAMBDA`; none where NaN."""
+    step = T_OVER_LAMBDA[1]
+    return np.maximum(
+        1 - np.abs(np.nan_to_num(t_over_lambda, nan=-1)[:, None] - T_OVER_LAMBDA) / step, 0
+    ).astype(np.float32)
 
 
 def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
@@ -216,6 +240,7 @@ def recipe(element: str, seed: int = 0) -> dict[str, Any]:
         "epochs": EPOCHS,
         "hidden_units": list(HIDDEN),
         "batch": BATCH,
+        "thickness_weight": THICKNESS_WEIGHT,
         "peak_learning_rate": PEAK_LEARNING_RATE,
         "calibration_mixtures": CALIBRATED,
         "calibration_materials_per_class": CALIBRATION_MATERIALS,

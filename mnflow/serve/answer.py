@@ -57,12 +57,13 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
         In the order of the spectra: `class` (a class, "mixed", or null where the spectrum allows several; the
         rules are in `mnflow.serve.decision`), `probabilities` (of every class to have the largest share),
         `fractions` (expected share of every class's atoms), `mean_valence`, `interval` ([low, high] of the
-        mean valence, which hold it in 90 % of cases), `disagreement` (share of fold models that vote for
-        another class than most of them; null without several), `moved_ev` (how far the window had to move),
-        `second_opinions` (L3/L2 ratio, L2-L3 distance, and O K-L3 distance where O K is to be seen, each with
-        its `value` and the range of `mean_valence` that goes with it, if known), `flags` (`FLAGS`, and
-        `out_of_distribution` before its reasons), `notes` (what was done to the spectrum), and `error`, which
-        is null, or says why the others are.
+        mean valence, which hold it in 90 % of cases), `t_over_lambda` ([mean, low, high] of the relative
+        thickness that plural scattering in the edge shows; null without a posterior), `disagreement` (share
+        of fold models that vote for another class than most of them; null without several), `moved_ev` (how
+        far the window had to move), `second_opinions` (L3/L2 ratio, L2-L3 distance, and O K-L3 distance where
+        O K is to be seen, each with its `value` and the range of `mean_valence` that goes with it, if known),
+        `flags` (`FLAGS`, and `out_of_distribution` before its reasons), `notes` (what was done to the
+        spectrum), and `error`, which is null, or says why the others are.
     """
     cuts, errors = cut(spectra, predictor.edge)
     answers = {i: _refusal(message) for i, message in errors.items()}
@@ -111,8 +112,8 @@ def in_words(found: dict[str, Any]) -> str:
 
 
 def _refusal(message: str) -> dict[str, Any]:
-    nothing = ("class", "probabilities", "fractions", "mean_valence", "interval", "disagreement", "moved_ev",
-               "second_opinions")  # fmt: skip
+    nothing = ("class", "probabilities", "fractions", "mean_valence", "interval", "t_over_lambda",
+               "disagreement", "moved_ev", "second_opinions")  # fmt: skip
     return {**dict.fromkeys(nothing), "flags": ["unreadable"], "notes": [], "error": message}
 
 
@@ -142,12 +143,22 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
     flags = flagged(outcome, saturated, seen)
     numbers = (reading.probabilities, reading.fractions, reading.mean_valence, reading.interval)
     columns = [array.round(_DECIMALS).tolist() for array in numbers]
+    thickness = [None if np.isnan(row[0]) else row for row in reading.t_over_lambda.round(_DECIMALS).tolist()]
     voted = [None if np.isnan(x) else round(x, _DECIMALS) for x in outcome.disagreement.tolist()]
     opinions = _second_opinions(outcome, cuts, predictor)
-    lists = (cuts, reading.label.tolist(), *columns, voted, flags.tolist(), opinions)
-    for one, label, probabilities, fractions, mean_valence, interval, disagreement, flag, opinion in zip(
-        *lists, strict=True
-    ):
+    lists = (cuts, reading.label.tolist(), *columns, thickness, voted, flags.tolist(), opinions)
+    for (
+        one,
+        label,
+        probabilities,
+        fractions,
+        mean_valence,
+        interval,
+        ratio,
+        disagreement,
+        flag,
+        opinion,
+    ) in zip(*lists, strict=True):
         strange = ["out_of_distribution"] if any(flag[:_N_REASONS]) else []
         yield {
             "class": names[label],
@@ -155,6 +166,7 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
             "fractions": dict(zip(classes, fractions, strict=True)),
             "mean_valence": mean_valence,
             "interval": interval,
+            "t_over_lambda": ratio,
             "disagreement": disagreement,
             "moved_ev": round(one.moved_bins * step_ev, _DECIMALS),
             "second_opinions": opinion,

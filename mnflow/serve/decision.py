@@ -58,6 +58,9 @@ class Reading:
         Low and high end of the 90 % interval of the mean valence.
     label : ndarray of int, shape (N,)
         Index of a class; K for mixed, K + 1 for undecided. `labels` names them.
+    t_over_lambda : ndarray, shape (N, 3)
+        Mean of the relative thickness that plural scattering in the edge shows, and low and high end of its
+        90 % interval; NaN where nothing is said of it.
     """
 
     probabilities: Floats
@@ -66,6 +69,7 @@ class Reading:
     spread: Floats
     interval: Floats
     label: NDArray[np.int64]
+    t_over_lambda: Floats
 
     def widened(self, offsets: Floats, charges: Sequence[float]) -> "Reading":
         """The interval with `offsets` (N, 2) added, kept within the charges and around the mean."""
@@ -81,11 +85,9 @@ def labels(classes: Sequence[str]) -> tuple[str | None, ...]:
 
 def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Reading:
     """All parts of an answer from probabilities (N, M) of `compositions` (M, K) and `charges` (K,)."""
-    tail = (1 - COVERAGE) / 2
     values, mass = mean_valence_distribution(cells, compositions, charges)
-    mean = mass @ values
+    mean, *interval = mean_and_interval(values, mass).T
     spread = np.sqrt(np.maximum(mass @ values**2 - mean**2, 0))
-    interval = np.stack([quantile(values, mass, tail), quantile(values, mass, 1 - tail)], axis=1)
     top = compositions.max(axis=1)
     first = compositions >= top[:, None] - _SAME
     probabilities = cells @ (first / first.sum(axis=1, keepdims=True))
@@ -94,7 +96,10 @@ def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Readi
     n_classes = compositions.shape[1]
     label = np.where(mixed >= SURE, n_classes, n_classes + 1)
     label = np.where(named.max(axis=1) >= SURE, named.argmax(axis=1), label)
-    found = Reading(probabilities, cells @ compositions, mean, spread, interval, label)
+    unknown = np.full((len(cells), 3), np.nan)
+    found = Reading(
+        probabilities, cells @ compositions, mean, spread, np.stack(interval, axis=1), label, unknown
+    )
     return found.widened(np.zeros((1, 2)), charges)
 
 
@@ -105,6 +110,13 @@ def mean_valence_distribution(
     valence = (compositions @ np.asarray(charges)).round(6)
     values, place = np.unique(valence, return_inverse=True)
     return values, cells @ (place[:, None] == np.arange(len(values)))
+
+
+def mean_and_interval(values: Floats, mass: Floats) -> Floats:
+    """Mean, 5 % and 95 % quantile (N, 3) of distributions (N, V) on `values` (V,)."""
+    tail = (1 - COVERAGE) / 2
+    ends = (quantile(values, mass, level) for level in (tail, 1 - tail))
+    return np.stack([mass @ values, *ends], axis=1)
 
 
 def quantile(values: Floats, mass: Floats, level: float) -> Floats:

@@ -41,6 +41,7 @@ class Answer(BaseModel):
     fractions: dict[str, float] | None = None
     mean_valence: float | None = None
     interval: tuple[float, float] | None = None
+    t_over_lambda: tuple[float, float, float] | None = None
     disagreement: float | None = None
     moved_ev: float | None = None
     second_opinions: dict[str, Opinion | None] | None = None

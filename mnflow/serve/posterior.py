@@ -1,4 +1,4 @@
-"""The posterior over compositions, computed from a crop in numpy.
+"""The posterior over compositions and the relative thickness, computed from a crop in numpy.
 
 A composition is one share of atoms per valence, in steps of 0.1: 66 of them for three valences. Everything
 that an answer says follows from their probabilities (`mnflow.serve.decision`), so that nothing in it
@@ -6,7 +6,7 @@ contradicts.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
-from mnflow.serve.decision import Reading, read
+from mnflow.serve.decision import Reading, mean_and_interval, read
 from mnflow.serve.novelty import Located, locate
 from mnflow.serve.numpy_nets import softmax
 
@@ -23,6 +23,9 @@ Floats = NDArray[np.float32]
 
 SHARE_STEPS = 10
 """Steps between a share of 0 and one of 1."""
+
+T_OVER_LAMBDA = np.arange(0, 1.51, 0.25)
+"""Relative thicknesses (T,) that plural scattering in the edge gives a probability to."""
 
 SPAN = (-0.235, 0.57)
 """Window around L3, as shares of the crop: -7 to +17 eV for Mn."""
@@ -77,9 +80,9 @@ class Posterior:
 
     Attributes
     ----------
-    weights : tuple of ndarray, shapes (P, H), (H, H'), (H', M)
-        The first takes `inputs` as they are; scaling is in it. M compositions.
-    biases : tuple of ndarray, shapes (H,), (H',), (M,)
+    weights : tuple of ndarray, shapes (P, H), ..., (H', M + T)
+        The first takes `inputs` as they are; scaling is in it. M compositions, T of `T_OVER_LAMBDA`.
+    biases : tuple of ndarray, shapes (H,), ..., (M + T,)
     charges : tuple of float
         Formal valence of every class.
     calibration : Calibration, optional
@@ -93,22 +96,26 @@ class Posterior:
 
     def cells(self, located: Located) -> NDArray[np.float64]:
         """Probabilities (N, M) of `compositions` for N crops."""
-        return self._cells(inputs(located))
+        return self._masses(inputs(located))[0]
 
     def __call__(self, located: Located) -> Reading:
         """Everything that is said of N crops."""
-        x = inputs(located)
-        found = read(self._cells(x), compositions(len(self.charges)), self.charges)
+        cells, thickness = self._masses(inputs(located))
+        found = replace(
+            read(cells, compositions(len(self.charges)), self.charges),
+            t_over_lambda=mean_and_interval(T_OVER_LAMBDA, thickness),
+        )
         if self.calibration is None:
             return found
         places = self.calibration.bins(located.noise, found.spread, found.mean_valence)
         return found.widened(self.calibration.offsets[places].astype(np.float64), self.charges)
 
-    def _cells(self, x: Floats) -> NDArray[np.float64]:
-        parts = [
-            _forward(self.weights, self.biases, x[i : i + CHUNK]) for i in range(0, max(len(x), 1), CHUNK)
-        ]
-        return np.asarray(softmax(np.concatenate(parts).astype(np.float64)))
+    def _masses(self, x: Floats) -> list[NDArray[np.float64]]:
+        """Probabilities of `compositions` (N, M) and of `T_OVER_LAMBDA` (N, T)."""
+        starts = range(0, max(len(x), 1), CHUNK)
+        parts = [_forward(self.weights, self.biases, x[i : i + CHUNK]) for i in starts]
+        outputs = np.concatenate(parts).astype(np.float64)
+        return [softmax(part) for part in np.split(outputs, [-len(T_OVER_LAMBDA)], axis=1)]
 
     def arrays(self) -> dict[str, Any]:
         """Everything it consists of, by name, for an archive of arrays."""

@@ -53,3 +53,17 @@ def test_the_gradient_is_that_of_the_cross_entropy() -> None:
             values.append(value())
             parameter -= sign * step
         np.testing.assert_allclose(gradient.flat[1], (values[0] - values[1]) / 2e-6, rtol=1e-4, atol=1e-9)
+
+
+def test_two_distributions_are_fitted_side_by_side_and_one_without_weight_is_not() -> None:
+    rng = np.random.default_rng(0)
+    layers = [rng.standard_normal((3, 5))], [rng.standard_normal(5)]
+    x, y = (
+        rng.standard_normal((7, 3)),
+        np.concatenate([rng.dirichlet(np.ones(2), 7), np.zeros((7, 3))], axis=1),
+    )
+    (by_weight, by_bias), _ = _gradient(*layers, x, y, [2])
+    (alone, _), _ = _gradient([layers[0][0][:, :2]], [layers[1][0][:2]], x, y[:, :2])
+    np.testing.assert_allclose(by_weight[:, :2], alone)
+    assert not by_weight[:, 2:].any()
+    assert not by_bias[2:].any()

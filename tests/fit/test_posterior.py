@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from mnflow.fit import posterior as fitting
 from mnflow.fit.mixtures import Materials, Mixtures, draw_fractions, mix, parted
-from mnflow.fit.posterior import calibrate, cells_of
+from mnflow.fit.posterior import calibrate, cells_of, thickness_masses
 from mnflow.serve.novelty import locate
-from mnflow.serve.posterior import compositions
+from mnflow.serve.posterior import T_OVER_LAMBDA, compositions
 from mnflow.serve.pretrained import digest
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import load
@@ -33,6 +33,13 @@ def test_cells_have_the_composition_for_a_mean(seed: int, n_classes: int) -> Non
     assert ((cells > 0).sum(axis=1) <= n_classes).all()
     np.testing.assert_allclose(cells.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(cells @ compositions(n_classes), fractions, atol=1e-5)
+
+
+def test_a_thickness_lies_between_its_two_nearest_and_an_unknown_one_nowhere() -> None:
+    masses = thickness_masses(np.array([0.0, 0.6, 1.5, np.nan]))
+    np.testing.assert_allclose(masses @ T_OVER_LAMBDA, [0, 0.6, 1.5, 0], atol=1e-6)
+    np.testing.assert_allclose(masses.sum(axis=1), [1, 1, 1, 0], atol=1e-6)
+    assert ((masses > 0).sum(axis=1) <= 2).all()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from mnflow.preprocess.crops import normalise
 from mnflow.serve.novelty import locate
-from mnflow.serve.posterior import Calibration, Posterior, ReferenceMixtures, inputs
+from mnflow.serve.posterior import T_OVER_LAMBDA, Calibration, Posterior, ReferenceMixtures, inputs
 from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import edge_shape
 
@@ -99,3 +99,13 @@ def test_the_nearest_mixture_of_references_contradicts_a_far_interval() -> None:
         contradicted = mixtures.contradicts(located, replace(reading, interval=interval))
         np.testing.assert_array_equal(contradicted, [expected, False])
     assert ReferenceMixtures.of_pure({1: pure[0]}, (2.0, 3.0, 4.0)) is None
+
+
+def test_thickness_is_the_mean_and_the_interval_of_its_own_outputs(posterior: Posterior) -> None:
+    biases = (posterior.biases[0], posterior.biases[1].copy())
+    biases[1][-len(T_OVER_LAMBDA) :] = (-50, -50, 50, 50, -50, -50, -50)  # 0.5 and 0.75
+    reading = replace(posterior, biases=biases)(locate(crops()))
+    assert reading.t_over_lambda.shape == (3, 3)
+    mean, low, high = reading.t_over_lambda.T
+    assert ((low >= 0.375) & (low <= mean) & (mean <= high) & (high <= 0.875)).all()
+    np.testing.assert_allclose(reading.mean_valence, posterior(locate(crops())).mean_valence)
