@@ -12,7 +12,7 @@ from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
 Floats = NDArray[np.float32]
 
-PEAK_LEARNING_RATE = 1.5e-3
+PEAK_LEARNING_RATE = 1e-3
 
 
 Layers = tuple[list[Floats], list[Floats]]

@@ -31,6 +31,11 @@ RESOLUTION_EV = (0.15, 2.0)
 X_RAY_RESOLUTION_EV = (0.15, 0.5)
 """FWHM of soft X-ray spectra."""
 
+SATURATED, SATURATION = 0.5, (0.0, 0.4)
+"""Share of X-ray spectra whose electron yield saturates, and the range of s: an absorption x, at most 1, is
+seen as x / (1 + s x) (Nakajima et al. 1999, https://doi.org/10.1103/PhysRevB.59.6421).
+"""
+
 WILD_DISPERSION_ERROR = 0.1
 """Largest relative error of the dispersion."""
 
@@ -155,6 +160,9 @@ class Materials:
         scattering = s.foreign.scattering if self.foreign else s.scattering
         factor = factor * plural_factor(scattering.draw(channels, step, rng), thickness, n_fft)
         seen = convolve(chosen, factor.astype(np.complex64)[:, None], n_fft)
+        saturation = rng.uniform(*SATURATION, n) * (x_ray & (rng.random(n) < SATURATED))
+        greatest = seen.max(axis=(1, 2), keepdims=True)
+        seen = seen / (1 + saturation[:, None, None].astype(np.float32) * np.maximum(seen, 0) / greatest)
         pure = self._placed(seen, rng, conditions)
         return Sets((pure / pure.max(axis=(1, 2), keepdims=True)).astype(np.float16), thickness, resolution)
 

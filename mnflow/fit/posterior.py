@@ -11,6 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,12 @@ from mnflow.serve.pretrained import PRETRAINED, digest
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import SETTINGS, Settings, settings_of
 
-SETS, MATERIALS, EPOCHS = 80_000, 4000, 60
+SETS, MATERIALS, EPOCHS = 160_000, 6000, 60
 """Sets of one material per class behind one instrument, materials per class they consist of, and how often
 each set is mixed anew.
 """
 
-HIDDEN, BATCH = (512, 256), 500
+HIDDEN, BATCH = (1024, 512, 256), 500
 """Hidden units, and mixtures per step of the fit."""
 
 CALIBRATED, CALIBRATION_MATERIALS = 60_000, 1500
@@ -126,16 +127,25 @@ def fit_to_sets(
 
 
 def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-    """Inputs (B, P) and masses (B, M + T) of all sets of materials in every epoch, in random order."""
-    for _ in range(epochs):
-        order = rng.permutation(len(sets.pure))
-        for i in range(0, len(order), CHUNK):
-            mixtures = mix(sets.pure[order[i : i + CHUNK]], rng)
-            thickness = THICKNESS_WEIGHT * thickness_masses(sets.thickness[order[i : i + CHUNK]])
-            x, y = (
-                inputs(locate(mixtures.crops)),
-                np.concatenate([cells_of(mixtures.fractions), thickness], axis=1),
-            )
+    """Inputs (B, P) and masses (B, M + T) of all sets of materials in every epoch, in random order.
+
+    The next ones are mixed while the layers are fitted to these.
+    """
+
+    def drawn(rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        mixtures = mix(sets.pure[rows], rng)
+        thickness = THICKNESS_WEIGHT * thickness_masses(sets.thickness[rows])
+        cells = cells_of(mixtures.fractions)
+        return inputs(locate(mixtures.crops)), np.concatenate([cells, thickness], axis=1)
+
+    orders = (rng.permutation(len(sets.pure)) for _ in range(epochs))
+    chunks = (order[i : i + CHUNK] for order in orders for i in range(0, len(order), CHUNK))
+    with ThreadPoolExecutor(1) as pool:
+        coming: Future[tuple[Floats, Floats]] | None = pool.submit(drawn, next(chunks))
+        while coming:
+            x, y = coming.result()
+            rows = next(chunks, None)
+            coming = None if rows is None else pool.submit(drawn, rows)
             yield from ((x[j : j + BATCH], y[j : j + BATCH]) for j in range(0, len(x), BATCH))
 
 

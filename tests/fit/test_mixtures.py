@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mnflow.fit.mixtures import NEIGHBOURS, PURE, Materials, draw_fractions, mix, parted
+from mnflow.fit import mixtures
+from mnflow.fit.mixtures import NEIGHBOURS, PURE, Conditions, Materials, draw_fractions, mix, parted
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import load
 
@@ -47,6 +48,23 @@ def test_a_mixture_is_the_sum_of_its_parts(materials: Materials) -> None:
 def test_atoms_of_a_higher_valence_weigh_more(materials: Materials) -> None:
     area = materials.edges.sum(axis=2).mean(axis=1)
     assert area[0] < area[1] < area[2], "white lines go with the 3d holes"
+
+
+def test_the_electron_yield_of_x_ray_spectra_saturates(
+    materials: Materials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(mixtures, "SATURATED", 1.0)
+    for strength in (0.0, 0.4):
+        monkeypatch.setattr(mixtures, "SATURATION", (strength, strength))
+        sets = materials.sets(20, np.random.default_rng(4), Conditions(x_ray=1.0))
+        seen.append(sets.pure.astype(np.float64))
+    np.testing.assert_allclose(seen[1], 1.4 * seen[0] / (1 + 0.4 * seen[0]), atol=0.02)
+    thick = materials.sets(20, np.random.default_rng(4), Conditions(x_ray=0.0)).pure
+    monkeypatch.setattr(mixtures, "SATURATION", (0.0, 0.0))
+    np.testing.assert_array_equal(
+        thick, materials.sets(20, np.random.default_rng(4), Conditions(x_ray=0.0)).pure
+    )
 
 
 def test_noise_is_what_it_is_called(materials: Materials) -> None:
