@@ -3,8 +3,8 @@
 `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.posterior [--element mn] [--seeds 5] [--mixtures 6000]`:
 materials that the fit and the calibration never saw, and the foreign laboratory's, over several seeds of the
 draws; then measured spectra, if there is a folder of them, as a check only. Prints JSON lines: root mean
-square error of the mean valence, coverage and mean width of the 90 % interval; and names: how often one class
-where no share reaches 60 %.
+square error of the mean valence, coverage and mean width of the 90 % interval; the same of t/lambda; and
+names: how often one class where no share reaches 60 %.
 """
 
 import argparse
@@ -70,6 +70,14 @@ def judge(kind: str, reads: list[Read], classes: tuple[str, ...], charges: tuple
                 most=max(by_seed),
                 width=float(width.mean()),
             )  # fmt: skip
+    estimate = np.concatenate([r.reading.t_over_lambda for r in reads])
+    thickness = np.concatenate([r.sets.thickness for r in reads])
+    inside = (estimate[:, 1] <= thickness + 1e-6) & (thickness - 1e-6 <= estimate[:, 2])
+    emit(
+        f"posterior/{kind}/t_over_lambda",
+        rmse=float(np.sqrt(((estimate[:, 0] - thickness) ** 2).mean())),
+        coverage=float(inside.mean()), width=float((estimate[:, 2] - estimate[:, 1]).mean()),
+    )  # fmt: skip
     label = np.concatenate([r.reading.label for r in reads])
     fractions = np.concatenate([r.mixtures.fractions for r in reads])
     named, top = label < len(classes), fractions.max(axis=1)

@@ -60,10 +60,11 @@ def draw_and_read(
 ) -> Read:
     """Draw and read `n` mixtures (`MEASURED` if 0) of test materials or of the foreign laboratory.
 
-    Test materials are those that `parted` sets aside.
+    Test materials are those that `parted` sets aside. Of the foreign laboratory's a sixth calibrates the
+    intervals, and another part is drawn from here.
     """
-    n, library = n or MEASURED, library_of(settings)
-    materials = Materials.draw(settings, library if foreign else parted(library)[2], n // 4, rng, foreign)
+    n, parts = n or MEASURED, parted(library_of(settings))
+    materials = Materials.draw(settings, parts[0 if foreign else 2], n // 4, rng, foreign)
     sets = materials.sets(n, rng, conditions)
     mixtures = mix(sets.pure, rng, noise, conditions=conditions)
     truth = mixtures.fractions @ np.array(settings.edge.charges)

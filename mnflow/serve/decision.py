@@ -71,10 +71,10 @@ class Reading:
     label: NDArray[np.int64]
     t_over_lambda: Floats
 
-    def widened(self, offsets: Floats, charges: Sequence[float]) -> "Reading":
-        """The interval with `offsets` (N, 2) added, kept within the charges and around the mean."""
-        ends = np.clip(self.interval + offsets, min(charges), max(charges))
-        low, high = np.minimum(ends[:, 0], self.mean_valence), np.maximum(ends[:, 1], self.mean_valence)
+    def with_interval(self, ends: Floats) -> "Reading":
+        """The interval between `ends` (N, 2) and around the mean; the mean alone where they are NaN."""
+        mean = self.mean_valence
+        low, high = np.fmin(ends[:, 0], mean), np.fmax(ends[:, 1], mean)
         return replace(self, interval=np.stack([low, high], axis=1))
 
 
@@ -100,7 +100,7 @@ def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Readi
     found = Reading(
         probabilities, cells @ compositions, mean, spread, np.stack(interval, axis=1), label, unknown
     )
-    return found.widened(np.zeros((1, 2)), charges)
+    return found.with_interval(found.interval)
 
 
 def mean_valence_distribution(

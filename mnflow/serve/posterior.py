@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
-from mnflow.serve.decision import Reading, mean_and_interval, read
+from mnflow.serve.decision import Reading, mean_and_interval, mean_valence_distribution, read
 from mnflow.serve.novelty import Located, locate
 from mnflow.serve.numpy_nets import softmax
 
@@ -36,6 +36,7 @@ SMOOTHING, STEP = 3, 2
 CHUNK = 1024
 """Spectra that pass the layers together: what lies between them stays in the processor's cache."""
 
+_FINE_STEP = 0.02  # of the mean valence, that an interval ends on
 _LEAST_NOISE = 1e-4  # below it, noise makes no difference
 
 
@@ -49,29 +50,55 @@ def compositions(n_classes: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Corrections so that the 90 % interval of the mean valence covers 90 % on materials unseen by the fit.
+    """What makes the 90 % interval hold the true mean valence in 90 % of cases, whatever that is.
 
-    Conformalised quantile regression (Romano et al. 2019, https://doi.org/10.48550/arXiv.1905.03222), with
-    its own correction in every bin of noise, width of the posterior and mean valence.
+    An interval holds every valence at which the spectrum is not an odd one among mixtures of that valence and
+    of as much noise, of materials that the fit never saw: conformal prediction, conditional on the answer
+    (Vovk 2013, https://doi.org/10.1007/s10994-013-5355-6). How odd is told by the probability that the
+    posterior gives to lower valences.
 
     Attributes
     ----------
-    noise_edges, spread_edges, valence_edges : tuple of float
-        Between the bins: of the noise level, of the posterior's standard deviation and mean of the valence.
-    offsets : ndarray, shape (noise bins, spread bins, valence bins, 2)
-        What is added to the low and to the high end.
+    noise_edges : tuple of float
+        Between the bins of the noise level.
+    valences : tuple of float
+        Mean valences (V,) that the limits are known at, in order.
+    limits : ndarray, shape (noise bins, V, 2)
+        Least and greatest probability of lower valences that is not odd.
     """
 
     noise_edges: tuple[float, ...]
-    spread_edges: tuple[float, ...]
-    valence_edges: tuple[float, ...]
-    offsets: Floats
+    valences: tuple[float, ...]
+    limits: Floats
 
-    def bins(self, noise: Any, spread: Any, valence: Any) -> tuple[NDArray[np.int64], ...]:
-        """Index of the bin of N spectra along each of the three axes."""
-        edges = (self.noise_edges, self.spread_edges, self.valence_edges)
-        pairs = zip(edges, (noise, spread, valence), strict=True)
-        return tuple(np.searchsorted(np.array(e), values) for e, values in pairs)
+    def intervals(self, noise: Any, values: NDArray[np.float64], mass: NDArray[np.float64]) -> Any:
+        """Low and high end (N, 2) from noise levels (N,) and distributions (N, M) on `values` (M,).
+
+        NaN where every valence is odd.
+        """
+        grid = np.linspace(values[0], values[-1], 1 + round((values[-1] - values[0]) / _FINE_STEP))
+        limits = [[np.interp(grid, self.valences, ends) for ends in limit.T] for limit in self.limits]
+        low, high = np.array(limits, dtype=np.float32)[np.searchsorted(self.noise_edges, noise)].swapaxes(
+            0, 1
+        )
+        below = probability_below(values, mass, grid)
+        held = (low <= below) & (below <= high)  # (N, G)
+        ends = np.stack([grid[held.argmax(axis=1)], grid[::-1][held[:, ::-1].argmax(axis=1)]], axis=1)
+        return np.where(held.any(axis=1)[:, None], ends, np.nan)
+
+
+def probability_below(
+    values: NDArray[np.float64], mass: NDArray[np.float64], at: NDArray[np.float64]
+) -> Floats:
+    """Probability of valences below `at`, of distributions (N, M) on equally spaced `values` (M,).
+
+    (N, G) for G numbers, each asked of all. Of a value's own probability half counts as below.
+    """
+    middle = (np.cumsum(mass, axis=1) - mass / 2).astype(np.float32)
+    place = (at - values[0]) / (values[1] - values[0])
+    left = np.clip(place.astype(np.int64), 0, len(values) - 2)
+    share = (place - left).astype(np.float32)
+    return middle[:, left] * (1 - share) + middle[:, left + 1] * share
 
 
 @dataclass(frozen=True)
@@ -107,8 +134,8 @@ class Posterior:
         )
         if self.calibration is None:
             return found
-        places = self.calibration.bins(located.noise, found.spread, found.mean_valence)
-        return found.widened(self.calibration.offsets[places].astype(np.float64), self.charges)
+        values, mass = mean_valence_distribution(cells, compositions(len(self.charges)), self.charges)
+        return found.with_interval(self.calibration.intervals(located.noise, values, mass))
 
     def _masses(self, x: Floats) -> list[NDArray[np.float64]]:
         """Probabilities of `compositions` (N, M) and of `T_OVER_LAMBDA` (N, T)."""
@@ -123,9 +150,8 @@ class Posterior:
         found: dict[str, Any] = {f"posterior_{k}{i}": a for k, arrays in named for i, a in enumerate(arrays)}
         found["posterior_charges"] = np.array(self.charges)
         if (c := self.calibration) is not None:
-            edges = {"noise": c.noise_edges, "spread": c.spread_edges, "valence": c.valence_edges}
-            found |= {f"posterior_{name}_edges": np.array(e) for name, e in edges.items()}
-            found["posterior_offsets"] = c.offsets
+            found |= {"posterior_noise_edges": np.array(c.noise_edges), "posterior_limits": c.limits}
+            found["posterior_valences"] = np.array(c.valences)
         return found
 
     @classmethod
@@ -136,10 +162,9 @@ class Posterior:
             return None
         layers = [(arrays[f"posterior_weight{i}"], arrays[f"posterior_bias{i}"]) for i in numbers]
         calibration = None
-        if "posterior_offsets" in arrays:
-            names = ("noise", "spread", "valence")
-            noise, spread, valence = (tuple(arrays[f"posterior_{name}_edges"].tolist()) for name in names)
-            calibration = Calibration(noise, spread, valence, arrays["posterior_offsets"])
+        if "posterior_limits" in arrays:
+            noise, valences = (tuple(arrays[f"posterior_{k}"].tolist()) for k in ("noise_edges", "valences"))
+            calibration = Calibration(noise, valences, arrays["posterior_limits"])
         weights, biases = zip(*layers, strict=True)
         return cls(weights, biases, tuple(arrays["posterior_charges"].tolist()), calibration)
 

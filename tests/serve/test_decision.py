@@ -91,11 +91,10 @@ def test_quantiles_run_through_the_values_and_end_at_pure_compounds() -> None:
     assert found == [2.0, 2.0, 2.0, 3.0, 3.5, 4.0]
 
 
-def test_a_wider_interval_stays_within_the_charges_and_around_the_mean() -> None:
-    found = said((1, (0.1, 0.9, 0)))
-    np.testing.assert_allclose(found.widened(np.array([[-5.0, 5.0]]), CHARGES).interval, [[2, 4]])
-    shrunk = found.widened(np.array([[5.0, -5.0]]), CHARGES)
-    np.testing.assert_allclose(shrunk.interval, [[found.mean_valence[0]] * 2])
+def test_an_interval_is_never_without_the_mean() -> None:
+    found = said((1, (0.1, 0.9, 0)))  # 2.9
+    for ends, expected in (((2.4, 3.1), (2.4, 3.1)), ((3.0, 3.1), (2.9, 3.1)), ((np.nan, np.nan), (2.9, 2.9))):
+        np.testing.assert_allclose(found.with_interval(np.array([ends])).interval, [expected])
 
 
 def test_a_classifier_is_a_posterior_on_pure_compounds() -> None:

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from mnflow.preprocess.crops import normalise
+from mnflow.serve.decision import mean_valence_distribution
 from mnflow.serve.novelty import locate
-from mnflow.serve.posterior import T_OVER_LAMBDA, Calibration, Posterior, ReferenceMixtures, inputs
+from mnflow.serve.posterior import (
+    T_OVER_LAMBDA,
+    Calibration,
+    Posterior,
+    ReferenceMixtures,
+    compositions,
+    inputs,
+    probability_below,
+)
 from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import edge_shape
 
@@ -40,7 +49,8 @@ def test_chunks_change_nothing(posterior: Posterior) -> None:
 def test_layers_that_see_nothing_say_their_bias(posterior: Posterior) -> None:
     deaf = replace(posterior, weights=tuple(np.zeros_like(w) for w in posterior.weights))
     expected = np.random.default_rng(0).dirichlet(np.ones(66))
-    said = replace(deaf, biases=(deaf.biases[0], np.log(expected).astype(np.float32)))
+    bias = np.append(np.log(expected), np.zeros(len(T_OVER_LAMBDA))).astype(np.float32)
+    said = replace(deaf, biases=(deaf.biases[0], bias))
     np.testing.assert_allclose(said.cells(locate(crops())), np.tile(expected, (3, 1)), rtol=1e-4)
 
 
@@ -59,21 +69,39 @@ def test_the_last_input_is_the_noise() -> None:
     assert (inputs(locate(noisy))[:, -1] > inputs(locate(crops()))[:, -1] + 0.3).all()
 
 
-def test_a_calibration_moves_the_ends_of_its_bin_only(posterior: Posterior) -> None:
-    offsets = np.zeros((2, 1, 1, 2), dtype=np.float32)
-    offsets[1] = (-0.3, 0.2)
+def test_an_interval_holds_the_valences_that_are_not_odd(posterior: Posterior) -> None:
+    limits = np.tile(np.array([0.05, 0.95], np.float32), (2, 3, 1))
+    limits[1] = (0.0, 1.0)  # noisy: nothing is odd
+    limits[0, 2] = (2.0, 2.0)  # quiet: a pure 4+ is
     noisy = crops() + 0.2 * np.random.default_rng(0).standard_normal((3, 300)).astype(np.float32)
     both = locate(np.concatenate([crops(), noisy]))
-    plain = posterior(both)
-    moved = replace(posterior, calibration=Calibration((0.25,), (), (), offsets))(both)
-    np.testing.assert_allclose(moved.interval[:3], plain.interval[:3])
-    expected = np.clip(plain.interval[3:] + np.array([-0.3, 0.2]), 2, 4)
-    np.testing.assert_allclose(moved.interval[3:], expected, atol=1e-6)
-    np.testing.assert_allclose(moved.mean_valence, plain.mean_valence)
+    plain = replace(posterior, calibration=None)(both)
+    found = replace(posterior, calibration=Calibration((0.25,), (2.0, 3.9, 4.0), limits))(both)
+    np.testing.assert_allclose(found.interval[3:], [[2, 4]] * 3)
+    cells = posterior.cells(locate(crops()))
+    values, mass = mean_valence_distribution(cells, compositions(3), posterior.charges)
+    grid = np.linspace(2, 3.9, 96)
+    for row, (low, high) in zip(probability_below(values, mass, grid), found.interval[:3], strict=True):
+        held = grid[(row >= 0.05) & (row <= 0.95)]
+        assert low == pytest.approx(held[0], abs=0.001)
+        assert held[-1] - 0.001 <= high < 3.95
+    np.testing.assert_allclose(found.mean_valence, plain.mean_valence)
+
+
+def test_where_every_valence_is_odd_the_interval_is_the_mean(posterior: Posterior) -> None:
+    nowhere = Calibration((), (2.0, 4.0), np.full((1, 2, 2), 2.0, np.float32))
+    found = replace(posterior, calibration=nowhere)(locate(crops()))
+    np.testing.assert_allclose(found.interval, np.repeat(found.mean_valence[:, None], 2, axis=1))
+
+
+def test_the_probability_below_counts_half_of_a_value() -> None:
+    mass = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0]])
+    below = probability_below(np.array([2.0, 2.5, 3.0]), mass, np.array([2.0, 2.25, 2.5, 3.0]))
+    np.testing.assert_allclose(below, [[0.25, 0.45, 0.65, 0.9], [0.0, 0.25, 0.5, 1.0]], atol=1e-6)
 
 
 def test_comes_back_from_its_arrays(posterior: Posterior) -> None:
-    calibration = Calibration((0.1,), (0.2, 0.3), (), np.full((2, 3, 1, 2), 0.01, np.float32))
+    calibration = Calibration((0.1,), (2.0, 3.0, 4.0), np.full((2, 3, 2), 0.01, np.float32))
     for one in (posterior, replace(posterior, calibration=calibration)):
         again = Posterior.of_arrays(one.arrays())
         assert again is not None
