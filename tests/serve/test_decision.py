@@ -93,7 +93,8 @@ def test_quantiles_run_through_the_values_and_end_at_pure_compounds() -> None:
 
 def test_an_interval_is_never_without_the_mean() -> None:
     found = said((1, (0.1, 0.9, 0)))  # 2.9
-    for ends, expected in (((2.4, 3.1), (2.4, 3.1)), ((3.0, 3.1), (2.9, 3.1)), ((np.nan, np.nan), (2.9, 2.9))):
+    cases = [((2.4, 3.1), (2.4, 3.1)), ((3.0, 3.1), (2.9, 3.1)), ((np.nan, np.nan), (2.9, 2.9))]
+    for ends, expected in cases:
         np.testing.assert_allclose(found.with_interval(np.array([ends])).interval, [expected])
 
 
