@@ -172,6 +172,8 @@ def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:
     texts = {t.get_text(): t.get_color() for t in axes.texts}
     assert (texts["8\n80.0%"], texts["2\n20.0%"], texts["2\n50.0%"]) == ("white", "black", "black")
     assert not any(spine.get_visible() for spine in axes.spines.values())
+    assert [t.get_text() for t in axes.get_xticklabels()] == list(CLASSES)
+    assert [t.get_text() for t in axes.get_yticklabels()] == list(CLASSES)
     assert [t.tick1line.get_markersize() for t in axes.xaxis.majorTicks] == [0, 0, 0]
     assert axes.get_aspect() == 1
     assert plots.reference_matrix(np.eye(3), "abc", range(3), CLASSES).axes[0].get_aspect() == "auto"

@@ -129,6 +129,7 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
         ("energy_ev,intensity\n", "two channels or more"),
         ("640,1\n", "two channels or more"),
         ("640,1\n641\n", "line 2: expected two numbers"),
+        ("nothing at all\n", "line 1: expected two numbers, energy and intensity, got 'nothing at all'"),
         (
             "Energy,Counts\nnone,of it\n",
             "line 2: expected two numbers, energy and intensity, got 'none,of it'",

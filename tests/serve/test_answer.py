@@ -201,6 +201,9 @@ def test_any_doubt_about_a_spectrum_makes_its_interval_unreliable(shipped: Predi
     found = flagged(outcome, saturated, edge_seen)
     assert found[:, UNRELIABLE].tolist() == [True] * 5 + [False] * 2
     np.testing.assert_array_equal(found[:, :5], np.eye(7, 5, dtype=bool))
+    mixed_or_not = replace(outcome, reading=replace(outcome.reading, label=np.array([0, 1, 2, 3, 4, 0, 0])))
+    uncertain = flagged(mixed_or_not, saturated, edge_seen)[:, FLAGS.index("uncertain")]
+    assert uncertain.tolist() == [False] * 4 + [True] + [False] * 2, "3 is a mixture, 4 is no answer"
     assert flagged(replace(outcome, calibrated=False), saturated, edge_seen)[:, UNRELIABLE].all()
 
 
@@ -238,6 +241,10 @@ def test_out_of_distribution_spectra_have_no_reliable_interval(shipped: Predicto
         (
             {"class": None, "probabilities": {"Mn2+": 0.0, "Mn3+": 0.6, "Mn4+": 0.4}},
             "cannot tell Mn3+ (0.60) from Mn4+ (0.40), mean valence 3.02 [2.90, 3.14]",
+        ),
+        (
+            {"class": None, "probabilities": {"Mn2+": 0.2, "Mn3+": 0.5, "Mn4+": 0.3}},
+            "cannot tell Mn2+ (0.20), Mn3+ (0.50) from Mn4+ (0.30), mean valence 3.02 [2.90, 3.14]",
         ),
         (
             {"class": None, "probabilities": {"Mn2+": 0.09, "Mn3+": 0.81, "Mn4+": 0.1}},
