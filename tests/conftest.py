@@ -61,6 +61,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     atexit.register(_keep_compiled, _session)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # else an entry is for one folder only
 
 settings.register_profile("mnflow", deadline=None, derandomize=True)  # no test depends on a timing or on luck
 settings.load_profile("mnflow")
