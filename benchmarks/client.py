@@ -64,6 +64,11 @@ def request_of(*spectra: Any) -> bytes:
     return json.dumps({"inputs": spectra}).encode()
 
 
+def serve_command(model: str, port: int, *words: str) -> list[str]:
+    """MLflow's command that serves a model on a port of this machine, in this environment."""
+    return ["mlflow", "models", "serve", "-m", model, "-p", str(port), "--env-manager", "local", *words]
+
+
 def is_up(port: int) -> bool:
     """Whether the server answers /ping."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.client import connect, is_up, post, request_of
+from benchmarks.client import connect, is_up, post, request_of, serve_command
 
 PORT = 5099
 CLIENTS = 16
@@ -135,19 +135,7 @@ def by_turns(champion: str, empty: str) -> str:
 @contextmanager
 def served(path: str, keras_backend: str = "jax", port: int = PORT) -> Iterator[subprocess.Popen[bytes]]:
     """A server of the model at `path`, for the length of a with-block; it is ready when the block begins."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        path,
-        "-p",
-        str(port),
-        "--env-manager",
-        "local",
-    ]
+    command = [sys.executable, "-m", *serve_command(path, port)]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment["KERAS_BACKEND"] = keras_backend
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"

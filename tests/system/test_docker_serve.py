@@ -16,6 +16,7 @@ import mlflow
 import numpy as np
 import pytest
 
+from benchmarks.client import serve_command
 from mnflow.promote.version_contents import log_model
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
@@ -45,31 +46,9 @@ def server(predictor: Predictor, module_store: Path) -> Iterator[tuple[str, str]
     model = mlflow.artifacts.download_artifacts(uri, dst_path=str(module_store / "model"))
     module_store.chmod(0o755)
     port, name = free_port(), f"mnflow-serve-{time.time_ns()}"
-    command = [
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        "/model",
-        "--env-manager",
-        "local",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
-    docker(
-        "run",
-        "--detach",
-        "--name",
-        name,
-        "--network",
-        "host",
-        "--volume",
-        f"{model}:/model:ro",
-        image,
-        *command,
-    )
+    command = serve_command("/model", port, "-h", "127.0.0.1")
+    mounted = ("--network", "host", "--volume", f"{model}:/model:ro")
+    docker("run", "--detach", "--name", name, *mounted, image, *command)
     try:
         address = f"http://127.0.0.1:{port}"
         wait_until(lambda: _status(f"{address}/ping") == 200, 120, "the container's server")

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import requests
 
-from benchmarks.client import BAD, connect, is_up, memory_mb, post, request_of
+from benchmarks.client import BAD, connect, is_up, memory_mb, post, request_of, serve_command
 from mnflow.promote.version_contents import log_model
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
@@ -53,19 +53,7 @@ def served(module_store: Path) -> Iterator[Served]:
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
         uri = log_model(run, Predictor(MN, net=made_up_net()), {}, [GOOD])
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        uri,
-        "-p",
-        str(port),
-        "--env-manager",
-        "local",
-    ]
+    command = [sys.executable, "-m", *serve_command(uri, port)]
     log = module_store / "serve.log"
     with process(command, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}, log) as server:
         wait_until(lambda: is_up(port), 180, "the model's server", log)

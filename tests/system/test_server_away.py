@@ -1,6 +1,5 @@
 """The tracking server goes away in the middle of a training: nothing that is trained is lost."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import shift_accuracy
 from mnflow.track import calls, connection, cross_validation, evaluations, outbox, tracking
 from mnflow.track.query import _runs, children
-from tests.helpers.services import free_port, listens, process, wait_until
+from tests.helpers.services import free_port, mlflow_server
 from tests.helpers.spectra import COARSE, spectra
 from tests.track.test_outbox import left_by_another
 
@@ -28,21 +27,10 @@ class Server:
         self.services = ExitStack()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
-        command += [
-            "--backend-store-uri",
-            f"sqlite:///{self.folder}/server.db",
-            "--artifacts-destination",
-            f"{self.folder}/kept",
-        ]
-        no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that nothing here needs
-        self.services.enter_context(process(command, no_jobs, self.folder / "server.log"))
-        wait_until(
-            lambda: listens(self.port) and connection.answers(),
-            180,
-            "the tracking server",
-            self.folder / "server.log",
-        )
+        database, kept = f"sqlite:///{self.folder}/server.db", f"{self.folder}/kept"
+        words = ("--backend-store-uri", database, "--artifacts-destination", kept)
+        self.services.enter_context(mlflow_server(self.folder, self.port, *words))
+        assert connection.answers()
 
     def stop(self) -> None:
         self.services.close()

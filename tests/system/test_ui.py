@@ -3,12 +3,6 @@ tmp_path.
 """
 
 import os
-import signal
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +11,7 @@ from mnflow import plots
 from mnflow.track import tracking
 from mnflow.track.query import children
 from tests.helpers.browser import Page, browse, needs_browser
-from tests.helpers.services import free_port, wait_until
+from tests.helpers.services import free_port, mlflow_server
 from tests.helpers.spectra import spectra
 
 
@@ -37,33 +31,6 @@ def _cross_validation(arch: str, accuracy: float) -> str:
             ) as child:
                 child.curve("test/accuracy", [1, 2, 3], [0.5, 0.9, accuracy])
     return run.id
-
-
-@contextmanager
-def _server(store: Path) -> Iterator[str]:
-    """The UI of the test's store; yields its address."""
-    port, log = free_port(), store / "server.log"
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [*command, "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"]],
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=5) as reply:
-            return bool(reply.status == 200)
-        return False
-
-    try:
-        wait_until(answers, 180, "the MLflow server", log)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _see(tab: Page, url: str, picture: Path, *words: str, plots: int = 0) -> str:
@@ -94,8 +61,9 @@ def test_pages_tell_the_story(store: Path) -> None:
     experiment = client.get_experiment_by_name("test")
     assert experiment
     fold = children(ids[2])[0].info.run_id
+    backend = ("--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"])
     names = ["dense 10x stratified", "conv_dense 10x stratified", "fcn 10x stratified"]
-    with _server(store) as address, browse(store, (1500, 1000)) as tab:
+    with mlflow_server(store, free_port(), *backend) as address, browse(store, (1500, 1000)) as tab:
         here = f"{address}/#/experiments/{experiment.experiment_id}"
         words = (*names, "Mn spectra", "press Compare to see")
         _see(tab, f"{here}/runs?workflowType=machine_learning", store / "experiment.png", *words)
