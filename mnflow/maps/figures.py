@@ -12,7 +12,8 @@ from mnflow.maps.export import pixel_size
 from mnflow.maps.pixels import class_values
 from mnflow.maps.regions import Region
 from mnflow.maps.valence_maps import ValenceMaps
-from mnflow.plots.valence import Answers, Line
+from mnflow.plots.panels import Line
+from mnflow.plots.valence import Answers
 from mnflow.preprocess.background import subtract_background
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.window import Placement

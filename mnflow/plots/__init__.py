@@ -12,10 +12,10 @@ from mnflow.plots.data import figure_data
 from mnflow.plots.embedding import embeddings
 from mnflow.plots.matrices import activations, confusion, kept_maps, reference_matrix
 from mnflow.plots.panels import cluster_rounds, reference_spectra, spectra_per_class
-from mnflow.plots.prediction import reliability_diagram, saliency
+from mnflow.plots.prediction import reliability_diagram, saliency, valence_spectrum
 from mnflow.plots.served_counts import served_counts
 from mnflow.plots.tuning import parameter_importance, parameter_slices, pareto_front, study_history
-from mnflow.plots.valence import valence_image, valence_profile, valence_spectrum
+from mnflow.plots.valence import valence_image, valence_profile
 
 __all__ = [
     "activations",

@@ -1,6 +1,8 @@
 """Spectra as lines: per class (Fig. 2), references, the clusters that preprocessing chose from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +20,20 @@ from mnflow.plots.style import (
 from mnflow.preprocess import crop, normalise
 from mnflow.preprocess.clusters import Clusters
 from mnflow.spectra import UNLABELLED, SpectrumSet
+
+
+@dataclass(frozen=True)
+class Line:
+    """A mean spectrum in the figure and its caption.
+
+    `energy_ev` and `intensity` (C,) without background, the name of its class (or "mixed"), and the text
+    beside it.
+    """
+
+    energy_ev: NDArray[np.float64]
+    intensity: NDArray[Any]
+    name: str
+    words: str
 
 
 @styled
@@ -123,3 +139,16 @@ def _name_line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], text:
         va="center",
         annotation_clip=False,
     )
+
+
+def scaled_counts(counts: ArrayLike) -> tuple[NDArray[np.float64], str]:
+    """Counts divided by a power of ten that leaves few digits, and the label that says so."""
+    values = np.asarray(counts, dtype=np.float64)
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    power = 3 * int(np.floor(np.log10(largest) / 3)) if largest >= 1e4 or 0 < largest < 0.1 else 0
+    return values / 10.0**power, f"counts / 10$^{{{power}}}$" if power else "counts"
+
+
+def class_colour(name: str, classes: Sequence[str]) -> str:
+    """A class's own colour; grey for mixed and for no class."""
+    return dict(zip(classes, valence_colours(classes), strict=True)).get(name, UNKNOWN_COLOUR)

@@ -1,4 +1,4 @@
-"""How far a champion's probabilities hold, and which energies they depend on."""
+"""A prediction for one spectrum, the calibration of a champion's probabilities, and its saliency."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from mnflow.plots.panels import energy_axis, to_unit
-from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, styled, valence_colours
+from mnflow.plots.panels import Line, class_colour, energy_axis, scaled_counts, to_unit
+from mnflow.plots.style import UNKNOWN_COLOUR, WIDTH_IN, new_figure, styled, valence_colours
 
 
 @styled
@@ -49,4 +49,62 @@ def saliency(energy_ev: ArrayLike, spectra: ArrayLike, weights: ArrayLike, class
     for axes in panels[:-1]:
         axes.set_xlabel("")
     panels[0].legend(loc="upper right")
+    return figure
+
+
+@styled
+def valence_spectrum(
+    spectrum: Line,
+    recorded: tuple[ArrayLike, ArrayLike, ArrayLike | None],
+    saliency: ArrayLike,
+    classes: Sequence[str],
+) -> Figure:
+    """One spectrum: as recorded with its background and the window, and what the answer depends on.
+
+    Parameters
+    ----------
+    spectrum : Line
+        In the window, without background; its name is the answer's class, its words the answer.
+    recorded : tuple of array (C,), (C,), (C,) or None
+        Energies in eV, counts, and the fitted background (None if it had been removed).
+    saliency : array
+        How much the answer depends on each energy of `spectrum`.
+    classes : sequence of K str
+    """
+    energy_ev, counts, background = recorded
+    scaled, label = scaled_counts(counts)
+    share = scaled.max() / np.max(counts)
+    figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained")
+    above, window = figure.subplots(1, 2)
+    colour = class_colour(spectrum.name, classes)
+    above.axvspan(
+        spectrum.energy_ev[0],
+        spectrum.energy_ev[-1],
+        facecolor="#EEEEEE",
+        edgecolor="#BBBBBB",
+        lw=0.5,
+        label="window",
+    )
+    above.plot(energy_ev, scaled, color="black", lw=1.0, label="spectrum")
+    if background is not None:
+        above.plot(
+            energy_ev,
+            np.asarray(background) * share,
+            color=UNKNOWN_COLOUR,
+            ls="--",
+            lw=1.0,
+            label="background",
+        )
+    above.set_xlabel("energy loss / eV")
+    above.set_ylabel(label)
+    above.margins(x=0)
+    above.legend(loc="upper right")
+    above.set_title("a  spectrum")
+    weight = np.asarray(saliency)
+    weight = weight / max(float(weight.max()), 1e-12)
+    window.fill_between(spectrum.energy_ev, weight, color=colour, alpha=0.3, lw=0, label="saliency")
+    window.plot(spectrum.energy_ev, to_unit(spectrum.intensity), color=colour, lw=1.4, label="edge")
+    energy_axis(window)
+    window.legend(loc="upper right")
+    window.set_title(f"b  {spectrum.words}")
     return figure

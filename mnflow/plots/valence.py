@@ -1,4 +1,4 @@
-"""Valences as figures for a paper: of a spectrum image, of a line scan, and of one spectrum."""
+"""Valences as figures for a paper: of a spectrum image and of a line scan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from mnflow.plots.panels import energy_axis, to_unit
+from mnflow.plots.panels import Line, class_colour, energy_axis, scaled_counts, to_unit
 from mnflow.plots.style import (
     FLAGGED_COLOUR,
-    UNKNOWN_COLOUR,
     VALENCE_MAP,
     WIDTH_IN,
     styled,
@@ -23,20 +22,6 @@ from mnflow.plots.style import (
 _BAR_SHARE = 0.4  # largest share of a map's width that its scale bar may take
 _LEFT, _MARGIN, _GAP, _TITLE, _STRIP, _UNDER = 0.3, 0.12, 0.22, 0.28, 0.1, 0.68  # inches
 _LINES, _LABELS = 0.62, 2.1  # height of one spectrum's row, and width of the words beside it, in inches
-
-
-@dataclass(frozen=True)
-class Line:
-    """A mean spectrum in the figure and its caption.
-
-    `energy_ev` and `intensity` (C,) without background, the name of its class (or "mixed"), and the text
-    beside it.
-    """
-
-    energy_ev: NDArray[np.float64]
-    intensity: NDArray[Any]
-    name: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -142,7 +127,7 @@ def valence_profile(answers: Answers, position: ArrayLike) -> Figure:
         bottom -= height + 0.3
         panels.append(_axes(figure, (left, bottom, width, height)))
     counted = ~answers.flagged
-    counts, label = _scaled_counts(answers.intensity)
+    counts, label = scaled_counts(answers.intensity)
     panels[0].plot(x, counts, color="black", lw=1.0)
     panels[0].set_ylabel(label)
     panels[0].set_title(f"a  {answers.element} L$_{{2,3}}$ intensity")
@@ -174,64 +159,6 @@ def valence_profile(answers: Answers, position: ArrayLike) -> Figure:
     return figure
 
 
-@styled
-def valence_spectrum(
-    spectrum: Line,
-    recorded: tuple[ArrayLike, ArrayLike, ArrayLike | None],
-    saliency: ArrayLike,
-    classes: Sequence[str],
-) -> Figure:
-    """One spectrum: as recorded with its background and the window, and what the answer depends on.
-
-    Parameters
-    ----------
-    spectrum : Line
-        In the window, without background; its name is the answer's class, its words the answer.
-    recorded : tuple of array (C,), (C,), (C,) or None
-        Energies in eV, counts, and the fitted background (None if it had been removed).
-    saliency : array
-        How much the answer depends on each energy of `spectrum`.
-    classes : sequence of K str
-    """
-    energy_ev, counts, background = recorded
-    scaled, label = _scaled_counts(counts)
-    share = scaled.max() / np.max(counts)
-    figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained")
-    above, window = figure.subplots(1, 2)
-    colour = _colour(spectrum.name, classes)
-    above.axvspan(
-        spectrum.energy_ev[0],
-        spectrum.energy_ev[-1],
-        facecolor="#EEEEEE",
-        edgecolor="#BBBBBB",
-        lw=0.5,
-        label="window",
-    )
-    above.plot(energy_ev, scaled, color="black", lw=1.0, label="spectrum")
-    if background is not None:
-        above.plot(
-            energy_ev,
-            np.asarray(background) * share,
-            color=UNKNOWN_COLOUR,
-            ls="--",
-            lw=1.0,
-            label="background",
-        )
-    above.set_xlabel("energy loss / eV")
-    above.set_ylabel(label)
-    above.margins(x=0)
-    above.legend(loc="upper right")
-    above.set_title("a  spectrum")
-    weight = np.asarray(saliency)
-    weight = weight / max(float(weight.max()), 1e-12)
-    window.fill_between(spectrum.energy_ev, weight, color=colour, alpha=0.3, lw=0, label="saliency")
-    window.plot(spectrum.energy_ev, to_unit(spectrum.intensity), color=colour, lw=1.4, label="edge")
-    energy_axis(window)
-    window.legend(loc="upper right")
-    window.set_title(f"b  {spectrum.words}")
-    return figure
-
-
 def _axes(figure: Figure, inches: tuple[float, float, float, float]) -> Axes:
     """Axes at (left, bottom, width, height) in inches."""
     width, height = figure.get_size_inches()
@@ -250,7 +177,7 @@ def _map(
     limits: tuple[float, float] | None = None,
 ) -> None:
     if label == "counts":
-        image, label = _scaled_counts(image)
+        image, label = scaled_counts(image)
     shades = mpl.colormaps[colours].with_extremes(bad=FLAGGED_COLOUR)
     finite = image[np.isfinite(image)]
     low, high = limits or (np.percentile(finite, [0.5, 99.5]).tolist() if finite.size else (0.0, 1.0))
@@ -262,14 +189,6 @@ def _map(
     bar.set_label(label)
     bar.outline.set_visible(False)
     strip.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
-
-
-def _scaled_counts(counts: ArrayLike) -> tuple[NDArray[np.float64], str]:
-    """Counts divided by a power of ten that leaves few digits, and the label that says so."""
-    values = np.asarray(counts, dtype=np.float64)
-    largest = float(np.nanmax(np.abs(values), initial=0.0))
-    power = 3 * int(np.floor(np.log10(largest) / 3)) if largest >= 1e4 or 0 < largest < 0.1 else 0
-    return values / 10.0**power, f"counts / 10$^{{{power}}}$" if power else "counts"
 
 
 def _fractions(axes: Axes, strip: Axes, answers: Answers) -> None:
@@ -303,7 +222,7 @@ def _mean_spectra(axes: Axes, letter: str, answers: Answers) -> None:
         axes.text(0.5, 0.5, "every pixel is flagged", ha="center", va="center", transform=axes.transAxes)
         return
     for i, line in enumerate(answers.lines):
-        colour = _colour(line.name, answers.classes)
+        colour = class_colour(line.name, answers.classes)
         axes.plot(line.energy_ev, to_unit(line.intensity) + 0.9 * i, color=colour)
         axes.annotate(
             line.words,
@@ -316,11 +235,6 @@ def _mean_spectra(axes: Axes, letter: str, answers: Answers) -> None:
             annotation_clip=False,
         )
     axes.margins(x=0)
-
-
-def _colour(name: str, classes: Sequence[str]) -> str:
-    """A class's own colour; grey for mixed and for no class."""
-    return dict(zip(classes, valence_colours(classes), strict=True)).get(name, UNKNOWN_COLOUR)
 
 
 def _scale_bar(axes: Axes, pixel: float, columns: int, units: str) -> None:

@@ -1,4 +1,4 @@
-"""The page's panels: the map, the spectrum, the edge with its saliency, and the answer in words."""
+"""The page's panels: the map, the spectrum, and the edge with its saliency."""
 
 from collections.abc import Callable
 from html import escape
@@ -20,20 +20,18 @@ from bokeh.models import (
     Select,
     Slider,
 )
-from bokeh.palettes import Cividis256, Dark2_8, Greys256, Viridis256
+from bokeh.palettes import Dark2_8, Viridis256
 from bokeh.plotting import figure
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
 from mnflow.maps import Region, ValenceMaps
-from mnflow.maps.comparison import Reference, composition_of
+from mnflow.maps.comparison import Reference
 from mnflow.maps.export import pixel_size
 from mnflow.maps.figures import background_of, crop_energies, note, saliency_of
 from mnflow.plots.panels import to_unit
-from mnflow.plots.style import FLAGGED_COLOUR, UNKNOWN_COLOUR, valence_colours
-from mnflow.preprocess.crops import normalise
-
-VALENCE = "mean valence"
+from mnflow.plots.style import FLAGGED_COLOUR, UNKNOWN_COLOUR
+from mnflow.view.content import VALENCE, answer_html, class_colours, quantities
 
 MIXED_COLOUR = "#222222"
 """Of answers that are no class."""
@@ -185,7 +183,7 @@ class Panels:
         self.map.visible = self.quantity.visible = several
         self.slider.visible = several and bool(np.isfinite(maps.pixels.interval).any())
         self.slider.value = self.slider.end
-        self.quantity.options = list(_quantities(maps))
+        self.quantity.options = list(quantities(maps))
         self.quantity.value = VALENCE
         pixel, unit = pixel_size(maps)
         self.map.xaxis.axis_label = f"x / {unit}" if unit else "column"
@@ -208,7 +206,7 @@ class Panels:
     def show_values(self, maps: ValenceMaps) -> None:
         """Draw the chosen quantity, flagged pixels grey."""
         self.maps = maps
-        values, palette, limits = _quantities(maps)[self.quantity.value]
+        values, palette, limits = quantities(maps)[self.quantity.value]
         finite = values[np.isfinite(values)]
         low, high = limits or (np.percentile(finite, [0.5, 99.5]).tolist() if finite.size else (0, 1))
         self.bar.title = self.quantity.value
@@ -258,38 +256,13 @@ class Panels:
             "colour": [REFERENCE_COLOURS[i % len(REFERENCE_COLOURS)] for i in range(n)],
             "name": [r.name for r in self.references],
         }
-        names = dict(zip(maps.classes, valence_colours(maps.classes), strict=True))
-        colour = names.get(region.valence_class or "", MIXED_COLOUR)
+        colour = class_colours(maps).get(region.valence_class or "", MIXED_COLOUR)
         self.area.glyph.fill_color = self.line.glyph.line_color = colour
-        flags = f"<p>Flags: {escape(', '.join(region.flags)).replace('_', ' ')}</p>" if region.flags else ""
-        shares = region.fractions or region.probabilities
-        bars = "".join(_bar(name, share, names[name]) for name, share in shares.items())
-        left_out = (
-            f"<p>{region.n_flagged} flagged pixels are not counted.</p>"
-            if region.n > 1 and region.n_flagged
-            else ""
-        )
-        self.answer.text = (
-            f"{heading}<p style='color:{colour}'><strong>{escape(str(region))}</strong></p>"
-            f"<p>{'Share of the atoms' if region.fractions else 'Probability'}</p>{bars}"
-            f"{self._parts(maps, region)}{left_out}{flags}"
-        )
+        self.answer.text = answer_html(maps, region, heading, colour, self.references)
 
     def show_references(self, references: list[Reference]) -> None:
         """Draw references beside the edge; `show_region` says what of it they explain."""
         self.references = references
-
-    def _parts(self, maps: ValenceMaps, region: Region) -> str:
-        """The references that a region's edge is made of, in words."""
-        if not self.references:
-            return ""
-        crop = np.asarray(normalise(maps.where(region.spectrum[None]))[0], dtype=np.float32)
-        found = composition_of(crop, self.references)
-        shares = ", ".join(
-            f"{escape(r.name)} {share:.0%}" for r, share in zip(self.references, found.shares, strict=True)
-        )
-        left = f"residual {found.residual:.0%}"
-        return f"<p>By least squares with the references: {shares} of the intensity; {left}</p>"
 
     def _tapped(self, event: Any) -> None:
         if event.x is None or self.maps is None:
@@ -307,7 +280,7 @@ class Panels:
             x0, x1, y0, y1 = (float(shape[k]) for k in ("x0", "x1", "y0", "y1"))
             x, y = np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1])
         else:
-            x, y = (np.asarray([v for v in _listed(shape[k])], dtype=float) for k in ("x", "y"))
+            x, y = (np.asarray(_listed(shape[k]), dtype=float) for k in ("x", "y"))
         if len(x) < 3:
             return
         self.outline.data, self.point.data = {"x": x, "y": y}, {"x": [], "y": []}
@@ -319,30 +292,6 @@ class Panels:
         self._region(Polygon(np.stack([x, y], axis=1)).contains_points(middles).reshape(rows, columns))
 
 
-def _bar(name: str, value: float, colour: str) -> str:
-    label = f"<span style='display:inline-block;min-width:4em'>{escape(name)}</span>"
-    filled = f"<i style='display:block;height:100%;width:{100 * value:.1f}%;background:{colour}'></i>"
-    frame = "display:inline-block;width:10em;height:.7em;margin-right:.5em;background:#E5E5E8"
-    return f"<div>{label}<span style='{frame}'>{filled}</span>{value:.0%}</div>"
-
-
 def _listed(values: Any) -> list[float]:
     """A list of numbers that came as a list or, by index, as a mapping."""
     return list(values.values()) if isinstance(values, dict) else list(values)
-
-
-def _quantities(maps: ValenceMaps) -> dict[str, tuple[NDArray[Any], Any, tuple[float, float] | None]]:
-    """Every map that can be chosen: its values (N,), colours, and limits (None: from the values)."""
-    hidden, charges = maps.masked().pixels, maps.predictor.edge.charges
-    found: dict[str, tuple[NDArray[Any], Any, tuple[float, float] | None]] = {
-        VALENCE: (hidden.mean_valence, Viridis256, (min(charges), max(charges)))
-    }
-    if np.isfinite(hidden.interval).any():
-        found["width of the interval"] = (hidden.interval[:, 1] - hidden.interval[:, 0], Cividis256, None)
-    shares = hidden.probabilities if np.isnan(hidden.fractions).all() else hidden.fractions
-    kind = "probability" if np.isnan(hidden.fractions).all() else "fraction"
-    found |= {f"{name} {kind}": (shares[:, i], Cividis256, (0.0, 1.0)) for i, name in enumerate(maps.classes)}
-    found["intensity of the edge"] = (maps.pixels.intensity, Greys256, None)
-    if maps.thickness_ratio is not None:
-        found["thickness (t/lambda)"] = (maps.thickness_ratio, Cividis256, None)
-    return found

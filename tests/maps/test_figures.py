@@ -9,8 +9,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import mnflow
+from mnflow.plots.panels import scaled_counts
 from mnflow.plots.style import UNKNOWN_COLOUR, valence_colours
-from mnflow.plots.valence import _scaled_counts, round_length
+from mnflow.plots.valence import round_length
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from tests.maps.conftest import image, signal
@@ -61,7 +62,7 @@ def test_maps_are_equal_in_size_and_have_scale_bars(half: Any) -> None:
     ],
 )
 def test_counts_are_shown_in_few_digits(counts: list[float], shown: list[float], label: str) -> None:
-    values, words = _scaled_counts(np.array(counts, dtype=np.float32))
+    values, words = scaled_counts(np.array(counts, dtype=np.float32))
     np.testing.assert_allclose(values, shown, rtol=1e-6)
     assert (values.dtype, words) == (np.float64, label)
 
