@@ -42,7 +42,9 @@ def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
     inside = (energy_ev >= low + shift_ev) & (energy_ev < high + shift_ev)
     background = background_of(where, region)
     crop = where(region.spectrum[None])[0]
-    words = str(region) + (f"\nflags: {', '.join(region.flags).replace('_', ' ')}" if region.flags else "")
+    words = str(region).replace("; ", "\n") + (
+        f"\nflags: {', '.join(region.flags).replace('_', ' ')}" if region.flags else ""
+    )
     line = Line(crop_energies(where), crop, region.valence_class or "", words)
     recorded = (
         energy_ev[inside],
