@@ -50,7 +50,7 @@ leave no doubt, and the run's note says so. Channel numbers are refused.
 **The window.** The pair of white lines is looked for up to 30 eV from where it belongs, at 0.01 to 1 eV a channel. A file
 must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law where 3 eV or more lie before the onset, else
 a level; nothing is removed where it had been removed. Nothing outside of the window is judged. Spikes are bridged, and a
-clear step of the detector's gain before L3 is repaired.
+clear step of the detector's gain is repaired, also on the lines.
 
 **The dispersion** is believed. An error of it widens the interval: on simulated mixtures of materials set aside, whose energies
 are stretched by -10, -5, 0, 5 and 10 %, the error of the mean valence is 0.13, 0.10, 0.09, 0.10 and 0.13, the mean width of the

@@ -22,14 +22,14 @@ _MEDIAN_NETWORK = (
     (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
 )  # fmt: skip
 _TOGETHER = 64  # candidates that are looked at together
-_STEP_TO_L3_EV = 1.0  # closer to L3, a step of gain cannot be told from the line
-_STEP_STRETCHES = ((3, 1), (5, 1), (8, 1), (14, 1), (24, 1), (4, 3), (5, 3), (10, 3), (24, 3))
+_STEP_STRETCHES = ((3, 1), (5, 1), (8, 1), (14, 1), (24, 1), (4, 3), (5, 3), (10, 3), (16, 3))
 """Channels on either side of a step, and degree of the polynomial."""
 
-_LEAST_STEP_SIGMA = 8.0
+_LEAST_STEP_SIGMA = 10.0
+_SPIKE_CHANNELS, _STEP_BACK = 4, 0.6  # a step back by as much within as many channels makes it a spike
 _LEAST_STEP = 0.01  # of the edge's height
 
-STEP_NOTE = "a step of the detector's gain before L3 was repaired"
+STEP_NOTE = "a step of the detector's gain was repaired"
 """Note for the user about a `GainStep`."""
 
 
@@ -142,43 +142,46 @@ class GainStep:
 def find_gain_steps(
     energy_ev: Floats, counts: NDArray[Any], l3_ev: Floats, edge: Edge
 ) -> list[GainStep | None]:
-    """The step of gain before L3 (N,) in each of N spectra (N, C), where there clearly is one.
+    """The step of gain (N,) in each of N spectra (N, C), where there clearly is one.
 
-    Around every channel below L3, polynomials with and without a step are fitted to stretches of several
-    lengths: straight lines to the background, cubics to a line's foot. A step counts if it is
-    `_LEAST_STEP_SIGMA` times its error, more than `_LEAST_STEP` of the edge's height, and leaves nothing but
-    noise.
+    Around every channel, polynomials with and without a step are fitted to stretches of several lengths:
+    straight lines to the background, cubics to the lines. A step counts if it is `_LEAST_STEP_SIGMA` times
+    its error, more than `_LEAST_STEP` of the edge's height, leaves nothing but noise, and does not step back
+    within a few channels, as a spike does.
     """
     found: list[GainStep | None] = [None] * len(counts)
     for near_ev in np.unique(l3_ev).tolist():
         rows = np.flatnonzero(l3_ev == near_ev)
-        first, last = np.searchsorted(
-            energy_ev, [near_ev - 5 * edge.guard_ev, near_ev + edge.splitting_ev]
+        first, foot, last = np.searchsorted(
+            energy_ev,
+            [
+                near_ev - 5 * edge.guard_ev,
+                near_ev - edge.guard_ev,
+                near_ev + edge.splitting_ev + 2 * edge.guard_ev,
+            ],
         ).tolist()
-        end, foot = (
-            np.searchsorted(energy_ev, [near_ev - _STEP_TO_L3_EV, near_ev - edge.guard_ev]) - first
-        ).tolist()
-        if end < 12:
+        if last - first < 12:
             continue
         for some in few_rows(len(rows)):
             y = counts[rows[some], first:last].astype(np.float64)
-            for row, step in zip(rows[some].tolist(), _gain_steps(y, end, foot), strict=True):
+            for row, step in zip(rows[some].tolist(), _gain_steps(y, foot - first), strict=True):
                 found[row] = step and GainStep(first + step.channel, step.ratio, step.offset)
     return found
 
 
-def _gain_steps(y: Floats, end: int, foot: int) -> list[GainStep | None]:
-    """The steps of spectra (n, C) before channel `end`; no line begins before channel `foot`."""
+def _gain_steps(y: Floats, foot: int) -> list[GainStep | None]:
+    """The steps of spectra (n, C); no line begins before channel `foot`."""
     # over two channels each way: neighbours share what a detector spreads
-    second = np.abs(y[:, 4:end] + y[:, : end - 4] - 2 * y[:, 2 : end - 2])
+    second = np.abs(y[:, 4:] + y[:, :-4] - 2 * y[:, 2:-2])
     sigma = np.median(second, axis=1) / (0.6745 * np.sqrt(6))
-    height = y.max(axis=1) - np.median(y[:, :end], axis=1)
+    level = np.median(y[:, : max(foot, 1)], axis=1)
+    height = y.max(axis=1) - level
     sigma = np.maximum(sigma, _LEAST_STEP / 10 * height)  # drawn curves have no noise, but corners
     best = np.full(len(y), _LEAST_STEP_SIGMA)
     found: list[GainStep | None] = [None] * len(y)
     for half, degree in _STEP_STRETCHES:
         fit, design, spread = _step_fit(half, degree)
-        stop = min(foot - half if degree == 1 else end, y.shape[1] - half)
+        stop = (foot if degree == 1 else y.shape[1]) - half
         if stop <= half:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(y[:, : stop + half - 1], 2 * half, axis=1)
@@ -193,9 +196,12 @@ def _gain_steps(y: Floats, end: int, foot: int) -> list[GainStep | None]:
         sure[np.abs(jump) < _LEAST_STEP * height[:, None]] = 0.0
         at = sure.argmax(axis=1)
         for row in np.flatnonzero(sure.max(axis=1) > best).tolist():
+            near = jump[row, max(0, at[row] - _SPIKE_CHANNELS) : at[row] + _SPIKE_CHANNELS + 1]
+            if (near / jump[row, at[row]]).min() < -_STEP_BACK:
+                continue
             best[row] = sure[row, at[row]]
             low, more = float(parts[row, at[row], 0]), float(jump[row, at[row]])
-            on_background = low > 0.1 * height[row]
+            on_background = level[row] > 0.1 * height[row]
             found[row] = GainStep(
                 half + int(at[row]),
                 (low + more) / low if on_background else 1.0,

@@ -102,7 +102,7 @@ class Placement:
     index : ndarray of int, shape (n_crop,)
         Channels of `grid_ev` that make the crop.
     gain_step : GainStep or None
-        A step of the detector's gain before L3 that is repaired, as a channel of `energy_ev`.
+        A step of the detector's gain that is repaired, as a channel of `energy_ev`.
     moved_bins : int
         By how many channels the window was moved.
     """

@@ -67,7 +67,7 @@ def test_a_spike_is_counted_and_moves_no_window() -> None:
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.1])
-@pytest.mark.parametrize("from_l3_ev", [-12.0, -7.0, -2.5])
+@pytest.mark.parametrize("from_l3_ev", [-12.0, -7.0, -2.5, -0.3, 2.0, 6.0, 10.5, 14.0])
 @pytest.mark.parametrize("noise", [0.002, 0.01])
 def test_a_step_of_gain_is_repaired(gain: float, from_l3_ev: float, noise: float) -> None:
     rng = np.random.default_rng(0)
@@ -83,6 +83,29 @@ def test_a_step_of_gain_is_repaired(gain: float, from_l3_ev: float, noise: float
         mended = step.mended(spoilt[row : row + 1])[0]
         far = np.abs(ENERGY_EV - 642 - from_l3_ev) > 0.3
         assert np.abs(mended - clean[row])[far].max() < 0.35 * np.abs(spoilt[row] - clean[row]).max()
+
+
+@pytest.mark.parametrize("at_ev", [630.0, 645.0, 650.0])
+def test_a_spike_that_is_not_bridged_is_no_step(at_ev: float) -> None:
+    rng = np.random.default_rng(0)
+    counts = edge_shape(ENERGY_EV, [0, 1, 2]) + 2 * (ENERGY_EV / 642) ** -3
+    counts += 0.003 * rng.standard_normal(counts.shape)
+    at = round((at_ev - 600) * 10)
+    counts[:, at : at + 3] += 0.2
+    assert find_gain_steps(ENERGY_EV, counts, np.full(3, 642.0), MN) == [None] * 3
+
+
+@pytest.mark.parametrize("from_l3_ev", [-0.3, 2.0, 6.0, 10.5])
+def test_a_step_under_which_a_background_was_removed_leaves_little(from_l3_ev: float) -> None:
+    rng, l3_ev = np.random.default_rng(0), np.full(3, 642.0)
+    under = 2 * (ENERGY_EV / 642) ** -3
+    clean = edge_shape(ENERGY_EV, [0, 1, 2]) + under + 0.003 * rng.standard_normal((3, 1000))
+    spoilt = np.where(642 + from_l3_ev - 0.05 <= ENERGY_EV, 1.1 * clean, clean) - under
+    for row, step in enumerate(find_gain_steps(ENERGY_EV, spoilt, l3_ev, MN)):
+        assert step is not None
+        assert (step.ratio, step.offset) == (1.0, pytest.approx(0.2, abs=0.12))
+        left = (step.mended(spoilt[row : row + 1])[0] - (clean[row] - under))[400:600]
+        assert np.abs(left).max() < 0.12
 
 
 @settings(max_examples=40, deadline=None)

@@ -73,7 +73,7 @@ def test_what_was_done_is_said(predictor: Predictor) -> None:
     assert notes[1] == ["background: removed before"]
     assert notes[2] == ["background: level, since too little lies before the edge for a power law"]
     assert notes[3] == ["background: power law", "1 spikes, dead or hot channels were bridged"]
-    assert notes[4] == ["background: power law", "a step of the detector's gain before L3 was repaired"]
+    assert notes[4] == ["background: power law", "a step of the detector's gain was repaired"]
 
 
 def test_a_plateau_at_the_top_is_saturation(predictor: Predictor) -> None:

@@ -1,0 +1,90 @@
+"""How many answers are wrong without a flag after a spike, or a step of the detector's gain.
+
+`python -m benchmarks.detector_faults [--mixtures 400] [--seed 0]`: spectra of materials set aside on a power
+law of 0.5 to 4 times the edge's height, at 0.3 to 2 % noise, each with one fault at a random place within the
+window. Prints JSON lines: the shares repaired, flagged, and whose mean valence moved by more than 0.2 and
+0.35 without a flag.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import emit
+from mnflow.fit.mixture_errors import QUIET, draw_and_read
+from mnflow.fit.mixtures import Conditions
+from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.locate import MIN_CONTRAST
+from mnflow.preprocess.window import place_windows
+from mnflow.serve.answer import FLAGS, flagged
+from mnflow.serve.predictor import Predictor
+from mnflow.serve.pretrained import pretrained
+from mnflow.simulate.settings import settings_of
+from mnflow.spectra.axis import axis_ev
+
+CONDITIONS = Conditions(x_ray=0.0, spikes=0.0, short=0.0)
+HEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0, 20.0)
+"""Of a spike, in peaks."""
+
+STEPS_FROM_L3_EV = ((-20, -12), (-12, -6), (-6, -3), (-3, -1), (-1, 1), (1, 4), (4, 8), (8, 13), (13, 17))
+GAINS = (0.9, 0.97, 1.03, 1.1)
+
+_ENERGY_EV = axis_ev(600.0, 900, 0.1)
+_COUNTED = FLAGS.index("interval_unreliable")  # flags before it keep a pixel out of means
+
+
+def read(predictor: Predictor, spectra: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_], float, float]:
+    """Mean valence and flags (N,), and the shares with a spike and with a step of gain that were repaired."""
+    placed = place_windows(_ENERGY_EV, spectra, predictor.edge)
+    outcome = predictor(normalise(placed.intensity))
+    seen = np.array([p.contrast >= MIN_CONTRAST for p in placed.positions])
+    flags = flagged(outcome, placed.faults == 3, seen)[:, :_COUNTED].any(axis=1)
+    steps = float(np.mean([step is not None for step in placed.gain_steps]))
+    return outcome.reading.mean_valence, np.asarray(flags), float((placed.spikes > 0).mean()), steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mixtures", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    predictor, n = pretrained("Mn"), options.mixtures
+    axis, rng = predictor.edge.crop_axis_ev, np.random.default_rng([options.seed, 6])
+    drawn = draw_and_read(predictor, settings_of("Mn"), rng, n, False, QUIET, CONDITIONS)
+    edges = drawn.mixtures.crops - drawn.mixtures.crops[:, :10].mean(axis=1, keepdims=True)
+    edges /= edges.max(axis=1, keepdims=True)
+    l3_ev = axis[edges.argmax(axis=1)][:, None]
+    wide = np.stack([np.interp(_ENERGY_EV, axis, edge) for edge in edges])
+    noise = np.exp(rng.uniform(np.log(0.003), np.log(0.02), (n, 1)))
+    clean = wide + rng.uniform(0.5, 4, (n, 1)) * (_ENERGY_EV / 642) ** -3.0
+    clean += noise * rng.standard_normal(wide.shape)
+    before, flags, spikes, steps = read(predictor, clean)
+    emit("detector_faults/clean", flagged=float(flags.mean()), spikes=spikes, steps=steps)
+
+    def measure(spectra: NDArray[Any], **facts: Any) -> None:
+        after, flags, spikes, steps = read(predictor, spectra)
+        moved = np.where(flags, 0.0, np.abs(after - before))
+        emit(
+            f"detector_faults/{'spike' if 'width' in facts else 'step'}",
+            **facts, spikes=spikes, steps=steps,
+            flagged=float(flags.mean()), moved_by_0_2=float((moved > 0.2).mean()),
+            moved_by_0_35=float((moved > 0.35).mean()),
+        )  # fmt: skip
+
+    for width in (1, 2, 3):
+        for height in HEIGHTS:
+            spoilt = clean.copy()
+            first = np.searchsorted(_ENERGY_EV, l3_ev[:, 0] + rng.uniform(-12, 17, n))
+            for i in range(width):
+                spoilt[np.arange(n), first + i] += height * rng.uniform(0.3, 1, n)
+            measure(spoilt, width=width, height=height)
+    for low, high in STEPS_FROM_L3_EV:
+        behind = l3_ev + rng.uniform(low, high, (n, 1)) <= _ENERGY_EV
+        for gain in GAINS:
+            measure(np.where(behind, gain * clean, clean), from_l3_ev=(low, high), gain=gain)
+
+
+if __name__ == "__main__":
+    main()
