@@ -48,7 +48,8 @@ every other column is a spectrum. Two spectra one below the other are refused.
 leave no doubt, and the run's note says so. Channel numbers are refused.
 
 **The window.** The pair of white lines is looked for up to 30 eV from where it belongs, at 0.01 to 1 eV a channel. A file
-must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law where 3 eV or more lie before the onset, else a level; nothing is removed where it had been removed. Nothing outside of the window is judged.
+must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law where 3 eV or more lie before the onset, else
+a level; nothing is removed where it had been removed. Nothing outside of the window is judged.
 
 **Faults of the detector.** Spikes and dead or hot channels are bridged, and a clear step of the gain is repaired, also on the lines (where a
 background had been removed, as a constant). On 400 simulated spectra of materials set aside (`python -m benchmarks.detector_faults`), steps of 10 % from
