@@ -15,6 +15,11 @@ from mnflow.spectra.axis import energy_unit, ev_per_unit, names_other_axis, orde
 MAX_TEXT_BYTES = 100_000_000
 """A text file beyond this size is refused: it is no table of one spectrum, and no manifest."""
 
+MAX_LINE = 1_000_000
+"""Characters of a line of columns: a hundred thousand spectra beside one another. Longer ones are refused,
+since a cell takes thirty times its size in memory.
+"""
+
 _DECIMAL_COMMA = re.compile(r"^[+-]?\d*,\d+([eE][+-]?\d+)?$")
 
 
@@ -186,6 +191,10 @@ def read_csv_spectrum(path: Path, edge: Edge = MN) -> RawSpectra:
         If there is no file, a line is not as the others, the energies are no axis or their unit is in doubt.
     """
     lines = read_text(path).splitlines()
+    if (longest := max(map(len, lines), default=0)) > MAX_LINE:
+        raise InputError(
+            f"{path}: expected lines of {MAX_LINE:,} characters at most, got one of {longest:,}."
+        )
     start = next((i for i, line in enumerate(lines[:_HEADER_LINES]) if _is_data(line)), None)
     if start is None:
         raise _no_numbers(lines, path)

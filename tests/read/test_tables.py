@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mnflow.errors import InputError
 from mnflow.read import read_file
 from mnflow.read.source import read_manifest
+from mnflow.read.tables import MAX_LINE
 
 
 def _csv(folder: Path, text: str, name: str = "a.csv") -> Path:
@@ -161,6 +162,13 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00640,1")
     with pytest.raises(InputError, match="expected text in UTF-8"):
         read_file(tmp_path / "a.csv")
+
+
+def test_a_giant_line_is_not_taken_apart(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="expected lines of 1,000,000 characters at most, got one of 1,000,001"
+    ):
+        read_file(_csv(tmp_path, "640,1\n641," + "1" * (MAX_LINE - 3) + "\n"))
 
 
 def test_a_giant_text_is_not_read(tmp_path: Path) -> None:
