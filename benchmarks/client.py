@@ -1,4 +1,4 @@
-"""Requests to a served model for benchmarks and tests: one, bodies that are none, the server's memory."""
+"""Requests to a served model, malformed bodies, and the server's memory, for benchmarks and tests."""
 
 import http.client
 import json

@@ -62,7 +62,7 @@ def test_the_store_is_prepared_once_and_a_bare_mlflow_run_lands_in_our_experimen
     assert client.get_experiment("0").name == EXPERIMENT
 
 
-def test_doctor_says_what_is_wrong_in_words(
+def test_doctor_names_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")

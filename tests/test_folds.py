@@ -80,7 +80,7 @@ def test_inner_validation_lies_in_the_training_part(kind: str) -> None:
             assert not set(spectra.group[inner.train]) & set(spectra.group[inner.test])
 
 
-def test_what_cannot_be_divided_is_refused_in_words() -> None:
+def test_what_cannot_be_divided_gives_a_clear_error() -> None:
     spectra = made_up(60, edge=COARSE, n_groups=12)
     with pytest.raises(InputError, match="stratified, grouped"):
         split(spectra, "random")

@@ -1,4 +1,4 @@
-"""Dense layers with ReLU between them, fitted by cross-entropy to samples that keep coming."""
+"""Dense layers with ReLU between them, fitted by cross-entropy to a stream of new samples."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Least squares over what is not linear in a spectrum, and what else fits nearly as well."""
+"""Least squares over the nonlinear parameters of a spectrum, and alternatives that fit nearly as well."""
 
 from dataclasses import dataclass
 from itertools import product

@@ -1,4 +1,4 @@
-"""Measured references beside a region's edge: as curves, and as its parts by least squares."""
+"""Measured references compared with a region's edge: as curves, and as its parts by least squares."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

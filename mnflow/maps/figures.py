@@ -1,4 +1,4 @@
-"""The figure of valence maps: what of them goes into which panel."""
+"""The figures of valence maps: the data of each panel."""
 
 from typing import Any
 

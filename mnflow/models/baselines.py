@@ -1,4 +1,4 @@
-"""What a spectroscopist would reach for instead of a net: scikit-learn classifiers of normalised crops.
+"""Baselines without a network: scikit-learn classifiers of normalised crops.
 
 Every one takes crops (N, n_crop) and valences (N,), and gives probabilities, or what stands for them, (N, K).
 With `align=True` the L3 maximum is first moved to where the training spectra have it, which is how

@@ -1,1 +1,1 @@
-"""Second opinions: what a spectroscopist would measure by hand, beside the model's answer."""
+"""Second opinions: what a spectroscopist would measure by hand, to compare with the model's answer."""

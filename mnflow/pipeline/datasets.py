@@ -1,4 +1,4 @@
-"""Which images are preprocessed, which dataset is trained on, and what is logged of a preprocessed one."""
+"""Find or make images and datasets, and log a preprocessed dataset."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The shipped model's card: what it is, what it was made from, how far off it is, and what it cannot do."""
+"""The shipped model's card: purpose, training data, errors and limits."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which finished cross-validation is promoted, and how it compares with its rivals on the same folds."""
+"""Which finished cross-validation is promoted, and how it compares with others on the same folds."""
 
 from collections.abc import Sequence
 

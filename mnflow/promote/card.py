@@ -1,4 +1,4 @@
-"""The model card of a version: what it does, from what, how well, and where it ends, in words."""
+"""The model card of a version: purpose, training data, accuracy and limits in words."""
 
 from collections.abc import Mapping
 

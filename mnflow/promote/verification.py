@@ -70,7 +70,7 @@ class Answered:
     answers: list[dict[str, Any]]
 
     def hold(self, found: Sequence[Any], who: str) -> None:
-        """Raise `InputError` if the answers are not these; the sentence names what differs."""
+        """Raise `InputError` if the answers are not these; the message names what differs."""
         if len(found) != len(self.answers):
             raise InputError(f"{who} gives {len(found)} answers instead of {len(self.answers)}.")
         for i, (was, now) in enumerate(zip(self.answers, found, strict=True)):
@@ -137,7 +137,7 @@ def check_files(version: ModelVersion, folder: Path) -> int:
     Raises
     ------
     InputError
-        If one was changed, added or taken away; the sentence names the first of them.
+        If one was changed, added or taken away; the message names the first of them.
     """
     registered = registration.registration(version).files
     found = version_contents.digests(folder)

@@ -1,4 +1,4 @@
-"""EMSA/MAS spectra (ISO 22029): the header is believed, and a header that contradicts itself is refused."""
+"""EMSA/MAS spectra (ISO 22029): values follow the header, and a header that contradicts itself is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which process did something, in words that no other shares, so that others can tell whether it is gone."""
+"""A unique process id (host, PID, start time), and a check whether that process still runs."""
 
 import os
 import socket

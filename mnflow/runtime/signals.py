@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as one exception, which waits while something must not be cut in two."""
+"""SIGTERM and Ctrl-C as one exception, which waits for the end of critical sections."""
 
 import _thread
 import atexit

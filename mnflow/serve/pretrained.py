@@ -1,4 +1,4 @@
-"""Predictors that ship with the package: a posterior per element that can be simulated, and no nets."""
+"""Predictors that ship with the package: one posterior per simulated element, without nets."""
 
 import hashlib
 from pathlib import Path

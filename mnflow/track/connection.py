@@ -1,4 +1,4 @@
-"""The connection to the tracking store: opened once, within seconds or with a sentence."""
+"""The connection to the tracking store: opened once, within seconds or with a clear error."""
 
 import os
 import time
@@ -76,5 +76,5 @@ def patiently(send: Callable[[], bool]) -> bool:
 
 
 def away() -> str:
-    """The sentence for a server that does not."""
+    """Error message for a server that does not respond."""
     return f"The tracking server {default_tracking_uri()} does not answer."

@@ -196,7 +196,7 @@ def _delete_refused() -> None:
 def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: str = "") -> Iterator[Run]:
     """The run of one step: the one that `mlflow run` started, or a new one; closed as what it came to.
 
-    Bad input and any other error end it as FAILED (with the sentence as tag `mnflow.error`), Ctrl-C and
+    Bad input and any other error end it as FAILED (with the message as tag `mnflow.error`), Ctrl-C and
     SIGTERM as KILLED.
     """
     open_store()

@@ -1,4 +1,4 @@
-"""How the learning rate runs over a training; in functions that serve floats and compiled arrays alike."""
+"""The learning-rate schedule, for floats and compiled arrays alike."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The local server of the page: Bokeh's, with one handler for files that come and one for files that go.
+"""The local server of the page: Bokeh's, with one handler for uploads and one for exports.
 
 It listens on this machine only. Files come and go with a token that only the page knows, so that no other
 site that is open in the same browser can reach them; Bokeh checks the origin of its own connection.

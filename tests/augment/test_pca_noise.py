@@ -103,7 +103,7 @@ def test_noise_is_added_times_a_factor_of_each_spectrum() -> None:
     np.testing.assert_allclose(drawn[:, 1:].max(axis=1) - drawn[:, 1], factors * top / 100, atol=1e-6)
 
 
-def test_what_does_not_fit_is_refused_in_words() -> None:
+def test_what_does_not_fit_gives_a_clear_error() -> None:
     assert max_shift_bins(COARSE) == 25
     with pytest.raises(InputError, match=r"0 \.\.\. 8 eV"):
         max_shift_bins(COARSE, 9.0)

@@ -24,7 +24,7 @@ SERVE = [sys.executable, "-m", "mnflow", "serve", "--model", "shipped", "--port"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_it_answers_as_predict_does_and_ends_when_it_is_told_to(
+def test_it_answers_as_predict_does_and_ends_on_sigterm(
     stop: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = mnflow.read_file(EXAMPLE)
@@ -49,7 +49,7 @@ def test_it_answers_as_predict_does_and_ends_when_it_is_told_to(
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken_is_said() -> None:
+def test_a_port_in_use_gives_a_clear_error() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -1,4 +1,4 @@
-"""Evaluations ask every model about its own fold's test spectra, at the right shift and noise."""
+"""Evaluations show every model its own fold's test spectra, at the right shift and noise."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Saliency is where the answer hangs on."""
+"""Saliency is large where the answer depends on the spectrum."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What is no edge of ours is made as it should be, and is found out."""
+"""Out-of-distribution spectra are drawn as described, and detected."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.helpers.nets import made_up_net
 from tests.helpers.spectra import spectra
 
 
-def test_strangers_are_spectra_of_every_kind() -> None:
+def test_ood_spectra_are_of_every_kind() -> None:
     drawn = foreign_spectra.draw(MN, np.random.default_rng(0))
     assert set(drawn) == {"noise", "flat", "background", "carbon", "iron", "saturated"}
     for intensity in drawn.values():

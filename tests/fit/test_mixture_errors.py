@@ -1,4 +1,4 @@
-"""The shipped posterior holds on materials it has not seen, and nobody beats those who know the parts."""
+"""The shipped posterior is accurate on unseen materials; least squares with the true parts is more so."""
 
 from dataclasses import replace
 

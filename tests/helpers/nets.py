@@ -1,4 +1,4 @@
-"""An ensemble with drawn weights: what it says is nonsense, but always the same, and it needs no Keras."""
+"""An ensemble with drawn weights: its answers are meaningless but reproducible, and it needs no Keras."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A posterior with drawn weights: what it says is nonsense, but always the same."""
+"""A posterior with drawn weights: its answers are meaningless but reproducible."""
 
 from itertools import pairwise
 

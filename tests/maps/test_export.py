@@ -12,7 +12,7 @@ resource = pytest.importorskip("resource", reason="needs a limit of a file's siz
 
 
 @pytest.mark.parametrize("suffix", [".hspy", ".csv", ".tif"])
-def test_no_room_for_maps_is_said_and_leaves_nothing(
+def test_no_room_for_maps_gives_a_clear_error_and_leaves_nothing(
     predictor: Predictor, tmp_path: Path, suffix: str
 ) -> None:
     maps = mnflow.predict(signal(image()), predictor)

@@ -72,7 +72,9 @@ def test_thickness_gets_a_map(predictor: Predictor) -> None:
     assert "d  thickness" in titles(figure)
 
 
-def test_every_pixel_flagged_is_said(predictor: Predictor, flag_only: Callable[[np.ndarray], None]) -> None:
+def test_a_figure_of_flagged_pixels_only_says_so(
+    predictor: Predictor, flag_only: Callable[[np.ndarray], None]
+) -> None:
     flag_only(np.ones((3, 4), dtype=bool))
     figure = mnflow.predict(signal(image()), predictor).plot()
     assert figure.axes[-1].texts[0].get_text() == "every pixel is flagged"

@@ -10,8 +10,7 @@ from mnflow.models import keras_nets
 from mnflow.models.architectures import ARCHITECTURES, block_lengths, count_weights, design
 from mnflow.preprocess import crop
 from mnflow.serve.numpy_nets import from_keras
-from mnflow.spectra import MN
-from mnflow.train.cross_validate import make_plan, train_fold
+from mnflow.train.cross_validate import train_fold
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import spectra
 
@@ -34,24 +33,8 @@ def test_it_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
     assert block_lengths(ARCHITECTURES[NET], 300) == [300, 145, 68, 30, 12, 4]
 
 
-@pytest.mark.parametrize("arch", [NET, "fcn_wide"])
-def test_keras_and_engine_agree(arch: str) -> None:
-    net = _random_net(arch)
-    weights = keras_nets.get_weights(net)
-    plan = make_plan(TrainSettings(arch=arch, noise_augmentation=False, degraded_copies=0), MN)
-    params = {name: arrays[:2] for name, arrays in weights.items()}
-    norms = {name: arrays for name, arrays in weights.items() if len(arrays) == 4}
-    fixed = engine.Moments({n: a[2] for n, a in norms.items()}, {n: a[3] for n, a in norms.items()})
-    crops = np.random.default_rng(1).normal(size=(5, 300)).astype(np.float32)
-    logits, _ = engine.forward(params, crops, plan, fixed)
-    before_softmax = keras.Model(net.inputs, net.get_layer("mean").output)
-    np.testing.assert_allclose(np.asarray(logits).T, before_softmax.predict_on_batch(crops), atol=1e-5)
-
-
 def test_the_filter_takes_away_what_pooling_would_alias() -> None:
-    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[
-        :, None, None
-    ]  # above a quarter: pooling by 2 folds it back
+    wave = np.cos(2 * np.pi * 0.35 * np.arange(200))[:, None, None]  # pooling by 2 folds it back
 
     def left(smoothing: int) -> float:
         return float(np.abs(engine.average_pool(wave, smoothing)).max())
@@ -60,10 +43,11 @@ def test_the_filter_takes_away_what_pooling_would_alias() -> None:
     assert left(2) < 0.1
 
 
-@pytest.mark.parametrize("arch", [NET, "fcn_wide"])
-def test_it_trains(arch: str) -> None:
+def test_the_wide_net_trains() -> None:
     some = spectra(n=60)
-    settings = TrainSettings(arch=arch, augmentation=1, epochs=2, noise_augmentation=False, degraded_copies=0)
+    settings = TrainSettings(
+        "fcn_wide", augmentation=1, epochs=2, noise_augmentation=False, degraded_copies=0
+    )
     trained, _ = train_fold(some, (split(some, n_folds=3)[0], settings))
     assert np.isfinite(trained.curves["train/loss"]).all()
     assert set(trained.weights) >= {"conv1", "norm5", "logits"}

@@ -45,7 +45,7 @@ def test_normalisation_follows_the_activation() -> None:
         ({"arch": "fcn", "n_channels": 100}, "too short"),
     ],
 )
-def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
+def test_bad_settings_give_a_clear_error(settings: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         keras_nets.build(design(**settings))
 

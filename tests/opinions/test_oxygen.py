@@ -38,7 +38,7 @@ def test_without_oxygen_or_room_before_it_there_is_no_distance() -> None:
 
 
 @pytest.mark.parametrize("stretch", [0.9, 0.94, 1.0, 1.06, 1.1])
-def test_a_wrong_dispersion_is_said(stretch: float) -> None:
+def test_a_wrong_dispersion_is_noted(stretch: float) -> None:
     energy_ev = np.arange(480, 700, 0.2)
     seen_ev = 642 + stretch * (energy_ev - 642)
     distance = o_k_distance_ev(seen_ev, spectrum(energy_ev, 531.0), 642.0, MN)

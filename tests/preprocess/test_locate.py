@@ -54,7 +54,7 @@ def test_both_lines_are_found_wherever_they_are(
     ("before_ev", "step_ev", "done"), [(30, 0.1, "power law"), (6, 0.1, "level"), (30, 1.0, "power law")]
 )
 @pytest.mark.parametrize("level", [0.0, 4.0])
-def test_what_is_done_about_the_background_is_said(
+def test_the_position_names_how_the_background_is_removed(
     before_ev: float, step_ev: float, done: str, level: float
 ) -> None:
     energy_ev = np.arange(642 - before_ev, 670, step_ev)

@@ -153,7 +153,7 @@ def test_an_image_of_nothing_but_zeros(made: list[Made]) -> None:
         preprocess([_changed(made[0].raw, np.zeros((168, 950), np.uint16))], MN, replace(KEEP, max_bad=1.0))
 
 
-def test_what_the_detector_cannot_count_is_said(made: list[Made]) -> None:
+def test_saturated_pixels_are_counted(made: list[Made]) -> None:
     counts = np.array(made[0].raw.counts)
     limit = np.sort(counts.max(axis=1))[-10]
     done = preprocess([_changed(made[0].raw, counts)], MN, replace(KEEP, saturation_counts=float(limit)))
@@ -387,7 +387,7 @@ class _Tiled:
     seed=st.integers(0, 999),
     poison=st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e30, -1e5, 0.0, 3e38]), max_size=6),
 )
-def test_any_array_gives_a_dataset_or_a_sentence(
+def test_any_array_gives_a_dataset_or_a_clear_error(
     kind: str, step_ev: float, seed: int, poison: list[float]
 ) -> None:
     rng = np.random.default_rng(seed)

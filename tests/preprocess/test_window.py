@@ -95,7 +95,7 @@ def test_the_window_moves_no_farther_than_it_must(
     np.testing.assert_allclose(placed.intensity, expected, atol=1e-5)
 
 
-def test_a_background_that_is_on_is_removed_unless_it_is_said_to_be_off() -> None:
+def test_a_background_is_removed_unless_it_is_declared_removed() -> None:
     edge = edge_shape(GRID_EV, [0, 1])
     spectra = edge + 5 * (GRID_EV / 640) ** -3
     for declared in (None, False):

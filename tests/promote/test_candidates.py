@@ -1,4 +1,4 @@
-"""The best candidate is found, and compared with its rivals."""
+"""The best candidate is found, and compared with the other models."""
 
 import time
 

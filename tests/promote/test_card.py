@@ -1,4 +1,4 @@
-"""The model card says in words what was measured, and against whom."""
+"""The model card says in words what was measured, and which models it was compared with."""
 
 import pytest
 

@@ -146,7 +146,7 @@ def test_answers_differ_where_the_digest_was_forged_too(
         verification.check_answers(registered[0], folder)
 
 
-def test_code_that_does_not_load_is_said(registered: tuple[ModelVersion, Path], folder: Path) -> None:
+def test_code_that_does_not_load_is_reported(registered: tuple[ModelVersion, Path], folder: Path) -> None:
     (folder / "code/mnflow/serve/answer.py").write_text("raise RuntimeError('broken')")
     with pytest.raises(InputError, match=r"version 1 cannot be loaded: .*broken"):
         verification.check_answers(registered[0], folder)

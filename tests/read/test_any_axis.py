@@ -1,4 +1,4 @@
-"""Whatever axis and counts a file has, it gives spectra on an increasing axis in eV, or a sentence."""
+"""Whatever axis and counts a file has, it gives spectra on an increasing axis in eV, or a clear error."""
 
 from pathlib import Path
 from typing import Any

@@ -149,7 +149,7 @@ def test_units_of_energy(tmp_path: Path, counts: np.ndarray, units: str, factor:
 
 
 @pytest.mark.parametrize("units", ["nm", "MeV", "m", "channels"])
-def test_no_energy_axis_is_said(tmp_path: Path, counts: np.ndarray, units: str) -> None:
+def test_no_energy_axis_gives_a_clear_error(tmp_path: Path, counts: np.ndarray, units: str) -> None:
     with pytest.raises(InputError, match=r"expected an energy axis in eV, keV or meV, got ('|no units)"):
         read_file(write(tmp_path / "a.hspy", signal(counts, units=units)))
 

@@ -263,7 +263,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path: Path, evil: Any, protocol: in
         (b"\x80\x04\x8a\x09" + b"\xff" * 9 + b".", "damaged|refused|no table"),
     ],
 )
-def test_what_is_no_table_is_said(data: bytes, sentence: str) -> None:
+def test_what_is_no_table_gives_a_clear_error(data: bytes, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         load_table(data)
 

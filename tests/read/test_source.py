@@ -73,7 +73,7 @@ def test_another_edge(tmp_path: Path, image: np.ndarray) -> None:
         ),
     ],
 )
-def test_what_is_no_source_is_said(
+def test_what_is_no_source_gives_a_clear_error(
     tmp_path: Path, image: np.ndarray, files: list[str] | None, sentence: str
 ) -> None:
     folder = tmp_path / "source"

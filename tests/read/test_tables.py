@@ -153,7 +153,7 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
         ("640,1\0\n", "binary data"),
     ],
 )
-def test_what_is_no_table_is_said(tmp_path: Path, text: str, sentence: str) -> None:
+def test_what_is_no_table_gives_a_clear_error(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read_file(_csv(tmp_path, text))
 
@@ -237,7 +237,7 @@ def test_a_path_that_leaves_the_folder(tmp_path: Path, file: str) -> None:
         ('file,valence,group\n"b.csv,Mn2+,x\n', "expected comma-separated values"),
     ],
 )
-def test_what_is_no_manifest_is_said(tmp_path: Path, text: str, sentence: str) -> None:
+def test_what_is_no_manifest_gives_a_clear_error(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "b.csv").touch()
     _csv(tmp_path, text, "manifest.csv")
     with pytest.raises(InputError, match=sentence):

@@ -81,7 +81,7 @@ def test_runs_of_one_name_are_told_apart(store: Path) -> None:
     assert labels == [f"fcn 10x stratified ({run_id[:6]})" for run_id in (first, second)]
 
 
-def test_unknown_no_and_unlike_runs_are_refused_in_a_sentence(store: Path) -> None:
+def test_unknown_no_and_unlike_runs_give_a_clear_error(store: Path) -> None:
     with pytest.raises(InputError, match="No run 'abc'"):
         find_runs("abc")
     with pytest.raises(InputError, match="one run or more"):

@@ -1,4 +1,4 @@
-"""Command lines become options, and what is wrong is said in a sentence."""
+"""Command lines become options, and mistakes give clear errors."""
 
 import errno
 import os
@@ -46,7 +46,7 @@ def test_defaults_and_given_words_are_converted() -> None:
         (["--epoch_count", "3"], "unrecognized arguments: --epoch_count 3"),
     ],
 )
-def test_a_wrong_word_is_a_sentence(argv: list[str], sentence: str) -> None:
+def test_a_wrong_word_gets_a_clear_error(argv: list[str], sentence: str) -> None:
     with pytest.raises(InputError, match=re.escape(sentence)):
         parse(Options, argv)
 
@@ -85,7 +85,7 @@ def _fail(error: BaseException) -> None:
         (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM"),
     ],
 )
-def test_execute_ends_with_a_sentence_and_a_code(
+def test_execute_ends_with_a_message_and_an_exit_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -140,7 +140,7 @@ def test_closed_streams_get_nothing_and_stop_nothing(
     assert (tmp_path / "data").read_text() == "kept"
 
 
-def test_a_full_temporary_folder_and_a_long_name_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_temporary_folder_and_a_long_name_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     full = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
     assert "set TMPDIR to another folder" in str(cli._outside(full))
     assert "a shorter name" in str(cli._outside(OSError(errno.ENAMETOOLONG, "x", "a" * 300)))

@@ -135,7 +135,7 @@ def test_a_local_cluster_runs_and_shows_nothing_for_who_has_no_keys() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 99])
-def test_workers_that_are_gone_when_work_is_sent_get_another_chance_and_then_a_sentence(
+def test_lost_workers_cost_a_retry_and_then_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     answers = iter([True] * times)
@@ -154,7 +154,7 @@ def test_workers_that_are_gone_when_work_is_sent_get_another_chance_and_then_a_s
         run_parallel(_work, str(tmp_path), [3], workers=1)
 
 
-def test_no_cluster_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_cluster_gives_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnflow.runtime.parallel.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match=r"No Dask cluster answers at tcp://127.0.0.1:9"):
         run_parallel(_work, "", [1], scheduler="tcp://127.0.0.1:9")

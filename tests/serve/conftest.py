@@ -1,4 +1,4 @@
-"""A net and a predictor that always say the same nonsense."""
+"""A net and a predictor with meaningless but reproducible answers."""
 
 import pytest
 

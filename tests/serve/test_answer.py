@@ -53,7 +53,7 @@ def test_an_axis_off_by_eight_ev_is_found_and_said(predictor: Predictor) -> None
     assert off["moved_ev"] == pytest.approx(12 - 8, abs=0.5), "the edge may lie 8 eV off within the window"
 
 
-def test_where_no_edge_is_to_be_seen_it_is_said(predictor: Predictor) -> None:
+def test_no_visible_edge_is_flagged(predictor: Predictor) -> None:
     falling = {**raw(), "intensity": (1e4 * (ENERGY_EV / 640) ** -3.0).tolist()}
     noise = np.random.default_rng(0).normal(0, 30, len(ENERGY_EV))
     falling["intensity"] = (np.array(falling["intensity"]) + noise).tolist()
@@ -63,7 +63,7 @@ def test_where_no_edge_is_to_be_seen_it_is_said(predictor: Predictor) -> None:
     assert "no_edge" in bad["flags"]
 
 
-def test_what_was_done_is_said(predictor: Predictor) -> None:
+def test_notes_name_what_was_done(predictor: Predictor) -> None:
     short = raw(640.0 + 0.1 * np.arange(250))
     spike = raw()
     spike["intensity"][168] += 1e6

@@ -109,7 +109,7 @@ def test_a_large_one_is_not_read_to_its_end(chunks: list[bytes], announced: Any,
     assert "send fewer spectra at a time" in text
 
 
-def test_what_is_no_request_is_said_in_a_sentence() -> None:
+def test_what_is_no_request_gets_a_clear_error() -> None:
     status, text, _ = ask([b"{"])
     said = json.loads(text)
     assert (status, said["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
@@ -122,7 +122,7 @@ def test_what_is_no_request_is_said_in_a_sentence() -> None:
     assert (status, json.loads(text)["message"]) == (400, "No.")
 
 
-def test_who_takes_too_long_is_told() -> None:
+def test_slow_request_gets_504() -> None:
     def slowly(spectra: Any) -> Any:
         time.sleep(0.2)
         return []

@@ -1,4 +1,4 @@
-"""What is no edge of ours is found out, and what is ours is let through."""
+"""Out-of-distribution spectra are detected, and known ones pass."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The numpy nets say what Keras's say."""
+"""The numpy nets give Keras's answers."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The noise of simulated MnO beside that of 448 measured spectra (docs/figures/simulated_noise.png)."""
+"""The noise of simulated MnO and of 448 measured spectra (docs/figures/simulated_noise.png)."""
 
 import numpy as np
 import pytest

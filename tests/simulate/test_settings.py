@@ -1,4 +1,4 @@
-"""One readable settings file: what is wrong with it is said in a sentence."""
+"""One readable settings file: mistakes in it give clear errors."""
 
 import pytest
 

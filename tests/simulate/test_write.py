@@ -28,7 +28,7 @@ execute(Options, run, [])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of a file's size")
-def test_no_room_for_an_image_is_said(tmp_path: Path) -> None:
+def test_no_room_for_an_image_gives_a_clear_error(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WRITE],
         cwd=tmp_path,

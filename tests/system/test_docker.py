@@ -71,7 +71,7 @@ def test_the_gpu_image_warns_when_it_sees_no_gpu(image: str) -> None:
     assert "This is the GPU image, but jax sees no GPU" in done.stdout
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_words(image: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_gives_a_clear_error(image: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     words = ["docker", "run", "--rm", "--network", "host", "--volume", f"{tmp_path}:/data", image]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)

@@ -71,7 +71,7 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
         (["-e", "shift_eval", "-P", "run=0123"], "No run '0123' in sqlite:///"),
     ],
 )
-def test_a_refused_command_is_a_sentence_exit_1_and_a_run_to_be_deleted(
+def test_a_refused_command_gives_an_error_exit_1_and_a_run_to_be_deleted(
     shell: dict[str, str], words: list[str], sentence: str
 ) -> None:
     client = MlflowClient(shell["MLFLOW_TRACKING_URI"])

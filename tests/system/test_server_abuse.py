@@ -191,6 +191,6 @@ def test_ten_thousand_good_ones_among_ten_thousand_bad_ones(served: Served) -> N
     assert after < before + 50
 
 
-def test_it_ends_when_it_is_told_to(served: Served) -> None:
+def test_it_ends_on_sigterm(served: Served) -> None:
     os.killpg(served.group, signal.SIGTERM)
     wait_until(lambda: not is_up(served.port), 30, "the end of the server")

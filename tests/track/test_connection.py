@@ -1,6 +1,4 @@
-"""A tracking store that cannot be used is a sentence at once; processes that make it together wait for each
-other.
-"""
+"""A tracking store that cannot be used gives a clear error at once; concurrent set-ups wait."""
 
 import contextlib
 import errno
@@ -154,7 +152,7 @@ def test_a_folder_or_a_database_that_cannot_be_written() -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_store_that_fails_within_a_step_is_a_sentence() -> None:
+def test_a_store_that_fails_within_a_step_gives_a_clear_error() -> None:
     with (
         pytest.raises(
             InputError,

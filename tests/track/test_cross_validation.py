@@ -65,7 +65,7 @@ def test_the_signature_depends_on_all_that_decides_a_result(monkeypatch: pytest.
 
 def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(store: Path) -> None:
     path = spectra(90, noise=0.3).save(store / "made_up.npz")
-    options = {"data": str(path), "n_folds": 3, "epochs": 2, "workers": 1}
+    options = {"data": str(path), "arch": "dense", "n_folds": 3, "epochs": 2, "workers": 1}
     undisturbed = tracking.connect().get_run(cv_train.run(cv_train.Options(**options)))
     assert "interrupted" not in undisturbed.data.tags["mlflow.note.content"]
     for how, status in ((signal.SIGKILL, "RUNNING"), (signal.SIGTERM, "KILLED")):

@@ -185,7 +185,7 @@ def test_the_newest_finished_run_with_the_tags_is_found() -> None:
     assert finished_run("cv_train", newest).info.run_id == newest
 
 
-def test_a_run_that_cannot_be_used_is_a_sentence() -> None:
+def test_a_run_that_cannot_be_used_gives_a_clear_error() -> None:
     with pytest.raises(
         InputError,
         match=r"No finished cv_train run with arch=fcn was found in the experiment test of .*makes one",
@@ -202,7 +202,7 @@ def test_a_run_that_cannot_be_used_is_a_sentence() -> None:
         finished_run("cv_train", run.id)
 
 
-def test_a_missing_artifact_is_a_sentence() -> None:
+def test_a_missing_artifact_gives_a_clear_error() -> None:
     run_id = finished()
     with (
         pytest.raises(InputError, match=r"has no artifact cv/folds\.json"),
@@ -223,7 +223,7 @@ def test_a_dataset_is_logged_with_its_digest() -> None:
     assert {t.value for t in logged.tags} == {"training"}
 
 
-def test_a_server_that_is_away_is_said_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_gives_a_clear_error_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     tracking.connect.cache_clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"The tracking server http://127.0.0.1:9 does not answer"):

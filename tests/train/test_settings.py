@@ -24,6 +24,6 @@ def test_words_for_augmentations() -> None:
         ({"schedule": "cosine"}, "one_cycle, constant"),
     ],
 )
-def test_bad_settings_are_refused_in_words(settings: dict, words: str) -> None:
+def test_bad_settings_give_a_clear_error(settings: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         TrainSettings(**settings)

@@ -38,7 +38,7 @@ def made_up_score(accuracy: float) -> search.FoldScore:
     )
 
 
-def test_search_words_become_names_or_a_sentence() -> None:
+def test_search_words_become_names_or_a_clear_error() -> None:
     assert search.parse_search("dropout, filters") == ("dropout", "filters")
     with pytest.raises(InputError, match="Cannot search depth: expected some of dropout"):
         search.parse_search("dropout,depth")
@@ -195,7 +195,7 @@ def test_the_entry_point_logs_trials_nested_and_resumes(
     assert search.best_settings("s")["arch"] == "fcn"
 
 
-def test_a_study_of_other_terms_fails_the_run_with_a_sentence(
+def test_a_study_of_other_terms_fails_the_run_with_a_clear_error(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "score_fold", lambda *_: made_up_score(0.9))

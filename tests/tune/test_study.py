@@ -100,7 +100,7 @@ def test_other_terms_are_refused(tmp_path: Path) -> None:
         opened(tmp_path, terms=TERMS | {"epochs": 4})
 
 
-def test_an_unknown_study_is_a_sentence_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_study_gives_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     opened(tmp_path)
     with pytest.raises(InputError, match="no study 'other', only s"):
         study.load_study("other", f"sqlite:///{tmp_path}/studies.db")
@@ -114,12 +114,12 @@ def test_an_unknown_study_is_a_sentence_with_those_there_are(tmp_path: Path) -> 
         ("postgresql://me:secret@host/db", "holds a password"),
     ],
 )
-def test_a_wrong_storage_is_a_sentence(storage: str, sentence: str) -> None:
+def test_a_wrong_storage_gives_a_clear_error(storage: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         study.storage_url(storage)
 
 
-def test_a_storage_that_does_not_answer_is_a_sentence(
+def test_a_storage_that_does_not_answer_gives_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
