@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.maps.pixels import FLAGS, mean_spectra, place_image, read_pixels
 from mnflow.maps.valence_maps import UNCOUNTED
+from mnflow.opinions.oxygen import dispersion_note
 from mnflow.preprocess.low_loss import single_scattering
-from mnflow.serve.answer import answer, notes
+from mnflow.serve.answer import OPINIONS, answer, notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
 
@@ -50,7 +51,7 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     if len(raw) == 1:
         found = _answer(raw, np.asarray(raw.counts[0:1])[0], predictor)
         found["notes"] = [*raw.notes, *found["notes"]]
-        return _row(file, predictor.edge, 1, int(bool(found.get("flags"))), found)
+        return _row(file, predictor.edge, 1, int(any(name in UNCOUNTED for name in found["flags"])), found)
     where = place_image(raw, predictor)
     pixels = read_pixels(raw, predictor, where)
     flags = pixels.flags  # (N, F)
@@ -60,7 +61,9 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     if not good.any():
         often = [name for name, share in zip(FLAGS, flags.mean(axis=0), strict=True) if share >= 0.5]
         return _row(file, predictor.edge, len(raw), n_flagged, {"flags": often, "notes": said})
-    found = _answer(raw, mean_spectra(raw, good[None])[0], predictor) | {"notes": said}
+    found = _answer(raw, mean_spectra(raw, good[None])[0], predictor)
+    distance = (found["second_opinions"] or {}).get(OPINIONS[-1])
+    found["notes"] = said + dispersion_note(distance and distance["value"], predictor.edge)
     return _row(file, predictor.edge, len(raw), n_flagged, found)
 
 

@@ -16,9 +16,10 @@ from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.references import References
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
-from mnflow.spectra import RawSpectra
+from mnflow.spectra import MN, RawSpectra
 from tests.helpers.files import signal, write
 from tests.helpers.nets import made_up_net
+from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import edge_shape
 
 
@@ -84,6 +85,22 @@ def test_an_image_without_an_unflagged_pixel_has_flags_and_no_numbers() -> None:
     assert (row["n"], row["n_flagged"]) == (6, 6)
     assert row["mean_valence"] is None
     assert row["flags"]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_spectrum_is_summed_up_as_an_image_is(n: int) -> None:
+    """An uncertain class is no flag that counts, and a dispersion that O K shows to be wrong is said."""
+    energy_ev = np.arange(470.0, 700.0, 0.25)
+    oxygen = 0.5 / (1 + np.exp(-(energy_ev - 518)))
+    counts = 1e4 * (edge_shape(energy_ev, 1) + oxygen + 8 * (energy_ev / 640) ** -3)
+    raw = RawSpectra(energy_ev, np.repeat(counts[None], n, axis=0), (n,), None, "", Path("it"))
+    unsure = made_up_posterior(sure=True)
+    unsure.biases[1][:] *= 0.35  # pure or mixed, half and half
+    row = summarise("it", raw, Predictor(MN, unsure))
+    assert row["class"] is None
+    assert "uncertain" in row["flags"]
+    assert row["n_flagged"] == 0
+    assert row["notes"][1].startswith("O K and L3 are 12")
 
 
 def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
