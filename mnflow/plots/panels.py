@@ -129,16 +129,13 @@ def energy_axis(axes: Axes) -> None:
 
 
 def _name_line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], text: str, colour: str) -> None:
-    place = (float(x[-1]), float(y[-20:].mean()))
-    axes.annotate(
-        text,
-        place,
-        xytext=(5, 0),
-        textcoords="offset points",
-        color=colour,
-        va="center",
-        annotation_clip=False,
-    )
+    name_beside(axes, (float(x[-1]), float(y[-20:].mean())), text, colour)
+
+
+def name_beside(axes: Axes, place: tuple[float, float], text: str, colour: str, **options: Any) -> None:
+    """Write a line's name to the right of `place`, where its axes end."""
+    beside: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+    axes.annotate(text, place, color=colour, **beside, **options)
 
 
 def scaled_counts(counts: ArrayLike) -> tuple[NDArray[np.float64], str]:

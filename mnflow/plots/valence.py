@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from mnflow.plots.panels import Line, class_colour, energy_axis, scaled_counts, to_unit
+from mnflow.plots.panels import Line, class_colour, energy_axis, name_beside, scaled_counts, to_unit
 from mnflow.plots.style import (
     FLAGGED_COLOUR,
     VALENCE_MAP,
@@ -224,16 +224,8 @@ def _mean_spectra(axes: Axes, letter: str, answers: Answers) -> None:
     for i, line in enumerate(answers.lines):
         colour = class_colour(line.name, answers.classes)
         axes.plot(line.energy_ev, to_unit(line.intensity) + 0.9 * i, color=colour)
-        axes.annotate(
-            line.words,
-            (1.0, 0.9 * i + 0.12),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(5, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-            annotation_clip=False,
-        )
+        end = axes.get_yaxis_transform()
+        name_beside(axes, (1.0, 0.9 * i + 0.12), line.words, colour, xycoords=end)
     axes.margins(x=0)
 
 

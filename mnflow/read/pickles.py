@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.read.tables import read_bytes
 from mnflow.spectra import Edge, RawSpectra
 
 MAX_PICKLE_BYTES = 2_000_000_000
@@ -182,15 +183,9 @@ def read_published(path: Path, edge: Edge) -> RawSpectra:
     InputError
         If there is no file, or it holds or asks for anything but a table of numbers.
     """
-    if not path.is_file():
-        raise InputError(f"No file at {path}.")
-    if path.stat().st_size > MAX_PICKLE_BYTES:
-        raise InputError(
-            f"{path}: expected a pickle below {MAX_PICKLE_BYTES / 1e9:g} GB, got "
-            f"{path.stat().st_size / 1e9:g} GB."
-        )
+    content = read_bytes(path, MAX_PICKLE_BYTES, "a pickle")
     try:
-        table = load_table(path.read_bytes())
+        table = load_table(content)
     except InputError as error:
         raise InputError(f"{path}: {error}.") from error
     window = re.search(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)\s?eV", path.name)

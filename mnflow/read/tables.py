@@ -31,21 +31,27 @@ def read_text(path: Path) -> str:
     InputError
         If there is no file, it is too large, or its bytes are no text.
     """
-    if not path.is_file():
-        raise InputError(f"No file at {path}.")
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise InputError(
-            f"{path}: expected a text file below {MAX_TEXT_BYTES / 1e6:g} MB, got "
-            f"{path.stat().st_size / 1e6:g} MB."
-        )
+    content = read_bytes(path, MAX_TEXT_BYTES, "a text file")
     try:
-        content = path.read_bytes()
         text = _decode(content)
-    except (UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} cannot be read as text: expected text in UTF-8 ({error}).") from error
     if "\0" in text:
         raise InputError(f"{path}: expected a text file, got binary data.")
     return text
+
+
+def read_bytes(path: Path, most_bytes: int, what: str) -> bytes:
+    """Content of a file of bounded size; an `InputError` says `what` was expected."""
+    if not path.is_file():
+        raise InputError(f"No file at {path}.")
+    held = path.stat().st_size
+    if held > most_bytes:
+        raise InputError(f"{path}: expected {what} below {most_bytes / 1e6:g} MB, got {held / 1e6:g} MB.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: expected {what} ({error}).") from error
 
 
 def _decode(content: bytes) -> str:
