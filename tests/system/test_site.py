@@ -1,5 +1,6 @@
 """The site of the documents builds without a warning, reaches every page, and needs no network."""
 
+import json
 import re
 import subprocess
 import sys
@@ -51,6 +52,19 @@ def test_pages_load_nothing_from_the_network(site: Path) -> None:
         )
         assert loaded, page.name
         assert [address for address in loaded if "//" in address] == [], page.name
+
+
+@pytest.mark.parametrize(
+    ("page", "script"), [("tutorial-figure", "valence_map"), ("tutorial-dual-eels", "dual_eels")]
+)
+def test_a_tutorial_comes_as_a_notebook_of_the_same_code(site: Path, page: str, script: str) -> None:
+    assert f'href="{script}.ipynb"' in (site / f"{page}.html").read_text()
+    cells = json.loads((site / f"{script}.ipynb").read_text())["cells"]
+    code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+    text = (ROOT / "docs" / "examples" / f"{script}.py").read_text()
+    lines = [line for line in text.splitlines()[1:] if line.strip() and not line.startswith("# %% ")]
+    assert [line for cell in code for line in cell.splitlines() if line.strip()] == lines
+    assert len(cells) == 1 + 2 * text.count("# %% ")
 
 
 def test_the_reference_documents_the_public_names(site: Path) -> None:
