@@ -55,7 +55,12 @@ def test_pages_load_nothing_from_the_network(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "script"), [("tutorial-figure", "valence_map"), ("tutorial-dual-eels", "dual_eels")]
+    ("page", "script"),
+    [
+        ("tutorial-figure", "valence_map"),
+        ("tutorial-dual-eels", "dual_eels"),
+        ("tutorial-own-spectra", "own_spectra"),
+    ],
 )
 def test_a_tutorial_comes_as_a_notebook_of_the_same_code(site: Path, page: str, script: str) -> None:
     assert f'href="{script}.ipynb"' in (site / f"{page}.html").read_text()
