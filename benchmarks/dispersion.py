@@ -3,7 +3,7 @@
 `python -m benchmarks.dispersion [--mixtures 6000] [--seed 0]`: mixtures of materials set aside, and of the
 foreign laboratory's, whose energies are stretched about the middle of the crop by -10 to +10 %, with noise
 after that. Prints JSON lines: root mean square error, bias, coverage and mean width of the 90 % interval, and
-the share that is flagged.
+the shares that are flagged and that the white lines contradict.
 """
 
 import argparse
@@ -44,6 +44,7 @@ def main() -> None:
                 f"dispersion/{kind}", error=error, n=len(mixed), rmse=float(np.sqrt((read.error**2).mean())),
                 bias=float(read.error.mean()), coverage=float(read.covered.mean()),
                 width=float(read.width.mean()), flagged=float(found.strange.any(axis=1).mean()),
+                contradicted=float(found.contradicted.mean()),
             )  # fmt: skip
 
 
