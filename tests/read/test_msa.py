@@ -27,8 +27,8 @@ def _msa(folder: Path, energy: np.ndarray = ENERGY_EV, **head: object) -> Path:
     return folder / "a.msa"
 
 
-@pytest.mark.parametrize("datatype", ["XY", "Y"])
-def test_both_types(tmp_path: Path, datatype: str) -> None:
+@pytest.mark.parametrize("datatype", ["XY", "Y", None])
+def test_both_types(tmp_path: Path, datatype: str | None) -> None:
     raw = read_file(_msa(tmp_path, DATATYPE=datatype, NCOLUMNS=4))
     np.testing.assert_allclose(raw.energy_ev, ENERGY_EV, atol=1e-9)
     np.testing.assert_array_equal(raw.counts, np.arange(300)[None])
@@ -68,7 +68,8 @@ def test_units_in_words_or_in_numbers(tmp_path: Path, units: str, factor: float)
     )
     raw = read_file(path)
     np.testing.assert_allclose(raw.energy_ev, ENERGY_EV, atol=1e-6)
-    assert bool(raw.notes) == (units in ("", "<undefined>"))
+    read_as = f"no unit is named: the energies are read as {'eV' if factor == 1 else 'keV'}, by their numbers"
+    assert raw.notes == ((read_as,) if units in ("", "<undefined>") else ())
 
 
 @pytest.mark.parametrize(("written", "kev"), [(200, 200.0), (200_000, 200.0), ("many", None), (0, None)])
@@ -108,6 +109,30 @@ def test_irregular_energies_may_be_another_number(tmp_path: Path) -> None:
 def test_what_contradicts_itself_is_refused(tmp_path: Path, head: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=rf"a\.msa.*{sentence}"):
         read_file(_msa(tmp_path, **head))
+
+
+@pytest.mark.parametrize("datatype", ["XY", "Y"])
+def test_data_end_where_the_file_says(tmp_path: Path, datatype: str) -> None:
+    path = _msa(tmp_path, DATATYPE=datatype)
+    path.write_text(f"{path.read_text()}\n700.0, 5\nmade by hand")
+    np.testing.assert_allclose(read_file(path).energy_ev, ENERGY_EV, atol=1e-9)
+
+
+@pytest.mark.parametrize("datatype", ["XY", "Y"])
+def test_a_line_that_is_no_number_is_named(tmp_path: Path, datatype: str) -> None:
+    path = _msa(tmp_path, DATATYPE=datatype)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:10], "620, many", *lines[11:]]))
+    with pytest.raises(InputError, match=r"a\.msa, line 11: expected .* numbers.*, got '620, many'"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("datatype", ["XY", "Y"])
+def test_a_file_without_data_is_cut_short(tmp_path: Path, datatype: str) -> None:
+    path = _msa(tmp_path, DATATYPE=datatype)
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if line.startswith("#")))
+    with pytest.raises(InputError, match=r"a\.msa: NPOINTS 300 but 0 values: it is cut short"):
+        read_file(path)
 
 
 def test_any_name_will_do(tmp_path: Path) -> None:

@@ -88,6 +88,21 @@ def test_an_interval_holds_the_valences_that_are_not_odd(posterior: Posterior) -
     np.testing.assert_allclose(found.mean_valence, plain.mean_valence)
 
 
+def test_an_interval_ends_where_the_limits_are_reached_on_both_sides() -> None:
+    """All of the probability at 3.0: it is linear between the neighbouring values, 2.9 and 3.1."""
+    values = np.linspace(2, 4, 21)
+    limits = np.tile(np.array([0.05, 0.95], np.float32), (1, 2, 1))
+    mass = np.isclose(values, 3.0).astype(float)[None]
+    found = Calibration((), (2.0, 4.0), limits).intervals(np.array([0.1]), values, mass)
+    np.testing.assert_allclose(found, [[2.91, 3.09]], atol=0.011)
+
+
+def test_hidden_layers_let_nothing_negative_pass(posterior: Posterior) -> None:
+    shut = replace(posterior, biases=(posterior.biases[0] - 1000, posterior.biases[1]))
+    silent = replace(posterior, weights=(posterior.weights[0], np.zeros_like(posterior.weights[1])))
+    np.testing.assert_allclose(shut.cells(locate(crops())), silent.cells(locate(crops())))
+
+
 def test_where_every_valence_is_odd_the_interval_is_the_mean(posterior: Posterior) -> None:
     nowhere = Calibration((), (2.0, 4.0), np.full((1, 2, 2), 2.0, np.float32))
     found = replace(posterior, calibration=nowhere)(locate(crops()))
@@ -118,6 +133,9 @@ def test_the_nearest_mixture_of_references_contradicts_a_far_interval() -> None:
     mixed = np.stack([0.7 * pure[0] + 0.3 * pure[2], pure[2]])
     located = locate(mixed)
     np.testing.assert_allclose(mixtures.nearest(located), [2.6, 4.0])
+    assert len(mixtures.templates) == len(mixtures.mean_valence) == 11 * 5, (
+        "11 mixtures, two channels either way"
+    )
     on_a_level = ReferenceMixtures.of_pure({k: v + 3 for k, v in pure.items()}, (2.0, 3.0, 4.0))
     assert on_a_level is not None
     np.testing.assert_allclose(on_a_level.templates, mixtures.templates, atol=1e-4)
