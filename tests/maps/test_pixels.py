@@ -11,7 +11,9 @@ from mnflow.errors import InputError
 from mnflow.maps import pixels
 from mnflow.maps.pixels import FLAGS, NO_CLASS, mean_spectra
 from mnflow.maps.signals import raw_of_signal
+from mnflow.serve.posterior import compositions
 from mnflow.serve.predictor import Predictor
+from tests.helpers.posterior import made_up_posterior
 from tests.maps.conftest import ENERGY_EV, image, signal
 
 
@@ -40,6 +42,27 @@ def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) ->
     assert not found.spikes[bad].any()
 
 
+def test_where_no_class_is_sure_there_is_none(predictor: Predictor) -> None:
+    posterior = made_up_posterior()
+    either = np.where((compositions(3)[:, :2] == 1).any(axis=1), 50, 0).astype(np.float32)  # Mn2+ or Mn3+
+    bias = np.concatenate([either, posterior.biases[1][len(either) :]])
+    unsure = replace(
+        posterior,
+        weights=(posterior.weights[0], np.zeros_like(posterior.weights[1])),
+        biases=(posterior.biases[0], bias),
+    )
+    found = mnflow.predict(signal(image()), replace(predictor, posterior=unsure)).pixels
+    assert found.flags[:, FLAGS.index("uncertain")].all()
+    assert (found.label == NO_CLASS).all()
+
+
+def test_a_background_that_is_declared_removed_is_not_fitted(predictor: Predictor) -> None:
+    raw = raw_of_signal(signal(image()))
+    for declared, expected in ((None, "power law"), (True, "removed")):
+        where = pixels.place_image(replace(raw, background_removed=declared), predictor)
+        assert where.position.background == expected
+
+
 def test_intensity_is_in_counts_and_follows_the_amount(predictor: Predictor) -> None:
     data = image(1, 6)
     found = mnflow.predict(signal(np.concatenate([data, data * 2])), predictor).pixels.intensity.reshape(2, 6)
@@ -57,8 +80,9 @@ def test_an_image_without_the_edge_is_named(predictor: Predictor) -> None:
 def test_mean_spectra_use_the_masks_pixels_only(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "_BLOCK_BYTES", block_bytes)
     data = image(2, 3)
-    masks = np.zeros((2, 6), dtype=bool)
-    masks[0, [0, 4]] = True
+    masks = np.zeros((3, 6), dtype=bool)
+    masks[0, [0, 4]] = masks[2] = True
     found = mean_spectra(raw_of_signal(signal(data)), masks)
+    np.testing.assert_allclose(found[2], data.reshape(6, -1).mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found[0], (data[0, 0] + data[1, 1]) / 2, rtol=1e-5)
     assert np.isnan(found[1]).all()

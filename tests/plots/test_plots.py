@@ -176,6 +176,7 @@ def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:
     assert [t.get_text() for t in axes.get_yticklabels()] == list(CLASSES)
     assert [t.tick1line.get_markersize() for t in axes.xaxis.majorTicks] == [0, 0, 0]
     assert axes.get_aspect() == 1
+    assert not any(line.get_visible() for line in axes.get_xgridlines() + axes.get_ygridlines())
     assert plots.reference_matrix(np.eye(3), "abc", range(3), CLASSES).axes[0].get_aspect() == "auto"
 
 

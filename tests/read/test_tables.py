@@ -50,7 +50,7 @@ def test_two_columns(tmp_path: Path, text: str) -> None:
         ("energy_ev,counts,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns"),
         ("# eV,I,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns, eV is the energy and I the intensity"),
         ("x,keV,counts\n9,0.6405,1\n8,0.641,2.5\n", "of 3 columns, keV is the energy and counts the"),
-        ("Loss in keV, then counts of all pixels\n0.6405,1\n0.641,2.5\n", None),
+        ("Loss in keV then counts of all pixels\n0.6405,1\n0.641,2.5\n", None),
     ],
 )
 def test_decimal_commas_and_headers(tmp_path: Path, text: str, note: str | None) -> None:
@@ -130,6 +130,7 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
         ("energy_ev,intensity\n", "two channels or more"),
         ("640,1\n", "two channels or more"),
         ("640,1\n641\n", "line 2: expected two numbers"),
+        ("eV,a,b\n640,1,2\n641,2\n", "line 3: expected 3 numbers, got '641,2'"),
         ("nothing at all\n", "line 1: expected two numbers, energy and intensity, got 'nothing at all'"),
         (
             "Energy,Counts\nnone,of it\n",
