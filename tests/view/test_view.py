@@ -21,6 +21,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.view.server import make_server
 from tests.helpers.browser import Page, browse, needs_browser
 from tests.maps.conftest import ENERGY_EV, image, signal
+from tests.maps.test_thickness import low_loss
 
 pytestmark = pytest.mark.slow
 
@@ -133,6 +134,35 @@ def test_from_a_file_to_its_export(predictor: Predictor, tmp_path: Path) -> None
         page.resize(400, 1600)
         time.sleep(1)
         assert page.run("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_low_loss_on_the_page_does_what_the_command_does(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes plural scattering out, and is more than a map of thickness."""
+    from bokeh.document import Document
+
+    import mnflow
+    from mnflow.view.desk import Desk
+    from mnflow.view.session import Session
+
+    core, low = tmp_path / "core.hspy", tmp_path / "low.hspy"
+    signal(image()).save(core)
+    low_loss(np.linspace(0.1, 0.8, 12).reshape(3, 4)).save(low)
+    monkeypatch.setattr(Session, "_soon", lambda self, change: change())
+    desk = Desk(lambda: predictor, None)
+    session = Session(Document(), desk)
+    session._read_spectra(core)
+    plain = session.maps
+    session._read_low_loss(low)
+    desk.close()
+    expected = mnflow.predict(core, predictor, low_loss=low)
+    assert plain is not None
+    assert session.maps is not None
+    np.testing.assert_array_equal(session.maps.pixels.mean_valence, expected.pixels.mean_valence)
+    np.testing.assert_array_equal(session.maps.raw.counts[:], expected.raw.counts[:])
+    assert session.maps.notes == expected.notes != plain.notes
+    assert session.maps.thickness_ratio == pytest.approx(expected.thickness_ratio)
 
 
 def test_files_need_the_pages_token(predictor: Predictor) -> None:
