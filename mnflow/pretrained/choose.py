@@ -24,6 +24,12 @@ join logged_models m on v.source = 'models:/' || m.model_id
 where a.name = ? and a.alias = 'champion'
 """
 
+_TAGS_SQL = """
+select t.key, t.value from registered_model_aliases a
+join model_version_tags t on t.name = a.name and t.version = a.version
+where a.name = ? and a.alias = 'champion'
+"""
+
 
 def choose_predictor(model: str = DEFAULT) -> tuple[Predictor, str]:
     """Load a model, and say in a few words which it is.
@@ -113,13 +119,16 @@ def local_champion(database: Path) -> tuple[str, Path] | None:
     Raises
     ------
     InputError
-        If the database names a champion whose file is missing: the project was moved.
+        If the database names a champion that may not be one, or whose file is missing: the project was moved.
     """
+    from mnflow.promote.eligible import unfit
+
     if not database.is_file():
         return None
     try:
         connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
         try:
+            tags = dict(connection.execute(_TAGS_SQL, (EXPERIMENT,)).fetchall())
             row = connection.execute(_CHAMPION_SQL, (EXPERIMENT,)).fetchone()
             location = local_path(row[1]) or Path(row[1]) if row else Path()
             if database.resolve().parent == project.ROOT:
@@ -133,6 +142,11 @@ def local_champion(database: Path) -> tuple[str, Path] | None:
     if row is None:
         return None
     version = row[0]
+    if why := unfit(tags):
+        raise InputError(
+            f"The alias champion in {database} is on version {version}, and {why}: `mlflow run . -e promote` "
+            "moves it to one that passes the gate; `--model shipped` uses the shipped model."
+        )
     path = location / "artifacts" / "predictor.npz"
     if not path.is_file():
         raise InputError(

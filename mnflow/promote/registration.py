@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from mnflow.errors import InputError
 from mnflow.promote import version_contents
+from mnflow.promote.eligible import DIGEST
 from mnflow.runtime.cli import say
 from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT
@@ -27,9 +28,6 @@ MODEL = EXPERIMENT
 
 RECORD = "registration.json"
 """Artifact of the run that registered a version: its `Registration`."""
-
-DIGEST = "sha256"
-"""Tag of a version: the digest of its `RECORD`, which holds those of all files that are served."""
 
 STRATEGY = "strategy"
 """Tag of a version: whether the fold models are served, or one that was trained on all spectra."""

@@ -11,10 +11,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
-from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.promote import version_contents
 from mnflow.promote.candidates import verdict
-from mnflow.promote.registration import DIGEST, MODEL, known_registration
+from mnflow.promote.eligible import unfit
+from mnflow.promote.registration import MODEL, known_registration
 from mnflow.runtime.project import default_tracking_uri, one_at_a_time
 from mnflow.runtime.signals import held
 from mnflow.serve.predictor import Predictor
@@ -37,7 +37,7 @@ def load_predictor(uri: str) -> Predictor:
     """
     alias = uri.partition(f"models:/{MODEL}@")[2]
     version = aliased(alias) if alias else None
-    if version is not None and (why := unfit(version)):
+    if version is not None and (why := unfit(version.tags)):
         raise InputError(
             f"The alias {alias} of {MODEL} is on version {version.version}, and {why}: `mlflow run . -e "
             "promote` moves it to one that passes the gate."
@@ -70,7 +70,7 @@ def aliased(alias: str) -> ModelVersion | None:
 def champion_in_words() -> str:
     """Which model is champion, and how it compares with its rivals; empty without a champion."""
     version = aliased(CHAMPION)
-    if version is None or unfit(version):
+    if version is None or unfit(version.tags):
         return ""
     try:
         record = finished_run(STEP, version.tags[names.CV_RUN])
@@ -79,17 +79,6 @@ def champion_in_words() -> str:
     return (
         f"Champion: version {version.version} of {MODEL}, {record.info.run_name}. {verdict(record)}".strip()
     )
-
-
-def unfit(version: ModelVersion) -> str | None:
-    """Why a version cannot be champion (not a version of mnflow, or dense), or None if it can."""
-    tags = version.tags
-    missing = [k for k in (names.CV_RUN, names.ARCH, DIGEST) if k not in tags]
-    if missing:
-        return f"it was not registered by promote (it lacks {', '.join(missing)})"
-    if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:
-        return f"{tags['arch']} is not fully convolutional and does not survive a shift of the energy axis"
-    return None
 
 
 def set_champion(version: str) -> str | None:
@@ -122,12 +111,12 @@ def roll_back() -> tuple[str, str | None]:
 
 def _move(version: str, event: str) -> str | None:
     client = tracking.connect()
-    if why := unfit(client.get_model_version(MODEL, version)):
+    if why := unfit(client.get_model_version(MODEL, version).tags):
         raise InputError(f"Version {version} of {MODEL} cannot become `{CHAMPION}`: {why}.")
     last = aliased(CHAMPION)
     if last is not None and str(last.version) == str(version):
         return None
-    if last is not None and unfit(last):  # somebody moved the alias by hand: nothing to go back to
+    if last is not None and unfit(last.tags):  # somebody moved the alias by hand: nothing to go back to
         last = None
     kept = None if last is None or _same_model(str(last.version), version) else last
     if kept is not None:

@@ -16,16 +16,20 @@ create table experiments (experiment_id, artifact_location);
 create table registered_model_aliases (alias, version, name);
 create table model_versions (name, version, source);
 create table logged_models (model_id, artifact_location);
+create table model_version_tags (name, version, key, value);
 """
 
 
-def store_with_champion(folder: Path, location: str) -> Path:
+def store_with_champion(folder: Path, location: str, arch: str = "fcn") -> Path:
     """The parts of MLflow's database that name a champion."""
+    tags = {"cv_run": "abc", "arch": arch, "sha256": "made up"}
     with sqlite3.connect(folder / "mlflow.db") as connection:
         connection.executescript(_TABLES)
         connection.execute("insert into registered_model_aliases values ('champion', 3, 'mn-valence')")
         connection.execute("insert into model_versions values ('mn-valence', 3, 'models:/m-1')")
         connection.execute("insert into logged_models values ('m-1', ?)", (location,))
+        for tag in tags.items():
+            connection.execute("insert into model_version_tags values ('mn-valence', 3, ?, ?)", tag)
     connection.close()
     return folder / "mlflow.db"
 
@@ -50,6 +54,14 @@ def test_the_champion_comes_before_the_shipped_model(project: Path) -> None:
     assert predictor.temperature == 7.0
     assert source.startswith("champion, version 3")
     assert choose.choose_predictor("shipped")[0].temperature != 7.0
+
+
+def test_an_alias_that_was_moved_to_what_may_not_be_champion_is_refused(project: Path) -> None:
+    folder = project / "mlruns" / "a model"
+    Predictor(MN, net=made_up_net()).save(folder / "artifacts" / "predictor.npz")
+    store_with_champion(project, folder.as_uri(), arch="dense")
+    with pytest.raises(InputError, match=r"champion in .* is on version 3, and dense is not fully conv"):
+        choose.choose_predictor()
 
 
 def test_a_champion_whose_files_are_elsewhere_is_no_silent_fallback(project: Path) -> None:

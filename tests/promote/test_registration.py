@@ -15,7 +15,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
 from mnflow.errors import InputError
 from mnflow.folds import Fold
-from mnflow.promote import registration, registry, version_contents
+from mnflow.promote import eligible, registration, registry, version_contents
 from mnflow.promote.registration import Registration
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
@@ -70,7 +70,7 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     assert (model.name, int(first.version)) == ("mn-valence", 1)
     assert model.description == "Valence of an element from its L2,3 edge; see the versions' cards."
     assert (first.description, first.run_id, first.source) == ("a card", run.id, uri)
-    assert first.tags.keys() == {*tags, registration.DIGEST}
+    assert first.tags.keys() == {*tags, eligible.DIGEST}
     assert registry.load_predictor(uri).edge == MN
     page = tracking.connect().get_logged_model(uri.removeprefix("models:/"))
     assert json.loads(page.tags["mlflow.modelVersions"]) == [{"name": "mn-valence", "version": 1}]

@@ -11,14 +11,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
 from mnflow.errors import InputError
-from mnflow.promote import registration, registry
+from mnflow.promote import eligible, registration, registry
 from mnflow.runtime import project
 from mnflow.track import tracking
 
 pytestmark = pytest.mark.usefixtures("store")
 
 
-OURS = {"cv_run": "abc", "arch": "fcn", registration.DIGEST: "made up"}
+OURS = {"cv_run": "abc", "arch": "fcn", eligible.DIGEST: "made up"}
 
 
 def new_version(tags: dict[str, str] = OURS) -> str:
