@@ -19,11 +19,15 @@ from entrypoints import (
 )
 from mnflow.promote.gate import Gate
 from mnflow.track import cross_validation, tracking
+from tests.helpers import promotions
 
 TWO = ("Mn2+", "Mn4+")
 
 
-def test_two_of_three_valences_from_files_to_answers(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_of_three_valences_from_files_to_answers(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotions.shorten(monkeypatch)
     simulate.run(simulate.Options(out=str(store / "all"), size="quick"))
     for name in TWO:
         shutil.copytree(store / "all" / name, store / "mine" / name)
