@@ -30,6 +30,11 @@ def test_no_library_is_left_over():
     }
 
 
+def cumulated(strength):
+    """Cumulated, in means of five bins: sticks may lie a bin apart on a processor that rounds otherwise."""
+    return np.convolve(np.cumsum(strength), np.full(5, 0.2), "valid")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_sticks_are_what_the_code_computes(name):
     """The first entry of every kind of site; `python -m mnflow.simulate <settings>` makes all of them."""
@@ -41,7 +46,7 @@ def test_shipped_sticks_are_what_the_code_computes(name):
             if site.delta is None:  # charge transfer takes a second each
                 rng = np.random.default_rng([s.library_seed, index, j])
                 fresh = binned(absorption(ion(valence.ion), *draw(site, rng)))
-                assert np.cumsum(library.of(index)[first]) == pytest.approx(np.cumsum(fresh), abs=5e-3)
+                assert cumulated(library.of(index)[first]) == pytest.approx(cumulated(fresh), abs=3e-3)
             first += site.entries
 
 

@@ -29,6 +29,7 @@ from mnflow.errors import InputError
 from mnflow.pipeline import grid, presets
 from mnflow.promote import gate, registration, registry
 from mnflow.report.summary import figures
+from mnflow.runtime import parallel
 from mnflow.track import cross_validation, names, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import _experiment_id, artifact, children, finished_run, finished_runs
@@ -46,6 +47,7 @@ def finished(module_store: Path) -> Iterator[MlflowRun]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "quick", SMALL)
         promotions.shorten(patch)
+        patch.setattr(parallel, "usable_cores", lambda: 1)  # every worker imports and compiles for itself
         yield tracking.connect().get_run(main.run(main.Options()))
 
 
