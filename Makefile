@@ -20,7 +20,7 @@ setup-dev:
 demo: setup
 	.venv/bin/mlflow run .
 
-# Files of tests side by side: many wait for a process that they started.
+# Files of tests side by side: many wait for a process that they started. What JAX compiled is kept in ~/.cache for later sessions.
 test: setup-dev
 	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 

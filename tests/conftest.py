@@ -2,6 +2,8 @@
 
 import atexit
 import os
+import platform
+import re
 import shutil
 import tempfile
 import time
@@ -23,8 +25,13 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # tests that import Keras before 
 for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
     os.environ.pop(variable, None)
 
-_KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnflow-tests"
-"""What takes long to make and is the same for every session: compiled code, an empty tracking database."""
+_CPU = Path("/proc/cpuinfo")
+_FEATURES = max(re.findall("(?:flags|Features).*", _CPU.read_text()), default="") if _CPU.exists() else ""
+_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+_KEPT = _HOME / f"mnflow-tests-{zlib.crc32(f'{platform.node()} {_FEATURES}'.encode()):08x}"
+"""What takes long to make and is the same for every session on this processor: compiled code, an empty
+tracking database.
+"""
 
 _MONTH_S = 30 * 86_400
 
