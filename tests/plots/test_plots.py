@@ -17,7 +17,7 @@ from mnflow.preprocess import crop
 from mnflow.preprocess.clusters import Clusters
 from mnflow.runtime.project import ROOT
 from mnflow.spectra import UNLABELLED
-from tests.helpers.predictions import shift_curve, spectra
+from tests.helpers.spectra import spectra
 
 CLASSES = ("Mn2+", "Mn3+", "Mn4+")
 AUGMENTATIONS = ["none", *(f"{k}x" for k in range(1, 11))]
@@ -43,10 +43,18 @@ def _clusters(step: str) -> Clusters:
     )
 
 
+def shift_curve(width_ev: float, n_folds: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(shift_ev (101,), accuracy (F, 101)) that falls to a third outside `width_ev`."""
+    rng = np.random.default_rng(seed)
+    shift_ev = np.arange(-50, 51) / 10
+    mean = 0.33 + 0.66 / (1 + np.exp((np.abs(shift_ev) - width_ev) * 3))
+    return shift_ev, np.clip(mean + rng.normal(0, 0.01, (n_folds, 1)), 0, 1)
+
+
 def _made_up() -> dict[str, Callable[[], mpl.figure.Figure]]:
     """For every figure what draws it."""
     rng = np.random.default_rng(0)
-    some = spectra()
+    some = spectra(36)
     energy_ev = some.energy_ev[200:500]
     truth = np.repeat([0, 1, 2, UNLABELLED], 3)
     points = {space: rng.normal(size=(36, 2)) for space in ("300 inputs", "72 features")}

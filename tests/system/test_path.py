@@ -210,9 +210,13 @@ class TestAfterMain:
 
     def test_a_dataset_that_changed_since_is_refused(self, tmp_path: Path) -> None:
         record = newest("cv_train", arch="dense")
-        tracking.Run(record.info.run_id).tags({"dataset_digest": "0" * 16})
-        with pytest.raises(InputError, match="has changed since run"):
-            shift_eval.run(shift_eval.Options(run=record.info.run_id))
+        changed, digest = tracking.Run(record.info.run_id), record.data.tags["dataset_digest"]
+        changed.tags({"dataset_digest": "0" * 16})
+        try:
+            with pytest.raises(InputError, match="has changed since run"):
+                shift_eval.run(shift_eval.Options(run=record.info.run_id))
+        finally:
+            changed.tags({"dataset_digest": digest})
 
 
 def test_without_any_data_a_dataset_is_simulated_first(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
