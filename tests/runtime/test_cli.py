@@ -4,10 +4,8 @@ import errno
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,17 +47,6 @@ def test_defaults_and_given_words_are_converted() -> None:
 def test_a_wrong_word_gets_a_clear_error(argv: list[str], sentence: str) -> None:
     with pytest.raises(InputError, match=re.escape(sentence)):
         parse(Options, argv)
-
-
-@pytest.fixture
-def _own_handlers() -> Iterator[None]:
-    """What `execute` does to signals ends with the test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    hook = sys.unraisablehook
-    yield
-    sys.unraisablehook = hook
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def _fail(error: BaseException) -> None:
