@@ -140,7 +140,7 @@ def test_a_refit_that_went_wrong_does_not_pass(record: MlflowRun, monkeypatch: p
         promotion, "refit", lambda finished: keras_nets.to_bytes(keras_nets.build(design("fcn")))
     )
     monkeypatch.setattr(promotion, "_least_of_refit", lambda fold_accuracy: 0.99)
-    with pytest.raises(InputError, match=r"refit/accuracy is 0\.\d+, the minimum is 0.99"):
+    with pytest.raises(InputError, match=r"refit/accuracy is 0\.\d+; the minimum is 0.99"):
         promote(record, strategy="refit")
     assert registry.aliased("champion") is None
 
@@ -148,6 +148,16 @@ def test_a_refit_that_went_wrong_does_not_pass(record: MlflowRun, monkeypatch: p
 def test_the_least_of_a_refit_is_what_folds_reach_but_for_their_scatter() -> None:
     assert promotion._least_of_refit([0.9, 0.9]) == pytest.approx(0.9)
     assert promotion._least_of_refit([0.8, 1.0]) == pytest.approx(0.7)
+
+
+PROMOTE_SOON = """
+import pytest
+from entrypoints.promote import Options, run
+from mnflow.pipeline.execution import execute
+from tests.helpers import promotions
+promotions.shorten(pytest.MonkeyPatch())
+execute(Options, run)
+"""
 
 
 def test_two_promotions_of_a_run_at_once_register_it_once(
@@ -170,7 +180,7 @@ def test_two_promotions_of_a_run_at_once_register_it_once(
             )
         run.metrics(dict.fromkeys(names.COLUMNS, 0.9))
     gate = [word for f in fields(Gate) for word in (f"--{f.name}", "1" if f.name.startswith("max") else "0")]
-    command = [sys.executable, "-m", "entrypoints.promote", "--run", run.id, *gate]
+    command = [sys.executable, "-c", PROMOTE_SOON, "--run", run.id, *gate]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [subprocess.Popen(command, cwd=store, env=environment) for _ in range(2)]
     assert [process.wait(timeout=300) for process in started] == [0, 0]
