@@ -1,1 +1,1 @@
-"""What a served predictor learns besides its networks' weights: calibration, novelty limits, mixtures."""
+"""Fits a served predictor's posterior, novelty score and calibration; `serve` computes with them."""
