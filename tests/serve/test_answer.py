@@ -14,6 +14,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
+from tests.opinions.test_oxygen import spectrum as with_oxygen
 
 ENERGY_EV = 600 + 0.25 * np.arange(400)
 
@@ -76,10 +77,21 @@ def test_notes_name_what_was_done(predictor: Predictor) -> None:
     assert notes[4] == ["background: power law", "a step of the detector's gain was repaired"]
 
 
+def test_what_oxygen_says_of_the_dispersion_is_said(predictor: Predictor) -> None:
+    """O K 111 eV before L3, on axes whose steps are right and a tenth too large."""
+    energy_ev = np.arange(480, 700, 0.2)
+    counts = 1000 * with_oxygen(energy_ev, 531.0)
+    axes = (energy_ev, 642 + 1.1 * (energy_ev - 642))
+    found = answer(predictor, [{"energy_ev": e.tolist(), "intensity": counts.tolist()} for e in axes])
+    right, wrong = (a["second_opinions"]["o_k_distance_ev"]["value"] for a in found)
+    assert 1.08 * right < wrong < 1.12 * right
+    assert [any("O K and L3" in note for note in a["notes"]) for a in found] == [False, True]
+
+
 def test_a_plateau_at_the_top_is_saturation(predictor: Predictor) -> None:
-    spectrum = raw(background=0.0)
-    cut_off = {**spectrum, "intensity": np.minimum(spectrum["intensity"], 600.0).tolist()}
-    good, bad = answer(predictor, [spectrum, cut_off])
+    whole = raw(background=0.0)
+    cut_off = {**whole, "intensity": np.minimum(whole["intensity"], 600.0).tolist()}
+    good, bad = answer(predictor, [whole, cut_off])
     assert good["flags"][:1] != ["out_of_distribution"]
     assert bad["flags"][:2] == ["out_of_distribution", "saturated"]
 
