@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from entrypoints import main, simulate
+from mnflow.fit import own_references
 from mnflow.pipeline import grid
 from mnflow.runtime import parallel
 from mnflow.runtime.cli import parse
@@ -37,6 +38,9 @@ SMALL = {
     "workers": 1,
 }
 """What makes a step short; nothing else of a command is changed."""
+
+FEW = {"SETS": 500, "MATERIALS": 5, "EPOCHS": 1, "CALIBRATED": 500, "COPIES": 20}
+"""What a model is conditioned on own references with."""
 
 _DONE: set[tuple[str, Any]] = set()
 
@@ -68,6 +72,8 @@ def project(module_store: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "run_parallel", _inline)
         promotions.shorten(patch)
+        for name, n in FEW.items():
+            patch.setattr(own_references, name, n)
         simulate.run(simulate.Options(out="spectra", size="quick"))
         simulate_references(module_store / "others", 0, Path("mn"))
         shutil.copy(ROOT / "mnflow" / "simulate" / "settings" / "mn.toml", "my-element.toml")
