@@ -55,7 +55,7 @@ def _inline(
     scheduler: str | None = None,
     on_result: Callable[[int, Any], Any] | None = None,
 ) -> list[Any]:
-    """`cluster.run_parallel` without processes: whether it gives the same is tested in test_cluster."""
+    """`run_parallel` without processes; tests/runtime/test_parallel.py shows that it gives the same."""
     results = []
     for place, item in enumerate(items):
         results.append(function(shared, item))

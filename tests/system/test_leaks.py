@@ -1,7 +1,7 @@
 """A tracer for leaks: whatever a fold's test spectra and labels are, nothing that is fitted for that fold
 changes.
 
-The nets' own tracer is in test_train.py.
+The networks' own tracer is in tests/train/test_cross_validate.py.
 """
 
 from dataclasses import replace
