@@ -34,7 +34,7 @@ def test_two_columns(tmp_path: Path, text: str) -> None:
     raw = read_file(_csv(tmp_path, text))
     np.testing.assert_allclose(raw.energy_ev, [640.5, 641])
     np.testing.assert_allclose(raw.counts, [[1, 2.5]])
-    assert raw.nav_shape == ()
+    assert (raw.nav_shape, raw.path.name, raw.group) == ((), "a.csv", "a")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,9 @@ def test_a_giant_text_is_not_read(tmp_path: Path) -> None:
     for name in ("a.csv", "a.msa", "a.pkl"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(3_000_000_000)  # a hole: it takes no space
-        with pytest.raises(InputError, match=r"expected a (text file below 100 MB|pickle below 2000 MB)"):
+        with pytest.raises(
+            InputError, match=r"expected a (text file below 100 MB, got 3000 MB|pickle below 2000 MB)"
+        ):
             read_file(tmp_path / name)
 
 
