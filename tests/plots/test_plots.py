@@ -185,6 +185,7 @@ def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:
     assert [t.tick1line.get_markersize() for t in axes.xaxis.majorTicks] == [0, 0, 0]
     assert axes.get_aspect() == 1
     assert not any(line.get_visible() for line in axes.get_xgridlines() + axes.get_ygridlines())
+    assert plots.confusion(np.ones((3, 3)), CLASSES).axes[0].images[0].get_clim() == (0, 1)
     assert plots.reference_matrix(np.eye(3), "abc", range(3), CLASSES).axes[0].get_aspect() == "auto"
 
 
@@ -202,6 +203,7 @@ def test_activations_have_one_scale_in_all_valences() -> None:
         (image,) = rows[1, column].images
         np.testing.assert_array_equal(image.get_array(), np.full((2, 5), column))
         assert image.get_clim() == (0, 2)
+        assert rows[1, column].get_aspect() == "auto"
         assert image.get_extent() == [635, 665, 2, 0]
         assert (image.get_cmap().name, image.get_interpolation()) == ("cividis", "nearest")
         low, high = rows[2, column].images[0].get_clim()
