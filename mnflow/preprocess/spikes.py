@@ -22,6 +22,7 @@ _MEDIAN_NETWORK = (
     (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
 )  # fmt: skip
 _TOGETHER = 64  # candidates that are looked at together
+_GAP = 2.5  # usual channels: wider ones are gaps of the axis, over which a line rises as by a step
 _STEP_STRETCHES = ((3, 1), (5, 1), (8, 1), (14, 1), (24, 1), (4, 3), (5, 3), (10, 3), (16, 3))
 """Channels on either side of a step, and degree of the polynomial."""
 
@@ -150,6 +151,8 @@ def find_gain_steps(
     within a few channels, as a spike does.
     """
     found: list[GainStep | None] = [None] * len(counts)
+    width_ev = np.diff(energy_ev)
+    gaps = width_ev > _GAP * np.median(width_ev)
     for near_ev in np.unique(l3_ev).tolist():
         rows = np.flatnonzero(l3_ev == near_ev)
         first, foot, last = np.searchsorted(
@@ -164,13 +167,14 @@ def find_gain_steps(
             continue
         for some in few_rows(len(rows)):
             y = counts[rows[some], first:last].astype(np.float64)
-            for row, step in zip(rows[some].tolist(), _gain_steps(y, foot - first), strict=True):
+            steps = _gain_steps(y, foot - first, gaps[first : last - 1])
+            for row, step in zip(rows[some].tolist(), steps, strict=True):
                 found[row] = step and GainStep(first + step.channel, step.ratio, step.offset)
     return found
 
 
-def _gain_steps(y: Floats, foot: int) -> list[GainStep | None]:
-    """The steps of spectra (n, C); no line begins before channel `foot`."""
+def _gain_steps(y: Floats, foot: int, gaps: NDArray[np.bool_]) -> list[GainStep | None]:
+    """The steps of spectra (n, C) outside of `gaps` (C - 1,); no line begins before channel `foot`."""
     # over two channels each way: neighbours share what a detector spreads
     second = np.abs(y[:, 4:] + y[:, :-4] - 2 * y[:, 2:-2])
     sigma = np.median(second, axis=1) / (0.6745 * np.sqrt(6))
@@ -194,6 +198,8 @@ def _gain_steps(y: Floats, foot: int) -> list[GainStep | None]:
         # more is left than noise leaves in one of forty
         sure[left > ((1.1 + np.sqrt(2 / freedom)) * sigma[:, None]) ** 2] = 0.0
         sure[np.abs(jump) < _LEAST_STEP * height[:, None]] = 0.0
+        within = np.lib.stride_tricks.sliding_window_view(gaps[: stop + half - 2], 2 * half - 1)
+        sure[:, within.any(axis=1)] = 0.0
         at = sure.argmax(axis=1)
         for row in np.flatnonzero(sure.max(axis=1) > best).tolist():
             near = jump[row, max(0, at[row] - _SPIKE_CHANNELS) : at[row] + _SPIKE_CHANNELS + 1]

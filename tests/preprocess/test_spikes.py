@@ -122,6 +122,14 @@ def test_clean_spectra_have_no_step_of_gain(
     assert find_gain_steps(energy_ev, counts, np.full(3, l3_ev), MN) == [None] * 3
 
 
+@pytest.mark.parametrize("gap_ev", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("from_l3_ev", [-6.0, 5.5, 15.5])
+def test_a_gap_of_the_axis_is_no_step_of_gain(gap_ev: float, from_l3_ev: float) -> None:
+    energy_ev = ENERGY_EV[np.abs(ENERGY_EV - 642 - from_l3_ev) > gap_ev / 2]
+    counts = edge_shape(energy_ev, [0, 1, 2]) + 4 * (energy_ev / 642) ** -3
+    assert find_gain_steps(energy_ev, counts, np.full(3, 642.0), MN) == [None] * 3
+
+
 def test_a_repaired_step_moves_no_answer() -> None:
     rng = np.random.default_rng(0)
     clean = (
