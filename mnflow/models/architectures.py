@@ -29,9 +29,10 @@ class Shape:
     smoothing : int
         How often neighbouring channels are averaged before each pooling: a low-pass filter, so that halving
         the channels does not alias (https://arxiv.org/abs/1904.11486).
-    centred : bool
-        Whether the net cuts the stretch around L3 out of its crop first, and normalises it again
-        (`mnflow.preprocess.crops.around_l3`): an energy shift changes nothing of what it sees.
+    l3_bin : int
+        If positive, the net first cuts the stretch around L3 out of its crop, averages so many channels to
+        one, and normalises again (`mnflow.preprocess.crops.around_l3`): an energy shift changes nothing of
+        what it sees, and noise little.
     """
 
     filters: tuple[int, ...] = ()
@@ -39,7 +40,7 @@ class Shape:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     smoothing: int = 0
-    centred: bool = False
+    l3_bin: int = 0
 
     @property
     def fully_convolutional(self) -> bool:
@@ -55,7 +56,7 @@ ARCHITECTURES: dict[str, Shape] = {
     "conv_dense": Shape(_FILTERS, _KERNELS, hidden=(8, 4)),
     "fcn": Shape(_FILTERS, _KERNELS, dropout=0.8),
     "fcn_antialiased": Shape(_FILTERS, _KERNELS, dropout=0.8, smoothing=2),
-    "fcn_wide": Shape((8, 8, 16, 32, 48), _KERNELS, dropout=0.2, centred=True),
+    "fcn_wide": Shape((16, 32, 48), (5, 5, 5), dropout=0.2, l3_bin=5),
 }
 """The paper's nets; 10,915, 1,293 and 673 trainable weights. The fourth is the third with a filter before
 every pooling; `fcn_wide` is ours, and the one to use (docs/findings.md).
@@ -112,7 +113,7 @@ def block_lengths(shape: Shape, n_channels: int) -> list[int]:
     InputError
         If the spectrum is too short for the kernels.
     """
-    lengths = [around_l3_channels(n_channels)[1] if shape.centred else n_channels]
+    lengths = [around_l3_channels(n_channels)[1] // shape.l3_bin if shape.l3_bin else n_channels]
     for kernel in shape.kernels:
         lengths.append((lengths[-1] - kernel + 1 - shape.smoothing) // POOL)
     if lengths[-1] < 1:

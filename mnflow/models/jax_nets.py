@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mnflow.models.architectures import POOL, Plan, Weights
-from mnflow.preprocess.crops import around_l3_channels, l3_channel, normalise
+from mnflow.preprocess.crops import around_l3_channels, binned, l3_channel
 
 EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
@@ -41,11 +41,11 @@ class Moments(NamedTuple):
     variance: dict[str, Array]
 
 
-def around_l3(crops: Array) -> Array:
+def around_l3(crops: Array, n_bin: int) -> Array:
     """`mnflow.preprocess.crops.around_l3` inside compiled code: (B, L) -> (B, L')."""
     before, length, smooth = around_l3_channels(crops.shape[1])
     start = (l3_channel(crops, smooth) - before).clip(0, crops.shape[1] - length)
-    return normalise(jax.vmap(lambda x, i: lax.dynamic_slice(x, (i,), (length,)))(crops, start))
+    return binned(jax.vmap(lambda x, i: lax.dynamic_slice(x, (i,), (length,)))(crops, start), n_bin)
 
 
 def convolve(x: Array, kernel: Array, bias: Array) -> Array:
@@ -146,7 +146,8 @@ def forward(
     With `fixed` moments it predicts; with a `key` it trains, that is, drops out.
     """
     found = Moments({}, {})
-    x = (around_l3(crops) if plan.shape.centred else crops).T  # (L, B): the batch innermost from here on
+    x = around_l3(crops, plan.shape.l3_bin) if plan.shape.l3_bin else crops
+    x = x.T  # (L, B): the batch innermost from here on
     if plan.shape.filters:
         x = _extract(params, x[:, None], plan, fixed, found)  # (L', C, B)
     kernel, bias = params["logits"]

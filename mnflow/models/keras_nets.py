@@ -21,7 +21,7 @@ from mnflow.models.architectures import (
     Weights,
 )
 from mnflow.models.keras_import import keras
-from mnflow.preprocess.crops import around_l3_channels
+from mnflow.preprocess.crops import EPSILON, around_l3_channels
 
 __all__ = [
     "ARCHITECTURES",
@@ -48,8 +48,8 @@ def build(plan: Plan) -> keras.Model:
 
 def _extractor(x: Any, shape: Shape) -> Any:
     """Blocks of [conv, ReLU, batch norm, average pool 2]: (B, 300) -> (B, 6, 12)."""
-    if shape.centred:
-        x = _around_l3(x)
+    if shape.l3_bin:
+        x = _around_l3(x, shape.l3_bin)
     x = layers.Reshape((-1, 1), name="channels")(x)
     for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
         x = layers.Conv1D(filters, kernel, activation="relu", name=f"conv{i}")(x)
@@ -60,18 +60,17 @@ def _extractor(x: Any, shape: Shape) -> Any:
     return x
 
 
-def _around_l3(x: Any) -> Any:
-    """`mnflow.preprocess.crops.around_l3` inside the net: (B, 300) -> (B, 180)."""
+def _around_l3(x: Any, n_bin: int) -> Any:
+    """`mnflow.preprocess.crops.around_l3` inside the net: (B, 300) -> (B, 36) for bins of 5."""
     n_channels = x.shape[1]
     before, length, smooth = around_l3_channels(n_channels)
-    averaged = layers.AveragePooling1D(smooth, strides=1)(layers.Reshape((n_channels, 1))(x))  # (B, 286, 1)
+    averaged = layers.AveragePooling1D(smooth, strides=1)(layers.Reshape((n_channels, 1))(x))  # (B, 281, 1)
     peak = keras.ops.argmax(averaged, axis=1) + smooth // 2  # (B, 1)
     start = keras.ops.clip(peak - before, 0, n_channels - length)
     stretch = keras.ops.take_along_axis(x, start + np.arange(length), axis=1)
-    low = keras.ops.min(stretch, axis=1, keepdims=True)
-    span = keras.ops.max(stretch, axis=1, keepdims=True) - low
-    scaled = (stretch - low) / keras.ops.maximum(span, 1e-12)  # a flat stretch becomes zeros
-    return scaled - keras.ops.sum(scaled, axis=1, keepdims=True) / length  # the head has the name "mean"
+    means = layers.AveragePooling1D(n_bin, name="bins")(layers.Reshape((length, 1))(stretch))
+    unit = layers.LayerNormalization(center=False, scale=False, epsilon=EPSILON)
+    return unit(layers.Reshape((-1,))(means))
 
 
 def _dense_head(x: Any, shape: Shape, n_classes: int) -> Any:

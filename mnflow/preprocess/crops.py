@@ -13,6 +13,9 @@ L3_RANGE = (0.1, 0.5)
 reach.
 """
 
+EPSILON = 1e-12
+"""Added to the variance of the stretch around L3: a flat one becomes zeros."""
+
 
 def normalise(intensity: Any) -> Any:
     """Scale every spectrum to [0, 1] and subtract its mean: the same for training and serving.
@@ -99,10 +102,10 @@ def around_l3_channels(n_crop: int) -> tuple[int, int, int]:
     -------
     before, length, smooth : int
         Channels before the maximum, of the whole stretch, and over which the maximum is averaged: 30, 180 and
-        15 of 300, that is 3, 18 and 1.5 eV.
+        20 of 300, that is 3, 18 and 2 eV.
     """
     before = int(L3_RANGE[0] * n_crop)
-    return before, n_crop - int(L3_RANGE[1] * n_crop) + before, max(n_crop // 20, 1)
+    return before, n_crop - int(L3_RANGE[1] * n_crop) + before, max(n_crop // 15, 1)
 
 
 def l3_channel(crops: Any, smooth: int) -> Any:
@@ -111,8 +114,16 @@ def l3_channel(crops: Any, smooth: int) -> Any:
     return sum(crops[:, i : i + n] for i in range(smooth)).argmax(axis=1) + smooth // 2
 
 
-def around_l3(crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The stretch around L3 of normalised crops, normalised again: what an energy shift does not change.
+def binned(stretch: Any, n_bin: int) -> Any:
+    """Means of `n_bin` neighbouring channels of (N, C), with mean 0 and r.m.s. 1; of numpy or jax arrays."""
+    n = stretch.shape[1] // n_bin
+    means = stretch[:, : n * n_bin].reshape(len(stretch), n, n_bin).mean(axis=2)
+    means = means - means.mean(axis=1, keepdims=True)
+    return means / ((means * means).mean(axis=1, keepdims=True) + EPSILON) ** 0.5
+
+
+def around_l3(crops: NDArray[np.float32], n_bin: int) -> NDArray[np.float32]:
+    """The stretch around L3 of normalised crops, `binned`: what an energy shift does not change.
 
     Parameters
     ----------
@@ -120,9 +131,10 @@ def around_l3(crops: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Returns
     -------
-    ndarray, shape (N, length)
+    ndarray, shape (N, length // n_bin)
         See `around_l3_channels`.
     """
     before, length, smooth = around_l3_channels(crops.shape[1])
     start = (l3_channel(crops, smooth) - before).clip(0, crops.shape[1] - length)
-    return np.asarray(normalise(np.take_along_axis(crops, start[:, None] + np.arange(length), axis=1)))
+    stretch = np.take_along_axis(crops, start[:, None] + np.arange(length), axis=1)
+    return np.asarray(binned(stretch, n_bin))

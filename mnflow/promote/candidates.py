@@ -88,7 +88,7 @@ def verdict(record: MlflowRun) -> str:
 def _beside(record: MlflowRun, rival: MlflowRun) -> str:
     theirs, ours = rival.data.metrics, record.data.metrics
     ahead = [name.replace(",", "") for key, name in names.COLUMNS.items() if theirs[key] > ours[key]]
-    words = f" (ahead in {', '.join(ahead)})" if ahead else " (ahead in nothing)"
+    words = f" (ahead in {', '.join(ahead)})" if ahead else " (ahead in no column)"
     return f"{rival.info.run_name} {score(rival):.4f}, {score(record) - score(rival):+.4f}{words}"
 
 

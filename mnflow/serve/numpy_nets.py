@@ -22,6 +22,9 @@ CHUNK = 128
 cache.
 """
 
+_PASSED = ("InputLayer", "Reshape", "AveragePooling1D", "LayerNormalization", "Dropout", "Softmax")
+"""Kinds of layers that are no steps: they do nothing when serving, or belong to `around_l3`."""
+
 _MAX_GROUP = 10
 """How many neighbouring (pooled) outputs of a convolution one matrix product may give at most (see
 `_banded`).
@@ -83,17 +86,17 @@ class _Layer:
 
 @dataclass(frozen=True)
 class NumpyNet:
-    """F models of one architecture: input length, and whether they see only the stretch around L3."""
+    """F models of one architecture, their input's length, and the bins of the stretch around L3 (0: all)."""
 
     steps: tuple[Step, ...]
     n_channels: int
-    centred: bool = False
+    l3_bin: int = 0
     layers: tuple[_Layer, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         length, channels, layers = self.n_channels, 1, []
-        if self.centred:
-            length = around_l3_channels(self.n_channels)[1]
+        if self.l3_bin:
+            length = around_l3_channels(self.n_channels)[1] // self.l3_bin
         for step in self.steps:
             if step.before:
                 length, channels = 1, channels * (length if step.before == "flatten" else 1)
@@ -137,8 +140,8 @@ class NumpyNet:
             raise InputError(
                 f"The net takes crops (N, {self.n_channels}), got {crops.shape}: use mnflow.preprocess."
             )
-        if self.centred:
-            crops = around_l3(crops)
+        if self.l3_bin:
+            crops = around_l3(crops, self.l3_bin)
         chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
         return np.concatenate([_run(self.layers[:n_layers], chunk) for chunk in chunks], axis=1)
 
@@ -226,11 +229,9 @@ def from_keras(models: Sequence[Any]) -> NumpyNet:
     if not chains or any([s.weight.shape for s in c] != [s.weight.shape for s in chains[0]] for c in chains):
         raise InputError("Expected one Keras net or more, all of one architecture.")
     n_channels = int(models[0].input_shape[-1])
-    centred = any(
-        layer.name == "channels" and layer.input.shape[1] != n_channels for layer in models[0].layers
-    )
+    l3_bin = next((int(layer.pool_size[0]) for layer in models[0].layers if layer.name == "bins"), 0)
     steps = tuple(_stack(steps) for steps in zip(*chains, strict=True))
-    return NumpyNet(steps, n_channels, centred)
+    return NumpyNet(steps, n_channels, l3_bin)
 
 
 def _stack(steps: Sequence[Step]) -> Step:
@@ -265,7 +266,7 @@ def _chain(model: Any) -> list[Step]:
             steps[-1] = _pooled(steps[-1], int(layer.pool_size[0]), int(layer.strides[0]), layer.name)
         elif kind in ("Flatten", "GlobalAveragePooling1D"):
             before = "flatten" if kind == "Flatten" else "mean"
-        elif kind not in ("InputLayer", "Reshape", "AveragePooling1D", "Dropout", "Softmax"):
+        elif kind not in _PASSED:
             raise InputError(
                 f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served."
             )

@@ -146,7 +146,7 @@ class Predictor:
             "steps": [
                 {"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in steps
             ],
-            "centred": bool(self.net and self.net.centred),
+            "l3_bin": self.net.l3_bin if self.net else 0,
             "n_channels": self.net.n_channels if self.net else self.edge.n_crop,
             "temperature": self.temperature,
             "facts": self.facts,
@@ -175,7 +175,9 @@ class Predictor:
                 Step(z[f"weight{i}"], z[f"bias{i}"], **{**s, "taps": tuple(s["taps"])})
                 for i, s in enumerate(header["steps"])
             )
-            net = NumpyNet(steps, header["n_channels"], header.get("centred", False)) if steps else None
+            if header.get("centred"):  # until 2026-11-27: cut and normalised otherwise
+                raise ValueError("its net is of an older mnflow")
+            net = NumpyNet(steps, header["n_channels"], header.get("l3_bin", 0)) if steps else None
             learnt: dict[str, Any] = (
                 {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
             )

@@ -50,7 +50,7 @@ def test_the_wide_net_trains() -> None:
     )
     trained, _ = train_fold(some, (split(some, n_folds=3)[0], settings))
     assert np.isfinite(trained.curves["train/loss"]).all()
-    assert set(trained.weights) >= {"conv1", "norm5", "logits"}
+    assert set(trained.weights) >= {"conv1", f"norm{len(ARCHITECTURES['fcn_wide'].filters)}", "logits"}
 
 
 def test_a_shift_changes_nothing_of_what_the_wide_net_sees() -> None:

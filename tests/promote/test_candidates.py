@@ -120,7 +120,7 @@ def test_a_verdict_names_the_best_of_both_kinds_and_where_they_are_ahead() -> No
     assert [r.data.tags["arch"] for r in candidates.rivals(best)] == ["conv_dense", "fcn", "dense"]
     assert candidates.verdict(best) == (
         "Mean of unshifted, shifted and noise x 5: 0.9200; next fully convolutional: cv 0.9000, +0.0200 "
-        "(ahead in nothing); best of the others: cv 0.9100, +0.0100 (ahead in noise x 5)."
+        "(ahead in no column); best of the others: cv 0.9100, +0.0100 (ahead in noise x 5)."
     )
 
 
