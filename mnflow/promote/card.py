@@ -52,7 +52,7 @@ def card(
         "How to call it": (
             f"`mnflow predict FILE`; in Python `mnflow.predict(signal)`; `mlflow models serve -m "
             f"models:/{MODEL}@champion` and POST `/invocations` with `energy_ev` and `intensity`. Any "
-            "dispersion up to 0.4 eV per channel, calibration off by several eV, background on or removed."
+            "dispersion up to 1 eV per channel, calibration off by up to 30 eV, background on or removed."
         ),
         "Trained on": (
             f"Trained on {n} spectra ({counts}; {finished.spectra.source}; digest "
