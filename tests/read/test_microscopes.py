@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGSTOP
 from types import SimpleNamespace
 from typing import Any
 
@@ -442,7 +443,10 @@ def test_what_leads_hdf5_in_circles_is_left_alone(
     reader.
     """
     path = write(tmp_path / "a.hspy", signal(counts))
-    monkeypatch.setattr(formats, "survey", lambda p: hdf5.survey(p, seconds=0.0))
+    hdf5.survey(str(path))
+    assert hdf5._process is not None
+    hdf5._process.send_signal(SIGSTOP)
+    monkeypatch.setattr(formats, "survey", lambda p: hdf5.survey(p, seconds=0.3))
     with pytest.raises(InputError, match="leads nowhere"):
         read_file(path)
     monkeypatch.undo()

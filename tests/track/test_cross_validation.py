@@ -82,12 +82,29 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_numbers(st
         assert undisturbed.data.metrics == resumed.data.metrics
 
 
+WAITS_AFTER_A_FOLD = """
+import time
+from entrypoints import cv_train
+from mnflow.track import cross_validation
+
+log_fold = cross_validation.log_fold
+
+def log_and_wait(*args):
+    log_fold(*args)
+    time.sleep(600)
+
+cross_validation.log_fold = log_and_wait
+cv_train.execute(cv_train.Options, cv_train.run)
+"""
+"""cv_train, but for that it is still at work when the signal comes."""
+
+
 def _start_and_stop(options: dict[str, Any], how: int, folder: Path) -> str:
     """Start cv_train as a process of its own, stop it after its first fold, and return the id of the run it
     began.
     """
     words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
-    command = [sys.executable, "-m", "entrypoints.cv_train", *words]
+    command = [sys.executable, "-c", WAITS_AFTER_A_FOLD, *words]
     started = subprocess.Popen(
         command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
     )
