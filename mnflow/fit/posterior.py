@@ -11,7 +11,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
 from mnflow.runtime.files import whole_file
+from mnflow.runtime.parallel import ahead
 from mnflow.serve.decision import COVERAGE, mean_valence_distribution
 from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import (
@@ -136,7 +136,7 @@ def fit_to_sets(
 def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
     """Inputs (B, P) and masses (B, M + T) of all sets of materials in every epoch, in random order.
 
-    The next ones are mixed while the layers are fitted to these.
+    Mixtures of the next sets are drawn while the layers are fitted to these.
     """
 
     def drawn(rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -147,13 +147,8 @@ def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tupl
 
     orders = (rng.permutation(len(sets.pure)) for _ in range(epochs))
     chunks = (order[i : i + CHUNK] for order in orders for i in range(0, len(order), CHUNK))
-    with ThreadPoolExecutor(1) as pool:
-        coming: Future[tuple[Floats, Floats]] | None = pool.submit(drawn, next(chunks))
-        while coming:
-            x, y = coming.result()
-            rows = next(chunks, None)
-            coming = None if rows is None else pool.submit(drawn, rows)
-            yield from ((x[j : j + BATCH], y[j : j + BATCH]) for j in range(0, len(x), BATCH))
+    for x, y in ahead(map(drawn, chunks)):
+        yield from ((x[j : j + BATCH], y[j : j + BATCH]) for j in range(0, len(x), BATCH))
 
 
 def cells_of(fractions: NDArray[np.float64]) -> Floats:

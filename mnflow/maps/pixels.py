@@ -12,7 +12,7 @@ from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.locate import MIN_CONTRAST
 from mnflow.preprocess.scan import typical_spectrum
 from mnflow.preprocess.window import Placement, placement
-from mnflow.runtime.parallel import usable_cores
+from mnflow.runtime.parallel import ahead, usable_cores
 from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
@@ -88,7 +88,7 @@ def read_pixels(
     step_ev = float(np.median(np.diff(raw.energy_ev)))
     parts: list[Pixels] = []
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for _, counts in raw.blocks(_BLOCK_BYTES):
+        for _, counts in ahead(raw.blocks(_BLOCK_BYTES)):
             pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
             for part in pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces):
                 parts.append(part)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from distributed import Client
 
 from mnflow.errors import InputError
-from mnflow.runtime.parallel import local_cluster, run_parallel
+from mnflow.runtime.parallel import ahead, local_cluster, run_parallel
 from mnflow.runtime.project import ROOT
 
 pytestmark = pytest.mark.slow
@@ -158,3 +159,31 @@ def test_no_cluster_gives_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("mnflow.runtime.parallel.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match=r"No Dask cluster answers at tcp://127.0.0.1:9"):
         run_parallel(_work, "", [1], scheduler="tcp://127.0.0.1:9")
+
+
+def test_items_come_in_order_and_the_next_is_made_ahead() -> None:
+    made: list[int] = []
+    started = threading.Event()
+
+    def items() -> Iterator[int]:
+        for i in range(4):
+            made.append(i)
+            if i == 1:
+                started.set()
+            yield i
+
+    found = ahead(items())
+    assert next(found) == 0
+    assert started.wait(60), "the second is made before it is asked for"
+    assert [0, *found] == made == [0, 1, 2, 3]
+
+
+def test_an_error_in_the_making_reaches_the_user_of_the_items() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise ValueError("the file ends here")
+
+    found = ahead(items())
+    assert next(found) == 0
+    with pytest.raises(ValueError, match="the file ends here"):
+        next(found)
