@@ -32,7 +32,7 @@ test-fast: setup-dev
 test-wheel: setup-dev
 	.venv/bin/python -m pytest -m services tests/test_wheel.py
 
-# The shipped model, made anew and compared: a quarter of an hour on two idle cores.
+# The shipped model, made anew and compared: a quarter of an hour on one idle core.
 test-model: setup-dev
 	.venv/bin/python -m pytest -m services tests/pretrained/test_card.py
 

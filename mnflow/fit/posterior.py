@@ -1,7 +1,7 @@
 """Fit the posterior over compositions to simulated mixtures, and calibrate its intervals on other materials.
 
 `python -m mnflow.fit.posterior mn` makes the shipped predictor of an element anew (a quarter of an hour on
-two cores), and records how it was made; then `python -m benchmarks.posterior` and
+one core), and records how it was made; then `python -m benchmarks.posterior` and
 `python -m mnflow.pretrained` measure it and write its card.
 """
 

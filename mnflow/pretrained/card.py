@@ -49,7 +49,7 @@ instruments; other compounds of it took part in the calibration of the intervals
 ## How to make it anew
 
 ```sh
-{command}          # a quarter of an hour on two idle cores
+{command}          # a quarter of an hour on one idle core
 python -m benchmarks.posterior --seeds {seeds} --mixtures {mixtures} > mnflow/pretrained/{stem}-numbers.jsonl
 python -m mnflow.pretrained                   # answers for the self-test, digests, this card
 ```

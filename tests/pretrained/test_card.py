@@ -17,10 +17,10 @@ from mnflow.simulate.settings import settings_of
 PROBE_TOLERANCE = 1e-3
 """Of a peak: libraries round differently, and other physics differs by more."""
 
-REFIT_TOLERANCE = 0.12
-"""Root mean square difference of the mean valence between two runs of the command: the error of the model
-itself on materials that it has not seen. Processors add up in different orders, and thousands of steps of a
-fit make something of it; more than this would be another model.
+REFIT_TOLERANCE = 0.05
+"""Root mean square difference of the mean valence between two runs of the command, on unflagged pixels:
+far less than the width of an interval. Processors add up in different orders, and thousands of steps of a fit
+make something of it; more than this would be another model. Where a pixel is flagged, numbers mean nothing.
 """
 
 
@@ -68,4 +68,6 @@ def test_the_command_makes_the_model_that_ships() -> None:
     again = fitting.build(settings_of("mn"))
     stored = load_stored()
     apart = valences_of(stored.rows, again) - valences_of(stored.rows, pretrained())
-    assert np.sqrt((apart**2).mean()) < REFIT_TOLERANCE
+    unflagged = np.array([not found["flags"] for found in stored.answers])
+    assert unflagged.sum() > 10
+    assert np.sqrt((apart[unflagged] ** 2).mean()) < REFIT_TOLERANCE
