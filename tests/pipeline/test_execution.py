@@ -22,6 +22,7 @@ execute(Options, run, ["--arch", "typo"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run_id", ["", "0123"])
 def test_mlflow_is_imported_for_a_refused_command_only_if_it_has_a_run(tmp_path: Path, run_id: str) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"} | {"PYTHONPATH": str(ROOT)}

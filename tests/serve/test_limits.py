@@ -140,6 +140,7 @@ ASK = (
 )
 
 
+@pytest.mark.slow
 def test_half_sent_headers_are_closed(port: int) -> None:
     """Of a first request and of a second on the same connection; a whole one is answered."""
     sent = {
