@@ -34,9 +34,8 @@ one would wait 5 ms each time beside a large one.
 """
 
 _THREADS = 2  # for requests of many spectra: more at a time would take more memory, and none would end sooner
-_BACKLOG = (
-    64  # connections that are taken in at once, before any of them is closed: fewer than files are left
-)
+_BACKLOG = 64
+"""Connections accepted at once, before any is closed: fewer than the files that are left."""
 _SUPPORTED = {b"application/json", b"application/json;charset=utf-8"}
 _PATHS = {"/invocations": "POST", "/ping": "GET", "/health": "GET", "/version": "GET"}
 

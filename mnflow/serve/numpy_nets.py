@@ -23,7 +23,7 @@ cache.
 """
 
 _PASSED = ("InputLayer", "Reshape", "AveragePooling1D", "LayerNormalization", "Dropout", "Softmax")
-"""Kinds of layers that are no steps: they do nothing when serving, or belong to `around_l3`."""
+"""Kinds of Keras layers without a step of their own: inactive in prediction, or part of `around_l3`."""
 
 _MAX_GROUP = 10
 """How many neighbouring (pooled) outputs of a convolution one matrix product may give at most (see

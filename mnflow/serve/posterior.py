@@ -54,7 +54,7 @@ class Calibration:
 
     An interval holds every valence at which the spectrum is not an odd one among mixtures of that valence and
     of as much noise, of materials that the fit never saw: conformal prediction, conditional on the answer
-    (Vovk 2013, https://doi.org/10.1007/s10994-013-5355-6). How odd is told by the probability that the
+    (Vovk 2013, https://doi.org/10.1007/s10994-013-5355-6). The conformity score is the probability that the
     posterior gives to lower valences.
 
     Attributes

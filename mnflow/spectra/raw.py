@@ -26,7 +26,7 @@ class NavAxis:
 
 
 class CountsOnDemand(ABC):
-    """Counts (N, C) that are read or computed when rows are asked for, as `RawSpectra.counts`."""
+    """Lazy counts (N, C) for `RawSpectra.counts`: rows are read or computed when they are sliced."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)

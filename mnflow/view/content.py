@@ -1,4 +1,4 @@
-"""What the panels show: the maps that can be chosen, and a region's answer in words."""
+"""Content of the panels: the selectable maps, and the answer for a region as text."""
 
 from html import escape
 from typing import Any
