@@ -48,11 +48,12 @@ test-faults: setup-dev
 fuzz: setup-dev
 	.venv/bin/python -m tests.fuzz_readers --seconds 600
 
-# How much of a module can be changed before its tests notice: make mutants MODULE=mnflow/folds.py TESTS=tests/test_folds.py
+# How much of a module can be changed before its tests notice: make mutants MODULE=mnflow/folds.py; by default with the
+# tests that mirror it. For several, a line each: make mutants MODULE="mnflow/*.py mnflow/*/*.py" MOST=20
 MOST ?= 10000
 mutants: setup-dev
 	@test -d .mutants || .venv/bin/python -m pip install --quiet --no-deps --target .mutants mutmut==3.8.1 libcst==1.9.0
-	.venv/bin/python -m tests.mutants $(MODULE) --tests $(TESTS) --most $(MOST)
+	.venv/bin/python -m tests.mutants $(MODULE) $(if $(TESTS),--tests $(TESTS)) --most $(MOST)
 
 # The site of the documents, in docs/_build/html: without network, warnings as errors.
 docs: setup-dev

@@ -156,12 +156,7 @@ def main() -> None:
     predictor = Predictor.load(options.model) if options.model else pretrained(options.element)
     settings = settings_of(predictor.edge.element)
     path = options.model or PRETRAINED / f"{options.element.lower()}.npz"
-    emit(
-        "posterior/model",
-        sha256=digest(path),
-        seeds=options.seeds,
-        mixtures=options.mixtures,
-    )
+    emit("posterior/model", sha256=digest(path), seeds=options.seeds, mixtures=options.mixtures)
     for kind in ("held_out", "foreign"):
         rngs = [np.random.default_rng([seed, 2]) for seed in range(options.seeds)]
         reads = [

@@ -104,15 +104,13 @@ def big_file(gigabytes: float) -> None:
     """Peak of memory in preprocessing a file that is (much) bigger than what a pass keeps."""
     import h5py
 
-    part = image(32, np.random.default_rng(0)).reshape(
-        4, 256, -1
-    )  # a small one, since its making counts for the peak, too
+    # a small one, since its making counts for the peak, too
+    part = image(32, np.random.default_rng(0)).reshape(4, 256, -1)
     rows = len(part) * max(1, round(gigabytes * 1e9 / part.nbytes))
     with tempfile.TemporaryDirectory() as folder:
         path = write_hspy(Path(folder) / "big.hspy", part, ENERGY_EV, "big", 200.0, 0.1)
-        with h5py.File(
-            path, "r+"
-        ) as file:  # the same lines again and again, uncompressed: writing must not take long
+        # the same lines again and again, uncompressed: writing must not take long
+        with h5py.File(path, "r+") as file:
             group = file["Experiments/big"]
             del group["data"]
             counts = group.create_dataset(

@@ -125,9 +125,8 @@ def by_turns(champion: str, empty: str) -> str:
     """One spectrum to two servers in turn, so that a slow moment of the machine slows both."""
     one = request_of(spectrum(False))
     with served(champion), served(empty, port=PORT + 1):
-        times = np.array(
-            [[_timed(one, port=PORT + i) for i in (0, 1)] for _ in range(600)][100:]
-        )  # the first warm up
+        # the first warm up
+        times = np.array([[_timed(one, port=PORT + i) for i in (0, 1)] for _ in range(600)][100:])
     full, nothing = 1e3 * np.median(times, axis=0)
     return f"champion p50 {full:.2f} ms, empty p50 {nothing:.2f} ms, ratio {full / nothing:.2f}"
 

@@ -139,10 +139,8 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
             ours.append(cv_speed(some, scheduler))
         for name, (python, threads, batch_size) in others.items():
             arguments = (name.partition("_")[0], str(9 * N_SPECTRA), "2", str(batch_size))
-            environment = {
-                "KERAS_BACKEND": "tensorflow",
-                "OMP_NUM_THREADS": str(threads),
-            }  # `make` sets one thread for ours
+            # `make` sets one thread for ours
+            environment = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": str(threads)}
             theirs[name].append(
                 in_own_process("benchmarks.as_users_write_it", *arguments, python=python, **environment)
             )
@@ -177,9 +175,8 @@ def scaling(quick: bool) -> None:
     with parallel.local_cluster(1) as one_worker, parallel.local_cluster(2) as two_workers:
         for scheduler in (one_worker, two_workers):
             cv_seconds(some, 10, replace(SHIFTS_ONLY, epochs=1), scheduler)  # compiles
-        for _ in range(
-            2 if quick else 6
-        ):  # in turn, beside what two processes of the machine can do at best just then
+        # in turn, beside what two processes of the machine can do at best just then
+        for _ in range(2 if quick else 6):
             limits.append(two_processes())
             speeds.append([cv_speed(some, scheduler, (1, 4)) for scheduler in (one_worker, two_workers)])
     one, two = (statistics.median(s) for s in zip(*speeds, strict=True))

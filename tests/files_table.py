@@ -31,7 +31,7 @@ _PACKAGES = {
         "tests/drawing/data/Cr_L_*.hspy",
         "tests/signals/data/*.hspy",
         "data/*.hspy",
-    ),
+    )
 }
 _ABOUT = """# Which files are read
 

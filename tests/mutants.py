@@ -2,6 +2,7 @@
 notice.
 
     python -m tests.mutants mnflow/folds.py --tests tests/test_folds.py tests/system/test_leaks.py --most 200
+    python -m tests.mutants mnflow/augment/*.py mnflow/evaluate/*.py --most 20    # a line per module
 
 The changes are mutmut's (its operators on functions and methods; it is installed into .mutants, see `make
 mutants`). Its own runner is not used: JAX's threads do not survive its forks, and it asks every file to be
@@ -15,9 +16,11 @@ import ast
 import importlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -230,9 +233,8 @@ class Runner:
             test, took, numbers = line.split("\t")
             seconds[test] = float(took)
             for number in numbers.split():
-                span = spans.get(
-                    int(number)
-                )  # none for a decorator, which runs when a test has the module imported anew
+                # none for a decorator, which runs when a test has the module imported anew
+                span = spans.get(int(number))
                 if span and float(took) < SLOW_SECONDS:
                     reached.setdefault(span, set()).add(test)
         items = {item.nodeid: item for item in session.items}
@@ -299,20 +301,55 @@ class Runner:
         return 0
 
 
+def tests_of(module: Path) -> list[str]:
+    """The test file that mirrors a module, or those that name it, or else its folder's."""
+    inside = module.relative_to(ROOT / "mnflow")
+    mirror = ROOT / "tests" / inside.with_name(f"test_{inside.name}")
+    if mirror.exists():
+        return [str(mirror)]
+    room, name = ".".join(("mnflow", *inside.parts[:-1])), inside.stem
+    named = re.compile(rf"{room}\.{name}\b|from {room} import [^\n]*\b{name}\b")
+    found = [p for p in (ROOT / "tests").rglob("test_*.py") if "system" not in p.parts]
+    return [str(p) for p in found if named.search(p.read_text())] or [str(mirror.parent)]
+
+
+def count_each(modules: list[Path], tests: list[str], most: int, seed: int) -> int:
+    """Count one module after the other, each in a process of its own; print a line for each.
+
+    Survivors are in .mutants/survivors.
+    """
+    survivors = ROOT / ".mutants" / "survivors"
+    survivors.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for path in modules:
+        options = ["--tests", *(tests or tests_of(path)), "--most", str(most), "--seed", str(seed)]
+        command = [sys.executable, "-m", "tests.mutants", str(path), *options]
+        done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        name = path.relative_to(ROOT).as_posix()
+        (survivors / f"{name.replace('/', '.')}.txt").write_text(done.stdout)
+        line = next((x for x in done.stdout.splitlines() if x.startswith(f"{name}: ")), None)
+        print(line or f"{name}: no count", flush=True)
+        failed = failed or line is None
+    return int(failed)
+
+
 def main() -> int:
-    """Print the survivors of one module, and its score."""
+    """Print the survivors of one module, and its score; or the scores of several modules."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("module", type=Path)
-    parser.add_argument("--tests", nargs="+", required=True)
+    parser.add_argument("modules", nargs="+", type=Path)
+    parser.add_argument("--tests", nargs="+", default=[], help="default: those that mirror the module")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    modules = [path.resolve() for path in args.modules if not path.name.startswith("__")]
+    if len(modules) > 1:
+        return count_each(modules, args.tests, args.most, args.seed)
     sys.path.append(str(ROOT / ".mutants"))
-    runner = Runner(args.module.resolve(), args.most, args.seed)
+    runner = Runner(modules[0], args.most, args.seed)
     options = ["-q", "-s", "-p", "no:cacheprovider", "--no-header", "-o", "addopts=-m 'not services'"]
-    return int(pytest.main([*args.tests, *options], plugins=[runner]))
+    return int(pytest.main([*(args.tests or tests_of(modules[0])), *options], plugins=[runner]))
 
 
 if __name__ == "__main__":

@@ -104,13 +104,8 @@ def test_what_cannot_be_divided_gives_a_clear_error() -> None:
 
 
 def test_groups_of_mixed_classes_may_leave_a_fold_without_a_class() -> None:
-    sizes = {
-        "a": (9, 0, 0),
-        "b": (6, 1, 0),
-        "c": (2, 1, 0),
-        "d": (0, 0, 3),
-        "e": (0, 0, 3),
-    }  # spectra by class
+    # spectra by class
+    sizes = {"a": (9, 0, 0), "b": (6, 1, 0), "c": (2, 1, 0), "d": (0, 0, 3), "e": (0, 0, 3)}
     valence = np.concatenate([np.repeat(np.arange(3), n) for n in sizes.values()])
     group = np.repeat(list(sizes), [sum(n) for n in sizes.values()])
     spectra = SpectrumSet(

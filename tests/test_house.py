@@ -136,9 +136,8 @@ def _tests() -> list[str]:
 def test_tests_mirror_the_modules(test: str) -> None:
     folder, _, name = test.rpartition("/")
     module = f"{folder}/{name.removeprefix('test_')}".lstrip("/")
-    whole_folder = (
-        module == f"{folder}/{folder.rpartition('/')[2]}.py"
-    )  # plots/test_plots.py tests mnflow/plots
+    # plots/test_plots.py tests mnflow/plots
+    whole_folder = module == f"{folder}/{folder.rpartition('/')[2]}.py"
     assert whole_folder or (ROOT / "mnflow" / module).is_file(), (
         f"tests/{test} tests no module mnflow/{module}"
     )

@@ -78,9 +78,8 @@ def shift_accuracy(
     accuracy = np.empty((len(folds), len(shift_bins)))
     most = max(len(fold.test) for fold in folds)
     for row, model, fold in zip(accuracy, models, folds, strict=True):
-        index = np.resize(
-            fold.test, most
-        )  # filled up, so that all folds have one shape and share one compilation
+        # filled up, so that all folds have one shape and share one compilation
+        index = np.resize(fold.test, most)
         classes = _shifted_classes(model, spectra.intensity[index], edge.crop_start - shift_bins, edge.n_crop)
         row[:] = (classes == spectra.valence[index])[:, : len(fold.test)].mean(axis=1)
     return shift_bins, accuracy

@@ -85,8 +85,7 @@ def conditioned(predictor: Predictor, references: References, seed: int = 0) -> 
     calibrated = calibrate(fitted, mix(sets.pure, rng))
     names = ", ".join(f"{len(rows)} of {edge.classes[k]}" for k, rows in pure.items())
     mixtures = ReferenceMixtures.of_pure(
-        {k: _per_atom(rows, k, sets).mean(axis=0) for k, rows in pure.items()},
-        posterior.charges,
+        {k: _per_atom(rows, k, sets).mean(axis=0) for k, rows in pure.items()}, posterior.charges
     )
     return replace(
         predictor, posterior=calibrated, own_references=mixtures,

@@ -234,9 +234,8 @@ def curvature(problem: Problem, best: State, variance: float) -> tuple[Array, fl
         return out
 
     middle = shares(best.z)
-    slopes = np.array(
-        [(shares(best.z + d) - middle) / s for d, s in zip(np.diag(step), step, strict=True)]
-    )  # (P, K)
+    # (P, K)
+    slopes = np.array([(shares(best.z + d) - middle) / s for d, s in zip(np.diag(step), step, strict=True)])
     by_valence = slopes @ charges
     return (
         np.sqrt(np.maximum(np.einsum("pk,pq,qk->k", slopes, covariance, slopes), 0)),

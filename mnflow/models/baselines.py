@@ -32,14 +32,7 @@ from mnflow.spectra import MN, Edge, SpectrumSet
 
 Floats = NDArray[np.float64]
 
-METHODS = (
-    "least_squares",
-    "cosine_svm",
-    "random_forest",
-    "nearest_neighbours",
-    "white_lines",
-    "minirocket",
-)
+METHODS = ("least_squares", "cosine_svm", "random_forest", "nearest_neighbours", "white_lines", "minirocket")
 """Names that `build` knows."""
 
 _SMOOTHING = 5  # channels over which a spectrum is averaged before its maximum is looked for
@@ -235,8 +228,7 @@ def _vertex(crops: Floats) -> Floats:
     """Position (N,) of every crop's maximum in channels: the vertex of a parabola through its neighbours."""
     d = np.arange(-_REACH, _REACH + 1)
     centre = l3_channel(crops, _SMOOTHING)
-    around = np.take_along_axis(
-        crops, np.clip(centre[:, None] + d, 0, crops.shape[1] - 1), axis=1
-    )  # (N, 2 reach + 1)
+    # (N, 2 reach + 1)
+    around = np.take_along_axis(crops, np.clip(centre[:, None] + d, 0, crops.shape[1] - 1), axis=1)
     a, b, _ = np.polyfit(d, around.T, 2)
     return centre + np.clip(np.where(a < 0, -b / np.where(a < 0, 2 * a, 1), 0), -_REACH, _REACH)

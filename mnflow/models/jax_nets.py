@@ -58,16 +58,13 @@ def convolve(x: Array, kernel: Array, bias: Array) -> Array:
     n_segments = -(-length // step)
     x = jnp.pad(x, ((0, (n_segments + 1) * step - len(x)), (0, 0), (0, 0)))
     segments = x.reshape(n_segments + 1, step * n_in, -1)
-    inputs = jnp.concatenate(
-        [segments[:-1], segments[1:, : (n_taps - 1) * n_in]], axis=1
-    )  # (W, (S + K - 1) * C, B)
-    shifted = jnp.stack(
-        [jnp.pad(kernel, ((s, step - 1 - s), (0, 0), (0, 0))) for s in range(step)]
-    )  # (S, S + K - 1, C, F)
+    # (W, (S + K - 1) * C, B)
+    inputs = jnp.concatenate([segments[:-1], segments[1:, : (n_taps - 1) * n_in]], axis=1)
+    # (S, S + K - 1, C, F)
+    shifted = jnp.stack([jnp.pad(kernel, ((s, step - 1 - s), (0, 0), (0, 0))) for s in range(step)])
     matrix = shifted.transpose(0, 3, 1, 2).reshape(step * n_out, -1)
-    matrices = jnp.broadcast_to(
-        matrix, (n_segments, *matrix.shape)
-    )  # all the same, but so the batch stays innermost
+    # all the same, but so the batch stays innermost
+    matrices = jnp.broadcast_to(matrix, (n_segments, *matrix.shape))
     y = jnp.einsum("wij,wjb->wib", matrices, inputs)  # (W, S * F, B)
     return y.reshape(n_segments * step, n_out, -1)[:length] + bias[:, None]
 
@@ -125,9 +122,8 @@ def _extract(params: Params, x: Array, plan: Plan, fixed: Moments | None, found:
     scale, offset = jnp.ones(1), jnp.zeros(1)
     for i in range(1, len(plan.shape.filters) + 1):
         kernel, bias = params[f"conv{i}"]
-        bias = bias + jnp.einsum(
-            "kcf,c->f", kernel, offset
-        )  # the block before's normalisation, taken into the weights
+        # the block before's normalisation, taken into the weights
+        bias = bias + jnp.einsum("kcf,c->f", kernel, offset)
         kernel = kernel * scale[:, None]
         if fixed is not None and kernel.shape[0] * kernel.shape[1] <= MAX_TAPS:
             active = x = convolve_and_pool(x, kernel, bias, plan.shape.smoothing)

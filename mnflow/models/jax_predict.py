@@ -74,9 +74,8 @@ def shifted_classes(net: JaxNet, wide: NDArray[np.float32], starts: NDArray[np.i
 @partial(jax.jit, static_argnames="plan")
 def _shifted_classes(params: Params, moving: Moments, wide: Array, starts: Array, plan: Plan) -> Array:
     def classes(start: Array) -> Array:
-        crops = normalise(
-            lax.dynamic_slice_in_dim(wide, start, plan.n_channels).T
-        )  # (C, N) -> (N, n_channels)
+        # (C, N) -> (N, n_channels)
+        crops = normalise(lax.dynamic_slice_in_dim(wide, start, plan.n_channels).T)
         return forward(params, crops, plan, fixed=moving)[0].argmax(axis=0)
 
     return lax.map(classes, starts)

@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.models.architectures import (
-    ARCHITECTURES,
-    POOL,
-    Plan,
-    Shape,
-    Weights,
-)
+from mnflow.models.architectures import ARCHITECTURES, POOL, Plan, Shape, Weights
 from mnflow.models.keras_import import keras
 from mnflow.preprocess.crops import EPSILON, around_l3_channels
 

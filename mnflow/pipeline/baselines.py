@@ -53,11 +53,7 @@ def evaluate_all(
     references: References,
 ) -> None:
     """Evaluate every method in a nested run, and log the summary to `run`; `params` are the options."""
-    data = {
-        names.DATASET_URI: uri,
-        names.DATASET_DIGEST: spectra.digest(),
-        names.NOISE_AUGMENTATION: "false",
-    }
+    data = {names.DATASET_URI: uri, names.DATASET_DIGEST: spectra.digest(), names.NOISE_AUGMENTATION: "false"}
     rows = []
     for method, align in methods:
         name = f"{method}_aligned" if align else method
@@ -91,10 +87,7 @@ def evaluate_method(
         results.append(FoldModel(fold.number, b"", float(correct.mean()), p, {}))
     run.table(cross_validation.prediction_table(results, folds, spectra), "predictions")
     accuracy = np.array([r.accuracy for r in results])
-    metrics = {
-        names.CV_ACCURACY: float(accuracy.mean()),
-        names.CV_ACCURACY_STD: float(accuracy.std(ddof=1)),
-    }
+    metrics = {names.CV_ACCURACY: float(accuracy.mean()), names.CV_ACCURACY_STD: float(accuracy.std(ddof=1))}
     run.metrics(metrics)
     fitted = cross_validation.Evaluated(f"{method}{' aligned' if align else ''}", spectra, folds, models)
     return {

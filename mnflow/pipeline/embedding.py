@@ -14,12 +14,7 @@ from mnflow.track.tracking import Run, log_figure
 
 
 def log_embedding(
-    run: Run,
-    finished: FinishedCv,
-    references: SpectrumSet,
-    perplexity: float,
-    iterations: int,
-    seed: int,
+    run: Run, finished: FinishedCv, references: SpectrumSet, perplexity: float, iterations: int, seed: int
 ) -> dict[str, float]:
     """Embed both spaces and log points, figure and metrics, the latter two to the cross-validation as well.
 

@@ -11,13 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.plots.panels import Line, class_colour, energy_axis, name_beside, scaled_counts, to_unit
-from mnflow.plots.style import (
-    FLAGGED_COLOUR,
-    VALENCE_MAP,
-    WIDTH_IN,
-    styled,
-    valence_colours,
-)
+from mnflow.plots.style import FLAGGED_COLOUR, VALENCE_MAP, WIDTH_IN, styled, valence_colours
 
 _BAR_SHARE = 0.4  # largest share of a map's width that its scale bar may take
 _LEFT, _MARGIN, _GAP, _TITLE, _STRIP, _UNDER = 0.3, 0.12, 0.22, 0.28, 0.1, 0.68  # inches

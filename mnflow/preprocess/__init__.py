@@ -4,11 +4,7 @@ A server needs what is exported here, and starts the sooner for not reading `pip
 files go through.
 """
 
-from mnflow.preprocess.background import (
-    BACKGROUND_BINS,
-    fit_power_law,
-    subtract_background,
-)
+from mnflow.preprocess.background import BACKGROUND_BINS, fit_power_law, subtract_background
 from mnflow.preprocess.crops import crop, crop_start, crops_from, normalise
 from mnflow.preprocess.locate import EdgePosition, locate_edge
 from mnflow.preprocess.resample import resampler

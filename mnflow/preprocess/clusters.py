@@ -81,15 +81,13 @@ def plural_scattering(centres: Array, edge: Edge) -> NDArray[np.float64]:
 
 def kmeans(points: Array, k: int) -> NDArray[np.int64]:
     """Cluster (N,) of each point (N, F), at most k clusters."""
-    from sklearn.cluster import (
-        KMeans,
-    )  # here, not above: a served model imports this package and needs no clusters
+    # here, not above: a served model imports this package and needs no clusters
+    from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     k = min(k, len(np.unique(points, axis=0)))
-    with threadpool_limits(
-        1
-    ):  # the same sums in the same order on every machine; and more threads are no faster here
+    # the same sums in the same order on every machine; and more threads are no faster here
+    with threadpool_limits(1):
         return KMeans(k, n_init=4, random_state=_SEED).fit_predict(points).astype(np.int64)
 
 
@@ -197,9 +195,8 @@ def reject_thick(
         )
         rounds.append(found)
         if rule == "auto":
-            thinnest = found.measure[found.sizes >= _LEAST_SHARE * found.sizes.sum()][
-                0
-            ]  # a stray pixel is no measure
+            # a stray pixel is no measure
+            thinnest = found.measure[found.sizes >= _LEAST_SHARE * found.sizes.sum()][0]
             found.rejected[:] = found.measure > thinnest + threshold
         elif n := _number(rule, len(found.measure), "thick"):
             found.rejected[-n:] = True

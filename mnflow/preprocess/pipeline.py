@@ -233,9 +233,8 @@ def _class_fates(
     """What becomes of each pixel of each file (N,) of one class, and the clusters behind it."""
     good = np.concatenate([s.bad == 0 for s in scans])
     fate = np.where(good, KEPT, BAD).astype(np.uint8)
-    points = np.concatenate(
-        [edge_features(s, edge)[s.bad == 0] for s in scans]
-    )  # (good pixels of the class, F)
+    # (good pixels of the class, F)
+    points = np.concatenate([edge_features(s, edge)[s.bad == 0] for s in scans])
     index = np.flatnonzero(good)
     substrate, first = reject_substrate(
         points, options.substrate, options.substrate_clusters, options.substrate_jump, edge

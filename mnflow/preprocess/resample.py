@@ -97,9 +97,8 @@ def _weights(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> 
     low, high = target_ev - width / 2, target_ev + width / 2
     edges = np.unique(np.concatenate([low, high, energy_ev[(energy_ev > low[0]) & (energy_ev < high[-1])]]))
     middle, length = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    target = (
-        np.searchsorted(low, middle) - 1
-    )  # the piece's target channel, unless it lies in a gap between two boxes
+    # the piece's target channel, unless it lies in a gap between two boxes
+    target = np.searchsorted(low, middle) - 1
     inside = middle < high[target]
     return _pack(target[inside], middle[inside], length[inside] / width, energy_ev, len(target_ev))
 
@@ -108,9 +107,8 @@ def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], t
     """Sum linear interpolations at `at_ev`, each with its share, into taps of every target channel."""
     left = np.clip(np.searchsorted(energy_ev, at_ev, side="right") - 1, 0, len(energy_ev) - 2)
     fraction = np.clip((at_ev - energy_ev[left]) / (energy_ev[left + 1] - energy_ev[left]), 0.0, 1.0)
-    fraction = np.where(
-        fraction < 1e-6, 0.0, np.where(fraction > 1 - 1e-6, 1.0, fraction)
-    )  # rounding of equal axes
+    # rounding of equal axes
+    fraction = np.where(fraction < 1e-6, 0.0, np.where(fraction > 1 - 1e-6, 1.0, fraction))
     first = np.full(targets, len(energy_ev), dtype=np.int64)
     last = np.zeros(targets, dtype=np.int64)
     np.minimum.at(first, target, left)

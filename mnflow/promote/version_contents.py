@@ -133,9 +133,8 @@ def _locked_hashes() -> dict[str, str]:
     path = ROOT / "requirements.txt"
     text = path.read_text().replace("\\\n", " ") if path.is_file() else ""
     split = (line.partition("#")[0].split() for line in text.splitlines())
-    lines = {
-        words[0]: [w for w in words if w.startswith("--hash=")] for words in split if words
-    }  # markers are left out
+    # markers are left out
+    lines = {words[0]: [w for w in words if w.startswith("--hash=")] for words in split if words}
     return {pin: " ".join(hashes) for pin, hashes in lines.items() if hashes}
 
 

@@ -176,9 +176,8 @@ class App:
     async def _read(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytearray | None:
         """The body, or None if the client hung up."""
         named = dict(headers)
-        if (
-            b"transfer-encoding" in named and b"content-length" in named
-        ):  # two ends of one body: a second is smuggled
+        # two ends of one body: a second is smuggled
+        if b"transfer-encoding" in named and b"content-length" in named:
             raise _Refused(400, "Content-Length and Transfer-Encoding exclude each other.", True)
         announced = named.get(b"content-length", b"")
         if announced.isdigit() and int(announced[:20]) > self.max_bytes:

@@ -113,9 +113,8 @@ def _numbers(spectrum: Any, name: str) -> NDArray[np.float64]:
     if values is None:
         raise InputError(f"expected an object with the lists {' and '.join(FIELDS)}, got no {name}.")
     try:
-        if not isinstance(values, np.ndarray) and bool in set(
-            map(type, values)
-        ):  # numpy would take true for 1
+        # numpy would take true for 1
+        if not isinstance(values, np.ndarray) and bool in set(map(type, values)):
             raise ValueError
         array = np.asarray(values)
         if array.ndim != 1 or array.dtype.kind not in "iuf":

@@ -253,9 +253,8 @@ def point_spread(counts: NDArray, spread: float) -> Array:
     Poisson noise so becomes correlated: at lag k by (1 + k (1 - s^2) / (1 + s^2)) s^k, which for s = 0.35 is
     0.62, 0.31, 0.14 (measured on a real spectrometer: 0.61, 0.33).
     """
-    padded = np.pad(
-        counts, [(0, 0)] * (counts.ndim - 1) + [(_FAR, _FAR)], mode="reflect"
-    )  # light from beyond the ends
+    # light from beyond the ends
+    padded = np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(_FAR, _FAR)], mode="reflect")
     forward = lfilter([1.0], [1.0, -spread], padded, axis=-1)
     backward = lfilter([0.0, spread], [1.0, -spread], padded[..., ::-1], axis=-1)[..., ::-1]
     return (1 - spread) / (1 + spread) * (forward + backward)[..., _FAR:-_FAR]

@@ -33,9 +33,8 @@ def connect() -> MlflowClient:
         If the server does not answer, or the database cannot be opened and written.
     """
     uri = default_tracking_uri()
-    os.environ.setdefault(
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"
-    )  # a bar for each of many small files
+    # a bar for each of many small files
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(uri)
     if not answers():
         raise InputError(f"{away()} Start it, or correct MLFLOW_TRACKING_URI.")

@@ -82,9 +82,8 @@ def load_cv(record: MlflowRun) -> FinishedCv:
     return FinishedCv(record.info.run_name, spectra, folds, models, record)
 
 
-@lru_cache(
-    maxsize=1
-)  # one evaluation after the other reads the same cross-validation, and ten nets take a second
+# one evaluation after the other reads the same cross-validation, and ten nets take a second
+@lru_cache(maxsize=1)
 def _load(run_id: str, dataset_uri: str) -> tuple[SpectrumSet, list[Fold], list[keras.Model]]:
     """What does not change any more when a CV run has finished: its data, folds and nets."""
     spectra = load_dataset(dataset_uri)

@@ -34,9 +34,8 @@ def prepare_store(uri: str) -> None:
         try:
             client.create_experiment(EXPERIMENT, tags=EXPERIMENT_TAGS)
         except MlflowException:
-            if (
-                client.get_experiment_by_name(EXPERIMENT) is None
-            ):  # else a worker on another machine was first
+            # else a worker on another machine was first
+            if client.get_experiment_by_name(EXPERIMENT) is None:
                 raise
 
 

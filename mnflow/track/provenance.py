@@ -14,11 +14,7 @@ from mnflow.track import names
 
 def tags() -> dict[str, str]:
     """The tags that say what made a run in this process."""
-    return {
-        names.CODE: code_digest(),
-        names.ENVIRONMENT: environment_digest(),
-        names.PROCESS: this_process(),
-    }
+    return {names.CODE: code_digest(), names.ENVIRONMENT: environment_digest(), names.PROCESS: this_process()}
 
 
 @cache

@@ -287,10 +287,8 @@ def _lasting(begin: Callable[[], Run]) -> Iterator[Run]:
         with held():
             run.close("FINISHED")
             ended = True
-    except (
-        KeyboardInterrupt,
-        GeneratorExit,
-    ):  # the latter if a signal came just before or after the with-block
+    # the latter if a signal came just before or after the with-block
+    except (KeyboardInterrupt, GeneratorExit):
         if run and not ended:
             with held():
                 run.close("KILLED")

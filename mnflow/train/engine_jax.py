@@ -14,14 +14,7 @@ import numpy as np
 from jax import lax
 
 from mnflow.models.architectures import Plan, initial_params
-from mnflow.models.jax_nets import (
-    Array,
-    Moments,
-    Params,
-    collect,
-    cross_entropy,
-    forward,
-)
+from mnflow.models.jax_nets import Array, Moments, Params, collect, cross_entropy, forward
 from mnflow.preprocess import normalise
 from mnflow.train.plan import CURVES, Course, FoldData, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
@@ -123,9 +116,8 @@ def evaluate(state: State, data: FoldData, plan: Plan, course: Course) -> tuple[
 
     def chunk(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, logits = carry
-        place = (
-            n_train + i * size + jnp.arange(size)
-        )  # the last chunk reaches over the end: masked, and dropped on writing
+        # the last chunk reaches over the end: masked, and dropped on writing
+        place = n_train + i * size + jnp.arange(size)
         index = jnp.minimum(place, n - 1)
         found, _ = forward(
             state.params, draw_crops(None, data, index, plan, course), plan, fixed=state.moving

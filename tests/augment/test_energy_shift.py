@@ -15,9 +15,8 @@ from tests.helpers.spectra import spectra as made_up
 def test_a_crop_of_the_shifted_is_a_shifted_crop(shift: int) -> None:
     wide = made_up(6, edge=COARSE).intensity
     start = COARSE.crop_start
-    moved = np.roll(wide, shift, axis=1)[
-        :, start : start + COARSE.n_crop
-    ]  # what rolls in stays outside of the crop
+    # what rolls in stays outside of the crop
+    moved = np.roll(wide, shift, axis=1)[:, start : start + COARSE.n_crop]
     np.testing.assert_array_equal(crops(wide, np.full(6, shift), COARSE), normalise(moved))
 
 

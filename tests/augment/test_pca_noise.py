@@ -63,9 +63,8 @@ def test_components_agree_with_scikit_learn() -> None:
 
 
 def test_unit_range_holds_in_the_crop_whatever_gain_and_offset() -> None:
-    wide = made_up(5, edge=COARSE).intensity + 0.05 * np.arange(
-        COARSE.n_wide, dtype=np.float32
-    )  # its top is the crop's end
+    # its top is the crop's end
+    wide = made_up(5, edge=COARSE).intensity + 0.05 * np.arange(COARSE.n_wide, dtype=np.float32)
     scaled = pca_noise.to_unit_range(3 * wide + 7, COARSE)
     inside = scaled[:, COARSE.crop_start : COARSE.crop_start + COARSE.n_crop]
     np.testing.assert_allclose([inside.min(axis=1), inside.max(axis=1)], [np.zeros(5), np.ones(5)], atol=1e-6)
@@ -91,9 +90,8 @@ def test_noise_is_added_times_a_factor_of_each_spectrum() -> None:
     noise = made_up(6, edge=COARSE).intensity
     signal = np.zeros_like(noise)
     drawn = pca_noise.augment(signal, noise, COARSE, np.random.default_rng(0), max_shift=0)
-    np.testing.assert_allclose(
-        drawn, crops(noise, np.zeros(6, dtype=int), COARSE), atol=1e-6
-    )  # a factor is a gain
+    # a factor is a gain
+    np.testing.assert_allclose(drawn, crops(noise, np.zeros(6, dtype=int), COARSE), atol=1e-6)
     noise = np.abs(noise)
     noise[:, COARSE.crop_start : COARSE.crop_start + 2] = 0
     signal[:, COARSE.crop_start] = 100  # beside this spike the noise's height shows the factor
@@ -107,9 +105,8 @@ def test_what_does_not_fit_gives_a_clear_error() -> None:
     assert max_shift_bins(COARSE) == 25
     with pytest.raises(InputError, match=r"0 \.\.\. 8 eV"):
         max_shift_bins(COARSE, 9.0)
-    late = Edge(
-        "Mn", COARSE.classes, COARSE.charges, COARSE.wide_ev, (638.0, 667.0), 0.2
-    )  # little room above its crop
+    # little room above its crop
+    late = Edge("Mn", COARSE.classes, COARSE.charges, COARSE.wide_ev, (638.0, 667.0), 0.2)
     assert [max_shift_bins(late, ev) for ev in (0.0, 0.2, 3.0)] == [0, 1, 15]
     for shift_ev in (-0.2, 3.2):
         with pytest.raises(InputError, match=r"expected 0 \.\.\. 3 eV"):

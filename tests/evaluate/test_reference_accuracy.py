@@ -33,9 +33,8 @@ def test_the_mean_decides_a_tied_vote() -> None:
     assert vote(probabilities).tolist() == [1]
     most = np.array([[[0.6, 0.4, 0]], [[0.6, 0.4, 0]], [[0, 0, 1.0]]])
     assert vote(most).tolist() == [0]
-    assert vote(np.array([[[0.5, 0.4, 0.1]], [[0.0, 0.45, 0.55]]])).tolist() == [
-        2
-    ]  # not 1, which nobody chose
+    # not 1, which nobody chose
+    assert vote(np.array([[[0.5, 0.4, 0.1]], [[0.0, 0.45, 0.55]]])).tolist() == [2]
 
 
 def test_the_table_of_references(tmp_path: Path) -> None:

@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mnflow.evaluate.accuracy import (
-    predict,
-)
+from mnflow.evaluate.accuracy import predict
 from mnflow.models import jax_predict
 from mnflow.preprocess import crop
 from mnflow.spectra import SpectrumSet

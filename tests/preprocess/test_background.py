@@ -42,11 +42,8 @@ def test_a_spectrum_alone_is_fitted_as_among_others() -> None:
     counts = rng.uniform(-1, 9, (40, 1)) * (WINDOW_EV / 640) ** -rng.uniform(-5, 9, (40, 1)) + rng.normal(
         size=(40, 50)
     )
-    counts[0], counts[1], counts[2] = (
-        0.0,
-        -1.0,
-        np.where(np.arange(50) == 0, 1e9, -1e6),
-    )  # no background, and no power law
+    # no background, and no power law
+    counts[0], counts[1], counts[2] = (0.0, -1.0, np.where(np.arange(50) == 0, 1e9, -1e6))
     together = fit_power_law(WINDOW_EV, counts)
     for i, row in enumerate(counts):
         alone = fit_power_law(WINDOW_EV, row[None])
@@ -72,11 +69,8 @@ def test_agrees_with_hyperspy() -> None:
             counts
             - signal.remove_background(signal_range=(630.0, 635.0), fast=False, show_progressbar=False).data
         )
-    energy_ev, fitted, extrapolated = (
-        600 + 0.1 * np.arange(950),
-        slice(300, 351),
-        slice(300, 851),
-    )  # both ends belong to it
+    # both ends belong to it
+    energy_ev, fitted, extrapolated = (600 + 0.1 * np.arange(950), slice(300, 351), slice(300, 851))
     ours = fit_power_law(energy_ev[fitted], counts[:, fitted])(energy_ev)
     difference = np.abs(ours / theirs - 1)[:, extrapolated].max(axis=1)  # (N,)
     squares = [((counts - b)[:, fitted].astype(float) ** 2).sum(axis=1) for b in (ours, theirs)]

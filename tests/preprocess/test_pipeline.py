@@ -239,9 +239,8 @@ def test_a_removed_background_is_seen_or_declared(made: list[Made]) -> None:
 def test_a_class_that_is_all_rejected(made: list[Made]) -> None:
     empty = make(np.random.default_rng(1), "Mn3+", "bare").raw
     background = np.random.default_rng(2).poisson(5000 * (empty.energy_ev / 640) ** -3.0, (168, 950))
-    done = preprocess(
-        [made[0].raw, _changed(made[1].raw, background)], MN
-    )  # one image of bare film beside a good one
+    # one image of bare film beside a good one
+    done = preprocess([made[0].raw, _changed(made[1].raw, background)], MN)
     assert done.images[1].counts["substrate"] == 168
 
 

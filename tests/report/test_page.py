@@ -63,9 +63,8 @@ def test_the_page_needs_no_network_and_holds_its_data() -> None:
     data = _data(["dense", "conv_dense", "fcn"])
     html = page.render(data, "Three nets")
     assert not re.search(r"(src|href)\s*=|url\(|@import|fetch\(|XMLHttpRequest", html)
-    assert set(re.findall(r"https?://[^\"'\s]+", html)) == {
-        "http://www.w3.org/2000/svg"
-    }  # a name, never fetched
+    # a name, never fetched
+    assert set(re.findall(r"https?://[^\"'\s]+", html)) == {"http://www.w3.org/2000/svg"}
     inside = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     assert inside
     assert json.loads(inside[1]) == data
@@ -112,9 +111,8 @@ def test_a_browser_shows_curves_table_points_and_what_differs(tmp_path: Path) ->
             assert expected in words, expected
         assert "seed" not in words  # equal in all runs
         assert tab.run("document.querySelectorAll('#embedding circle').length") >= 100
-        assert (
-            tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 3
-        )  # a curve a run
+        # a curve a run
+        assert tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 3
         tab.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
 

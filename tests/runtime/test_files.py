@@ -45,9 +45,8 @@ def test_what_a_killed_process_left_goes_with_the_next_write_and_nothing_else(tm
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
     )
     assert len(list(tmp_path.iterdir())) == 2
-    elsewhere = (
-        tmp_path / ".a.b.another-machine~1~1~01234567.npz"
-    )  # nobody here can tell whether that process lives
+    # nobody here can tell whether that process lives
+    elsewhere = tmp_path / ".a.b.another-machine~1~1~01234567.npz"
     elsewhere.touch()
     with whole_file(tmp_path / "a.b.npz") as first:
         first.touch()

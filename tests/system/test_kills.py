@@ -176,9 +176,8 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         while Path(f"/proc/{pid}").exists() and time.monotonic() < began + after:
             time.sleep(0.02)
         try:
-            kill = (
-                os.kill if how == signal.SIGTERM else os.killpg
-            )  # Ctrl-C and a power cut reach all its processes
+            # Ctrl-C and a power cut reach all its processes
+            kill = os.kill if how == signal.SIGTERM else os.killpg
             kill(pid, how)
             killed += 1
         except ProcessLookupError:  # it was quicker than before, and is at its end

@@ -58,10 +58,7 @@ def test_an_entry_point_resumes_the_run_that_mlflow_started(shell: dict[str, str
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (
-            ["-e", "cv_train", "-P", "arch=resnet"],
-            "Option arch: expected one of dense, conv_dense, fcn",
-        ),
+        (["-e", "cv_train", "-P", "arch=resnet"], "Option arch: expected one of dense, conv_dense, fcn"),
         (
             ["-e", "main", "-P", "preset=fast"],
             "Option preset: expected one of quick, paper, claims, got 'fast'",

@@ -9,9 +9,8 @@ from mnflow.track.query import finished_run
 
 def test_iron_from_images_to_references(store: Path) -> None:
     simulate.run(simulate.Options(out=str(store / "iron"), size="quick", settings="fe"))
-    simulate.run(
-        simulate.Options(out=str(store / "manganese"), size="quick")
-    )  # newer, and not what is asked for
+    # newer, and not what is asked for
+    simulate.run(simulate.Options(out=str(store / "manganese"), size="quick"))
     preprocess.run(preprocess.Options(settings="fe"))
     run = cv_train.run(
         cv_train.Options(augmentation="2x", degraded_copies=0, n_folds=2, epochs=20, workers=1)

@@ -122,9 +122,7 @@ class TestAfterMain:
         assert set(drawn) == {"shift_stratified", "noise_stratified"}
         assert len(drawn["shift_stratified"].axes) == 3
 
-    def test_a_cell_that_was_trained_before_is_taken_as_it_is_and_evaluated_where_it_was_not(
-        self,
-    ) -> None:
+    def test_a_cell_that_was_trained_before_is_taken_as_it_is_and_evaluated_where_it_was_not(self) -> None:
         record = newest("cv_train", arch="fcn")
         (cell,) = [c for c in SMALL.cells([0]) if c.arch == "fcn"]
         assert cell.epochs == 2

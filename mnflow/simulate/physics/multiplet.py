@@ -288,9 +288,8 @@ def absorption(
     # twice.
     for q, weight in ((0, 1.0), (1, 2.0)):
         start = (matrix(dipole(q), initial.basis, final.basis) @ ground) * np.sqrt(population * weight)
-        for i in range(
-            n_blocks
-        ):  # a dipole operator takes a state into one symmetry block, a quarter of all states
+        # a dipole operator takes a state into one symmetry block, a quarter of all states
+        for i in range(n_blocks):
             members = np.flatnonzero(block == i)
             columns = np.flatnonzero((start[members] != 0).any(axis=0))
             if len(columns) == 0:
