@@ -1,1 +1,1 @@
-"""Fits a served predictor's posterior, novelty score and calibration; `serve` computes with them."""
+"""Fits a served predictor's posterior, its intervals and its novelty score; `serve` computes with them."""

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from mnflow.augment.degrade import Degradation, degrade
 from mnflow.errors import InputError
+from mnflow.fit.intervals import calibrate
 from mnflow.fit.mixtures import Materials, Sets, mix, parted
-from mnflow.fit.posterior import calibrate, fit_to_sets
+from mnflow.fit.posterior import fit_to_sets
 from mnflow.references import References
 from mnflow.serve.posterior import SPAN, ReferenceMixtures
 from mnflow.serve.predictor import Predictor

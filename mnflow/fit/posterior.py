@@ -11,7 +11,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.fit.foreign_spectra import other_elements
+from mnflow.fit.intervals import AIM, AIM_PURE, FEW, NEIGHBOURHOOD, NOISE_QUANTILES, VALENCE_STEP, calibrate
 from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
-from mnflow.fit.mixtures import CHUNK, Materials, Mixtures, Sets, mix, parted
+from mnflow.fit.mixtures import CHUNK, Materials, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
 from mnflow.runtime.files import whole_file
 from mnflow.runtime.parallel import ahead
-from mnflow.serve.decision import COVERAGE, mean_valence_distribution
+from mnflow.serve.decision import COVERAGE
 from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import (
     SHARE_STEPS,
     T_OVER_LAMBDA,
-    Calibration,
     Floats,
     Posterior,
     compositions,
     inputs,
-    probability_below,
 )
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, digest
@@ -56,20 +54,6 @@ materials per class that they are made of.
 
 THICKNESS_WEIGHT = 0.2
 """Of the thickness' cross-entropy beside that of the composition."""
-
-NOISE_QUANTILES = (0.4, 0.75, 0.92)
-"""Between the bins of noise that the intervals are calibrated in."""
-
-AIM, AIM_PURE = 0.925, 0.98
-"""Share of the calibration's mixtures that an interval holds, of each valence between the charges, and of
-pure compounds of the lowest and highest one: to deny wrongly that a compound is pure is the worse error. For
-thick specimens, noise and some compositions it holds up to 0.04 fewer: `COVERAGE` is what nearly all keep.
-"""
-
-VALENCE_STEP, NEIGHBOURHOOD, FEW = 0.05, 0.08, 150
-"""From one calibrated valence to the next, and how far from it a mixture's may be, or farther until they are
-`FEW`.
-"""
 
 NOVELTY_CROPS, NOVELTY_GROUPS = 8000, 20
 """Mixtures that the shipped predictor's novelty is fitted to, and groups that they are drawn in."""
@@ -182,56 +166,6 @@ def thickness_masses(t_over_lambda: NDArray[np.float64]) -> Floats:
     return np.maximum(
         1 - np.abs(np.nan_to_num(t_over_lambda, nan=-1)[:, None] - T_OVER_LAMBDA) / step, 0
     ).astype(np.float32)
-
-
-def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
-    """The posterior with intervals that hold `AIM` of these mixtures, at every mean valence and noise.
-
-    It must not have been fitted to these mixtures.
-    """
-    located = locate(mixtures.crops)
-    cells, charges = compositions(len(posterior.charges)), posterior.charges
-    values, mass = mean_valence_distribution(posterior.cells(located), cells, charges)
-    truth = np.round(mixtures.fractions @ np.array(charges), 6)
-    below = np.empty(len(truth))
-    for i in range(0, len(truth), CHUNK):  # each at its own valence
-        rows = slice(i, i + CHUNK)
-        below[rows] = np.diagonal(probability_below(values, mass[rows], truth[rows]))
-    low, high = min(charges), max(charges)
-    inside = np.arange(low + VALENCE_STEP, high - 1e-6, VALENCE_STEP)
-    valences = np.array([low, low + 0.01, *inside, high - 0.01, high])
-    edges = np.quantile(located.noise, NOISE_QUANTILES)
-    place = np.searchsorted(edges, located.noise)
-    limits = np.empty((len(edges) + 1, len(valences), 2), dtype=np.float32)
-    for b, k in np.ndindex(limits.shape[:2]):
-        limits[b, k] = _limits(float(valences[k]), truth[place == b], below[place == b], (low, high))
-    calibration = Calibration(tuple(edges.tolist()), tuple(valences.tolist()), limits)
-    return replace(posterior, calibration=calibration)
-
-
-def _limits(
-    valence: float, truth: NDArray[np.float64], below: NDArray[np.float64], ends: tuple[float, float]
-) -> tuple[float, float]:
-    """Between which `AIM` of the probabilities `below` lie, of mixtures with a true valence near this one.
-
-    In the middle as many are too low as too high. At an end only those are odd that point away from it.
-    """
-    pure = np.isin(truth, ends)
-    near = np.abs(truth - valence)
-    near[pure != (valence in ends)] = np.inf
-    n = min(max(np.count_nonzero(near < NEIGHBOURHOOD), FEW), np.count_nonzero(np.isfinite(near)))
-    rows = np.argsort(near, kind="stable")[:n]
-    odd, from_low, from_high = (
-        1 - (AIM_PURE if valence in ends else AIM),
-        valence - ends[0],
-        ends[1] - valence,
-    )
-    too_high = odd / 2 * min(from_low / (2 * VALENCE_STEP), 1)
-    too_low = odd / 2 * min(from_high / (2 * VALENCE_STEP), 1)
-    too_low, too_high = (odd - too_high, too_high) if from_low < from_high else (too_low, odd - too_low)
-    least = np.quantile(below[rows], too_low) if too_low > 0 else 0.0
-    greatest = np.quantile(below[rows], 1 - too_high) if too_high > 0 else 1.0
-    return float(least), float(greatest)
 
 
 def build(settings: Settings, seed: int = 0, progress: Progress = lambda line: None) -> Predictor:

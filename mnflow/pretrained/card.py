@@ -11,8 +11,8 @@ from mnflow.serve.pretrained import PRETRAINED, digest
 _TEXT = """\
 # The shipped model: {element}
 
-The model that ships with mnflow and answers where a project has no champion: `mnflow/pretrained/{stem}.npz`,
-sha256 `{sha256}`.
+The model that is installed with mnflow. It is used where a project has not promoted a model of its own.
+File: `mnflow/pretrained/{stem}.npz`, sha256 `{sha256}`.
 
 ## What it is
 

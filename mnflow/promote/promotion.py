@@ -9,13 +9,13 @@ from mlflow.entities import Run as MlflowRun
 from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.evaluate.saliency import occlusion
-from mnflow.fit import calibration, foreign_spectra, mixture_errors
+from mnflow.fit import foreign_spectra, mixture_errors
 from mnflow.fit.novelty import fit_novelty
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.preprocess import crop
-from mnflow.promote import registry, version_contents
+from mnflow.promote import calibration, registry, version_contents
 from mnflow.promote.candidates import verdict
 from mnflow.promote.card import card
 from mnflow.promote.gate import CALIBRATION_ERROR, DEVIATIONS, MEASURED_BEFORE, Comparison, Gate, compare

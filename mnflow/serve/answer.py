@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.opinions.oxygen import dispersion_note
-from mnflow.opinions.white_lines import WhiteLines, implied_valence
+from mnflow.opinions.white_lines import WhiteLines
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.locate import Background
 from mnflow.preprocess.spikes import STEP_NOTE
@@ -145,7 +145,7 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
     columns = [array.round(_DECIMALS).tolist() for array in numbers]
     thickness = [None if np.isnan(row[0]) else row for row in reading.t_over_lambda.round(_DECIMALS).tolist()]
     voted = [None if np.isnan(x) else round(x, _DECIMALS) for x in outcome.disagreement.tolist()]
-    opinions = _second_opinions(outcome, cuts, predictor)
+    opinions = _second_opinions(outcome, cuts)
     lists = (cuts, reading.label.tolist(), *columns, thickness, voted, flags.tolist(), opinions)
     for (
         one,
@@ -179,11 +179,9 @@ def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Ite
         }
 
 
-def _second_opinions(
-    outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor
-) -> list[dict[str, Any] | None]:
+def _second_opinions(outcome: Outcome, cuts: Sequence[Cut]) -> list[dict[str, Any] | None]:
     """Every opinion's value and the range of the mean valence that goes with it; None without an edge."""
-    ranges, lines = implied_valence(outcome.white_lines, predictor.edge), outcome.white_lines._asdict()
+    ranges, lines = outcome.implied, outcome.white_lines._asdict()
     found: list[dict[str, Any] | None] = []
     for i, one in enumerate(cuts):
         opinions: dict[str, Any] = {

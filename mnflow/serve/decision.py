@@ -83,9 +83,12 @@ def labels(classes: Sequence[str]) -> tuple[str | None, ...]:
     return (*classes, MIXED, None)
 
 
-def read(cells: Floats, compositions: Floats, charges: Sequence[float]) -> Reading:
-    """All parts of an answer from probabilities (N, M) of `compositions` (M, K) and `charges` (K,)."""
-    values, mass = mean_valence_distribution(cells, compositions, charges)
+def read(cells: Floats, compositions: Floats, distribution: tuple[Floats, Floats]) -> Reading:
+    """All parts of an answer from probabilities (N, M) of `compositions` (M, K).
+
+    `distribution` is their `mean_valence_distribution`.
+    """
+    values, mass = distribution
     mean, *interval = mean_and_interval(values, mass).T
     spread = np.sqrt(np.maximum(mass @ values**2 - mean**2, 0))
     top = compositions.max(axis=1)

@@ -92,13 +92,15 @@ def probability_below(
 ) -> Floats:
     """Probability of valences below `at`, of distributions (N, M) on equally spaced `values` (M,).
 
-    (N, G) for G numbers, each asked of all. Of a value's own probability half counts as below.
+    (N, G): `at` is (G,) for all distributions alike, or (N, G). Of a value's own probability half counts as
+    below.
     """
     middle = (np.cumsum(mass, axis=1) - mass / 2).astype(np.float32)
     place = (at - values[0]) / (values[1] - values[0])
     left = np.clip(place.astype(np.int64), 0, len(values) - 2)
     share = (place - left).astype(np.float32)
-    return middle[:, left] * (1 - share) + middle[:, left + 1] * share
+    rows = slice(None) if at.ndim == 1 else np.arange(len(mass))[:, None]
+    return np.asarray(middle[rows, left] * (1 - share) + middle[rows, left + 1] * share)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Posterior:
     Attributes
     ----------
     weights : tuple of ndarray, shapes (P, H), ..., (H', M + T)
-        The first takes `inputs` as they are; scaling is in it. M compositions, T of `T_OVER_LAMBDA`.
+        Of every layer. Inputs (`inputs`) are not scaled beforehand: the first layer's weights do it. The last
+        layer gives M compositions and T relative thicknesses (`T_OVER_LAMBDA`).
     biases : tuple of ndarray, shapes (H,), ..., (M + T,)
     charges : tuple of float
         Formal valence of every class.
@@ -128,14 +131,14 @@ class Posterior:
     def __call__(self, located: Located) -> Reading:
         """Everything that is said of N crops."""
         cells, thickness = self._masses(inputs(located))
+        possible = compositions(len(self.charges))
+        distribution = mean_valence_distribution(cells, possible, self.charges)
         found = replace(
-            read(cells, compositions(len(self.charges)), self.charges),
-            t_over_lambda=mean_and_interval(T_OVER_LAMBDA, thickness),
+            read(cells, possible, distribution), t_over_lambda=mean_and_interval(T_OVER_LAMBDA, thickness)
         )
         if self.calibration is None:
             return found
-        values, mass = mean_valence_distribution(cells, compositions(len(self.charges)), self.charges)
-        return found.with_interval(self.calibration.intervals(located.noise, values, mass))
+        return found.with_interval(self.calibration.intervals(located.noise, *distribution))
 
     def _masses(self, x: Floats) -> list[NDArray[np.float64]]:
         """Probabilities of `compositions` (N, M) and of `T_OVER_LAMBDA` (N, T)."""

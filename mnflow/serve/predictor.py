@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.opinions.white_lines import WhiteLines, contradict, implied_valence, measure
 from mnflow.runtime.files import read_arrays, whole_file
-from mnflow.serve.decision import Reading, pure_cells, read
+from mnflow.serve.decision import Reading, mean_valence_distribution, pure_cells, read
 from mnflow.serve.novelty import Novelty, locate
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from mnflow.serve.posterior import Posterior, ReferenceMixtures, compositions
@@ -49,6 +49,8 @@ class Outcome:
         Whether the intervals' coverage was measured.
     white_lines : WhiteLines
         Ratio and distance of the white lines, (N,) each.
+    implied : dict of str to ndarray, shape (N, 2)
+        Ranges of the mean valence that go with them (`implied_valence`).
     """
 
     reading: Reading
@@ -57,6 +59,7 @@ class Outcome:
     strange: NDArray[np.bool_]
     calibrated: bool
     white_lines: WhiteLines
+    implied: dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Predictor:
         located = locate(crops)
         strange = self.novelty.reasons(located) if self.novelty else np.zeros((len(crops), 3), bool)
         lines = measure(located.smooth, located.l3, self.edge)
+        implied = implied_valence(lines, self.edge)
         disagreement, contradicted = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
         opinion = None
         if self.net is not None:
@@ -114,16 +118,18 @@ class Predictor:
             disagreement = 1 - votes.max(axis=1) if self.net.n_folds > 1 else disagreement
         if self.posterior is None:
             cells = compositions(len(self.edge.classes))
-            reading = read(pure_cells(opinion, cells), cells, self.edge.charges)
-            return Outcome(reading, disagreement, contradicted, strange, False, lines)
+            posterior = pure_cells(opinion, cells)
+            distribution = mean_valence_distribution(posterior, cells, self.edge.charges)
+            reading = read(posterior, cells, distribution)
+            return Outcome(reading, disagreement, contradicted, strange, False, lines, implied)
         reading = self.posterior(located)
-        contradicted = contradict(implied_valence(lines, self.edge), reading.interval)
+        contradicted = contradict(implied, reading.interval)
         if opinion is not None:
             sure, impossible = CONTRADICTION
             contradicted |= ((opinion >= sure) & (reading.probabilities <= impossible)).any(axis=1)
         if self.own_references is not None:
             contradicted |= self.own_references.contradicts(located, reading)
-        return Outcome(reading, disagreement, contradicted, strange, True, lines)
+        return Outcome(reading, disagreement, contradicted, strange, True, lines, implied)
 
     def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (F, N, K) of F fold models; raises `InputError` without any."""

@@ -21,8 +21,12 @@ def posterior(*weighted: tuple[float, tuple[float, ...]]) -> np.ndarray:
     return cells
 
 
+def read_cells(cells: np.ndarray) -> Reading:
+    return read(cells, CELLS, mean_valence_distribution(cells, CELLS, CHARGES))
+
+
 def said(*weighted: tuple[float, tuple[float, ...]]) -> Reading:
-    return read(posterior(*weighted), CELLS, CHARGES)
+    return read_cells(posterior(*weighted))
 
 
 @pytest.mark.parametrize(("n_classes", "n_cells"), [(2, 11), (3, 66), (4, 286)])
@@ -36,7 +40,7 @@ def test_compositions_are_all_that_add_up(n_classes: int, n_cells: int) -> None:
 @given(seed=st.integers(0, 10_000), sharpness=st.floats(0.01, 5))
 def test_nothing_contradicts(seed: int, sharpness: float) -> None:
     cells = np.random.default_rng(seed).dirichlet(np.full(len(CELLS), sharpness), 5)
-    found = read(cells, CELLS, CHARGES)
+    found = read_cells(cells)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
     np.testing.assert_allclose(found.fractions.sum(axis=1), 1)
     np.testing.assert_allclose(found.mean_valence, found.fractions @ CHARGES)
@@ -81,7 +85,7 @@ def test_two_pure_compounds_that_look_alike_are_undecided() -> None:
 def test_the_interval_holds_nine_tenths() -> None:
     cells = np.full((1, len(CELLS)), 1 / len(CELLS))
     values, mass = mean_valence_distribution(cells, CELLS, CHARGES)
-    low, high = read(cells, CELLS, CHARGES).interval[0]
+    low, high = read_cells(cells).interval[0]
     assert mass[0, (values > low) & (values < high)].sum() == pytest.approx(0.9, abs=0.06)
 
 
@@ -100,7 +104,7 @@ def test_an_interval_is_never_without_the_mean() -> None:
 
 def test_a_classifier_is_a_posterior_on_pure_compounds() -> None:
     probabilities = np.array([[0.7, 0.3, 0.0]])
-    found = read(pure_cells(probabilities, CELLS), CELLS, CHARGES)
+    found = read_cells(pure_cells(probabilities, CELLS))
     np.testing.assert_allclose(found.probabilities, probabilities)
     np.testing.assert_allclose(found.mean_valence, [2.3])
     np.testing.assert_allclose(found.interval, [[2, 3]], atol=0.06)

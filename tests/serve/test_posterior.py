@@ -113,6 +113,8 @@ def test_the_probability_below_counts_half_of_a_value() -> None:
     mass = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0]])
     below = probability_below(np.array([2.0, 2.5, 3.0]), mass, np.array([2.0, 2.25, 2.5, 3.0]))
     np.testing.assert_allclose(below, [[0.25, 0.45, 0.65, 0.9], [0.0, 0.25, 0.5, 1.0]], atol=1e-6)
+    each = probability_below(np.array([2.0, 2.5, 3.0]), mass, np.array([[2.25], [2.5]]))
+    np.testing.assert_allclose(each, [[0.45], [0.5]], atol=1e-6)
 
 
 def test_comes_back_from_its_arrays(posterior: Posterior) -> None:

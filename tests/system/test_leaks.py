@@ -15,10 +15,10 @@ from mnflow.augment import pca_noise
 from mnflow.augment.copies import with_copies
 from mnflow.evaluate import accuracy
 from mnflow.evaluate.accuracy import noise_accuracy
-from mnflow.fit import calibration
 from mnflow.folds import Fold, split
 from mnflow.models import baselines
 from mnflow.preprocess import crop
+from mnflow.promote import calibration
 from mnflow.spectra import SpectrumSet
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mnflow.fit import calibration
 from mnflow.folds import split
+from mnflow.promote import calibration
 from mnflow.serve.numpy_nets import softmax
 from tests.helpers.nets import made_up_net
 from tests.helpers.spectra import spectra
