@@ -2,8 +2,7 @@
 
 `python -m benchmarks.detector_faults [--mixtures 400] [--seed 0]`: spectra of materials set aside on a power
 law of 0.5 to 4 times the edge's height, at 0.3 to 2 % noise, each with one fault at a random place within the
-window. Prints JSON lines: the shares repaired, flagged, and whose mean valence moved by more than 0.2 and
-0.35 without a flag.
+window. Prints JSON lines: shares repaired, flagged, and moved by more than 0.2 and 0.35 without a flag.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """The shift test of ten models compared with 101 calls of `model.predict` for each; prints JSON lines.
 
-Ratios are given of wall times and of processor seconds: the latter change little with other work on the
-machine.
+Ratios are of wall times and of processor seconds, which other work on the machine changes little.
 
 Run it with `python -m benchmarks.evaluation [--quick]`.
 """

@@ -1,7 +1,6 @@
 """A million raw spectra to valence maps, compared with `model.predict` on ready crops.
 
-Run it with `python -m benchmarks.prediction [--quick]`. Memory is that of the whole process, which starts
-Keras afterwards.
+Run it with `python -m benchmarks.prediction [--quick]`. Memory is the whole process's, before Keras starts.
 """
 
 import argparse

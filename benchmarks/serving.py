@@ -1,8 +1,7 @@
 """Cold start, memory and latency of the served champion, MLflow's Keras flavor and an empty model.
 
 Run it with `python -m benchmarks.serving [--model models:/mn-valence@champion] [--load SECONDS]`. Every model
-is served by `mlflow models serve` on this machine, one after the other, in this environment; a table is
-printed at the end.
+is served by `mlflow models serve` on this machine, one after the other; a table is printed at the end.
 """
 
 import argparse

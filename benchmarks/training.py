@@ -3,8 +3,7 @@
 Run it with `python -m benchmarks.training [--quick] [--torch PYTHON]`; it prints JSON lines. Every ratio is
 measured in one run, the sides in turn, medians of the repeats. Spectra a second are augmented spectra forward
 and backward, from the difference between a longer and a shorter training: starting processes and compiling is
-reported beside, not inside. `--torch` names a Python with PyTorch, if this one has none; without either, a
-line says so.
+reported beside, not inside. `--torch` names a Python with PyTorch, if this one has none.
 """
 
 import argparse

@@ -1,6 +1,4 @@
-"""The site of the documents: `make docs` builds it into docs/_build/html, without network, warnings as
-errors.
-"""
+"""The site of the documents: `make docs` builds docs/_build/html without network; warnings are errors."""
 
 import json
 import re

@@ -1,7 +1,6 @@
 """Optuna search on inner validation spectra; start it again to resume, or several times to share a study.
 
-Every trial is a nested run. Workers that name the same study and storage share it: processes, containers or
-machines.
+Every trial is a nested run. Workers, on any machine, that name the same study and storage share it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """Oxidation states of transition metals (manganese first) from electron energy-loss spectra.
 
-The public names are imported when they are first used, so that `import mnflow` takes no time and changes
-nothing.
+The public names are imported when they are first used, so that `import mnflow` takes no time.
 
 Examples
 --------

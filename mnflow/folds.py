@@ -87,8 +87,7 @@ def _grouped(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]
     """The fold in which every spectrum is tested; a group is in one fold only.
 
     Class by class, the largest group first, each goes to the fold with the fewest spectra of that class: then
-    every fold gets a group of every class, which scikit-learn's StratifiedGroupKFold does not promise when
-    groups are scarce.
+    every fold gets a group of every class; scikit-learn's StratifiedGroupKFold does not promise this.
     """
     rng = np.random.default_rng(seed)
     names, group_of = np.unique(spectra.group, return_inverse=True)

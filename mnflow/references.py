@@ -52,8 +52,7 @@ def read_references(source: str | Path, edge: Edge) -> References:
     """Read reference spectra from any source that `list_source` knows, background removed or not.
 
     Each is resampled in eV onto the edge's dispersion and cut as `place_windows` does, never stretched. A
-    valence that is none of the edge's classes, such as "Mn2+/Mn3+", leaves its spectra unlabelled; its text
-    is kept.
+    valence that is none of the edge's classes, such as "Mn2+/Mn3+", leaves its spectra unlabelled.
 
     Raises
     ------

@@ -1,7 +1,6 @@
 """Set up the project's own .venv, make `mlflow run .` use it, and prepare the tracking store.
 
-`python -m mnflow.setup` needs nothing but Python: it is started before any package is installed, on any
-system.
+`python -m mnflow.setup` needs nothing but Python: it is started before any package is installed.
 """
 
 import argparse

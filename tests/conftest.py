@@ -29,9 +29,7 @@ _CPU = Path("/proc/cpuinfo")
 _FEATURES = max(re.findall("(?:flags|Features).*", _CPU.read_text()), default="") if _CPU.exists() else ""
 _HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 _KEPT = _HOME / f"mnflow-tests-{zlib.crc32(f'{platform.node()} {_FEATURES}'.encode()):08x}"
-"""What takes long to make and is the same for every session on this processor: compiled code, an empty
-tracking database.
-"""
+"""Kept for every session on this processor: compiled code, an empty tracking database."""
 
 _MONTH_S = 30 * 86_400
 

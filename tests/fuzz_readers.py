@@ -1,5 +1,4 @@
-"""A fuzzer over everything that reads a file: whatever the bytes are, a reader gives spectra or an
-`InputError`.
+"""A fuzzer over everything that reads a file: any bytes give spectra or an `InputError`.
 
     python -m tests.fuzz_readers --seconds 600 --seed 0 --keep FOLDER
 
@@ -89,9 +88,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to eight changes: bits, bytes, numbers, runs left out, doubled or moved, tokens put in, or the end
-    cut off.
-    """
+    """One to eight changes: bits, bytes, numbers or tokens; runs left out, doubled or moved; a cut end."""
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 9))):
         at = int(rng.integers(0, len(data) + 1))

@@ -1,5 +1,4 @@
-"""Mutation testing: changes one thing at a time in a module, and counts the changes that its tests do not
-notice.
+"""Mutation testing: changes one thing at a time in a module, and counts what its tests do not notice.
 
     python -m tests.mutants mnflow/folds.py --tests tests/test_folds.py tests/system/test_leaks.py --most 200
     python -m tests.mutants mnflow/augment/*.py mnflow/evaluate/*.py --most 20    # a line per module
@@ -59,9 +58,7 @@ class Mutant(NamedTuple):
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """All mutants of a module's functions and methods, but of decorated ones and of defaults that are no
-    literals.
-    """
+    """All mutants of functions and methods, but of decorated ones and of defaults that are no literals."""
     import libcst as cst
     from libcst.metadata import MetadataWrapper, PositionProvider
     from mutmut.mutation.mutators import mutation_operators
@@ -138,9 +135,7 @@ def statements(source: str) -> dict[int, tuple[int, int]]:
 
 
 def exchange(module: ModuleType, source: str) -> None:
-    """Give a module's functions, which others hold on to, the code and defaults that `source` has for
-    them.
-    """
+    """Give a module's functions, which others hold on to, the code and defaults of `source`."""
     scratch = {"__name__": module.__name__, "__file__": module.__file__, "__package__": module.__package__}
     exec(compile(source, str(module.__file__), "exec"), scratch)
 
@@ -164,9 +159,7 @@ def exchange(module: ModuleType, source: str) -> None:
 
 
 def fork(work: Callable[[], int], seconds: float) -> int | None:
-    """Exit code of `work` in a child with children of its own; None if it took longer. A stopped child does
-    not age.
-    """
+    """Exit code of `work` in a child; None if it took longer. A stopped child does not age."""
     pid = os.fork()
     if pid == 0:
         try:

@@ -1,6 +1,4 @@
-"""Folds are disjoint and complete, keep classes' shares or whole groups, and the inner split never sees a
-test spectrum.
-"""
+"""Folds are disjoint and complete, keep classes or whole groups; no inner split sees a test spectrum."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""Prints a request to the served model: the mean spectrum of the shipped image, as it comes from the
-microscope.
-"""
+"""Prints a request to the served model: the mean spectrum of the shipped image, raw."""
 
 import json
 

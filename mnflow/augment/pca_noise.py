@@ -74,8 +74,7 @@ def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_S
     """Draw `n` factors on the noise in [0, max_scale), their square roots uniform.
 
     Half of them lie below a quarter of `max_scale`: drawn uniformly, most training spectra would be noisier
-    than any measured one, at the cost of accuracy on unshifted spectra with their own noise
-    (docs/scaling.md).
+    than any measured one, which costs accuracy on unshifted spectra (docs/scaling.md).
     """
     return (max_scale * rng.uniform(0, 1, n) ** 2).astype(np.float32)
 

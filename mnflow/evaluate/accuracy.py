@@ -1,8 +1,7 @@
 """Accuracy of a cross-validation's models on shifted and on noisier test spectra.
 
 Arrays in, arrays out. `models` are one for every fold, in the folds' order: Keras nets, or baselines
-(`mnflow.models.baselines`). A fold's model predicts that fold's test spectra only, unless stated
-otherwise.
+(`mnflow.models.baselines`). A fold's model predicts that fold's test spectra unless stated otherwise.
 """
 
 from collections.abc import Sequence

@@ -49,8 +49,7 @@ def last_block_agreement(
     Returns
     -------
     dict of str to float
-        Mean correlation with the same valence (`same`), and the highest with another one (`other`), over
-        valences.
+        Mean correlation with the same valence (`same`), and the highest with another one (`other`).
     """
     rows = []
     for name in foreign:

@@ -22,8 +22,7 @@ def tsne(
 ) -> NDArray[np.float32]:
     """t-SNE of points (N, D): (N, 2), starting from their principal components as in the paper.
 
-    https://www.jmlr.org/papers/v9/vandermaaten08a.html. A perplexity too large for N is lowered to (N - 1) /
-    3.
+    https://www.jmlr.org/papers/v9/vandermaaten08a.html. The perplexity is at most (N - 1) / 3.
     """
     perplexity = min(perplexity, (len(features) - 1) / 3)
     model = TSNE(2, perplexity=perplexity, max_iter=max(iterations, 250), init="pca", random_state=seed)

@@ -69,8 +69,7 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]
 def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.float32]]:
     """Crops (`LEARNT`, n_crop) of the other shipped elements, for `mnflow.fit.novelty.fit_novelty`.
 
-    They are of other materials than those of `draw`. An edge that is looked at in another way than the
-    shipped ones gets none.
+    They are of other materials than those of `draw`. An edge of another window or dispersion gets none.
     """
     shipped = [settings_of(name) for name in ELEMENTS if name != edge.element]
     others = [

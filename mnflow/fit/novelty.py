@@ -18,9 +18,7 @@ STRETCHES = (0.78, 0.81, 0.84, 0.88, 1.15, 1.19, 1.23, 1.28)
 """
 
 PLANES, RIDGE = 256, 0.01
-"""Planes whose sum tells other elements' edges from ours, drawn at random, and the penalty on their
-coefficients.
-"""
+"""Random planes whose sum tells other elements' edges from ours, and the penalty on their coefficients."""
 
 MAX_CROPS = 10_000
 """Most crops that the planes are fitted to."""
@@ -51,8 +49,7 @@ def fit_novelty(
     rng : Generator
         Parts the groups.
     others : sequence of ndarray, shapes (m, n_crop)
-        Crops of other elements' edges, each element's in one array; what cannot be simulated is made by
-        stretching ours.
+        Crops of other elements' edges, an array per element; others are imitated by stretching ours.
 
     Raises
     ------

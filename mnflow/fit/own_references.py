@@ -28,9 +28,7 @@ PEAK_LEARNING_RATE = 3e-4
 """Below that of a fit from scratch: what holds for all materials should not be forgotten."""
 
 OWN_SHARE = 0.8
-"""Share of the sets in which the measured spectra stand for their classes; the others stay simulated, since a
-specimen is not the reference.
-"""
+"""Share of the sets with measured spectra for their classes; a specimen may differ from the reference."""
 
 DIFFERENCE = Degradation(
     thickness=(0.0, 0.6), blur_ev=(0.0, 0.4), tail_share=(0.0, 0.1), stretch=(-0.005, 0.005)

@@ -179,8 +179,7 @@ class Problem:
 def alternatives(problem: Problem, best: State, variance: float) -> tuple[Array, Array, NDArray[np.int64]]:
     """Mixtures of other stick spectra under the best line shapes: weights (A,), shares (A, K), rows (A, K).
 
-    The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best in place of
-    its own.
+    The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best.
     """
     bank, n_classes = problem.bank, len(problem.bank.holes)
     present = list(bank.valence[list(best.rows)])

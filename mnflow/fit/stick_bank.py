@@ -1,7 +1,6 @@
 """All stick spectra of an element as vectors of Fourier coefficients, in which a line shape is a few factors.
 
-Widths, shifts, thickness and resolution are factors there: a thousand line shapes of a stick spectrum take a
-second.
+Widths, shifts, thickness and resolution are factors there: a thousand line shapes take a second.
 """
 
 from dataclasses import dataclass, replace
@@ -39,8 +38,7 @@ GRID = tuple(product((0.3, 0.7), (0.4, 0.9, 1.4, 2.0), (0.0, 0.6)))
 class Bank:
     """A library in Fourier space: sticks (N, L, F) by classes of width, and what each row is.
 
-    L counts bins of the energy above the onset, those of L3 first, then those of L2; the origin is the L3
-    centroid.
+    L counts bins of the energy above the onset, first of L3, then of L2; the origin is the L3 centroid.
     """
 
     settings: Settings

@@ -40,12 +40,11 @@ def methods(maps: ValenceMaps) -> str:
         f"The oxidation state of {edge.element} was determined from the L2,3 edge with mnflow "
         f"{mnflow.__version__}. {len(raw)} {'spectra' if len(raw) > 1 else 'spectrum'} of "
         f"{maps.title}{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. "
-        f"{background}.{done} "
-        f"Spectra were resampled to {edge.dispersion_ev:g} eV per channel, cut to {low:.1f}-{high:.1f} eV "
-        f"and normalised. Classes are {', '.join(edge.classes)}; the interval of the mean valence is the 90 "
-        f"% interval. {left_out}. The valence of a region is that of the mean spectrum of its unflagged "
-        f"pixels. Model: {facts or 'no record'}. Software: Python {platform.python_version()}, {versions}. "
-        "Method: Chatzidakis and Botton, Sci. Rep. 9, 2126 (2019), "
+        f"{background}.{done} Spectra were resampled to {edge.dispersion_ev:g} eV per channel, cut to "
+        f"{low:.1f}-{high:.1f} eV and normalised. Classes are {', '.join(edge.classes)}; the interval of the "
+        f"mean valence is the 90 % interval. {left_out}. The valence of a region is that of the mean "
+        f"spectrum of its unflagged pixels. Model: {facts or 'no record'}. Software: Python "
+        f"{platform.python_version()}, {versions}. Method: Chatzidakis and Botton, Sci. Rep. 9, 2126 (2019), "
         "https://doi.org/10.1038/s41598-019-38482-1."
     )
 

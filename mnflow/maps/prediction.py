@@ -53,8 +53,7 @@ def predict(
     Raises
     ------
     InputError
-        If the spectra have no usable energy axis, the thickness has another shape, or the model cannot be
-        read.
+        If the energy axis, the shape of the thickness or the model cannot be used.
 
     Examples
     --------

@@ -78,8 +78,7 @@ def resolve(
     Raises
     ------
     InputError
-        For an unknown net, a dropout outside [0, 1), or filters and kernels that do not fit together or the
-        net.
+        For an unknown net, a dropout outside [0, 1), or filters and kernels that do not fit together.
     """
     if arch not in ARCHITECTURES:
         raise InputError(f"Unknown net {arch!r}: expected one of {', '.join(ARCHITECTURES)}.")

@@ -179,9 +179,7 @@ def non_negative_weights(spectra: Floats, references: Floats) -> Floats:
 
 
 class SoftMargins(ClassifierMixin, BaseEstimator):
-    """A linear classifier of one class against the rest; softmax of the margins stands for probabilities
-    (uncalibrated).
-    """
+    """A linear classifier, one class against the rest; softmax of the margins, which is uncalibrated."""
 
     def __init__(self, estimator: BaseEstimator) -> None:
         self.estimator = estimator

@@ -9,8 +9,7 @@ What makes them fast on a CPU:
   copied twice and not K times.
 - Batch normalisation is linear once its moments are known, and so is average pooling: they are swapped, and
   the former goes into the next convolution's weights. Only ReLU, two sums and the pooling touch every value.
-- To predict, a block is one loop over memory, since no moments are needed: nothing lies between its
-  convolution and pooling.
+- To predict, no moments are needed: a block is one loop over memory, convolution and pooling in one.
 """
 
 from typing import Any, NamedTuple
@@ -26,9 +25,7 @@ EPSILON = 1e-3
 """Keras's: added to the variance in batch normalisation."""
 
 MAX_TAPS = 32
-"""Most taps times channels of a convolution that the compiler joins into one loop; the paper's nets have 24
-at most.
-"""
+"""Most taps times channels of a convolution that becomes one loop; the paper's nets have 24 at most."""
 
 Array = Any
 Params = dict[str, list[Array]]
@@ -72,8 +69,7 @@ def convolve(x: Array, kernel: Array, bias: Array) -> Array:
 def convolve_and_pool(x: Array, kernel: Array, bias: Array, smoothing: int) -> Array:
     """`convolve`, ReLU and `average_pool` as sums of slices that compile to one loop: (L', F, B).
 
-    That is several times faster to predict. To train it is slower: moments and gradients would do the sums
-    again.
+    That is several times faster to predict, and slower to train: moments and gradients would sum again.
     """
     n_taps, n_in, _ = kernel.shape
     length = len(x) - n_taps + 1

@@ -22,9 +22,7 @@ from mnflow.models.keras_import import keras
 from mnflow.preprocess import normalise
 
 BATCH = 256
-"""Spectra that pass a net together: few enough that what lies between the layers stays in the processor's
-cache.
-"""
+"""Spectra that pass a net together: what lies between the layers stays in the processor's cache."""
 
 
 class JaxNet(NamedTuple):

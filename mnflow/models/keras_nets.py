@@ -1,8 +1,7 @@
 """The nets in plain Keras: the paper's dense, conv_dense and fully convolutional fcn, and ours.
 
 The paper's shapes are those of Chatzidakis & Botton, Sci. Rep. 9, 2126 (2019),
-https://doi.org/10.1038/s41598-019-38482-1. Every net takes normalised crops (B, n_channels) and gives
-probabilities (B, n_classes).
+https://doi.org/10.1038/s41598-019-38482-1. Normalised crops (B, n_channels) -> probabilities (B, n_classes).
 """
 
 import os

@@ -23,8 +23,7 @@ def log_embedding(
     Returns
     -------
     dict of str to float
-        By space (`input`, `features`) the share of references whose nearest acquired spectra have their
-        class.
+        Share of references, by space (`input`, `features`), whose nearest acquired spectra have their class.
     """
     spectra, n = finished.spectra, len(finished.spectra)
     inputs = np.concatenate([crop(spectra), normalise(references.intensity)])  # (N + M, n_crop)

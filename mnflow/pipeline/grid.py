@@ -71,8 +71,7 @@ def train_and_evaluate(
 ) -> list[str]:
     """Train every cell that is not finished, evaluate it, and return the ids of the cross-validations.
 
-    While the workers train one cell, this process evaluates the one before; `meanwhile` while they train the
-    first.
+    While the workers train one cell, this process evaluates the one before, or runs `meanwhile`.
 
     Parameters
     ----------

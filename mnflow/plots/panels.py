@@ -26,8 +26,7 @@ from mnflow.spectra import UNLABELLED, SpectrumSet
 class Line:
     """A mean spectrum in the figure and its caption.
 
-    `energy_ev` and `intensity` (C,) without background, the name of its class (or "mixed"), and the text
-    beside it.
+    `energy_ev`, `intensity` (C,) without background, its class (or "mixed"), and the text beside it.
     """
 
     energy_ev: NDArray[np.float64]

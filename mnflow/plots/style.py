@@ -96,8 +96,7 @@ def series_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
     """Colour and line style for every curve.
 
     A label that begins with a net's name gets that net's, as long as each net is there once; augmentations
-    (none, 1x ... 10x) get colours from light to dark in their order; anything else differs in line style,
-    too.
+    (none, 1x ... 10x) get colours from light to dark in their order; others differ in line style, too.
     """
     nets = [label.split()[0] if label.split() else "" for label in labels]
     if all(net in NET_STYLES for net in nets) and len(set(nets)) == len(nets):

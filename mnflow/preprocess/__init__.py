@@ -1,7 +1,6 @@
 """From raw spectra to what a net is trained on: background, resampling in eV, rejection, crop, normalisation.
 
-A server needs what is exported here, and starts the sooner for not reading `pipeline` and `clusters`, which
-files go through.
+A server needs only what is exported here, and starts sooner without `pipeline` and `clusters`.
 """
 
 from mnflow.preprocess.background import BACKGROUND_BINS, fit_power_law, subtract_background

@@ -9,9 +9,7 @@ from mnflow.errors import InputError
 from mnflow.spectra import Edge, SpectrumSet
 
 L3_RANGE = (0.1, 0.5)
-"""Where L3 may lie in the crop window, as shares of its width: 638 ... 650 eV for Mn, what shifts of 5 eV
-reach.
-"""
+"""Where L3 may lie in the crop, as shares of its width: 638 ... 650 eV for Mn, for shifts of 5 eV."""
 
 EPSILON = 1e-12
 """Added to the variance of the stretch around L3: a flat one becomes zeros."""
@@ -67,8 +65,7 @@ def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]
     spectra : SpectrumSet
         N spectra on the edge's wide window.
     shift_bins : int or array of int, shape (N,)
-        Shift of the spectrum in channels; positive moves its features to higher channels (the crop starts
-        earlier).
+        Shift of the spectrum in channels; positive ones move its features to higher channels.
 
     Returns
     -------

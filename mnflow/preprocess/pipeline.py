@@ -54,8 +54,7 @@ class PreprocessOptions:
     saturation_counts : float
         Counts at which the detector saturates; 0 finds plateaus and the integer type's maximum only.
     max_per_image : int
-        At most so many spectra of one file are kept, evenly spread over it: the dataset has to fit into
-        memory.
+        Most spectra of one file that are kept, evenly spread over it: the dataset has to fit into memory.
     """
 
     substrate: str = "auto"
@@ -135,8 +134,7 @@ def preprocess(
 
     Files are walked through in blocks, twice if they are big: first for the features that clusters are made
     of, then for the spectra that are kept. A file whose background was removed before (as it says, or because
-    next to nothing is left before the edge) gets no second fit. Plural scattering is taken out of those that
-    come with their low loss.
+    next to nothing is left before the edge) gets no second fit. A low loss removes plural scattering.
 
     Parameters
     ----------
@@ -159,8 +157,7 @@ def preprocess(
     Raises
     ------
     InputError
-        If a file does not cover the window, is too coarse, holds too many unusable pixels, or a class has
-        nothing left.
+        If a file does not cover the window, is too coarse or has too many bad pixels, or a class is empty.
     """
     options = options or PreprocessOptions()
     processors: list[Processor] = []
@@ -222,8 +219,7 @@ def _check_bad(found: Scan, limit: float) -> None:
         )
         raise InputError(
             f"{found.raw.path}: expected at most {limit:.0%} unusable pixels, got {n} of {total} ({why}); "
-            f"mend the file, leave "
-            "it out, or raise max_bad."
+            "mend the file, leave it out, or raise max_bad."
         )
 
 

@@ -206,8 +206,7 @@ def place_windows(
 ) -> Windows:
     """Crop windows of spectra (N, C) on one increasing axis, each placed by its own L3.
 
-    Whether the background had been removed before is seen from each spectrum, unless `background_removed`
-    says it.
+    Whether the background was removed before is seen from each spectrum unless `background_removed` says it.
 
     Raises
     ------
@@ -259,17 +258,21 @@ def _window_index(moved: Any, first: int, n_grid: int, edge: Edge) -> NDArray[np
     return np.asarray(np.clip(moved + np.arange(edge.n_crop) - first, 0, n_grid - 1))
 
 
+def _starts(l3_ev: float, edge: Edge) -> tuple[int, int]:
+    """First and last start of a window, in channels from the nominal one, with L3 where training has it."""
+    l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
+    return l3 - round(L3_RANGE[1] * edge.n_crop), l3 - round(L3_RANGE[0] * edge.n_crop)
+
+
 def least_move(l3_ev: float, edge: Edge) -> int:
     """Least channels by which a window must move for an L3 line at `l3_ev` to lie where training has it."""
-    l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
-    lowest, highest = (l3 - round(share * edge.n_crop) for share in reversed(L3_RANGE))
+    lowest, highest = _starts(l3_ev, edge)
     return min(max(0, lowest), highest)
 
 
 def _window_start(first: int, n_grid: int, l3_ev: float, edge: Edge) -> int:
     """Start of the window in channels from the nominal one, for `n_grid` channels from `first` on."""
-    l3 = round((l3_ev - edge.crop_ev[0]) / edge.dispersion_ev)
-    lowest, highest = (l3 - round(share * edge.n_crop) for share in reversed(L3_RANGE))
+    lowest, highest = _starts(l3_ev, edge)
     starts = np.arange(min(lowest, 0), max(highest, 0) + 1)
     starts = starts[(starts >= lowest) & (starts <= highest)]
     uncovered = np.maximum(first - starts, 0) + np.maximum(starts + edge.n_crop - first - n_grid, 0)

@@ -55,8 +55,7 @@ class HeldOut:
 def held_out(net: NumpyNet, spectra: SpectrumSet, folds: Sequence[Fold], seed: int) -> HeldOut:
     """Draw shifted and noisy crops of every fold's test spectra, and let its own model read them.
 
-    The same spectra, folds and seed give the same crops whatever the net, so that two nets can be compared in
-    pairs.
+    The same spectra, folds and seed give the same crops for every net, so that nets can be compared in pairs.
     """
     parts = [
         _one_fold(net.only(i), spectra, fold, np.random.default_rng([seed, fold.number]))

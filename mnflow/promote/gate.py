@@ -10,9 +10,7 @@ from mnflow.errors import InputError
 from mnflow.track import names
 
 CALIBRATION_ERROR = "calibration/error"
-"""Metric that `promote` itself measures; the others are those of cv_train, shift_eval, noise_eval and
-reference_test.
-"""
+"""Metric that `promote` itself measures; other metrics are those of the evaluations."""
 
 _METRICS: dict[str, tuple[str, str]] = {  # threshold -> metric, and the step that measures it
     "min_cv_accuracy": (names.CV_ACCURACY, "cv_train"),

@@ -76,8 +76,7 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     Raises
     ------
     InputError
-        If the gate is not passed: nothing is registered, no alias moves, and the message names every number
-        that failed.
+        If the gate is not passed: nothing changes, and the message names every number that failed.
     """
     measured = measure(cross_validation.load_cv(record), seed, strategy)
     run.metrics(measured.metrics)

@@ -57,8 +57,7 @@ def log_model(
     Parameters
     ----------
     spectra : sequence of dict
-        Spectra as a request brings them; the first is the model's input example, and all are kept with what
-        the predictor answers to them.
+        Spectra as a request brings them, kept with the predictor's answers; the first is the input example.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

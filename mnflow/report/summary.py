@@ -22,8 +22,7 @@ def figures(runs: Sequence[MlflowRun]) -> dict[str, Figure]:
     """Accuracy against shift and noise by the figure's name.
 
     Runs of one augmentation are drawn together; with several, each kind of training (noise augmentation,
-    folds) has a figure of its own with one panel per network. Runs that were not evaluated, and
-    baselines, are left out.
+    folds) has a figure of its own, a panel per network, without baselines and runs that were not evaluated.
     """
     drawn = {}
     runs = [

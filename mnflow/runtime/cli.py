@@ -85,8 +85,7 @@ def _convert(f: Any, word: Any) -> Any:
 def check_place() -> None:
     """Raise `InputError` if the code that runs is not that of the project in the working directory.
 
-    A copied .venv, or one of another project that is still active, would silently use the other's code and
-    store.
+    A copied .venv, or another project's that is still active, would silently use that one's code and store.
     """
     here = project_of(Path.cwd().resolve())
     if here is not None and here != ROOT and (here / "mnflow" / "__init__.py").is_file():

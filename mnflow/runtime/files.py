@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from mnflow.runtime.process import is_gone, this_process
 
 MAX_EXPANSION = 500
-"""By what factor an archive may grow when it is unpacked: datasets grow by less than 20, a bomb of zeros by
-1,000.
-"""
+"""Greatest factor by which an archive may grow: datasets grow by less than 20, a bomb by 1,000."""
 
 _LONG_NAME = 150  # bytes: a part file's name is up to 100 longer, and most file systems allow 255
 

@@ -24,9 +24,7 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""Environment of a worker: processes run in parallel, so a thread pool in each would only get in the others'
-way.
-"""
+"""Environment of a worker: one thread each, since processes run in parallel."""
 
 CONNECT_SECONDS = 10.0
 """How long a Dask cluster may take to answer."""

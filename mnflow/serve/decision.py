@@ -7,15 +7,13 @@
 | interval | 5 % and 95 % quantile of the mean valence, calibrated, and never without the mean |
 | a class | it holds `NAMED_SHARE` of the atoms or more, with a probability of `SURE` or more |
 | mixed | otherwise, if no class holds more than `MIXED_SHARE`, with a probability of `SURE` or more |
-| undecided | otherwise: the spectrum allows pure compounds of several valences, or mixtures as well as a pure
-one |
+| undecided | otherwise: several pure compounds are possible, or mixtures as well as a pure one |
 
 The two shares overlap, so that a mixture of 75 and 25 % is never undecided for want of a name: both would be
 right. With 0.7 and 0.85, 3 to 4 % of simulated spectra whose largest share is below 0.6 get the name of one
 class (with 0.6, 11 to 15 %), and 6 to 8 % of pure compounds no name (3 to 6 %).
 
-An element without a posterior of its own gets the classifier's probabilities as one, on pure compounds only
-(`pure_cells`).
+Without a posterior, the classifier's probabilities stand for one, on pure compounds only (`pure_cells`).
 """
 
 from collections.abc import Sequence

@@ -63,8 +63,7 @@ _SERVER = "mlflow.pyfunc.scoring_server.app"
 def _take_over(module: ModuleType, app: App) -> None:
     """Replace MLflow's scoring app by ours.
 
-    MLflow's decodes a request twice, bounds neither its size nor its parts, and has pages that load outside
-    scripts.
+    MLflow's decodes a request twice, bounds neither size nor parts, and has pages that load outside scripts.
 
     The module's own `app` is still to be made when the model is loaded; a property goes before it.
     """

@@ -150,8 +150,7 @@ def noise_level(crops: Floats) -> Floats:
     """Noise of N crops compared with their standard deviation, (N,).
 
     From second differences over `_NOISE_LAG` channels, of which white lines make few large ones: hence a
-    percentile. The lag also finds the noise of channels several times as wide as the crop's, which
-    interpolation has smoothed.
+    percentile. The lag also finds the noise of much wider channels, which interpolation has smoothed.
     """
     second = np.abs(
         crops[:, : -2 * _NOISE_LAG] + crops[:, 2 * _NOISE_LAG :] - 2 * crops[:, _NOISE_LAG:-_NOISE_LAG]

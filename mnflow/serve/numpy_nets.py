@@ -18,17 +18,13 @@ from mnflow.preprocess.crops import around_l3, around_l3_channels
 Floats = NDArray[np.float32]
 
 CHUNK = 128
-"""Spectra that pass the net together: few enough that what lies between the layers stays in the processor's
-cache.
-"""
+"""Spectra that pass the net together: what lies between the layers stays in the processor's cache."""
 
 _PASSED = ("InputLayer", "Reshape", "AveragePooling1D", "LayerNormalization", "Dropout", "Softmax")
 """Kinds of Keras layers without a step of their own: inactive in prediction, or part of `around_l3`."""
 
 _MAX_GROUP = 10
-"""How many neighbouring (pooled) outputs of a convolution one matrix product may give at most (see
-`_banded`).
-"""
+"""Most neighbouring (pooled) outputs of a convolution that one matrix product gives (see `_banded`)."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,7 @@ class Step:
     stride : int
         Channels between the neighbourhoods that pooling joins.
     before : str
-        What happens to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over
-        L.
+        Applied to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over L.
     """
 
     weight: Floats
@@ -163,8 +158,7 @@ def _ready(step: Step, length: int) -> _Layer:
 def _banded(step: Step, group: int) -> Floats:
     """The matrices of a `_Layer`; a tap's weight may pass the ReLU that follows, since it is positive.
 
-    They hold zeros, but turn thousands of products with a handful of rows into one that a processor does
-    quickly.
+    They hold zeros, but turn thousands of products of a few rows into one, which is much quicker.
     """
     folds, kernel, c_in, c_out = step.weight.shape
     n_taps = len(step.taps)

@@ -25,9 +25,7 @@ _NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
 _NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
 
 CONTRADICTION = (0.95, 0.05)
-"""The nets contradict the posterior where they give a class at least the first probability and it at most the
-second.
-"""
+"""Nets that give a class at least the first probability contradict a posterior of at most the second."""
 
 
 @dataclass(frozen=True)

@@ -137,8 +137,7 @@ def grain_edge(
 ) -> Array:
     """The edge (C,) of one grain, maximum 1: its phase, and some of a neighbouring valence by atoms.
 
-    Air and the beam oxidise or reduce what lies at a surface, so that hardly a specimen is of one valence
-    throughout.
+    Air and the beam oxidise or reduce surfaces: hardly a specimen is of one valence throughout.
     """
     share = rng.uniform(*s.valence[index].second_phase)
     neighbours = [i for i in (index - 1, index + 1) if 0 <= i < len(s.valence)]

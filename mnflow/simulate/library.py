@@ -23,9 +23,7 @@ SHIPPED = Path(__file__).with_name("sticks")
 Progress = Callable[[str], None]
 
 PARAMETERS = ("ten_dq", "ds", "dt", "slater", "delta")
-"""What a stick spectrum depends on, as a fit reports it: eV, but `slater` (reduction of the Slater
-integrals).
-"""
+"""What a stick spectrum depends on, in eV, but `slater` (reduction of the Slater integrals)."""
 
 _VERSION = 2
 """Of `draw` and of the multiplets: a library that was made by other code is not taken."""

@@ -24,8 +24,7 @@ class Site:
 
     All are in eV but `slater`, the reduction of the Slater integrals.
 
-    `entries` is how many parameter sets of this kind the stick library holds. A site with `delta` has charge
-    transfer.
+    `entries` counts its parameter sets in the stick library. A site with `delta` has charge transfer.
     """
 
     kind: str

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_BYTES = 8_000_000
-"""Memory of one block of spectra in a pass over a file, in bytes: what is made of it stays in the processor's
-cache.
-"""
+"""Bytes of one block of spectra in a pass over a file: what is made of it stays in the cache."""
 
 
 @dataclass(frozen=True)

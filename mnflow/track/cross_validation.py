@@ -165,8 +165,7 @@ def signature(dataset_digest: str, settings: TrainSettings, folds: Sequence[Fold
 def finished_folds(signature: str) -> tuple[list[FoldModel], list[MlflowRun]]:
     """The folds that stopped runs with this signature have finished, and those runs, the newest first.
 
-    A run that is still at work, perhaps on another machine, is left alone, as is one that was taken up
-    already.
+    A run that is still at work, perhaps on another machine, or was taken up already is left alone.
     """
     found: dict[int, FoldModel] = {}
     runs = stopped_runs(**{names.SIGNATURE: signature})

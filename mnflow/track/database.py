@@ -73,8 +73,7 @@ def check_database(uri: str) -> None:
     if damage != "ok":
         raise RuntimeError(
             f"The tracking database {path} is damaged ({str(damage).splitlines()[0][:200]}): bring back a "
-            "copy of it; "
-            f"`sqlite3 {path.name} .recover` saves what can still be read."
+            f"copy of it; `sqlite3 {path.name} .recover` saves what can still be read."
         )
     if schemas and schemas != {_own_schema()}:
         raise RuntimeError(

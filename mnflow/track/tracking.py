@@ -196,8 +196,7 @@ def _delete_refused() -> None:
 def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: str = "") -> Iterator[Run]:
     """The run of one step: the one that `mlflow run` started, or a new one; closed as what it came to.
 
-    Bad input and any other error end it as FAILED (with the message as tag `mnflow.error`), Ctrl-C and
-    SIGTERM as KILLED.
+    Errors end it as FAILED (with the message as tag `mnflow.error`), Ctrl-C and SIGTERM as KILLED.
     """
     open_store()
 
@@ -231,8 +230,7 @@ def step(tags: Mapping[str, str], name: str, params: Mapping[str, Any], note: st
         reason = str(error).strip().splitlines()[0][:300]
         raise InputError(
             f"The tracking store {default_tracking_uri()} does not take what is logged ({reason}). When it "
-            f"does again, start "
-            "the same command again: it goes on from what is finished."
+            "does again, start the same command again: it goes on from what is finished."
         ) from error
 
 

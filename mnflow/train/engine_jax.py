@@ -1,7 +1,6 @@
 """The training engine: all epochs of one network in one compiled loop that also draws its batches.
 
-Keras is not needed here, so a worker process starts at once; the weights go back into the Keras model layer
-by layer.
+Keras is not needed here, so a worker process starts at once; the weights go back into the Keras model.
 """
 
 from dataclasses import fields
@@ -33,8 +32,7 @@ jax.tree_util.register_dataclass(
 def draw_order(key: Array, n_train: Array, size: int, draws: Array) -> Array:
     """Random order of the training spectra (size,): each comes `draws` times, the rest is filled up.
 
-    `n_train` and `draws` may differ without a new compilation: places beyond draws * n_train are sorted to
-    the end.
+    `n_train` and `draws` may differ without a new compilation: unused places are sorted to the end.
     """
     place = jnp.arange(size)
     rank = jax.random.uniform(key, (size,))
@@ -144,8 +142,7 @@ def train(
     Returns
     -------
     state, curves (room, 4), logits (K, N)
-        Curves: loss and accuracy of the batches, then of the test rows; zero beyond the course's epochs.
-        Logits of these rows only.
+        Curves: loss and accuracy of batches, then of test rows; zero beyond the epochs. Logits of test rows.
     """
     labels, n_train, batch = data.labels, data.n_train, course.batch_size
     together = passes_together(len(labels))

@@ -80,9 +80,7 @@ def momentum(n_steps: Any) -> Any:
 
 
 CURVES = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
-"""Learning curves, one value an epoch. Those of the test spectra are for the record: nothing is chosen by
-them.
-"""
+"""Learning curves, a value per epoch. Those of the test spectra choose nothing."""
 
 
 class Trained(NamedTuple):

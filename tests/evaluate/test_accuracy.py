@@ -48,9 +48,7 @@ def test_shift_accuracy_is_what_predicting_every_shift_gives(some: SpectrumSet, 
 
 
 class _ByMaximum(Fitted):
-    """A baseline that tells the class from where a crop has its maximum: quick, and not to be confused with
-    another.
-    """
+    """A baseline that tells the class from where a crop has its maximum."""
 
     def __init__(self, channels: int) -> None:
         self.channels = channels

@@ -1,6 +1,4 @@
-"""A headless Chromium for tests that look at pages, steered through a pipe; tests skip where none is
-installed.
-"""
+"""A headless Chromium for tests that look at pages; tests skip where none is installed."""
 
 import base64
 import json
@@ -90,9 +88,7 @@ class Page:
         return text
 
     def drag(self, *points: tuple[float, float]) -> None:
-        """Press the mouse at the first point, move over the others, release at the last; one point is a
-        click.
-        """
+        """Press the mouse at the first point, move along, release at the last; one point is a click."""
         button: dict[str, Any] = {"button": "left", "clickCount": 1}
         self._call("Input.dispatchMouseEvent", type="mousePressed", x=points[0][0], y=points[0][1], **button)
         for x, y in points[1:]:

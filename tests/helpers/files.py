@@ -57,9 +57,7 @@ def write(path: Path, made: dict[str, Any]) -> Path:
 def write_dm3(
     path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 580.0, promised: int | None = None
 ) -> Path:
-    """Write a spectrum (C,) or a spectrum image (C, Y, X) as Digital Micrograph does; `promised` falsifies
-    its last axis.
-    """
+    """Write a spectrum (C,) or an image (C, Y, X) as .dm3; `promised` falsifies its last axis."""
 
     def tag(name: str, payload: bytes, group: bool) -> bytes:
         return struct.pack(">Bh", 20 if group else 21, len(name)) + name.encode() + payload

@@ -1,6 +1,4 @@
-"""Spectrum images with a known truth: substrate, a wedge of oxide, plural scattering, power-law
-background.
-"""
+"""Spectrum images of known truth: substrate, a wedge of oxide, plural scattering, background."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,7 @@ ENERGY_EV = 600 + 0.1 * np.arange(950)
 
 @dataclass
 class Made:
-    """Counts (Y, X, C) on energy_ev (C,), thickness t/lambda (Y, X) (0 on the substrate), the edge alone (Y,
-    X, C).
-    """
+    """Counts and the edge alone (Y, X, C) on energy_ev (C,), t/lambda (Y, X) (0 on the substrate)."""
 
     raw: RawSpectra
     thickness: NDArray[np.float64]

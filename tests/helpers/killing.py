@@ -1,8 +1,6 @@
-"""Runs entry points as processes of their own that start at once: this one has imported everything, and
-forks.
+"""Runs entry points as processes that start at once: this one has imported everything, and forks.
 
-Each line of its input is a JSON list, the entry point and its command line. It answers with the process id,
-then the exit code.
+Each line of its input is a JSON list, the command line. It answers with process id and exit code.
 """
 
 import importlib

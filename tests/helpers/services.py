@@ -1,6 +1,4 @@
-"""Real servers for tests, on free ports of this machine and in temporary folders: PostgreSQL, an S3 store,
-containers.
-"""
+"""Real servers for tests, on free ports, in temporary folders: PostgreSQL, an S3 store, containers."""
 
 import contextlib
 import os

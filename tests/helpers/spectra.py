@@ -1,6 +1,4 @@
-"""Simple spectra for tests that do not need physics: two lines and a step, at places that depend on the
-class.
-"""
+"""Spectra without physics: two lines and a step, at places that depend on the class."""
 
 from typing import Any
 
@@ -12,9 +10,7 @@ from mnflow.spectra.axis import axis_ev
 
 
 def edge_shape(energy_ev: NDArray[np.float64], valence: Any = 0, l3_ev: float = 642.0) -> NDArray[np.float64]:
-    """An edge without background: L3 and L2 over their steps; a higher valence has its lines closer and L2
-    stronger.
-    """
+    """L3 and L2 over their steps; a higher valence has closer lines and a stronger L2."""
     label = np.asarray(valence)[..., None]
     l3 = np.exp(-(((energy_ev - l3_ev) / (0.9 + 0.3 * label)) ** 2))
     l2 = (0.3 + 0.2 * label) * np.exp(-(((energy_ev - l3_ev - 11 + 0.7 * label) / 1.5) ** 2))
@@ -29,9 +25,7 @@ COARSE = Edge("Mn", MN.classes, MN.charges, wide_ev=(630.0, 670.0), crop_ev=(638
 def spectra(
     n: int = 60, noise: float = 0.01, seed: int = 0, edge: Edge = MN, n_groups: int = 6
 ) -> SpectrumSet:
-    """`n` spectra of all classes in turn, in groups in turn (each of one class, if there are 3, 6, 9 ...
-    groups).
-    """
+    """`n` spectra of the classes in turn, and of the groups in turn (each of one class if 3 divides them)."""
     rng = np.random.default_rng(seed)
     energy_ev = axis_ev(edge.wide_ev[0], edge.n_wide, edge.dispersion_ev)
     valence = np.arange(n) % len(edge.classes)

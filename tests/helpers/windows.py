@@ -13,9 +13,7 @@ from mnflow.spectra.axis import ordered
 
 
 class Placed(NamedTuple):
-    """A spectrum cut to what a net takes: `intensity` (n_crop,), and by how many channels its window was
-    moved.
-    """
+    """A spectrum cut to what a net takes: `intensity` (n_crop,), and how many channels the window moved."""
 
     intensity: NDArray[np.float32]
     moved_bins: int
@@ -24,8 +22,7 @@ class Placed(NamedTuple):
 def place_window(
     energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge, where: str = "The spectrum"
 ) -> Placed:
-    """Cut the crop window out of a foreign spectrum, resampled in eV onto the edge's dispersion and never
-    stretched.
+    """Cut the crop out of a foreign spectrum, resampled in eV onto the edge's dispersion, not stretched.
 
     The window stays where it is if the spectrum covers it and its L3 maximum lies where training's shifts put
     it. Otherwise it moves by whole channels: as far as is needed for L3, and so that the spectrum covers most
@@ -50,8 +47,7 @@ def place_window(
     Raises
     ------
     InputError
-        If a value is not finite, the spectrum is flat, its steps are too coarse, or it covers less than half
-        a window.
+        If a value is not finite, or the spectrum is flat, too coarse, or shorter than half a window.
     """
     energy, values = ordered(
         np.asarray(energy_ev, dtype=np.float64), np.asarray(intensity, dtype=np.float64)[None], where

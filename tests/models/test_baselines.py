@@ -1,6 +1,4 @@
-"""Baselines: each learns what it should, alignment undoes a shift, and the least squares agree with
-scipy's.
-"""
+"""Baselines learn what they should, alignment undoes a shift, least squares agree with scipy's."""
 
 import numpy as np
 import pytest

@@ -52,8 +52,7 @@ def test_a_spectrum_alone_is_fitted_as_among_others() -> None:
 
 
 def test_agrees_with_hyperspy() -> None:
-    """HyperSpy's least squares (fast=False) up to 685 eV: within 2 % of the background, and within 0.01 %
-    where it converged.
+    """HyperSpy's least squares up to 685 eV: within 2 % of the background, 0.01 % where it converged.
 
     Its iteration stops early now and then; ours never leaves the larger sum of squares.
     """

@@ -344,9 +344,7 @@ def test_too_many_spectra_are_thinned_out_evenly(made: list[Made]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_big_file_in_bounded_memory(made: list[Made], lazy: bool) -> None:
-    """200 MB of counts, of which no more than some blocks are in memory; the same spectra as from a small
-    file.
-    """
+    """200 MB of counts, of which no more than some blocks are in memory; the spectra are a small file's."""
     tile = np.array(made[0].raw.counts, np.float32)
     repeats, block = 320, 14 * 12
     n = repeats * block

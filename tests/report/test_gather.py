@@ -1,6 +1,4 @@
-"""What the report reads from the tracking store: runs by id or the newest of each setting, with their
-evaluations.
-"""
+"""What the report reads from the tracking store: runs by id or the newest of each setting."""
 
 from pathlib import Path
 
@@ -17,9 +15,7 @@ P = ["p(Mn2+)", "p(Mn3+)", "p(Mn4+)"]
 
 
 def _cv(arch: str = "fcn", accuracy: float = 0.99, classes: str = "Mn2+ Mn3+ Mn4+") -> str:
-    """A finished cross-validation with its shift and reference tests, in as far as the report looks at
-    them.
-    """
+    """A finished cross-validation with what the report looks at of its shift and reference tests."""
     with tracking.step(
         tracking.tags_of("cv_train", arch, "10x", "stratified"), f"{arch} 10x stratified", {"arch": arch}
     ) as run:

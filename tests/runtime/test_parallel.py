@@ -1,6 +1,4 @@
-"""Work runs on local processes or a Dask cluster, and a killed worker costs a retry of its unfinished items
-only.
-"""
+"""Work runs on local processes or a Dask cluster; a killed worker costs a retry of unfinished items only."""
 
 import json
 import os

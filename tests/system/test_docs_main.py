@@ -1,6 +1,4 @@
-"""Every `mlflow run .` of the documents that is the whole path, run with one small cross-validation for every
-seed.
-"""
+"""Every `mlflow run .` of the documents that is the whole path, with one small cross-validation per seed."""
 
 import shlex
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""Every `mlflow run . -e` command of the documents, run in their order in one small project, on few spectra
-and one epoch.
-"""
+"""Every `mlflow run . -e` of the documents, in order in one small project, on few spectra and one epoch."""
 
 import importlib
 import shlex
@@ -66,9 +64,7 @@ def _inline(
 
 @pytest.fixture(scope="module")
 def project(module_store: Path) -> Iterator[Path]:
-    """A folder with what the documents take for given: spectra of one's own, those of others, a settings
-    file, an image.
-    """
+    """A folder with what the documents take for given: spectra, references, settings, an image."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "run_parallel", _inline)
         promotions.shorten(patch)
@@ -97,9 +93,7 @@ def _add_low_losses(source: Path, out: Path) -> None:
 
 
 def _runs() -> list[str]:
-    """The commands once each, in the documents' order; those for another machine, container or operating
-    system left out.
-    """
+    """The commands once each, in order, but those for another machine, container or operating system."""
     found = [command.partition(" #")[0].rstrip(" &") for _, command in commands()]
     return list(dict.fromkeys(c for c in found if c.startswith("mlflow run . -e ")))
 

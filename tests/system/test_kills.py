@@ -1,5 +1,4 @@
-"""Every entry point is killed at random moments; then the same command ends with the numbers of an
-undisturbed run.
+"""Every entry point is killed at random moments; started again, it ends with undisturbed numbers.
 
 MNFLOW_KILLS scales how often (1: some 60 times in all), MNFLOW_KILL_SEED draws other moments.
 """

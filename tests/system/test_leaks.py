@@ -1,5 +1,4 @@
-"""A tracer for leaks: whatever a fold's test spectra and labels are, nothing that is fitted for that fold
-changes.
+"""A tracer for leaks: a fold's test spectra and labels change nothing that is fitted for that fold.
 
 The networks' own tracer is in tests/train/test_cross_validate.py.
 """

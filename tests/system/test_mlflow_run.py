@@ -1,6 +1,4 @@
-"""`mlflow run .` word for word, in a shell without conda, Docker or network: what it starts, resumes and
-marks.
-"""
+"""`mlflow run .` in a shell without conda, Docker or network: what it starts, resumes and marks."""
 
 import os
 import subprocess

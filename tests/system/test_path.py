@@ -1,6 +1,4 @@
-"""The whole path on few spectra and few epochs: every entry point runs, and what it promises is in the
-tracking store.
-"""
+"""The whole path on few spectra and epochs: every entry point runs and logs what it promises."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace

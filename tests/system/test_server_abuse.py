@@ -1,5 +1,4 @@
-"""The served model under abuse: every good request is answered, every bad one refused, and the memory stays
-flat.
+"""The served model under abuse: good requests are answered, bad ones refused, memory stays flat.
 
 MNFLOW_ABUSE scales the 10,000 good and 10,000 bad requests.
 """

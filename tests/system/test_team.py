@@ -1,6 +1,4 @@
-"""The team's stack as far as it runs without images: the server as compose.yaml starts it, on a real database
-and store.
-"""
+"""The team's stack without images: the server as compose.yaml starts it, on a real database and store."""
 
 import os
 import re

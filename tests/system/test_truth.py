@@ -1,7 +1,6 @@
 """A known spectrum is called by its name wherever it comes out.
 
-Names and numbers that were exchanged on one of these ways would be noticed here, though every part agreed
-with itself.
+Exchanged names and numbers would be noticed here, though every part agreed with itself.
 """
 
 import asyncio

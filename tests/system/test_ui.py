@@ -1,6 +1,4 @@
-"""The MLflow UI as a user finds it, in a real browser: what pages must show, by their words; pictures stay in
-tmp_path.
-"""
+"""The MLflow UI in a real browser: what pages must show, by their words; pictures stay in tmp_path."""
 
 import os
 from pathlib import Path
@@ -34,9 +32,7 @@ def _cross_validation(arch: str, accuracy: float) -> str:
 
 
 def _see(tab: Page, url: str, picture: Path, *words: str, plots: int = 0) -> str:
-    """Open a page, wait for its words and for so many lines and bars in its charts, and keep a picture of
-    it.
-    """
+    """Open a page, wait for its words and for so many lines and bars in charts; keep a picture."""
     tab.open("about:blank")
     tab.open(url)
     text = tab.wait_for(*words, seconds=120)

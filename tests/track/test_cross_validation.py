@@ -1,6 +1,4 @@
-"""A cross-validation that was interrupted is taken up where it stopped, and ends as an undisturbed one
-does.
-"""
+"""An interrupted cross-validation is taken up where it stopped, and ends as an undisturbed one."""
 
 import os
 import signal
@@ -100,9 +98,7 @@ cv_train.execute(cv_train.Options, cv_train.run)
 
 
 def _start_and_stop(options: dict[str, Any], how: int, folder: Path) -> str:
-    """Start cv_train as a process of its own, stop it after its first fold, and return the id of the run it
-    began.
-    """
+    """Start cv_train as a process, stop it after its first fold, and return the id of its run."""
     words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
     command = [sys.executable, "-c", WAITS_AFTER_A_FOLD, *words]
     started = subprocess.Popen(

@@ -25,9 +25,7 @@ TAGS = tracking.tags_of("shift_eval")
 
 
 class Server:
-    """Stands between us and the store: `there` says whether it answers, `tried` what was asked of it, `made`
-    what it did.
-    """
+    """Between us and the store: `there`: does it answer; `tried`: what was asked; `made`: what it did."""
 
     def __init__(self) -> None:
         self.there, self.tried, self.made = True, list[str](), list[str]()

@@ -1,6 +1,4 @@
-"""Training learns, repeats itself, does not depend on the number of workers, and never sees a test
-spectrum.
-"""
+"""Training learns, repeats itself for any number of workers, and never sees a test spectrum."""
 
 import json
 import os

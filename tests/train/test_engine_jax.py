@@ -60,9 +60,7 @@ def _random_state(plan: Plan) -> tuple[engine_jax.Params, engine_jax.Moments]:
     ("arch", "settings"), [(a, {}) for a in ARCHITECTURES] + [("fcn", {"filters": (9, 3)})]
 )
 def test_prediction_is_keras_own(arch: str, settings: dict) -> None:
-    """The last net has a convolution of more than `MAX_TAPS`, which is a matrix product when it predicts,
-    too.
-    """
+    """The last net has a convolution of more than `MAX_TAPS`, a matrix product even when it predicts."""
     plan = _plan(arch, **settings)
     params, moving = _random_state(plan)
     inputs = crop(made_up(7, edge=COARSE))
@@ -129,9 +127,7 @@ def test_an_epoch_draws_every_spectrum_equally_often() -> None:
     ("draws", "n_train", "n_rows"), [(1, 2700, 3072), (10, 2700, 3072), (7, 300, 512), (1, 5, 256)]
 )
 def test_an_epochs_steps_are_counted(draws: int, n_train: int, n_rows: int) -> None:
-    """Both engines take as many batches as `steps_of_epoch` says, and a tenth more than the spectra fill at
-    most.
-    """
+    """Both engines take `steps_of_epoch` batches, at most a tenth more than the spectra fill."""
     course = replace(_course(), draws=draws, batch_size=64)
     data = FoldData(None, None, np.zeros(n_rows), n_train, n_rows)
     index = np.concatenate(list(engine_keras._batches(data, course, np.random.default_rng(0))))

@@ -75,10 +75,9 @@ def text(counts: np.ndarray, energy_ev: np.ndarray = ENERGY_EV) -> str:
 def place_of_map(page: Page) -> Callable[[float, float], tuple[float, float]]:
     """Screen coordinates of a place of the map's frame, in shares of its width and height."""
     frame = page.run(
-        "(() => { const v = Bokeh.index.find_one_by_id"
-        "(Bokeh.documents[0].get_model_by_name('map').id); const r = v.el.getBoundingClientRect(), b = "
-        "v.frame.bbox;"
-        " return [r.left + b.left, r.top + b.top, b.width, b.height]; })()"
+        "(() => { const v = Bokeh.index.find_one_by_id(Bokeh.documents[0].get_model_by_name('map').id); "
+        "const r = v.el.getBoundingClientRect(), b = v.frame.bbox; return [r.left + b.left, r.top + b.top, "
+        "b.width, b.height]; })()"
     )
     return lambda x, y: (frame[0] + x * frame[2], frame[1] + y * frame[3])
 

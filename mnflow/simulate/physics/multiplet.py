@@ -187,8 +187,7 @@ def low_states(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The thermally populated states of `h`: energies (k,), populations (k,), vectors (N, k).
 
-    Every symmetry block (connected component of the matrix) is diagonalised in full, so no degenerate partner
-    is missed.
+    Every symmetry block (connected component) is diagonalised in full, so no degenerate partner is missed.
     """
     n_blocks, label = connected_components(h, directed=False)
     window_ev = -np.log(_NEGLIGIBLE_POPULATION) * BOLTZMANN_EV_PER_K * temperature_k

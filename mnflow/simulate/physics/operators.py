@@ -1,7 +1,6 @@
 """Operators of atomic multiplet theory in second quantisation, real in the |m, spin> basis.
 
-A term is (creators, annihilators, value) and means value * a+_c1 a+_c2 ... a_a2 a_a1: the first annihilator
-acts first.
+A term is (creators, annihilators, value): value * a+_c1 a+_c2 ... a_a2 a_a1, the first annihilator first.
 """
 
 from functools import cache

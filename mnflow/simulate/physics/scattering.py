@@ -106,8 +106,7 @@ def single_scattering(
 def plural_factor(single: Array, thickness: Array, n_fft: int) -> NDArray[np.complex128]:
     """Fourier factor (P, n_fft // 2 + 1) of plural scattering for thicknesses t/lambda (P,).
 
-    Sum over n of exp(-t) t^n / n! times the n-fold convolution of `single` is exp(t (S - 1)); Egerton eq.
-    4.8.
+    Sum over n of exp(-t) t^n / n! times n-fold convolutions of `single`: exp(t (S - 1)); Egerton eq. 4.8.
     """
     return np.exp(thickness[:, None] * (np.fft.rfft(single, n_fft) - 1))
 

@@ -88,9 +88,7 @@ def test_tetragonal_field_splits_one_electron_into_four_levels_around_their_mean
     ("name", "degeneracy"), [("Mn2+", 6), ("Mn3+", 10), ("Mn4+", 4), ("Ni2+", 3), ("Cr3+", 4), ("Ti4+", 1)]
 )
 def test_ground_multiplet_in_an_octahedron(name, degeneracy):
-    """6A1, 5E, 4A2, 3A2, 4A2 and the closed shell, without 3d spin-orbit coupling; all their states are
-    found.
-    """
+    """6A1, 5E, 4A2, 3A2, 4A2 and the closed shell, all their states, without 3d spin-orbit coupling."""
     atom = ion(name)
     integrals = dict(atom.initial, zeta3d=0.0)
     h = _space(6, atom.n_d, False).hamiltonian(
@@ -112,9 +110,7 @@ def test_strength_is_the_number_of_holes_whatever_the_field(name, field):
 
 
 def test_branching_ratio_without_core_hole_interaction_is_two_to_one():
-    """Thole & van der Laan 1988: statistical ratio if 2p-3d interaction and 3d spin-orbit coupling are
-    absent.
-    """
+    """Thole & van der Laan 1988: statistical without 2p-3d interaction and 3d spin-orbit coupling."""
     off = {"f2pd": 0.0, "g1pd": 0.0, "g3pd": 0.0, "zeta3d": 0.0}
     sticks = absorption(ion("Mn2+"), Field(ten_dq=0.0, slater_dd=0.3), scale=off)
     middle = 0.25 * 6.8458  # halfway between the 2p3/2 (-zeta/2) and 2p1/2 (+zeta) edges
@@ -123,9 +119,7 @@ def test_branching_ratio_without_core_hole_interaction_is_two_to_one():
 
 
 def _mean_shift(sticks: Sticks) -> float:
-    """Offset of the two edges by the repulsion among 3d: the statistical mean of both edges' 2p energy is
-    0.
-    """
+    """Offset of the edges by 3d repulsion: the statistical mean of both edges' 2p energy is 0."""
     return float(np.average(sticks.energy_ev, weights=sticks.strength))
 
 
@@ -197,9 +191,7 @@ def test_charge_transfer_fills_holes_and_makes_a_satellite_of_nickel():
 
 @pytest.mark.parametrize("n_d", [3, 4, 5])
 def test_hopping_stays_inside_the_two_configurations(n_d):
-    """From 3d^(n+1) L it leads on to 3d^(n+2) L2, which is left out; what is left is symmetric, in four
-    blocks.
-    """
+    """3d^(n+2) L2 is left out after 3d^(n+1) L; what is left is symmetric, in four blocks."""
     space = _space(6, n_d, True)
     transfer = ChargeTransfer(4.0, -1.0, 1.5, 0.75)
     field = Field(1.5, 0.2, 0.06)
