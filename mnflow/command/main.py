@@ -1,6 +1,5 @@
 """Which subcommand is called, and its module."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -66,8 +65,6 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a subcommand and exit: 0 when all went well, 1 for bad input, 2 for an unknown command."""
     open_streams()
-    # matrix products take one thread each: images are read by as many threads as there are cores
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = list(sys.argv[1:] if argv is None else argv)
     name, rest = (words[0], words[1:]) if words else ("--help", [])
     if name in ("-h", "--help", "help"):

@@ -16,12 +16,7 @@ def methods(maps: ValenceMaps) -> str:
     edge, raw, where = maps.predictor.edge, maps.raw, maps.where
     step = float(np.median(np.diff(raw.energy_ev)))
     size = " x ".join(str(axis["size"]) for axis in maps.axes[::-1])
-    background = (
-        "The background had been removed before"
-        if where.position.background_removed
-        else f"A power law, fitted before the edge onset at {where.position.onset_ev:.1f} eV, was subtracted"
-    )
-    done = "".join(f" {note[0].upper()}{note[1:]}." for note in maps.raw.notes)
+    done = "".join(f" {x[0].upper()}{x[1:]}." for x in maps.notes)
     low, high = (end + where.moved_bins * edge.dispersion_ev for end in edge.crop_ev)
     flagged = maps.flagged
     reasons = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in maps.reasons().items())
@@ -40,7 +35,8 @@ def methods(maps: ValenceMaps) -> str:
         f"The oxidation state of {edge.element} was determined from the L2,3 edge with mnflow "
         f"{mnflow.__version__}. {len(raw)} {'spectra' if len(raw) > 1 else 'spectrum'} of "
         f"{maps.title}{f' ({size})' if size else ''} with {step:.3g} eV per channel were used. "
-        f"{background}.{done} Spectra were resampled to {edge.dispersion_ev:g} eV per channel, cut to "
+        f"The edge onset was found at {where.position.onset_ev:.1f} eV.{done} "
+        f"Spectra were resampled to {edge.dispersion_ev:g} eV per channel, cut to "
         f"{low:.1f}-{high:.1f} eV and normalised. Classes are {', '.join(edge.classes)}; the interval of the "
         f"mean valence is the 90 % interval. {left_out}. The valence of a region is that of the mean "
         f"spectrum of its unflagged pixels. Model: {facts or 'no record'}. Software: Python "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.locate import MIN_CONTRAST
@@ -50,6 +51,9 @@ class Pixels:
         Counts of the white lines without their background.
     spikes : ndarray of int64, shape (N,)
         How many spikes and dead or hot channels were bridged.
+    t_over_lambda : ndarray, shape (N, 3)
+        Relative thickness that plural scattering in the edge shows: mean, and low and high end of its 90 %
+        interval.
     """
 
     label: NDArray[np.int8]
@@ -60,13 +64,14 @@ class Pixels:
     flags: NDArray[np.bool_]
     intensity: Floats
     spikes: NDArray[np.int64]
+    t_over_lambda: Floats
 
     def __len__(self) -> int:
         return len(self.label)
 
     def hidden(self, where: NDArray[np.bool_]) -> "Pixels":
         """The same with NaN (no class) where `where` (N,) is true; flags and intensity stay."""
-        numbers = ("mean_valence", "interval", "probabilities", "fractions")
+        numbers = ("mean_valence", "interval", "probabilities", "fractions", "t_over_lambda")
         changed: dict[str, Any] = {name: getattr(self, name).copy() for name in (*numbers, "label")}
         for name in numbers:
             changed[name][where] = np.nan
@@ -87,7 +92,8 @@ def read_pixels(
     placed = where or place_image(raw, predictor)
     step_ev = float(np.median(np.diff(raw.energy_ev)))
     parts: list[Pixels] = []
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    # matrix products take one thread each: the pieces are what runs in parallel
+    with threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as pool:
         for _, counts in ahead(raw.blocks(_BLOCK_BYTES)):
             pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
             for part in pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces):
@@ -165,4 +171,5 @@ def _answers(
         flags=flagged(outcome, saturated, np.full(len(saturated), edge_seen)),
         intensity=intensity,
         spikes=spikes,
+        t_over_lambda=reading.t_over_lambda.astype(np.float32),
     )

@@ -34,6 +34,9 @@ class Region:
         The 90 % interval of the mean valence; NaN where the model has none.
     flags : list of str
         Flags of the mean spectrum.
+    t_over_lambda : tuple of float, optional
+        Relative thickness that the edge shows: mean, and low and high end of its 90 % interval. None where
+        plural scattering was taken out, or nothing is said of it.
     spread : float
         Standard deviation of the mean valence between the unflagged pixels.
     energy_ev, spectrum : ndarray, shape (C,)
@@ -48,6 +51,7 @@ class Region:
     mean_valence: float
     interval: tuple[float, float]
     flags: list[str]
+    t_over_lambda: tuple[float, ...] | None
     spread: float
     energy_ev: NDArray[np.float64]
     spectrum: NDArray[np.float64]
@@ -89,6 +93,7 @@ def regions_of(
             spectra[i],
             raw.energy_ev,
             predictor.edge.classes,
+            raw.thickness is not None,
         )
         for i in range(len(masks))
     ]
@@ -104,13 +109,14 @@ def _region(
     spectrum: NDArray[np.float64],
     energy_ev: NDArray[np.float64],
     classes: Sequence[str],
+    scattering_removed: bool,
 ) -> Region:
     def by_class(values: Any) -> dict[str, float]:
         return dict(zip(classes, values.astype(float).tolist(), strict=True))
 
     single = np.flatnonzero(counted) if counted.sum() == 1 else None
     source, row = (answers, i) if single is None else (pixels, int(single[0]))  # one pixel: its own answer
-    fractions = source.fractions[row]
+    fractions, ratio = source.fractions[row], source.t_over_lambda[row].astype(float)
     return Region(
         n=int(mask.sum()),
         n_flagged=int((mask & flagged).sum()),
@@ -120,6 +126,7 @@ def _region(
         mean_valence=float(source.mean_valence[row]),
         interval=(float(source.interval[row, 0]), float(source.interval[row, 1])),
         flags=list(compress(FLAGS, source.flags[row])),
+        t_over_lambda=None if scattering_removed or np.isnan(ratio).any() else tuple(ratio.tolist()),
         spread=float(pixels.mean_valence[counted].std()) if counted.any() else np.nan,
         energy_ev=energy_ev,
         spectrum=spectrum,

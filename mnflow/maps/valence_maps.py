@@ -33,8 +33,9 @@ class ValenceMaps:
     """The answers to the spectra of one image, line scan or single spectrum.
 
     Each quantity is a HyperSpy signal on the image's own navigation axes: `mean_valence`, `interval` ("low"
-    and "high"), `fractions` (by class), `valence_class`, `flags` (by name), `intensity` of the edge, and
-    `thickness` where it is known. Flagged pixels keep their values in them; `masked()` hides them.
+    and "high"), `fractions` (by class), `valence_class`, `flags` (by name), `intensity` of the edge,
+    `thickness` where it was measured, else `t_over_lambda`. Flagged pixels keep their values in them;
+    `masked()` hides them.
 
     Attributes
     ----------
@@ -162,6 +163,16 @@ class ValenceMaps:
             return None
         return self._map(self.thickness_ratio, "thickness", "t/lambda", None, "cividis")
 
+    @cached_property
+    def t_over_lambda(self) -> "Mapping[str, BaseSignal]":
+        """ "mean", "low" and "high" end of 90 % of t/lambda by the edge alone; none with a low loss."""
+        if self.raw.thickness is not None or np.isnan(self.pixels.t_over_lambda).all():
+            return {}
+        return {
+            name: self._map(self.pixels.t_over_lambda[:, i], f"{name} t/lambda", "", None, "cividis")
+            for i, name in enumerate(("mean", "low", "high"))
+        }
+
     def signals(self) -> "dict[str, BaseSignal]":
         """Every quantity by the name that files and tables give it."""
         found = {"mean_valence": self.mean_valence}
@@ -170,6 +181,7 @@ class ValenceMaps:
         found |= {f"probability_{name}": signal for name, signal in self.probabilities.items()}
         found |= {"valence_class": self.valence_class, "intensity": self.intensity}
         found |= {f"flag_{name}": signal for name, signal in self.flags.items()}
+        found |= {f"t_over_lambda_{name}": signal for name, signal in self.t_over_lambda.items()}
         return found | ({"thickness": self.thickness} if self.thickness is not None else {})
 
     def masked(self) -> "ValenceMaps":
@@ -235,6 +247,7 @@ class ValenceMaps:
         columns |= {f"probability_{name}": p.probabilities[:, i] for i, name in enumerate(self.classes)}
         columns |= {"intensity": p.intensity, "flagged": self.flagged}
         columns["flags"] = _joined(p.flags)
+        columns |= {f"t_over_lambda_{x}": signal.data.ravel() for x, signal in self.t_over_lambda.items()}
         if self.thickness_ratio is not None:
             columns["thickness"] = self.thickness_ratio
         return pd.DataFrame(columns)

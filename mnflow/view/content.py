@@ -32,6 +32,8 @@ def quantities(maps: ValenceMaps) -> dict[str, tuple[NDArray[Any], Any, tuple[fl
     kind = "probability" if np.isnan(hidden.fractions).all() else "fraction"
     found |= {f"{name} {kind}": (shares[:, i], Cividis256, (0.0, 1.0)) for i, name in enumerate(maps.classes)}
     found["intensity of the edge"] = (maps.pixels.intensity, Greys256, None)
+    if maps.t_over_lambda:
+        found["t/lambda by the edge"] = (hidden.t_over_lambda[:, 0], Cividis256, None)
     if maps.thickness_ratio is not None:
         found["thickness (t/lambda)"] = (maps.thickness_ratio, Cividis256, None)
     return found
@@ -44,12 +46,14 @@ def answer_html(
     flags = f"<p>Flags: {escape(', '.join(region.flags)).replace('_', ' ')}</p>" if region.flags else ""
     shares, colours = region.fractions or region.probabilities, class_colours(maps)
     bars = "".join(_bar(name, share, colours[name]) for name, share in shares.items())
+    ratio = region.t_over_lambda
+    thickness = "<p>t/lambda {:.1f} [{:.1f}, {:.1f}], by the edge alone</p>".format(*ratio) if ratio else ""
     several = region.n > 1 and region.n_flagged
     left_out = f"<p>{region.n_flagged} flagged pixels are not counted.</p>" if several else ""
     return (
         f"{heading}<p style='color:{colour}'><strong>{escape(str(region))}</strong></p>"
         f"<p>{'Share of the atoms' if region.fractions else 'Probability'}</p>{bars}"
-        f"{_parts(maps, region, references)}{left_out}{flags}"
+        f"{thickness}{_parts(maps, region, references)}{left_out}{flags}"
     )
 
 

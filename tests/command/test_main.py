@@ -101,14 +101,3 @@ def test_a_typo_in_a_step_ends_before_anything_is_imported_or_tracked(tmp_path: 
     assert "unrecognized arguments: --arhc fcn. `mnflow cv_train --help` lists the options." in done.stderr
     assert "mlflow" not in done.stderr.replace("mnflow", "")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_command_leaves_the_cores_to_its_own_threads(tmp_path: Path) -> None:
-    code = (
-        "import os, sys\n"
-        "os.environ.pop('OPENBLAS_NUM_THREADS', None)\n"
-        "from mnflow.command.main import main\n"
-        "assert 'numpy' not in sys.modules, 'which reads it when it is loaded'\n"
-        "try:\n    main(['--version'])\nexcept SystemExit:\n    print(os.environ['OPENBLAS_NUM_THREADS'])\n"
-    )
-    assert in_fresh_interpreter(code, tmp_path).splitlines()[-1] == "1"

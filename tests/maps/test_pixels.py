@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import mnflow
 from mnflow.errors import InputError
@@ -26,6 +28,22 @@ def test_many_blocks_give_what_one_gives(predictor: Predictor, monkeypatch: pyte
     parts = pixels.read_pixels(raw, predictor, where)
     np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-4)
     np.testing.assert_array_equal(parts.flags, whole.flags)
+
+
+def test_matrix_products_leave_the_cores_to_the_pieces(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, threads, read = raw_of_signal(signal(image())), [], pixels._read_piece
+
+    def watched(*arguments: Any) -> Any:
+        threads.extend(library["num_threads"] for library in threadpool_info())
+        return read(*arguments)
+
+    monkeypatch.setattr(pixels, "_read_piece", watched)
+    with threadpool_limits(2):
+        pixels.read_pixels(raw, predictor)
+    assert threads
+    assert set(threads) == {1}
 
 
 def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) -> None:

@@ -38,6 +38,18 @@ def test_every_quantity_is_a_signal_with_its_name(some: Any) -> None:
     assert some.thickness is None
 
 
+def test_thickness_by_the_edge_goes_with_the_answer_until_it_is_measured(some: Any) -> None:
+    some.pixels.t_over_lambda[:] = [0.5, 0.2, 0.9]
+    assert list(some.t_over_lambda) == ["mean", "low", "high"]
+    assert some.to_dataframe()["t_over_lambda_high"].tolist() == pytest.approx([0.9] * 12)
+    assert np.isnan(some.masked().t_over_lambda["mean"].data[SOME]).all()
+    assert some.region().t_over_lambda is not None
+    measured = replace(some, raw=replace(some.raw, thickness=np.ones(12)))
+    assert measured.t_over_lambda == {}
+    assert "t_over_lambda_mean" not in measured.to_dataframe()
+    assert measured.region().t_over_lambda is None
+
+
 def test_masked_hides_flagged_pixels_and_keeps_the_others(some: Any) -> None:
     hidden = some.masked()
     np.testing.assert_array_equal(np.isnan(hidden.mean_valence.data), SOME)
