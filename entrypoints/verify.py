@@ -17,10 +17,7 @@ class Options:
 def run(options: Options) -> str:
     """Recompute, compare, log the table, and return the run's id.
 
-    Raises
-    ------
-    InputError
-        If a number, a file or an answer is not what was registered.
+    Raises `InputError` if a number, a file or an answer is not what was registered.
     """
     from mnflow.promote import verification
     from mnflow.promote.registration import registration

@@ -54,10 +54,8 @@ def read_references(source: str | Path, edge: Edge) -> References:
     Each is resampled in eV onto the edge's dispersion and cut as `place_windows` does, never stretched. A
     valence that is none of the edge's classes, such as "Mn2+/Mn3+", leaves its spectra unlabelled.
 
-    Raises
-    ------
-    InputError
-        If there is nothing to read, a file cannot be read, or a spectrum does not hold the edge.
+    Raises `InputError` if there is nothing to read, a file cannot be read, or a spectrum does not hold the
+    edge.
     """
     parts = [
         _placed(read_file(path, valence, group, edge), edge)

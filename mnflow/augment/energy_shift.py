@@ -12,13 +12,7 @@ MAX_SHIFT_EV = 5.0
 
 
 def max_shift_bins(edge: Edge, max_shift_ev: float = MAX_SHIFT_EV) -> int:
-    """`max_shift_ev` in channels (50 for Mn).
-
-    Raises
-    ------
-    InputError
-        If it is negative or leads out of the wide window.
-    """
+    """`max_shift_ev` in channels (50 for Mn); raises `InputError` if it leads out of the wide window."""
     bins = round(max_shift_ev / edge.dispersion_ev)
     room = min(edge.crop_start, edge.n_wide - edge.n_crop - edge.crop_start)
     if not 0 <= bins <= room:

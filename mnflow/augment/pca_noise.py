@@ -39,10 +39,7 @@ class PcaNoise:
 def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPONENTS) -> PcaNoise:
     """The signal's principal components in training spectra (N, C) of one scale.
 
-    Raises
-    ------
-    InputError
-        If there are not more spectra and channels than components to keep.
+    Raises `InputError` if there are not more spectra and channels than components to keep.
     """
     if not 0 < kept_components < min(intensity.shape):
         raise InputError(

@@ -73,13 +73,7 @@ def resolve(
     filters: Sequence[int] | None = None,
     kernels: Sequence[int] | None = None,
 ) -> Shape:
-    """The shape of net `arch`, with what is given in place of the paper's values.
-
-    Raises
-    ------
-    InputError
-        For an unknown net, a dropout outside [0, 1), or filters and kernels that do not fit together.
-    """
+    """The shape of net `arch`, with what is given in place of the paper's values, if that fits together."""
     if arch not in ARCHITECTURES:
         raise InputError(f"Unknown net {arch!r}: expected one of {', '.join(ARCHITECTURES)}.")
     paper = ARCHITECTURES[arch]
@@ -105,13 +99,7 @@ def resolve(
 
 
 def block_lengths(shape: Shape, n_channels: int) -> list[int]:
-    """Channels at the input of each block and at the end: 300, 146, 70, 32, 14, 6 in the paper.
-
-    Raises
-    ------
-    InputError
-        If the spectrum is too short for the kernels.
-    """
+    """Channels at the input of each block and at the end: 300, 146, 70, 32, 14, 6 in the paper."""
     lengths = [around_l3_channels(n_channels)[1] // shape.l3_bin if shape.l3_bin else n_channels]
     for kernel in shape.kernels:
         lengths.append((lengths[-1] - kernel + 1 - shape.smoothing) // POOL)
@@ -141,13 +129,7 @@ def design(
     filters: Sequence[int] | None = None,
     kernels: Sequence[int] | None = None,
 ) -> Plan:
-    """The plan of net `arch` for crops of `n_channels` channels; see `resolve` for the rest.
-
-    Raises
-    ------
-    InputError
-        See `resolve` and `block_lengths`.
-    """
+    """The plan of net `arch` for crops of `n_channels` channels; see `resolve` for the rest."""
     shape = resolve(arch, dropout, filters, kernels)
     block_lengths(shape, n_channels)
     return Plan(arch, shape, n_classes, n_channels)

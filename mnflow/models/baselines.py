@@ -92,13 +92,7 @@ class Fitted:
 def fit_fold(
     spectra: SpectrumSet, fold: Fold, method: str, align: bool = False, n_crops: int = 0, seed: int = 0
 ) -> Fitted:
-    """Train a baseline on a fold's training spectra, or on `n_crops` randomly shifted crops of each.
-
-    Raises
-    ------
-    InputError
-        For an unknown method.
-    """
+    """Train a baseline on a fold's training spectra, or on `n_crops` randomly shifted crops of each."""
     edge, rng = spectra.edge, np.random.default_rng((seed, fold.number))
     wide, labels = spectra.intensity[fold.train], spectra.valence[fold.train]
     limit = max_shift_bins(edge) if n_crops else 0

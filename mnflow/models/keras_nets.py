@@ -86,13 +86,7 @@ def _fully_convolutional_head(x: Any, shape: Shape, n_classes: int) -> Any:
 
 
 def feature_model(model: keras.Model) -> keras.Model:
-    """The feature extractor of a net with convolutions: (B, 300) -> (B, 72) in the paper's shape.
-
-    Raises
-    ------
-    InputError
-        For a net without convolutions.
-    """
+    """The feature extractor of a net with convolutions: (B, 300) -> (B, 72) in the paper's shape."""
     pools = [layer for layer in model.layers if layer.name.startswith("pool")]
     if not pools:
         raise InputError(f"The net {model.name!r} has no feature extractor: choose conv_dense or fcn.")
@@ -132,13 +126,7 @@ def from_bytes(content: bytes) -> keras.Model:
 
 
 def load(path: str | os.PathLike[str]) -> keras.Model:
-    """Read a .keras file for prediction: not compiled, and in Keras's safe mode.
-
-    Raises
-    ------
-    InputError
-        If there is no readable .keras file.
-    """
+    """Read a .keras file for prediction: not compiled, and in Keras's safe mode."""
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged file makes zipfile, h5py or Keras stumble over

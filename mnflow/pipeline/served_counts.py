@@ -20,10 +20,7 @@ def read_days(folder: Path) -> pd.DataFrame:
 
     Columns are `_NUMBERS`, `class: NAME`, `flag: NAME`, `moved_ev` and `moved_std_ev`.
 
-    Raises
-    ------
-    InputError
-        If the folder holds no counts, or a file of it is none of a server's.
+    Raises `InputError` if the folder holds no counts, or a file of it is none of a server's.
     """
     sums: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob("served-*.json")):

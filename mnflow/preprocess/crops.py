@@ -40,13 +40,7 @@ def normalise(intensity: Any) -> Any:
 
 
 def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> NDArray[np.int64]:
-    """First channel of the crop in the wide window, for spectra shifted by `shift_bins`.
-
-    Raises
-    ------
-    InputError
-        If a shift moves the crop out of the wide window.
-    """
+    """First channel of the crop in the wide window for spectra shifted by `shift_bins`, inside the window."""
     start = edge.crop_start - np.asarray(shift_bins, dtype=np.int64)
     if start.size and (start.min() < 0 or start.max() > edge.n_wide - edge.n_crop):
         raise InputError(

@@ -208,10 +208,7 @@ def place_windows(
 
     Whether the background was removed before is seen from each spectrum unless `background_removed` says it.
 
-    Raises
-    ------
-    InputError
-        If one of them does not hold the edge in channels that are fine enough.
+    Raises `InputError` if one of them does not hold the edge in channels that are fine enough.
     """
     check_axis(energy_ev, edge, where)
     channels = looked_at(energy_ev, edge)

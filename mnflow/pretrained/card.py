@@ -84,13 +84,7 @@ def load_record(element: str = "Mn") -> dict[str, Any]:
 
 
 def load_numbers(element: str = "Mn") -> list[dict[str, Any]]:
-    """The rows that `benchmarks.posterior` wrote about the shipped model.
-
-    Raises
-    ------
-    InputError
-        If they are of another model than the one that ships.
-    """
+    """The rows that `benchmarks.posterior` wrote about the shipped model; `InputError` if of another one."""
     path = PRETRAINED / f"{element.lower()}-numbers.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     measured = next((r["sha256"] for r in rows if r["benchmark"] == "posterior/model"), "none")

@@ -116,10 +116,8 @@ def _of_server(uri: str) -> tuple[Predictor, str]:
 def local_champion(database: Path) -> tuple[str, Path] | None:
     """The champion's version and its predictor's file, read from MLflow's SQLite database, if there is one.
 
-    Raises
-    ------
-    InputError
-        If the database names a champion that may not be one, or whose file is missing: the project was moved.
+    Raises `InputError` if the database names a champion that may not be one, or whose file is missing: the
+    project was moved.
     """
     from mnflow.promote.eligible import unfit
 

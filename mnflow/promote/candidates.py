@@ -22,10 +22,7 @@ CV_TAGS = (*names.SETTING, names.DATASET_DIGEST, names.DATASET_URI)
 def candidate(run: str) -> MlflowRun:
     """The cv_train run to promote: by its id, or the `best` fully convolutional one on the newest data.
 
-    Raises
-    ------
-    InputError
-        If there is none, or an evaluation is missing; the message names the step to run.
+    Raises `InputError` if there is none, or an evaluation is missing; the message names the step to run.
     """
     if run != "best":
         record = finished_run(STEP, run)

@@ -73,10 +73,8 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     It may be if it is fully convolutional and passes the gate. One promotion at a time
     applies the gate and moves the alias, so that nothing is compared with a champion that is being replaced.
 
-    Raises
-    ------
-    InputError
-        If the gate is not passed: nothing changes, and the message names every number that failed.
+    Raises `InputError` if the gate is not passed: nothing changes, and the message names every number that
+    failed.
     """
     measured = measure(cross_validation.load_cv(record), seed, strategy)
     run.metrics(measured.metrics)

@@ -35,21 +35,7 @@ STRATEGY = "strategy"
 
 @dataclass(frozen=True)
 class Registration:
-    """What a version was registered with.
-
-    Attributes
-    ----------
-    metrics : dict of str to float
-        Every number by which it was judged.
-    held_out_accuracy : list of float
-        On shifted and noisy held-out spectra, per fold.
-    folds_digest, model_digest : str
-        See `folds_digest` and `version_contents.model_digest`.
-    files : dict of str to str
-        SHA-256 of every file that is served, by its path.
-    facts : dict of str to str
-        Setting, seed, code version and address of the data, for the reader.
-    """
+    """What `promote` registered a version with; raises `InputError` if the record is missing or changed."""
 
     metrics: dict[str, float]
     held_out_accuracy: list[float]
@@ -86,10 +72,7 @@ def register(
 def registration(version: ModelVersion) -> Registration:
     """What a version was registered with.
 
-    Raises
-    ------
-    InputError
-        If it was not registered by `promote`, or the record is not the one of then.
+    Raises `InputError` if it was not registered by `promote`, or the record is not the one of then.
     """
     if DIGEST not in version.tags or not version.run_id:
         raise InputError(

@@ -93,10 +93,7 @@ def set_champion(version: str) -> str | None:
 def roll_back() -> tuple[str, str | None]:
     """Exchange `champion` and `previous`; returns both versions (there may be no previous one).
 
-    Raises
-    ------
-    InputError
-        If there is nothing to go back to, or it is no version that may be champion.
+    Raises `InputError` if there is nothing to go back to, or it is no version that may be champion.
     """
     with locked():
         previous = aliased(PREVIOUS)

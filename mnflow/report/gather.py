@@ -89,13 +89,7 @@ def best_by_column(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def find_runs(text: str) -> list[MlflowRun]:
-    """The runs that are meant by `newest` or by ids separated by commas.
-
-    Raises
-    ------
-    InputError
-        If an id is unknown.
-    """
+    """Runs by `newest`, or by ids separated by commas; raises `InputError` if one is unknown."""
     if text == "newest":
         return [run for step in _COMPARED for run in _newest(step)]
     return [_run(run_id.strip()) for run_id in text.split(",") if run_id.strip()]

@@ -81,10 +81,7 @@ def plain_cells(table: Any) -> Any:
 def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
     """All arrays of an .npz archive by name, without unpickling; decompression bombs are refused.
 
-    Raises
-    ------
-    ValueError
-        If it is no such archive, is damaged, or promises far more than it holds.
+    Raises `ValueError` if it is no such archive, is damaged, or promises far more than it holds.
     """
     try:
         held = len(source) if isinstance(source, bytes) else source.stat().st_size

@@ -65,10 +65,7 @@ def one_at_a_time(uri: str, folder: Path | None = None) -> Iterator[None]:
     The lock is a file in `folder`, or beside a store's database, or in the user's own cache for a store that
     is a server. It is never emptied or removed, and waited for with a message.
 
-    Raises
-    ------
-    InputError
-        If another process holds it for `LOCK_SECONDS`.
+    Raises `InputError` if another process holds it for `LOCK_SECONDS`.
     """
     from filelock import FileLock, Timeout
 

@@ -218,13 +218,7 @@ def create(predictor: Predictor, version: str = "") -> App:
 
 
 def run(predictor: Predictor, host: str = "127.0.0.1", port: int = 5001, version: str = "") -> None:
-    """Serve a predictor until the process is stopped.
-
-    Raises
-    ------
-    InputError
-        If the port is taken.
-    """
+    """Serve a predictor until the process is stopped; raises `InputError` if the port is taken."""
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 

@@ -117,10 +117,7 @@ class NumpyNet:
     def logits(self, crops: Any) -> Floats:
         """Logits (F, N, K) of N normalised crops (N, n_channels).
 
-        Raises
-        ------
-        InputError
-            If the crops have another number of channels.
+        Raises `InputError` if the crops have another number of channels.
         """
         return self._forward(crops, len(self.layers))
 
@@ -214,10 +211,7 @@ def _apply(layer: _Layer, x: Floats) -> Floats:
 def from_keras(models: Sequence[Any]) -> NumpyNet:
     """The numpy ensemble of Keras nets that `mnflow.models.keras_nets.build` made (all of one architecture).
 
-    Raises
-    ------
-    InputError
-        For no net, nets of different architectures, or a layer that is none of ours.
+    Raises `InputError` for no net, nets of different architectures, or a layer that is none of ours.
     """
     chains = [_chain(model) for model in models]
     if not chains or any([s.weight.shape for s in c] != [s.weight.shape for s in chains[0]] for c in chains):

@@ -17,10 +17,7 @@ def axis_ev(start_ev: float, channels: int, step_ev: float) -> NDArray[np.float6
 def ordered(energy_ev: NDArray[Any], counts: Any, where: str) -> tuple[NDArray[np.float64], Any]:
     """Energy axis and counts (N, C) in increasing order; equal energies are averaged.
 
-    Raises
-    ------
-    InputError
-        For a bad axis, and for one that holds several spectra one below the other.
+    Raises `InputError` for a bad axis, and for one that holds several spectra one below the other.
     """
     energy_ev = np.asarray(energy_ev, dtype=np.float64)
     if energy_ev.ndim != 1 or energy_ev.shape[0] != counts.shape[-1] or len(energy_ev) < 2:

@@ -27,10 +27,7 @@ PATIENCE_SECONDS = 300.0
 def connect() -> MlflowClient:
     """The client of the tracking store; makes sure within seconds that it answers and holds our experiment.
 
-    Raises
-    ------
-    InputError
-        If the server does not answer, or the database cannot be opened and written.
+    Raises `InputError` if the server does not answer, or the database cannot be opened and written.
     """
     uri = default_tracking_uri()
     # a bar for each of many small files

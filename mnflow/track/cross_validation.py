@@ -65,13 +65,7 @@ class FinishedCv(Evaluated):
 
 
 def load_cv(record: MlflowRun) -> FinishedCv:
-    """Everything of a finished CV run, read back from its artifacts.
-
-    Raises
-    ------
-    InputError
-        If an artifact is missing, or the dataset is not the one that was trained on.
-    """
+    """A finished CV run from its artifacts; raises `InputError` if one or the dataset is missing or changed."""
     run_id, tags = record.info.run_id, record.data.tags
     spectra, folds, models = _load(run_id, tags[names.DATASET_URI])
     if spectra.digest() != tags[names.DATASET_DIGEST]:

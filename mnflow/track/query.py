@@ -50,10 +50,8 @@ def where() -> str:
 def finished_run(step: str, run: str = "newest", **tags: str) -> MlflowRun:
     """A finished run of `step`: by its id, or the newest with these tags.
 
-    Raises
-    ------
-    InputError
-        If there is none, or the id is unknown, of another step, or of a run that did not finish.
+    Raises `InputError` if there is none, or the id is unknown, of another step, or of a run that did not
+    finish.
     """
     if run != "newest":
         try:
