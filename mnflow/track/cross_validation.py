@@ -65,7 +65,7 @@ class FinishedCv(Evaluated):
 
 
 def load_cv(record: MlflowRun) -> FinishedCv:
-    """A finished CV run from its artifacts; raises `InputError` if one or the dataset is missing or changed."""
+    """A finished CV run from its artifacts; raises `InputError` if one is missing or the dataset changed."""
     run_id, tags = record.info.run_id, record.data.tags
     spectra, folds, models = _load(run_id, tags[names.DATASET_URI])
     if spectra.digest() != tags[names.DATASET_DIGEST]:
