@@ -33,9 +33,6 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SLOW_SECONDS = 10.0
-"""Tests that take more processor time are left out."""
-
 USED_LATE = (
     "sklearn.cluster",
     "sklearn.decomposition",
@@ -188,8 +185,8 @@ def fork(work: Callable[[], int], seconds: float) -> int | None:
 class Runner:
     """The pytest plugin that runs mutants instead of tests."""
 
-    def __init__(self, path: Path, most: int, seed: int) -> None:
-        self.path, self.most, self.seed = path, most, seed
+    def __init__(self, path: Path, most: int, seed: int, slow: float) -> None:
+        self.path, self.most, self.seed, self.slow = path, most, seed, slow
         self.in_mutant = self.failed = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -228,7 +225,7 @@ class Runner:
             for number in numbers.split():
                 # none for a decorator, which runs when a test has the module imported anew
                 span = spans.get(int(number))
-                if span and float(took) < SLOW_SECONDS:
+                if span and float(took) < self.slow:
                     reached.setdefault(span, set()).add(test)
         items = {item.nodeid: item for item in session.items}
         used = [items[test] for test in sorted(set().union(*reached.values()))]
@@ -306,7 +303,7 @@ def tests_of(module: Path) -> list[str]:
     return [str(p) for p in found if named.search(p.read_text())] or [str(mirror.parent)]
 
 
-def count_each(modules: list[Path], tests: list[str], most: int, seed: int) -> int:
+def count_each(modules: list[Path], tests: list[str], options: list[str]) -> int:
     """Count one module after the other, each in a process of its own; print a line for each.
 
     Survivors are in .mutants/survivors.
@@ -315,9 +312,10 @@ def count_each(modules: list[Path], tests: list[str], most: int, seed: int) -> i
     survivors.mkdir(parents=True, exist_ok=True)
     failed = False
     for path in modules:
-        options = ["--tests", *(tests or tests_of(path)), "--most", str(most), "--seed", str(seed)]
-        command = [sys.executable, "-m", "tests.mutants", str(path), *options]
-        done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        command = [sys.executable, "-m", "tests.mutants", str(path), "--tests", *(tests or tests_of(path))]
+        done = subprocess.run(
+            [*command, *options], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         name = path.relative_to(ROOT).as_posix()
         (survivors / f"{name.replace('/', '.')}.txt").write_text(done.stdout)
         line = next((x for x in done.stdout.splitlines() if x.startswith(f"{name}: ")), None)
@@ -335,12 +333,16 @@ def main() -> int:
     parser.add_argument("--tests", nargs="+", default=[], help="default: those that mirror the module")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--slow", type=float, default=10.0, help="tests of more seconds of processor time are left out"
+    )
     args = parser.parse_args()
     modules = [path.resolve() for path in args.modules if not path.name.startswith("__")]
     if len(modules) > 1:
-        return count_each(modules, args.tests, args.most, args.seed)
+        options = [word for k in ("most", "seed", "slow") for word in (f"--{k}", str(getattr(args, k)))]
+        return count_each(modules, args.tests, options)
     sys.path.append(str(ROOT / ".mutants"))
-    runner = Runner(modules[0], args.most, args.seed)
+    runner = Runner(modules[0], args.most, args.seed, args.slow)
     options = ["-q", "-s", "-p", "no:cacheprovider", "--no-header", "-o", "addopts=-m 'not services'"]
     return int(pytest.main([*(args.tests or tests_of(modules[0])), *options], plugins=[runner]))
 

@@ -1,4 +1,7 @@
-"""Dense layers with ReLU between them, fitted by cross-entropy to a stream of new samples."""
+"""Dense layers with ReLU between them, fitted by cross-entropy to a stream of new samples.
+
+In numpy: own references are fitted to with `pip install mnflow`, which brings neither Keras nor JAX.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise

@@ -60,11 +60,15 @@ def parse(options: type[T], argv: Sequence[str] | None = None, program: str = "m
     parser = _Parser(prog=program, description=options.__doc__)
     for f in fields(options):  # type: ignore[arg-type]
         assert f.default is not MISSING
+        words = ("true", "false") if f.type is bool else f.metadata["choices"]
         parser.add_argument(
-            f"--{f.name}", default=f.default, help=f"{f.metadata['help']} (default: {f.default})"
+            f"--{f.name}",
+            default=f.default,
+            metavar=f"{{{','.join(words)}}}" if words else None,
+            help=f"{f.metadata['help']} (default: {f.default})",
         )
-    words = vars(parser.parse_args(argv))
-    return options(**{f.name: _convert(f, words[f.name]) for f in fields(options)})  # type: ignore[arg-type]
+    found = vars(parser.parse_args(argv))
+    return options(**{f.name: _convert(f, found[f.name]) for f in fields(options)})  # type: ignore[arg-type]
 
 
 def _convert(f: Any, word: Any) -> Any:
@@ -107,9 +111,7 @@ def execute(
     MLflow run is closed as KILLED and files are left whole.
     """
     open_streams()
-    os.environ["MPLBACKEND"] = (
-        "Agg"  # figures go to files; a notebook's backend may not even be installed here
-    )
+    os.environ["MPLBACKEND"] = "Agg"  # to files; a notebook's backend may not even be installed here
     signals.listen()
     module = run.__module__
     if module == "__main__":

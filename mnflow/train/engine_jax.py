@@ -73,7 +73,11 @@ class State(NamedTuple):
 
 
 def _adam(state: State, gradient: Params, moving: Moments, rate: Array) -> State:
-    """One step of Adam (https://arxiv.org/abs/1412.6980); eight lines do not need Optax as a dependency."""
+    """One step of Adam (https://arxiv.org/abs/1412.6980) as in Keras: epsilon counts before bias correction.
+
+    Optax 0.2.8 adds it after: the first 20 steps differ by 2 to 50 % for gradients of 1e-2 to 1e-6 (with no
+    epsilon, probabilities agree to 1e-7), and a fold takes the same processor time.
+    """
     b1, b2 = ADAM_BETAS
     step = state.step + 1
     first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradient)

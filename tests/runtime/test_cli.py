@@ -35,6 +35,15 @@ def test_defaults_and_given_words_are_converted() -> None:
     )
 
 
+def test_help_shows_what_may_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(Options, ["--help"])
+    said = capsys.readouterr().out
+    assert "--arch {dense,fcn}" in said
+    assert "--noise {true,false}" in said
+    assert "--epochs EPOCHS" in said
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
