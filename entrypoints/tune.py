@@ -20,7 +20,8 @@ class Options:
     )
     arch: str = option(CvOptions.arch, "as in cv_train")
     search: str = option(
-        "dropout,filters,learning_rate", "what varies: dropout, filters, learning_rate, kernels"
+        "dropout,filters,learning_rate",
+        "what varies: dropout, filters, learning_rate, kernels, depth, l3_bin (channels a bin around L3)",
     )
     trials: int = option(60, "trials of the study, those of all workers and earlier starts together")
     augmentation: str = option(CvOptions.augmentation, "as in cv_train")
@@ -69,12 +70,12 @@ def run(options: Options) -> str:
         )
         terms = {k: v for k, v in vars(options).items() if k not in _MAY_DIFFER}
         terms["dataset"] = spectra.digest()
-        paper = search.paper_params(base, searched)
+        itself = search.own_params(base, searched)
         directions = search.MODES[options.mode]
-        found = study.open_study(options.study, storage, directions, terms, paper, options.seed)
+        found = study.open_study(options.study, storage, directions, terms, itself, options.seed)
         objective = tuning.objective(own, tags, base, searched, spectra, inner, options.mode)
         study.run_trials(found, objective, options.trials)
-        tuning.log_study(own, found, paper)
+        tuning.log_study(own, found, options.arch, itself)
     return own.id
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,16 +73,19 @@ def resolve(
     dropout: float | None = None,
     filters: Sequence[int] | None = None,
     kernels: Sequence[int] | None = None,
+    depth: int | None = None,
+    l3_bin: int | None = None,
 ) -> Shape:
-    """The shape of net `arch`, with what is given in place of the paper's values, if that fits together."""
+    """The shape of net `arch`, with what is given in place of its own values, if that fits together."""
     if arch not in ARCHITECTURES:
         raise InputError(f"Unknown net {arch!r}: expected one of {', '.join(ARCHITECTURES)}.")
     paper = ARCHITECTURES[arch]
     shape = replace(
         paper,
-        filters=paper.filters if filters is None else tuple(filters),
-        kernels=paper.kernels if kernels is None else tuple(kernels),
+        filters=(paper.filters if filters is None else tuple(filters))[:depth],
+        kernels=(paper.kernels if kernels is None else tuple(kernels))[:depth],
         dropout=paper.dropout if dropout is None else float(dropout),
+        l3_bin=paper.l3_bin if l3_bin is None else int(l3_bin),
     )
     if not 0 <= shape.dropout < 1:
         raise InputError(f"Dropout must lie in [0, 1), got {shape.dropout}.")
@@ -89,6 +93,13 @@ def resolve(
         raise InputError(
             f"Expected one positive kernel length for each filter count, got {shape.filters} and "
             f"{shape.kernels}."
+        )
+    if depth is not None and not 1 <= depth <= len(shape.filters):
+        raise InputError(f"Expected a depth of at least 1 and at most the net's blocks, got {depth}.")
+    if bool(shape.l3_bin) != bool(paper.l3_bin) or shape.l3_bin < 0:
+        raise InputError(
+            f"Expected bins of 1 channel or more, for nets that look at the stretch around L3, got "
+            f"{shape.l3_bin} for {arch}."
         )
     if shape.filters and not paper.filters:
         raise InputError(
@@ -125,12 +136,10 @@ def design(
     arch: str,
     n_classes: int = 3,
     n_channels: int = 300,
-    dropout: float | None = None,
-    filters: Sequence[int] | None = None,
-    kernels: Sequence[int] | None = None,
+    **changes: Any,
 ) -> Plan:
-    """The plan of net `arch` for crops of `n_channels` channels; see `resolve` for the rest."""
-    shape = resolve(arch, dropout, filters, kernels)
+    """The plan of net `arch` for crops of `n_channels` channels; `changes` are those of `resolve`."""
+    shape = resolve(arch, **changes)
     block_lengths(shape, n_channels)
     return Plan(arch, shape, n_classes, n_channels)
 

@@ -20,6 +20,7 @@ from mnflow.models.architectures import ARCHITECTURES, Plan
 from mnflow.models.jax_nets import Array, Moments, Params, forward
 from mnflow.models.keras_import import keras
 from mnflow.preprocess import normalise
+from mnflow.serve.numpy_nets import bin_of
 
 BATCH = 256
 """Spectra that pass a net together: what lies between the layers stays in the processor's cache."""
@@ -44,6 +45,7 @@ def from_keras(model: keras.Model) -> JaxNet:
         filters=tuple(shape[-1] for shape in kernels),
         kernels=tuple(shape[0] for shape in kernels),
         dropout=0.0,
+        l3_bin=bin_of(model),
     )
     plan = Plan(model.name, shape, n_classes=model.output_shape[-1], n_channels=model.input_shape[-1])
     return JaxNet({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)

@@ -36,9 +36,14 @@ def objective(
         with tracking.child(run, trial_tags, f"trial {trial.number}") as child:
             trial.set_user_attr("mlflow_run", child.id)
             child.params(trial.params)
-            scores, pruned = search.score_trial(trial, spectra, inner, settings, prune=mode == "score")
-            _log_trial(child, trial, scores, pruned, len(inner))
-        if pruned:
+            fits = search.fits(settings, spectra.edge)
+            if fits:
+                scores, pruned = search.score_trial(trial, spectra, inner, settings, prune=mode == "score")
+                _log_trial(child, trial, scores, pruned, len(inner))
+            else:
+                child.tags({names.TRIAL_STATE: "pruned"})
+                child.note("Pruned untrained: the spectrum is too short for these bins and kernels.")
+        if not fits or pruned:
             raise optuna.TrialPruned
         attrs = trial.user_attrs
         return float(attrs["score"]) if mode == "score" else (attrs["score"], attrs["n_weights"])
@@ -74,13 +79,13 @@ def _log_trial(
     say(line)
 
 
-def log_study(run: Run, study: optuna.Study, paper: Mapping[str, Any]) -> None:
+def log_study(run: Run, study: optuna.Study, arch: str, own: Mapping[str, Any]) -> None:
     """Table, figures and proposal of the whole study, including the trials of other workers.
 
     Parameters
     ----------
-    paper : mapping
-        The parameters of the paper's network, to mark it in the figures.
+    arch, own : str, mapping
+        The network and its own parameters, to mark it in the figures.
     """
     rows = search.table(study)
     best = search.proposed(study)
@@ -89,10 +94,8 @@ def log_study(run: Run, study: optuna.Study, paper: Mapping[str, Any]) -> None:
     if shares := search.importance(study):
         run.figure(plots.parameter_importance(shares), "importance")
     done = rows[rows["state"] == "complete"].reset_index(drop=True)
-    run.figure(
-        plots.parameter_slices({k: done[k] for k in paper}, done["score"], ["learning_rate"]), "slices"
-    )
-    run.figure(_front_figure(done, best, paper), "front")
+    run.figure(plots.parameter_slices({k: done[k] for k in own}, done["score"], ["learning_rate"]), "slices")
+    run.figure(_front_figure(done, best, arch, own), "front")
     score, n_weights = best.user_attrs["score"], best.user_attrs["n_weights"]
     run.metrics({"tune/trials": len(rows), "tune/best_score": score, "tune/weights": n_weights})
     run.json({"trial": best.number, **search.train_settings_of(best.params)}, "study/proposed.json")
@@ -103,11 +106,11 @@ def log_study(run: Run, study: optuna.Study, paper: Mapping[str, Any]) -> None:
     say(f"study {study.study_name}: trial {best.number} is proposed, {best.params}")
 
 
-def _front_figure(done: pd.DataFrame, best: FrozenTrial, paper: Mapping[str, Any]) -> Figure:
-    """Score against weights, with the paper's network where a trial has its parameters."""
-    same = (done[list(paper)] == list(paper.values())).all(axis=1)
+def _front_figure(done: pd.DataFrame, best: FrozenTrial, arch: str, own: Mapping[str, Any]) -> Figure:
+    """Score against weights, with the network itself where a trial has its parameters."""
+    same = (done[list(own)] == list(own.values())).all(axis=1)
     marks = {
-        f"the paper's network (trial {r['trial']})": (r["n_weights"], r["score"])
+        f"{arch} itself (trial {r['trial']})": (r["n_weights"], r["score"])
         for _, r in done[same].head(1).iterrows()
     }
     chosen = done.index[done["trial"] == best.number]

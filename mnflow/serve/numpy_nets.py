@@ -217,9 +217,13 @@ def from_keras(models: Sequence[Any]) -> NumpyNet:
     if not chains or any([s.weight.shape for s in c] != [s.weight.shape for s in chains[0]] for c in chains):
         raise InputError("Expected one Keras net or more, all of one architecture.")
     n_channels = int(models[0].input_shape[-1])
-    l3_bin = next((int(layer.pool_size[0]) for layer in models[0].layers if layer.name == "bins"), 0)
     steps = tuple(_stack(steps) for steps in zip(*chains, strict=True))
-    return NumpyNet(steps, n_channels, l3_bin)
+    return NumpyNet(steps, n_channels, bin_of(models[0]))
+
+
+def bin_of(model: Any) -> int:
+    """Channels that a Keras net averages to one around L3; 0 for one that sees its whole crop."""
+    return next((int(layer.pool_size[0]) for layer in model.layers if layer.name == "bins"), 0)
 
 
 def _stack(steps: Sequence[Step]) -> Step:

@@ -160,8 +160,7 @@ def prepare(
 
 def make_plan(settings: TrainSettings, edge: Edge) -> Plan:
     """The net of the settings; raises `InputError` if it does not fit the crop."""
-    how = settings.dropout, settings.filters, settings.kernels
-    return design(settings.arch, len(edge.classes), edge.n_crop, *how)
+    return design(settings.arch, len(edge.classes), edge.n_crop, **settings.changes)
 
 
 def make_course(settings: TrainSettings, edge: Edge) -> Course:

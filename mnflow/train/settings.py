@@ -1,6 +1,7 @@
 """How a net is trained."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mnflow.augment import pca_noise
 from mnflow.augment.energy_shift import MAX_SHIFT_EV
@@ -36,8 +37,8 @@ class TrainSettings:
         Adam's, at its peak.
     schedule : str
         One of `mnflow.train.schedule.SCHEDULES`.
-    dropout, filters, kernels
-        The paper's if None; see `mnflow.models.architectures.resolve`.
+    dropout, filters, kernels, depth, l3_bin
+        The net's own if None; see `mnflow.models.architectures.resolve`.
     max_shift_ev, max_noise_scale, kept_components
         See `mnflow.augment`.
     """
@@ -54,6 +55,8 @@ class TrainSettings:
     dropout: float | None = None
     filters: tuple[int, ...] | None = None
     kernels: tuple[int, ...] | None = None
+    depth: int | None = None
+    l3_bin: int | None = None
     max_shift_ev: float = MAX_SHIFT_EV
     max_noise_scale: float = pca_noise.MAX_NOISE_SCALE
     kept_components: int = pca_noise.KEPT_COMPONENTS
@@ -65,7 +68,7 @@ class TrainSettings:
             )
         if not 0 <= self.degraded_copies <= MAX_COPIES:
             raise InputError(f"Expected 0 ... {MAX_COPIES} degraded copies, got {self.degraded_copies}.")
-        resolve(self.arch, self.dropout, self.filters, self.kernels)
+        resolve(self.arch, **self.changes)
         if self.epochs < 1 or self.batch_size < 2:
             raise InputError(
                 f"Expected 1 epoch and a batch of 2 or more, got {self.epochs} and {self.batch_size}."
@@ -75,6 +78,11 @@ class TrainSettings:
                 f"Expected a positive learning rate and one of the schedules {', '.join(SCHEDULES)}, "
                 f"got {self.learning_rate} and {self.schedule!r}."
             )
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What takes the place of the net's own values."""
+        return {name: getattr(self, name) for name in ("dropout", "filters", "kernels", "depth", "l3_bin")}
 
 
 def parse_augmentation(word: str) -> int:

@@ -19,7 +19,7 @@ from mnflow.evaluate.accuracy import integrated_accuracy, noise_accuracy, shift_
 from mnflow.folds import Fold, inner_validation, split
 from mnflow.models import keras_nets
 from mnflow.models.architectures import ARCHITECTURES, count_weights
-from mnflow.spectra import SpectrumSet
+from mnflow.spectra import Edge, SpectrumSet
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
 from mnflow.tune import study
@@ -29,8 +29,13 @@ MODES: dict[str, tuple[study.Direction, ...]] = {"score": ("maximize",), "front"
 of shrinking.
 """
 
-SEARCHABLE = ("dropout", "filters", "learning_rate", "kernels")
+SEARCHABLE = ("dropout", "filters", "learning_rate", "kernels", "depth", "l3_bin")
 """What may vary; the net's own value holds for what does not."""
+
+_SINGLE = tuple(name for name in SEARCHABLE if name not in ("filters", "kernels"))  # one value a net
+
+_L3_BINS = (2, 7)
+"""The shortest and longest bin that is tried around L3, in channels."""
 
 SCORED_NOISE_SCALES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 """Factors on the noise that a trial is scored at."""
@@ -81,12 +86,20 @@ def parse_search(words: str) -> tuple[str, ...]:
 
 
 def suggest(trial: Trial, base: TrainSettings, search: Sequence[str]) -> TrainSettings:
-    """Draw a trial's settings; filters up to twice the paper's, kernels of odd lengths around the paper's."""
+    """Draw a trial's settings; filters up to twice the net's, kernels of odd lengths around the net's.
+
+    Filters and kernels of blocks beyond the depth are drawn, too, and do nothing: so all trials have the same
+    parameters.
+    """
     shape = ARCHITECTURES[base.arch]
     if "dropout" in search:
         trial.suggest_float("dropout", 0.0, 0.9, step=0.05)
     if "learning_rate" in search:
         trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)
+    if "depth" in search and shape.filters:
+        trial.suggest_int("depth", 1, len(shape.filters))
+    if "l3_bin" in search and shape.l3_bin:
+        trial.suggest_int("l3_bin", *_L3_BINS)
     for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
         if "filters" in search:
             trial.suggest_int(f"filters_{i}", 1, 2 * filters)
@@ -95,30 +108,37 @@ def suggest(trial: Trial, base: TrainSettings, search: Sequence[str]) -> TrainSe
     return replace(base, **train_settings_of(trial.params))
 
 
-def paper_params(base: TrainSettings, search: Sequence[str]) -> dict[str, Any]:
-    """The first trial of a study: the paper's net as `base` trains it."""
+def own_params(base: TrainSettings, search: Sequence[str]) -> dict[str, Any]:
+    """The first trial of a study: the net itself as `base` trains it."""
     shape = ARCHITECTURES[base.arch]
     params: dict[str, Any] = {"dropout": shape.dropout, "learning_rate": base.learning_rate}
+    if shape.filters:
+        params["depth"] = len(shape.filters)
+    if shape.l3_bin:
+        params["l3_bin"] = shape.l3_bin
     for i, (filters, kernel) in enumerate(zip(shape.filters, shape.kernels, strict=True), start=1):
         params |= {f"filters_{i}": filters, f"kernel_{i}": kernel}
-    stems = {
-        "filters": "filters",
-        "kernels": "kernel",
-        "dropout": "dropout",
-        "learning_rate": "learning_rate",
-    }
-    wanted = {stems[name] for name in search}
+    wanted = {"kernel" if name == "kernels" else name for name in search}
     return {k: v for k, v in params.items() if k.rstrip("_0123456789") in wanted}
 
 
 def train_settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
     """A trial's parameters as fields of `TrainSettings`: filters_1 ... filters_5 become one tuple."""
-    found: dict[str, Any] = {k: params[k] for k in ("dropout", "learning_rate") if k in params}
+    found: dict[str, Any] = {k: params[k] for k in _SINGLE if k in params}
     for field, stem in (("filters", "filters_"), ("kernels", "kernel_")):
         numbered = sorted((int(k.removeprefix(stem)), v) for k, v in params.items() if k.startswith(stem))
         if numbered:
             found[field] = tuple(v for _, v in numbered)
     return found
+
+
+def fits(settings: TrainSettings, edge: Edge) -> bool:
+    """Whether a spectrum is long enough for the net: for bins and kernels that are drawn, it may not be."""
+    try:
+        cross_validate.make_plan(settings, edge)
+    except InputError:
+        return False
+    return True
 
 
 def inner_folds(spectra: SpectrumSet, kind: str, n_folds: int, n_used: int, seed: int) -> list[Fold]:

@@ -2,6 +2,7 @@
 proposed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from optuna.trial import TrialState, create_trial
 from entrypoints import tune as entry
 from mnflow.errors import InputError
 from mnflow.folds import split
+from mnflow.models import jax_predict, keras_nets
 from mnflow.models.architectures import count_weights
 from mnflow.pipeline.cross_validation import run_name
 from mnflow.spectra import MN
@@ -40,18 +42,20 @@ def made_up_score(accuracy: float) -> search.FoldScore:
 
 def test_search_words_become_names_or_a_clear_error() -> None:
     assert search.parse_search("dropout, filters") == ("dropout", "filters")
-    with pytest.raises(InputError, match="Cannot search depth: expected some of dropout"):
-        search.parse_search("dropout,depth")
+    with pytest.raises(InputError, match="Cannot search width: expected some of dropout"):
+        search.parse_search("dropout,width")
 
 
-@pytest.mark.parametrize(("arch", "n_weights"), [("fcn", 673), ("conv_dense", 1293), ("dense", 10915)])
-def test_the_first_trial_is_the_papers_net(arch: str, n_weights: int) -> None:
+@pytest.mark.parametrize(
+    ("arch", "n_weights"), [("fcn", 673), ("conv_dense", 1293), ("dense", 10915), ("fcn_wide", 10755)]
+)
+def test_the_first_trial_is_the_net_itself(arch: str, n_weights: int) -> None:
     base = TrainSettings(arch)
-    params = search.paper_params(base, search.SEARCHABLE)
+    params = search.own_params(base, search.SEARCHABLE)
     trial: Any = optuna.trial.FixedTrial(params)
     settings = search.suggest(trial, base, search.SEARCHABLE)
     assert count_weights(cross_validate.make_plan(settings, MN)) == n_weights
-    assert set(search.paper_params(base, ["dropout"])) == {"dropout"}
+    assert set(search.own_params(base, ["dropout"])) == {"dropout"}
 
 
 def test_parameters_become_settings() -> None:
@@ -69,6 +73,30 @@ def test_parameters_become_settings() -> None:
         "dropout": 0.5,
         "learning_rate": 0.01,
     }
+
+
+def test_depth_and_bins_become_a_net_that_is_evaluated_as_it_was_trained() -> None:
+    params = search.own_params(TrainSettings("fcn_wide"), search.SEARCHABLE) | {"depth": 2, "l3_bin": 4}
+    settings = TrainSettings("fcn_wide", **search.train_settings_of(params))
+    plan = cross_validate.make_plan(settings, MN)
+    assert (plan.shape.filters, plan.shape.l3_bin) == ((16, 32), 4)
+    assert jax_predict.from_keras(keras_nets.build(plan)).plan.shape == replace(plan.shape, dropout=0.0)
+
+
+def test_what_does_not_fit_the_spectrum_is_pruned_untrained(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "fits", lambda *_: False)
+    path = spectra(60).save(store / "some.npz")
+    given: Any = {"study": "s", "data": str(path), "n_folds": 3, "storage": f"sqlite:///{store}/s.db"}
+    with pytest.raises(InputError, match="no complete trial"):
+        entry.run(entry.Options(trials=1, **given))
+    found = study.load_study("s", given["storage"])
+    assert [t.state for t in found.trials] == [TrialState.PRUNED]
+    long = TrainSettings("fcn_wide", kernels=(7, 7, 7))
+    monkeypatch.undo()
+    assert not search.fits(long, MN)
+    assert search.fits(TrainSettings("fcn_wide", kernels=(7, 7, 7), l3_bin=3), MN)
 
 
 @pytest.mark.parametrize("kind", ["stratified", "grouped"])
