@@ -109,6 +109,9 @@ _CLAIMS = (
     Grid(("10x",), (True,), nets=("fcn",)),
     Grid(("none",), folds=("grouped",)),
     Grid(("none", "10x"), nets=("fcn_antialiased",)),
+    Grid(_CLAIMED, nets=("fcn_wide",)),
+    Grid(("10x",), (True,), nets=("fcn_wide",)),
+    Grid(("none",), folds=("grouped",), nets=("fcn_wide",)),
 )
 PRESETS = {
     "quick": Preset(

@@ -21,7 +21,13 @@ NO_SWING = 0.002
 NEAR_CHANCE = 0.5
 """Below this, three classes are taken for "chance" (one third)."""
 
-NAMES = {"dense": "dense", "conv_dense": "conv + dense", "fcn": "FCN", "fcn_antialiased": "anti-aliased FCN"}
+NAMES = {
+    "dense": "dense",
+    "conv_dense": "conv + dense",
+    "fcn": "FCN",
+    "fcn_antialiased": "anti-aliased FCN",
+    "fcn_wide": "fcn_wide",
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """docs/reproduction.md: every claim, what we measured, and a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -44,9 +44,14 @@ and seeds; n is their number. The folds of one seed share training spectra, so t
 """
 
 _BESIDE = """\
-The last column compares: the same by the cross-validations on dataset {digest} (settings `{settings}`,
-{spectra} spectra), and whether the claim holds there.
+The columns beside compare: *{wide}* judges the same claims with this project's own net where the paper has
+its FCN{data}.
 """
+
+_OTHER_DATA = """; *{settings}* with the cross-validations on dataset {digest} (settings `{settings}`,
+{spectra} spectra)"""
+
+_WIDE = "fcn_wide"
 
 _VERDICTS = """\
 A verdict is *holds*, *holds on simulated data only* (all spectra came from our simulator), or
@@ -78,12 +83,12 @@ Every figure of the paper is logged by the step that computes it, as PNG and as 
 """
 
 
-def write_document(evidence: Evidence, beside: Evidence | None = None, shown: Sequence[str] = ()) -> str:
+def write_document(evidence: Evidence, other: Evidence | None = None, shown: Sequence[str] = ()) -> str:
     """The whole document as Markdown.
 
     Parameters
     ----------
-    beside : Evidence, optional
+    other : Evidence, optional
         The numbers on other data, whose verdicts stand in a column of their own.
     shown : sequence of str
         Names of the figures that were drawn; those of `SHOWN` are shown.
@@ -94,6 +99,7 @@ def write_document(evidence: Evidence, beside: Evidence | None = None, shown: Se
         else "The training spectra were acquired, not simulated."
     )
     seeds = sorted(set(evidence.values["seed"]))
+    beside = {_WIDE: evidence.in_place_of_fcn(_WIDE)} | ({other.settings: other} if other else {})
     parts = [
         _HEAD.format(
             data=data,
@@ -103,7 +109,7 @@ def write_document(evidence: Evidence, beside: Evidence | None = None, shown: Se
         ),
         "## What the paper says\n",
         _VERDICTS,
-        *([_beside_text(beside)] if beside else []),
+        _BESIDE.format(wide=_WIDE, data=_other_text(other) if other else ""),
         _claims_table(CLAIMS, evidence, beside, "the paper says"),
         "## What a reader would ask\n",
         _claims_table(QUESTIONS, evidence, beside, "is it so that"),
@@ -133,25 +139,28 @@ def verdict(finding: Finding | None, simulated: bool) -> str:
     return "holds on simulated data only" if simulated and not finding.exact else "holds"
 
 
-def _beside_text(beside: Evidence) -> str:
-    return _BESIDE.format(digest=beside.digest, settings=beside.settings, spectra=sum(beside.counts.values()))
+def _other_text(other: Evidence) -> str:
+    spectra = sum(other.counts.values())
+    return _OTHER_DATA.format(digest=other.digest, settings=other.settings, spectra=spectra)
 
 
-def _claims_table(claims: Sequence[Claim], evidence: Evidence, beside: Evidence | None, heading: str) -> str:
-    head = ["where", heading, "we measured", "verdict", *([f"beside: {beside.settings}"] if beside else [])]
+def _claims_table(
+    claims: Sequence[Claim], evidence: Evidence, beside: Mapping[str, Evidence], heading: str
+) -> str:
+    head = ["where", heading, "we measured", "verdict", *(f"beside: {name}" for name in beside)]
     rows = []
     for claim in claims:
         found = claim.check(evidence)
         row = [claim.where, claim.says, found.measured if found else "-", verdict(found, evidence.simulated)]
-        if beside:
-            there = claim.check(beside)
-            row.append(
-                f"{there.measured}: {'holds' if there.holds else '**does not**'}"
-                if there and not there.exact
-                else "-"
-            )
-        rows.append(row)
+        rows.append([*row, *(_there(claim.check(numbers), found) for numbers in beside.values())])
     return _table(head, rows)
+
+
+def _there(there: Finding | None, found: Finding | None) -> str:
+    """A cell beside: nothing where the claim is about neither other data nor the other net."""
+    if there is None or there == found:
+        return "-"
+    return f"{there.measured}: {'holds' if there.holds else '**does not**'}"
 
 
 def _reference_table(evidence: Evidence) -> str:

@@ -1,7 +1,7 @@
 """Results of finished runs: one number per quantity, fold and cross-validation."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,11 @@ class Evidence:
     ) -> "pd.Series[float]":
         """First less second setting (arch, augmentation), fold by fold where both were run."""
         return (self.pick(quantity, *first) - self.pick(quantity, *second)).dropna()
+
+    def in_place_of_fcn(self, arch: str) -> "Evidence":
+        """The same with net `arch` under the name `fcn`, to judge of it what the paper claims of its FCN."""
+        values = self.values[self.values["arch"] != "fcn"].replace({"arch": {arch: "fcn"}})
+        return replace(self, values=values)
 
 
 def collect(data: str = "newest") -> Evidence:

@@ -19,13 +19,13 @@ def test_the_papers_grid_has_every_cell_once_and_shows_each_spectrum_equally_oft
     assert {c.augmentation for c in cells[:36]} == {"none", "1x", "10x"}
 
 
-def test_the_claims_cells_are_those_of_the_grid_and_the_anti_aliased_net_for_every_seed() -> None:
+def test_the_claims_cells_are_those_of_the_grid_and_of_our_own_nets_for_every_seed() -> None:
     cells = presets.PRESETS["claims"].cells([0, 1])
-    assert len(cells) == len(set(cells)) == 2 * 15
-    assert [replace(cell, seed=1) for cell in cells[:15]] == cells[15:]
-    more = {c for c in cells[:15] if c.arch == "fcn_antialiased"}
-    assert len(more) == 2
-    assert set(cells[:15]) - more < set(presets.PRESETS["paper"].cells([0]))
+    assert len(cells) == len(set(cells)) == 2 * 20
+    assert [replace(cell, seed=1) for cell in cells[:20]] == cells[20:]
+    more = {c for c in cells[:20] if c.arch not in presets.PAPER_NETS}
+    assert len(more) == 7
+    assert set(cells[:20]) - more < set(presets.PRESETS["paper"].cells([0]))
 
 
 QUANTITIES = (
