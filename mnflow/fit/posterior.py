@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.fit.foreign_spectra import other_elements
 from mnflow.fit.intervals import AIM, AIM_PURE, FEW, NEIGHBOURHOOD, NOISE_QUANTILES, VALENCE_STEP, calibrate
 from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Sets, mix, parted
 from mnflow.fit.novelty import fit_novelty
+from mnflow.fit.out_of_distribution import other_elements
 from mnflow.runtime.files import whole_file
 from mnflow.runtime.parallel import ahead
 from mnflow.serve.decision import COVERAGE

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mnflow.augment.energy_shift import crops, draw_shifts, max_shift_bins
 from mnflow.errors import InputError
 from mnflow.folds import Fold
-from mnflow.models.rocket import MiniRocket
+from mnflow.models.minirocket import MiniRocket
 from mnflow.opinions.white_lines import measure
 from mnflow.preprocess import normalise
 from mnflow.preprocess.crops import l3_channel
@@ -48,7 +48,7 @@ def build(method: str, align: bool = False, edge: Edge = MN, seed: int = 0) -> P
         `least_squares`: non-negative least squares with the mean training spectrum of every class.
         `cosine_svm`: linear support vectors on spectra of unit length. `random_forest`. `nearest_neighbours`:
         5, by angle. `white_lines`: the L3/L2 intensity ratio above a fitted continuum. `minirocket`: ridge
-        regression on features of `mnflow.models.rocket`.
+        regression on features of `mnflow.models.minirocket`.
     align : bool
         Move the L3 maximum to its place in the training spectra first.
     edge : Edge

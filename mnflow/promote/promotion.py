@@ -9,7 +9,7 @@ from mlflow.entities import Run as MlflowRun
 from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.evaluate.saliency import occlusion
-from mnflow.fit import foreign_spectra, mixture_errors
+from mnflow.fit import mixture_errors, out_of_distribution
 from mnflow.fit.novelty import fit_novelty
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
@@ -138,11 +138,11 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         metrics |= mixture_errors.measure(predictor, seed)
     else:
         rng = np.random.default_rng([seed, len(spectra)])
-        others = foreign_spectra.other_elements(spectra.edge, rng)
+        others = out_of_distribution.other_elements(spectra.edge, rng)
         novelty = fit_novelty(held.crops, spectra.group[held.index], rng, others)
         metrics["novelty/false_alarm_rate"] = novelty.false_alarm_rate
         predictor = Predictor(spectra.edge, None, net, temperature, novelty, facts)
-    metrics |= foreign_spectra.flagged(predictor, seed)
+    metrics |= out_of_distribution.flagged(predictor, seed)
     return Measured(finished, predictor, keras_files, metrics, accuracy.tolist(), reliability)
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mnflow.errors import InputError
 from mnflow.pretrained.choose import DEFAULT
-from mnflow.view.desk import Desk
 from mnflow.view.session import Session
+from mnflow.view.shared import Shared
 
 if TYPE_CHECKING:
     from bokeh.server.server import Server
@@ -61,7 +61,7 @@ def serve(
     except KeyboardInterrupt:
         pass
     finally:
-        server._tornado.settings["desk"].close()
+        server._tornado.settings["shared"].close()
 
 
 def make_server(
@@ -84,14 +84,14 @@ def make_server(
             loaded.append(load_predictor(model))  # type: ignore[arg-type]
         return loaded[0]
 
-    desk = Desk(load, path)
+    shared = Shared(load, path)
     template = Template(_PAGE.read_text(encoding="utf-8"))
 
     def page(document: Any) -> None:
-        session = Session(document, desk)
+        session = Session(document, shared)
         document.title = "mnflow view"
         document.template = template
-        document.template_variables.update(token=desk.token, number=session.number)
+        document.template_variables.update(token=shared.token, number=session.number)
 
     free = _free_port(port)
     server = Server(
@@ -102,7 +102,7 @@ def make_server(
         extra_patterns=_handlers(),
         session_token_expiration=24 * 3600,
     )
-    server._tornado.settings["desk"] = desk
+    server._tornado.settings["shared"] = shared
     return server
 
 
@@ -123,15 +123,15 @@ def _handlers() -> list[tuple[str, Any]]:
 
     class Guarded(RequestHandler):
         def prepare(self) -> None:
-            self.desk: Desk = self.settings["desk"]
+            self.shared: Shared = self.settings["shared"]
             given = self.request.headers.get("X-Mnflow-Token") or self.get_query_argument("token", "")
-            if not secrets.compare_digest(given.encode(), self.desk.token.encode()):
+            if not secrets.compare_digest(given.encode(), self.shared.token.encode()):
                 raise HTTPError(403)
 
         def session(self, number: str) -> Session:
-            if number not in self.desk.sessions:
+            if number not in self.shared.sessions:
                 raise HTTPError(404)
-            found: Session = self.desk.sessions[number]
+            found: Session = self.shared.sessions[number]
             return found
 
     @stream_request_body
@@ -142,7 +142,7 @@ def _handlers() -> list[tuple[str, Any]]:
             super().prepare()
             self.request.connection.set_max_body_size(MAX_FILE_BYTES)  # type: ignore[union-attr]
             name = Path(self.get_query_argument("name")).name or "spectra"
-            self.path = Path(tempfile.mkdtemp(dir=self.desk.folder)) / name
+            self.path = Path(tempfile.mkdtemp(dir=self.shared.folder)) / name
             self.part = self.path.open("wb")
 
         def data_received(self, chunk: bytes) -> None:

@@ -18,8 +18,8 @@ from mnflow.maps.figures import spectrum_figure
 from mnflow.maps.methods import methods
 from mnflow.read import read_file, read_low_loss
 from mnflow.spectra import RawSpectra
-from mnflow.view.desk import Desk
 from mnflow.view.panels import Panels
+from mnflow.view.shared import Shared
 
 EXPORTS = {
     "figure.png": "image/png",
@@ -38,19 +38,19 @@ EXPORTS = {
 class Session:
     """The state of one page. Work runs in a thread; whatever the page shows changes in Bokeh's own."""
 
-    def __init__(self, document: Any, desk: Desk) -> None:
-        self.document, self.desk = document, desk
-        self.number = str(max(map(int, desk.sessions), default=0) + 1)
-        desk.sessions[self.number] = self
+    def __init__(self, document: Any, shared: Shared) -> None:
+        self.document, self.shared = document, shared
+        self.number = str(max(map(int, shared.sessions), default=0) + 1)
+        shared.sessions[self.number] = self
         self.maps: ValenceMaps | None = None
         self.region: Region | None = None
         self.title = ""
         self.raw: RawSpectra | None = None
         self.references: list[Reference] = []
         self.panels = Panels(document, self.choose_pixel, self.choose_region, self.limit)
-        document.on_session_destroyed(lambda context: desk.sessions.pop(self.number, None))
-        if desk.file is not None:
-            self.open_file(desk.file, "spectra")
+        document.on_session_destroyed(lambda context: shared.sessions.pop(self.number, None))
+        if shared.file is not None:
+            self.open_file(shared.file, "spectra")
 
     def open_file(self, path: Path, use: str) -> None:
         """Read a file and show its maps; called from any thread."""
@@ -74,7 +74,7 @@ class Session:
             self._soon(lambda: self.panels.failed(message))
 
     def _read_spectra(self, path: Path) -> None:
-        raw = read_file(path, edge=self.desk.load().edge)
+        raw = read_file(path, edge=self.shared.load().edge)
         self._predict(raw)
         self.raw = raw
         self.forget_references()  # they are of another image's axis
@@ -93,7 +93,7 @@ class Session:
             share = done / len(raw)
             self._soon(lambda: self.panels.progress(share, f"{name}: {share:.0%} of {len(raw)} spectra"))
 
-        maps = maps_of(raw, self.desk.load(), progress=progress)
+        maps = maps_of(raw, self.shared.load(), progress=progress)
         region = maps.region()
         self._soon(lambda: self._show(maps, region))
 
@@ -159,7 +159,7 @@ class Session:
             return methods(maps).encode(), EXPORTS[name], f"{stem}_methods.txt"
         if what == "all":
             return self._all(), EXPORTS[name], f"{stem}_valence.zip"
-        with tempfile.TemporaryDirectory(dir=self.desk.folder) as folder:
+        with tempfile.TemporaryDirectory(dir=self.shared.folder) as folder:
             path = Path(folder) / f"out.{suffix}"
             if what in ("maps", "table"):
                 maps.save(path)

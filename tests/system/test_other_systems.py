@@ -85,7 +85,7 @@ def look():
 
 threading.Thread(target=look).start()
 server.io_loop.start()
-server._tornado.settings["desk"].close()
+server._tornado.settings["shared"].close()
 """
     assert "True" in run(code, tmp_path)
 

@@ -58,7 +58,7 @@ def running(model: Predictor, file: Path | None = None) -> Iterator[str]:
         server.io_loop.add_callback(server.stop)
         server.io_loop.add_callback(server.io_loop.stop)
         thread.join(60)
-        server._tornado.settings["desk"].close()
+        server._tornado.settings["shared"].close()
 
 
 def fetch(address: str, path: str, **settings: Any) -> bytes:
@@ -142,19 +142,19 @@ def test_a_low_loss_on_the_page_does_what_the_command_does(
     from bokeh.document import Document
 
     import mnflow
-    from mnflow.view.desk import Desk
     from mnflow.view.session import Session
+    from mnflow.view.shared import Shared
 
     core, low = tmp_path / "core.hspy", tmp_path / "low.hspy"
     signal(image()).save(core)
     low_loss(np.linspace(0.1, 0.8, 12).reshape(3, 4)).save(low)
     monkeypatch.setattr(Session, "_soon", lambda self, change: change())
-    desk = Desk(lambda: predictor, None)
-    session = Session(Document(), desk)
+    shared = Shared(lambda: predictor, None)
+    session = Session(Document(), shared)
     session._read_spectra(core)
     plain = session.maps
     session._read_low_loss(low)
-    desk.close()
+    shared.close()
     expected = mnflow.predict(core, predictor, low_loss=low)
     assert plain is not None
     assert session.maps is not None

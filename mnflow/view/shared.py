@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mnflow.serve.predictor import Predictor
 
 
-class Desk:
+class Shared:
     """What the page's sessions share: model, token, a folder for files, and the sessions by number."""
 
     def __init__(self, load: "Callable[[], Predictor]", file: Path | None) -> None:

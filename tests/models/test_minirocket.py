@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnflow.models import rocket
+from mnflow.models import minirocket
 
 
 @pytest.mark.parametrize("dilation", [1, 4])
@@ -13,7 +13,7 @@ def test_convolutions_are_those_of_numpy(dilation: int) -> None:
     kernel[[0, 4, 5]] = 2
     spread = np.zeros(8 * dilation + 1)
     spread[::dilation] = kernel
-    found = rocket._convolved((0, 4, 5), *rocket._shifts(spectra, dilation))
+    found = minirocket._convolved((0, 4, 5), *minirocket._shifts(spectra, dilation))
     expected = [np.convolve(s, spread[::-1], mode="same") for s in spectra]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -21,14 +21,14 @@ def test_convolutions_are_those_of_numpy(dilation: int) -> None:
 def test_features_are_shares_that_no_level_changes() -> None:
     rng = np.random.default_rng(1)
     spectra = rng.normal(size=(300, 300)).astype(np.float32)
-    model = rocket.MiniRocket(thresholds=2).fit(spectra)
+    model = minirocket.MiniRocket(thresholds=2).fit(spectra)
     features = model.transform(spectra)
     assert features.shape == (300, 84 * 6 * 2)
     assert 0 <= features.min() < features.max() <= 1
     assert features.mean() == pytest.approx(0.5, abs=0.02)  # thresholds at a third and two thirds
     kernel, dilation, threshold = 5, 2, model.thresholds_[2 * 84 + 5, 1]
-    values = rocket._convolved(
-        rocket._KERNELS[kernel], *rocket._shifts(spectra[:1], rocket._DILATIONS[dilation])
+    values = minirocket._convolved(
+        minirocket._KERNELS[kernel], *minirocket._shifts(spectra[:1], minirocket._DILATIONS[dilation])
     )
     assert features[0, (2 * 84 + 5) * 2 + 1] == pytest.approx((values > threshold).mean())
     np.testing.assert_array_equal(model.transform(spectra[:5]), features[:5])

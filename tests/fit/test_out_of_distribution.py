@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnflow.fit import foreign_spectra
+from mnflow.fit import out_of_distribution
 from mnflow.fit.novelty import fit_novelty
 from mnflow.preprocess import crop
 from mnflow.serve.predictor import Predictor
@@ -16,12 +16,12 @@ from tests.helpers.spectra import spectra
 
 
 def test_ood_spectra_are_of_every_kind() -> None:
-    drawn = foreign_spectra.draw(MN, np.random.default_rng(0))
+    drawn = out_of_distribution.draw(MN, np.random.default_rng(0))
     assert set(drawn) == {"noise", "flat", "background", "carbon", "iron", "saturated"}
     for intensity in drawn.values():
-        assert intensity.shape == (foreign_spectra.DRAWN, 700)
+        assert intensity.shape == (out_of_distribution.DRAWN, 700)
         assert np.isfinite(intensity).all()
-    others = foreign_spectra.draw(replace(MN, element="Xx"), np.random.default_rng(0))
+    others = out_of_distribution.draw(replace(MN, element="Xx"), np.random.default_rng(0))
     assert set(others) == {"noise", "flat", "background", "carbon", "manganese"}, (
         "nobody can simulate an unknown element"
     )
@@ -32,12 +32,12 @@ def test_those_that_know_our_edges_flag_them() -> None:
     rng = np.random.default_rng(0)
     data = spectra(120, noise=0.02)
     novelty = fit_novelty(crop(data, rng.integers(-50, 51, len(data))), data.group, rng)
-    found = foreign_spectra.flagged(Predictor(MN, net=made_up_net(1), novelty=novelty), seed=0)
+    found = out_of_distribution.flagged(Predictor(MN, net=made_up_net(1), novelty=novelty), seed=0)
     assert found["novelty/flagged_flat"] == 1
     assert found["novelty/flagged_saturated"] == 1
     assert found["novelty/flagged_noise"] > 0.9
     assert found["novelty/flagged_background"] > 0.9
-    blind = foreign_spectra.flagged(Predictor(MN, net=made_up_net(1)), seed=0)
+    blind = out_of_distribution.flagged(Predictor(MN, net=made_up_net(1)), seed=0)
     seen = {kind: blind[f"novelty/flagged_{kind}"] for kind in ("carbon", "iron", "noise")}
     assert seen == {"carbon": 0, "iron": 0, "noise": 1}, (
         "without novelty only `no_edge` and `saturated` are left"
@@ -45,9 +45,9 @@ def test_those_that_know_our_edges_flag_them() -> None:
 
 
 def test_other_elements_are_those_that_ship_and_are_looked_at_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_spectra, "LEARNT", 300)
+    monkeypatch.setattr(out_of_distribution, "LEARNT", 300)
     shipped = {path.stem.split("-")[0] for path in SHIPPED.glob("*.npz")}
-    assert {name.lower() for name in foreign_spectra.ELEMENTS} == shipped
+    assert {name.lower() for name in out_of_distribution.ELEMENTS} == shipped
     rng = np.random.default_rng(0)
-    assert [crops.shape for crops in foreign_spectra.other_elements(MN, rng)] == [(300, MN.n_crop)] * 2
-    assert foreign_spectra.other_elements(replace(MN, dispersion_ev=0.2), rng) == []
+    assert [crops.shape for crops in out_of_distribution.other_elements(MN, rng)] == [(300, MN.n_crop)] * 2
+    assert out_of_distribution.other_elements(replace(MN, dispersion_ev=0.2), rng) == []
