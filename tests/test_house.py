@@ -34,7 +34,7 @@ HEAVY = {
     "mlflow": (
         "mnflow.track", "mnflow.promote", "mnflow.report", "mnflow.reproduction", "mnflow.doctor",
         "mnflow.tune",
-        "mnflow.pipeline", "mnflow.runtime.mlflow_env", "mnflow.serve.limits", "mnflow.serve.model",
+        "mnflow.pipeline", "mnflow.runtime.mlflow_env", "mnflow.serve.model",
         "entrypoints",
         "benchmarks",
     ),

@@ -18,8 +18,9 @@ from typing import Any
 from mnflow.errors import InputError
 from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import answer
-from mnflow.serve.limits import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, bound_connections, parse
+from mnflow.serve.connections import bound_connections
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.request import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, parse
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from mnflow.errors import InputError
 from mnflow.serve.answer import answer
 from mnflow.serve.app import App, create
-from mnflow.serve.limits import bound_connections
+from mnflow.serve.connections import bound_connections
 from mnflow.serve.predictor import Predictor
 
 

@@ -1,6 +1,7 @@
-"""Spectra as a request brings them: checked number by number, and put together where they share an axis."""
+"""A request's spectra: bounded before they are parsed, checked number by number, and cut together by axis."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,34 @@ _IT = "it"  # what errors call a spectrum before its place is known
 FIELDS = ("energy_ev", "intensity")
 """What every spectrum of a request holds: two lists of numbers of one length."""
 
+MAX_BODY_BYTES = 100_000_000
+"""Some 5,000 spectra of 1,000 channels."""
+
+MAX_SPECTRA = 10_000
+"""In one request."""
+
+MAX_CHANNELS = 100_000
+"""Of one spectrum."""
+
+MAX_SPECTRUM_BYTES = 64 * MAX_CHANNELS
+"""Of one spectrum: two numbers of 31 characters a channel. Python reads so much in a tenth of a second or
+less, in which no other client gets a turn.
+"""
+
+LEAST_SPECTRUM_BYTES = 300
+"""What spectra take on average where there are more than `SOME_SPECTRA`: an answer takes some 2 kB of memory,
+an error no less, and a request of ten thousand empty spectra would take hundreds of times its own size.
+"""
+
+SOME_SPECTRA = 100
+_PIECE_BYTES = 1_000_000  # is counted at a time; other clients get a turn between two
+
+FEW_BYTES = 50_000
+FEW_SPECTRA = 2
+"""So few are answered at once, since to hand them to a thread takes longer; all other clients wait meanwhile,
+so that eight spectra, each with an axis of its own, are too many.
+"""
+
 
 class Cut(NamedTuple):
     """A crop (n_crop,), not yet normalised, and how it was cut.
@@ -36,6 +65,92 @@ class Cut(NamedTuple):
     gain_step: bool
     edge_seen: bool
     o_k_distance_ev: float | None
+
+
+def parse(body: bytes | bytearray) -> list[Any]:
+    """The spectra of a request, {"inputs": [...]}, as they are; lists of numbers become arrays one by one.
+
+    The number of elements is bounded before anything is parsed, so that a body takes a few times its own size
+    in memory.
+
+    Raises
+    ------
+    InputError
+        If it is no such JSON, or holds too much.
+    """
+    _check_counts(body)
+    try:
+        request = json.loads(body, object_hook=_with_arrays)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The request cannot be read ({type(error).__name__}): expected JSON in UTF-8."
+        ) from None
+    if (
+        not isinstance(request, dict)
+        or request.keys() != {"inputs"}
+        or not isinstance(request["inputs"], list)
+    ):
+        raise InputError(
+            'Expected {"inputs": [{"energy_ev": [...], "intensity": [...]}, ...]}, a list of spectra.'
+        )
+    if (n := len(request["inputs"])) > MAX_SPECTRA:
+        raise _too_many(n)
+    if n > SOME_SPECTRA and len(body) < LEAST_SPECTRUM_BYTES * n:
+        raise InputError(
+            f"Expected spectra, got {n:,} elements of {len(body) / n:.0f} bytes on average, which hold none: "
+            f"send {SOME_SPECTRA} at most, and each gets its own error."
+        )
+    return request["inputs"]
+
+
+def _check_counts(body: bytes | bytearray) -> None:
+    """Bound objects, lists, the numbers of each list and a spectrum's length, without reading any."""
+    if (n := _count(body, b"{")) > MAX_SPECTRA + 1:
+        raise _too_many(n - 1)
+    if _count(body, b"[") > 2 * MAX_SPECTRA + 1:
+        raise InputError("Expected two lists of numbers a spectrum, got more lists than that.")
+    for start, end in _parts(body, b"}"):
+        if end - start > MAX_SPECTRUM_BYTES:
+            raise InputError(
+                f"Expected at most {MAX_SPECTRUM_BYTES / 1e6:g} MB a spectrum, got {(end - start) / 1e6:.1f}."
+            )
+    for start, end in _parts(body, b"]"):
+        if (n := body.count(b",", start, end)) > MAX_CHANNELS + 2:
+            raise InputError(
+                f"Expected at most {MAX_CHANNELS:,} channels a spectrum, got a list of {n:,} elements."
+            )
+
+
+def _count(body: bytes | bytearray, sign: bytes) -> int:
+    return sum(body.count(sign, i, i + _PIECE_BYTES) for i in range(0, len(body), _PIECE_BYTES))
+
+
+def _parts(body: bytes | bytearray, sign: bytes) -> Iterator[tuple[int, int]]:
+    """Where what lies between two signs begins and ends."""
+    start = 0
+    while start <= len(body):
+        end = body.find(sign, start)
+        end = len(body) if end < 0 else end
+        yield start, end
+        start = end + 1
+
+
+def _too_many(n: int) -> InputError:
+    return InputError(
+        f"Expected at most {MAX_SPECTRA:,} spectra in one request, got {n:,}: send fewer at a time."
+    )
+
+
+def _with_arrays(spectrum: dict[str, Any]) -> dict[str, Any]:
+    """Lists of numbers as arrays, which take a fifth of the memory; all else unchanged, refused by name."""
+    for name in FIELDS:
+        values = spectrum.get(name)
+        if isinstance(values, list) and set(map(type, values)) <= {int, float}:
+            try:
+                spectrum[name] = np.array(values, dtype=np.float64)
+            except OverflowError:  # an integer of hundreds of digits
+                continue
+    return spectrum
 
 
 def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, str]]:

@@ -16,8 +16,8 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.serve import model as served_model
 from mnflow.serve.app import WATCH_VARIABLE, App, Watch, create
-from mnflow.serve.limits import FEW_BYTES
 from mnflow.serve.predictor import Predictor
+from mnflow.serve.request import FEW_BYTES
 
 JSON = {b"content-type": b"application/json"}
 GOOD = b'{"inputs":[1,2]}'
