@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.preprocess.resample import moving_average
 from mnflow.spectra import Edge
 
 REASONS = ("used", "not finite", "empty", "saturated")
@@ -18,7 +19,8 @@ _RUN = 5
 
 _RIPPLE = 0.011  # how much a plateau may ripple, as a share of what the detector counted there
 _RIPPLES = (0.015, 0.033)  # and of the edge's height, if a background had been removed: of little and of much
-_MOST_RIPPLE = 0.05  # an edge that is lower on its background cannot be judged
+_MOST_RIPPLE = 0.05  # an edge that is lower on its background cannot be judged channel by channel
+_MEAN_EV = 0.5  # but by means over so much: they lower a ripple, and a plateau's ends stay abrupt
 _NEAR_TOP = 0.8  # of the height: the lower line is not the one that is cut off
 _ABRUPT = 1.25  # a plateau is hardly broader three ripples below its top; lines are 1.7 times as broad there
 _TILTS = np.linspace(-0.03, 0.03, 5)  # of the height per eV, of a plateau whose background was removed
@@ -106,29 +108,44 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     height = y.max(axis=1)
     height = np.where(height > 1e-9 * np.abs(counts).max(axis=1), height, np.inf)  # else there is no line
     clear = ripple / height < _MOST_RIPPLE
-    ripples = [np.maximum(_RIPPLES[0], ripple / height), np.full(len(y), _RIPPLES[1])]
     y = y / height[:, None]
+    coarse = np.full(len(y), _RIPPLES[1])
+    found |= clear & _ends_abruptly(energy, y, [np.maximum(_RIPPLES[0], ripple / height), coarse], edge)
+    channels = round(_MEAN_EV / float(np.diff(energy).max()))
+    if channels > 1 and before.sum() > 2:  # else a falling background's noise may look like it
+        means = moving_average(y, channels)
+        top = means.max(axis=1, keepdims=True)
+        means /= np.where(top > _RIPPLES[0], top, np.inf)
+        found |= _ends_abruptly(energy, means, [coarse], edge)
+    return found
+
+
+def _ends_abruptly(
+    energy_ev: NDArray[np.float64], y: NDArray[np.float64], depths: list[NDArray[np.float64]], edge: Edge
+) -> NDArray[np.bool_]:
+    """Which spectra (N, C) are hardly broader three depths (N,) below the top of a line than one below."""
+    found = np.zeros(len(y), dtype=bool)
     # by chance, noise has a run of channels near its greatest value
     noise = np.median(np.abs(np.diff(y, 2, axis=1)), axis=1) / (0.6745 * np.sqrt(6))
-    step = float(np.diff(energy).max())
+    step = float(np.diff(energy_ev).max())
     least = max(_LEAST_PLATEAU_EV, 3 * step)
     reach = 0.45 * edge.splitting_ev
     for line_ev in (0.0, edge.splitting_ev):
-        near = np.abs(energy - line_ev) <= reach
+        near = np.abs(energy_ev - line_ev) <= reach
         if near.sum() < 2 * _RUN:
             continue
         one = np.where(near, y, -np.inf)
-        high = np.flatnonzero(clear & (one.max(axis=1) > _NEAR_TOP) & ~found)
+        high = np.flatnonzero((one.max(axis=1) > _NEAR_TOP) & ~found)
         around = np.convolve(near, np.ones(3), mode="same") > 0  # a channel more at either end, of -inf
-        away = energy[around] - energy[one[high].argmax(axis=1)][:, None]  # (rows, channels near the line)
+        away = energy_ev[around] - energy_ev[one[high].argmax(axis=1)][:, None]  # (rows, channels near it)
         for tilt in _TILTS:
             tilted = one[high][:, around] - tilt * away
-            for depth in ripples:
-                narrow = _width(energy[around], tilted, depth[high])
+            for depth in depths:
+                narrow = _width(energy_ev[around], tilted, depth[high])
                 # a few channels in a row may be a line's top, or noise
                 certain = (noise[high] < depth[high] / 2.5) | (narrow >= 7 * step)
                 some = np.flatnonzero(certain & (narrow >= least))
-                broad = _width(energy[around], tilted[some], 3 * depth[high][some])
+                broad = _width(energy_ev[around], tilted[some], 3 * depth[high][some])
                 found[high[some]] |= broad < _ABRUPT * narrow[some]
     return found
 

@@ -30,8 +30,17 @@ def serve() -> None:
 
     for name in IMPORTED:
         importlib.import_module(name)
-    small = {"shown": 20, "tsne_iterations": 250, "size": "quick", "n_folds": 2}
-    main.PRESETS["quick"] = replace(main.PRESETS["quick"], **small)
+    quick = main.PRESETS["quick"]
+    grid = replace(quick.grids[0], nets=("dense", "fcn"))
+    main.PRESETS["quick"] = replace(
+        quick,
+        grids=(grid,),
+        shown=20,
+        tsne_iterations=250,
+        size="quick",
+        n_folds=2,
+        baselines=("white_lines",),
+    )
     modules = {step: importlib.import_module(f"entrypoints.{step}") for step in STEPS}
     print("ready", flush=True)
     for line in sys.stdin:

@@ -47,6 +47,17 @@ def test_a_plateau_is_seen_with_ripple_and_without_background(
     assert _reasons(cut, energy_ev) == ["saturated"] * 3
 
 
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("step_ev", [0.05, 0.1])
+def test_a_ripple_of_a_twentieth_of_the_edge_hides_no_plateau(step_ev: float, removed: bool) -> None:
+    """0.5 % of the counts, either way, on a background four times as high as what is left of the edge."""
+    energy_ev, counts = _spectra(2.0, step_ev)
+    limit, near = 2.0 + 0.5, np.abs(energy_ev - 648) < 12
+    flat = limit * (1 + 0.005 * np.random.default_rng(0).uniform(-1, 1, counts.shape))
+    cut = np.where(near & (counts > limit), flat, counts) - removed * 2.0 * (energy_ev / 642) ** -3
+    assert _reasons(cut, energy_ev) == ["saturated"] * 3
+
+
 def test_values_that_were_repeated_are_no_plateau() -> None:
     energy_ev, counts = _spectra(1.0, 0.5)
     repeated = np.repeat(counts, 5, axis=1)

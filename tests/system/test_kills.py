@@ -1,35 +1,38 @@
-"""Every entry point is killed at random moments; started again, it ends with undisturbed numbers.
+"""Every entry point is killed at random moments; started again, it ends with undisturbed numbers and files.
 
-MNFLOW_KILLS scales how often (1: some 60 times in all), MNFLOW_KILL_SEED draws other moments.
+MNFLOW_KILLS is the number of kills per step (`make kills KILLS=10`), MNFLOW_KILL_SEED draws other moments.
 """
 
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from mnflow.promote import registry
+from mnflow.promote import registration, registry
+from mnflow.promote.registration import MODEL
 from mnflow.runtime.project import ROOT
 from mnflow.track import names
+from mnflow.track.connection import connect
 from mnflow.track.query import _runs, artifact, finished_run
+from tests.helpers.killing import STEPS
 from tests.helpers.spectra import spectra
 
 pytestmark = pytest.mark.services
 
-KILLS = {
-    "simulate": 6, "preprocess": 6, "cv_train": 8, "shift_eval": 6, "noise_eval": 6, "reference_test": 4,
-    "tsne": 6,
-    "promote": 6, "predict": 6, "tune": 5, "main": 4,
-}  # fmt: skip
+KILLS = int(os.environ.get("MNFLOW_KILLS", "3"))
+"""Of each step, one by each signal."""
 
 NEEDS = {
     "preprocess": ["simulate"], "shift_eval": ["cv_train"], "noise_eval": ["cv_train"],
@@ -42,6 +45,9 @@ NEEDS = {
 HOW = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TIMES = ("cv/seconds",)
 """Metrics that are no result."""
+
+DATED = (".hspy", ".keras", ".pdf")
+"""Files that hold the time at which they were written, and are compared by what else they hold, or not."""
 
 
 @dataclass
@@ -140,10 +146,31 @@ def results(shop: Shop, step: str) -> dict[str, object]:
         }
     if "dataset_digest" in record.data.tags:
         found["data"] = record.data.tags["dataset_digest"]
-    if step == "main":
-        with artifact(record.info.run_id, "tables/summary.csv") as path:
-            found["summary"] = path.read_text()
+    if step == "promote":
+        aliased = {alias: registry.aliased(alias) for alias in (registry.CHAMPION, registry.PREVIOUS)}
+        found |= {k: v and registration.registration(v).model_digest for k, v in aliased.items()}
+    if step == "predict":
+        found |= digests(shop.folder / "maps")
+    with artifact(record.info.run_id, "") as folder:
+        return found | digests(folder)
+
+
+def digests(folder: Path) -> dict[str, object]:
+    """SHA-256 of every file's bytes; of an HDF5 file, of its arrays."""
+    found: dict[str, object] = {}
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        name = re.sub(r"study_study \d+", "study", path.relative_to(folder).as_posix())
+        if path.suffix == ".hspy":
+            with h5py.File(path) as file:
+                file.visititems(partial(_add_arrays, found, name))
+        elif path.suffix not in DATED:
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def _add_arrays(found: dict[str, object], name: str, key: str, node: object) -> None:
+    if isinstance(node, h5py.Dataset) and node.ndim:
+        found[f"{name}/{key}"] = hashlib.sha256(np.asarray(node).tobytes()).hexdigest()
 
 
 def left_running(pid: int) -> list[str]:
@@ -153,22 +180,38 @@ def left_running(pid: int) -> list[str]:
 
 
 def again(shop: Shop, step: str) -> None:
-    """Let the step do its work anew: a search that has its trials would have nothing to do."""
+    """Let the step do its work anew: a search that has its trials, or a champion, leaves nothing to do."""
     if step == "tune":
         shop.commands[step] += ["--study", f"study {len(shop.commands[step])}"]
+    if step == "promote":
+        _forget_newest_champion()
 
 
-@pytest.mark.parametrize("step", KILLS)
+def _forget_newest_champion() -> None:
+    """Make the first version the champion, and delete all others."""
+    client = connect()
+    versions = sorted(client.search_model_versions(f"name = '{MODEL}'"), key=lambda v: int(v.version))
+    registry.set_champion(str(versions[0].version))
+    if registry.aliased(registry.PREVIOUS):
+        client.delete_registered_model_alias(MODEL, registry.PREVIOUS)
+    for version in versions[1:]:
+        client.delete_model_version(MODEL, version.version)
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) -> None:
-    rng = np.random.default_rng([int(os.environ.get("MNFLOW_KILL_SEED", "0")), list(KILLS).index(step)])
+    rng = np.random.default_rng([int(os.environ.get("MNFLOW_KILL_SEED", "0")), STEPS.index(step)])
     shop.end(step)
+    if step == "promote":  # over that champion, again and again
+        shop.commands[step] += ["--seed", "1"]
+        shop.end(step)
     undisturbed = results(shop, step)
     again(shop, step)
     seconds = shop.end(step)  # with what the first has compiled, as those that are killed
     assert results(shop, step) == undisturbed
     again(shop, step)
     killed = 0
-    while killed < round(KILLS[step] * float(os.environ.get("MNFLOW_KILLS", "1"))):
+    while killed < KILLS:
         how, after = HOW[killed % len(HOW)], float(rng.uniform(0.05, 1)) * seconds
         parts = shop.parts()
         began, pid = time.monotonic(), shop.start(step)
@@ -191,7 +234,7 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         if how != signal.SIGKILL:
             assert not left_running(pid), shop.tried[-1]
             assert shop.parts() <= parts, shop.tried[-1]
-        assert step != "predict" or registry.load_predictor("models:/mn-valence@champion")
+        assert step not in ("promote", "predict") or registry.load_predictor(f"models:/{MODEL}@champion")
     shop.end(step)
     assert not shop.parts()
     assert not _runs("attributes.status = 'RUNNING'", {})
