@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: setup setup-dev demo docs test test-fast test-wheel test-model test-faults fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
+.PHONY: setup setup-dev demo docs test test-fast test-wheel test-model test-faults kills fuzz mutants test-team test-docker check bench ui doctor lock secrets clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or say make PYTHON=/where/it/is"; exit 1; }
@@ -43,6 +43,11 @@ test-team test-docker: test-%: setup-dev
 # Kills, a tracking server that goes away, abuse of the served model: half an hour on two cores.
 test-faults: setup-dev
 	.venv/bin/python -m pytest -m services tests/system/test_kills.py tests/track/test_connection.py tests/system/test_server_away.py tests/system/test_server_abuse.py
+
+# The kills alone, KILLS of each of eleven entry points.
+KILLS ?= 10
+kills: setup-dev
+	MNFLOW_KILLS=$(KILLS) .venv/bin/python -m pytest -m services tests/system/test_kills.py
 
 # Damaged files for every reader: ten minutes of processor time.
 fuzz: setup-dev
