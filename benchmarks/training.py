@@ -37,7 +37,7 @@ BATCH = TrainSettings.batch_size
 
 
 def cv_seconds(some: SpectrumSet, n_folds: int, settings: TrainSettings, scheduler: str) -> float:
-    """Wall time of a cross-validation on workers that are there already."""
+    """Wall time of a cross-validation on workers that have started already."""
     parts = folds.split(some, n_folds=n_folds)
     start = time.perf_counter()
     cross_validate.train_folds(some, parts, settings, scheduler=scheduler)

@@ -12,7 +12,7 @@ from mnflow import setup
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's folder, in which installing is only written down."""
+    """A project's folder; install commands are recorded, not run."""
     root = tmp_path / "a project"
     root.mkdir()
     for name in ("requirements.txt", "requirements-dev.txt", "python_env.yaml", "pyproject.toml"):

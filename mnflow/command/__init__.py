@@ -1,1 +1,1 @@
-"""The `mnflow` command: it reads its words before it imports anything that takes long."""
+"""The `mnflow` command: arguments are parsed before anything slow is imported."""

@@ -99,7 +99,7 @@ def noise_accuracy(
 ) -> NDArray[np.float64]:
     """Accuracy (n_folds, n_scales) on test spectra whose noise is multiplied by each of `scales`.
 
-    Signal and noise are parted by the principal components of the fold's training spectra.
+    Signal and noise are separated by the principal components of the fold's training spectra.
     """
     scales = np.asarray(scales, dtype=np.float32)
     accuracy = np.empty((len(folds), len(scales)))

@@ -88,5 +88,5 @@ def _gradient(
     for weight, x in zip(reversed(weights), reversed(inputs), strict=True):
         by_weight.append(x.T @ error)
         by_bias.append(error.sum(axis=0))
-        error = (error @ weight.T) * (x > 0)  # what came in is what the ReLU before let through
+        error = (error @ weight.T) * (x > 0)  # 0 where the ReLU before was inactive
     return [*reversed(by_weight), *reversed(by_bias)], loss

@@ -62,7 +62,7 @@ SHORT_BEFORE_EV, SHORT_AFTER_EV = (2.5, 10.0), (15.5, 25.0)
 
 _MARGIN_EV = 40.0  # tails, shifts and stretched axes come from here
 _SPREADS = (0.0, 0.2, 0.31, 0.38, 0.45)  # of detectors; 0 for direct ones and X-rays
-_BANK = 60_000  # samples of noise that spectra are cut from
+_BANK = 60_000  # noise samples: that of a spectrum is a stretch of them
 _GROUPS = 6  # channel widths per call
 
 
@@ -285,7 +285,7 @@ def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[
 
 
 def parted(library: Library, share: int = 6) -> tuple[Library, Library, Library]:
-    """Materials to fit, to calibrate and to test on: a library without two of every `share`, and either."""
+    """A library split into materials to fit (all but two of every `share`), to calibrate and to test on."""
     part = np.arange(len(library.valence)) % share
 
     def select(rows: NDArray[np.bool_]) -> Library:

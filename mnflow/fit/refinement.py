@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 COMMON = ("shift_ev", "dispersion", "thickness", "resolution_ev", "l2_shift_ev", "l2_factor")
 OWN = ("growth", "max_width_ev", "l3_shift_ev")
-"""What is not linear: of the spectrum, and of each class in it."""
+"""Nonlinear parameters of the spectrum, and of each class in it."""
 
 BOUNDS = {
     "shift_ev": (-9.0, 9.0), "dispersion": (0.94, 1.06), "thickness": (0.0, 1.5), "resolution_ev": (0.15,
@@ -45,7 +45,7 @@ _LEAST_SHARE = 0.02  # smaller ones are none
 
 @dataclass(frozen=True)
 class State:
-    """Rows of the bank, one per class at most, and what is not linear: `COMMON`, then `OWN` of every row."""
+    """Rows of the bank, one per class at most; `z` are nonlinear parameters: `COMMON`, `OWN` of each row."""
 
     rows: tuple[int, ...]
     z: Array

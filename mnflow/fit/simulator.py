@@ -179,7 +179,7 @@ def _result(problem: Problem, best: State, edge: Edge, energy_ev: Array) -> FitR
     bank, rows, n = problem.bank, np.array(best.rows), len(best.rows)
     columns = problem.columns(rows, best.z, np.arange(n))
     amounts, rest = problem.solved(columns)
-    variance = rest**2 / (len(problem.target) - len(best.z) - n - 2)  # of a channel, were the model right
+    variance = rest**2 / (len(problem.target) - len(best.z) - n - 2)  # per channel, if the model is right
     weights, shares, rows_of = alternatives(problem, best, variance)
     classes, charges = bank.valence[rows], np.array(edge.charges)
     best_shares = np.zeros(len(charges))

@@ -113,7 +113,7 @@ def _is_not_about_numba(record: logging.LogRecord) -> bool:
 def mask_of(where: Any, axes: list[dict[str, Any]]) -> NDArray[np.bool_]:
     """A region as a mask (N,): of a boolean array or signal of the map's shape, or of a HyperSpy ROI."""
     shape = tuple(int(axis["size"]) for axis in axes)
-    if callable(where):  # a ROI: it cuts the numbers of the pixels out of an image of them
+    if callable(where):  # a ROI, which is applied to an image of pixel indices
         numbers = map_signal(np.arange(np.prod(shape), dtype=np.float64), axes, {}, "pixels")
         inside = np.asarray(where(numbers, axes=numbers.axes_manager.signal_axes).data).ravel()
         mask = np.zeros(numbers.data.size, dtype=bool)

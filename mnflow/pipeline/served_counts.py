@@ -20,7 +20,7 @@ def read_days(folder: Path) -> pd.DataFrame:
 
     Columns are `_NUMBERS`, `class: NAME`, `flag: NAME`, `moved_ev` and `moved_std_ev`.
 
-    Raises `InputError` if the folder holds no counts, or a file of it is none of a server's.
+    Raises `InputError` if the folder holds no counts, or a file that no server wrote.
     """
     sums: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob("served-*.json")):
@@ -31,7 +31,7 @@ def read_days(folder: Path) -> pd.DataFrame:
                 for name, value in _flat(counts).items():
                     row[name] = row.get(name, 0) + value
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} holds no counts of a server ({error}): take it away.") from error
+            raise InputError(f"{path} holds no counts of a server ({error}): remove it.") from error
     if not sums:
         raise InputError(
             f"{folder} holds no counts: start a server with MNFLOW_WATCH={folder}, and send it spectra."

@@ -24,7 +24,7 @@ SEARCH_EV = 30.0
 """By how much an axis may be off."""
 
 LEAST_ROOM_EV = 3.0
-"""A power law needs so much before the edge; from less, it would run away under it."""
+"""Least range before the edge for a power law: fitted to less, it would diverge under the edge."""
 
 _BIN_EV = 0.5  # of the search: white lines are broader
 _SCALES = (0.9, 1.0, 1.1)  # of the lines' distance: valences and dispersion errors change it
@@ -109,7 +109,7 @@ def _near(
     before = int(np.searchsorted(energy_ev, near_ev - 2 * edge.guard_ev))
     first = max(0, before - round(30.0 / step))
     room = before - first >= round(LEAST_ROOM_EV / step)
-    # with no room: what comes before the lines' tail, however little it is
+    # without room for a fit: the little that comes before the lines' tail
     stretch = slice(first, before) if room else slice(0, max(1, min(round(0.5 / step), start)))
     level = median(smooth[:, stretch])
     height = smooth[:, start:stop].max(axis=1) - level

@@ -18,7 +18,7 @@ from mnflow.spectra.axis import axis_ev
 from mnflow.spectra.raw import BLOCK_BYTES
 
 _SAMPLE_BLOCKS = 8
-_FEW_PIXELS = 2000  # all of so many are looked at
+_FEW_PIXELS = 2000  # of a file with at most so many spectra, all are looked at
 _GROUPS = 11
 _FAR = 8.0  # median deviations
 

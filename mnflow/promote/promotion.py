@@ -83,7 +83,7 @@ def promote(run: tracking.Run, record: MlflowRun, gate: Gate, seed: int, strateg
     run.tags({**names.setting_of(tags), names.CV_RUN: record.info.run_id})
     label, beside = measured.finished.label, verdict(record)
     with registry.locked():
-        if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:  # the others do not survive a shift
+        if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:  # the others lose accuracy under shift
             version = _register(run, measured, None, seed)
             return (
                 f"Version {version} of {MODEL} is registered ({label}); only a fully convolutional net can "
@@ -131,7 +131,7 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         "code": code_version(),
     }
     shipped = pretrained_for(spectra.edge)
-    if shipped is not None:  # the posterior answers: what is strange to it counts, not what is to the nets
+    if shipped is not None:  # it answers, so its novelty score counts, not the nets'
         predictor = replace(shipped, net=net, temperature=temperature, facts=facts)
         strange = predictor(held.crops).strange.any(axis=1)
         metrics["novelty/false_alarm_rate"] = float(strange.mean())

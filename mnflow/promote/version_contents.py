@@ -112,7 +112,7 @@ def requirements() -> list[str]:
             continue
         try:
             pinned[name] = version(name)
-        except PackageNotFoundError:  # what is not needed here is not pinned
+        except PackageNotFoundError:  # packages that are not installed are not pinned
             continue
         extras = {"", *wanted.extras}
         needed = [Requirement(text) for text in requires(name) or ()]

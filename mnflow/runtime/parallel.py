@@ -132,7 +132,7 @@ def _attempt(
 
 
 def _call(function: Callable[[Any, Item], Result], shared: Any, item: Item) -> Result:
-    """Make a worker started by others single-threaded, as far as its libraries are not loaded yet."""
+    """One item on a worker that a user has started: on one thread, if its libraries are not loaded yet."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
     return function(shared, item)

@@ -196,7 +196,7 @@ def _cut_together(
     except InputError as error:
         if len(rows) == 1:
             errors |= dict.fromkeys(rows, str(error).removeprefix(f"{_IT}: "))
-        else:  # one spoils it for all: by halves, until the bad ones are alone
+        else:  # a bad one fails all: split in halves until it is alone
             places = list(rows)
             for half in (places[::2], places[1::2]):
                 _cut_together(energy_ev, {i: rows[i] for i in half}, edge, cuts, errors)

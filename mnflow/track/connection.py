@@ -16,11 +16,10 @@ from mnflow.runtime.relocate import relocate
 from mnflow.track.database import check_database, prepare_store
 
 ANSWER_SECONDS = 4.0
-"""How long a tracking server may take to say that it is there; MLflow's own retries take minutes to give up.
-"""
+"""How long a tracking server may take to answer; MLflow's own retries take minutes to give up."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a step that has nothing else to do waits for a tracking server that is away."""
+"""How long a step that has nothing else to do waits for an unreachable tracking server."""
 
 
 @cache
@@ -30,7 +29,7 @@ def connect() -> MlflowClient:
     Raises `InputError` if the server does not answer, or the database cannot be opened and written.
     """
     uri = default_tracking_uri()
-    # a bar for each of many small files
+    # no progress bar for each of many small files
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(uri)
     if not answers():

@@ -72,8 +72,8 @@ def check_database(uri: str) -> None:
         connection.close()
     if damage != "ok":
         raise RuntimeError(
-            f"The tracking database {path} is damaged ({str(damage).splitlines()[0][:200]}): bring back a "
-            f"copy of it; `sqlite3 {path.name} .recover` saves what can still be read."
+            f"The tracking database {path} is damaged ({str(damage).splitlines()[0][:200]}): restore a "
+            f"backup; `sqlite3 {path.name} .recover` saves what can still be read."
         )
     if schemas and schemas != {_own_schema()}:
         raise RuntimeError(

@@ -301,7 +301,7 @@ def _lasting(begin: Callable[[], Run]) -> Iterator[Run]:
 def _fail(run: Run, error: BaseException) -> None:
     """End a run as FAILED as far as the store allows, without hiding the original error."""
     if not answers():
-        return  # the run's process will be found gone
+        return  # the next step closes it: its process has ended
     with suppress(MlflowException, OSError):
         if not isinstance(error, InputError):
             run._text(traceback.format_exc(), "traceback.txt")

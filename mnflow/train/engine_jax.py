@@ -49,7 +49,7 @@ def draw_crops(key: Array | None, data: FoldData, index: Array, plan: Plan, cour
     if key is not None:
         shift_key, scale_key = jax.random.split(key)
         shift = jax.random.randint(shift_key, index.shape, -course.max_shift, course.max_shift + 1)
-        # As `augment.draw_scales`.
+        # as `pca_noise.draw_scales`
         scale = course.max_noise_scale * jax.random.uniform(scale_key, scale.shape) ** 2
 
     def cut(source: Array) -> Array:

@@ -49,9 +49,7 @@ class FoldData(NamedTuple):
 
 
 SHUFFLED = 8192
-"""How many places are shuffled together, at least where an epoch has so many: few, as sorting takes time;
-enough, since the last batch after each shuffling is filled up.
-"""
+"""Least number of draws shuffled together: few, as sorting takes time; many, as the last batch is padded."""
 
 
 def passes_together(n_rows: int) -> int:

@@ -81,7 +81,7 @@ class TrainSettings:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What takes the place of the net's own values."""
+        """Values given in place of the net's own."""
         return {name: getattr(self, name) for name in ("dropout", "filters", "kernels", "depth", "l3_bin")}
 
 

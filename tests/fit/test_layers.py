@@ -1,4 +1,4 @@
-"""Layers learn the probabilities that they are shown, and their gradient is what differences say."""
+"""Layers learn given probabilities, and their gradient agrees with finite differences."""
 
 import numpy as np
 

@@ -50,7 +50,7 @@ def test_the_valence_that_was_simulated_is_found(spectrum, shares, valence):
         assert bool(part.parameters) == (part.share.value > 0)
 
 
-def test_thickness_is_seen(spectrum):
+def test_thickness_is_fitted(spectrum):
     thin, thick = (fit_spectrum(ENERGY_EV, spectrum((1, 0, 0), t)).thickness.value for t in (0.0, 1.2))
     assert thin < 0.5 < thick
 

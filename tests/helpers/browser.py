@@ -99,7 +99,7 @@ class Page:
         )
 
     def wait_for(self, *words: str, seconds: float = 60) -> str:
-        """The page's words, as soon as all of `words` are among them."""
+        """The page's text, once it contains all of `words`."""
         end = time.monotonic() + seconds
         while missing := [word for word in words if word not in (text := self.text())]:
             assert time.monotonic() < end, f"the page does not show {missing}, but:\n{text[:3000]}"

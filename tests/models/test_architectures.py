@@ -28,7 +28,7 @@ def _random_net(arch: str) -> keras.Model:
     return keras_net
 
 
-def test_it_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
+def test_the_antialiased_fcn_has_the_weights_of_the_fcn_and_shorter_blocks() -> None:
     assert count_weights(design(NET)) == count_weights(design("fcn")) == 673
     assert block_lengths(ARCHITECTURES[NET], 300) == [300, 145, 68, 30, 12, 4]
 

@@ -65,7 +65,7 @@ def test_values_that_were_repeated_are_no_plateau() -> None:
     assert _reasons(repeated, fine_ev) == ["used"] * 3
 
 
-def test_reasons() -> None:
+def test_each_fault_has_its_reason() -> None:
     counts = np.tile(1000 * edge_shape(ENERGY_EV), (5, 1)).astype(np.uint16)
     counts[1, 500] = 65535  # 650 eV
     counts[2] = 7
@@ -77,7 +77,7 @@ def test_reasons() -> None:
     assert _reasons(real) == ["not finite", "not finite", "used"]
 
 
-def test_what_is_no_number_is_interpolated() -> None:
+def test_nan_and_infinity_are_interpolated() -> None:
     counts = np.array([[0.0, np.nan, 2.0, np.inf], [np.nan] * 4, [1.0, 2.0, 3.0, 4.0]])
     np.testing.assert_array_equal(interpolated(counts), [[0, 1, 2, 2], [0] * 4, [1, 2, 3, 4]])
     good = np.ones((2, 3))

@@ -31,7 +31,7 @@ def test_both_lines_are_found_wherever_they_are(
     valence: int,
     seed: int,
 ) -> None:  # fmt: skip
-    """L3 within a channel and half an eV, of what a miscalibrated spectrometer records."""
+    """L3 of a wrongly calibrated spectrum is found to within 0.6 eV and a channel."""
     rng = np.random.default_rng(seed)
     true_ev = np.arange(642.0 - before_ev, 642.0 + 11 + after_ev, step_ev)
     counts = (

@@ -255,7 +255,7 @@ def test_a_file_that_is_read_twice_gives_the_same(made: list[Made], monkeypatch:
     assert twice.spectra.intensity.dtype == np.float32
 
 
-def test_nothing_left_of_a_class() -> None:
+def test_a_class_without_any_spectrum_left_gives_a_clear_error() -> None:
     """A trough where the edge should be, and a hot channel in it."""
     energy_ev = axis_ev(600.0, 950, 0.1)
     counts = np.random.default_rng(2).poisson(5000 * (energy_ev / 640) ** -3.0, (40, 950)).astype(float)
@@ -325,7 +325,7 @@ def test_the_ends_of_the_window_are_real_channels() -> None:
     np.testing.assert_allclose(done.spectra.intensity, np.outer([1, 2], MN.wide_axis_ev), rtol=1e-6)
 
 
-def test_no_files_and_unknown_valences(made: list[Made]) -> None:
+def test_no_files_or_an_unknown_valence_give_a_clear_error(made: list[Made]) -> None:
     with pytest.raises(InputError, match=r"^Expected spectrum images to preprocess, got none"):
         preprocess([], MN)
     with pytest.raises(InputError, match="Unknown valence"):

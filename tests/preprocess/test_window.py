@@ -64,7 +64,7 @@ def test_gaps_of_a_digitized_curve(gap_ev: float) -> None:
 GRID_EV = 615 + 0.1 * np.arange(700)
 
 
-def test_what_lies_where_training_has_it_stays_where_it_is() -> None:
+def test_a_window_with_l3_in_the_range_of_training_is_not_moved() -> None:
     intensity = edge_shape(GRID_EV, 0)
     placed = place_window(GRID_EV, intensity, MN)
     assert placed.moved_bins == 0
@@ -74,7 +74,7 @@ def test_what_lies_where_training_has_it_stays_where_it_is() -> None:
 @pytest.mark.parametrize(
     ("l3_ev", "start_ev", "stop_ev", "moved"),
     [
-        (638.0, 615, 685, 0),  # the ends of where training's shifts put L3: 0.1 and 0.5 of the window
+        (638.0, 615, 685, 0),  # the range of L3 in training: 0.1 to 0.5 of the window
         (650.0, 615, 685, 0),
         (636.0, 615, 685, -20),
         (652.0, 615, 685, 20),

@@ -1,4 +1,4 @@
-"""Spectra with labels: which classes are there."""
+"""Which classes a set of labelled spectra has."""
 
 import numpy as np
 

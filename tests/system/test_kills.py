@@ -75,7 +75,7 @@ class Shop:
         return self.server.stdout.readline()
 
     def parts(self) -> set[Path]:
-        """Files that are not whole; locks are always there."""
+        """Unfinished files; lock files do not count."""
         return {p for p in self.folder.rglob(".*") if p.is_file() and p.suffix != ".lock"}
 
     def end(self, step: str) -> float:
@@ -207,7 +207,7 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
         shop.end(step)
     undisturbed = results(shop, step)
     again(shop, step)
-    seconds = shop.end(step)  # with what the first has compiled, as those that are killed
+    seconds = shop.end(step)  # with compiled code, like the killed ones
     assert results(shop, step) == undisturbed
     again(shop, step)
     killed = 0

@@ -38,7 +38,7 @@ def with_other_tests(fold: Fold) -> SpectrumSet:
 
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float32]]:
-    """Every set of spectra whose principal components are asked for."""
+    """Every set of spectra whose principal components are computed."""
     seen: list[NDArray[np.float32]] = []
 
     def fit_noise(intensity: NDArray[np.float32], *arguments: Any) -> pca_noise.PcaNoise:
@@ -82,7 +82,7 @@ def test_degraded_copies_are_of_training_spectra() -> None:
 
 
 @pytest.mark.parametrize("method", baselines.METHODS)
-def test_baselines(method: str) -> None:
+def test_baselines_see_no_test_spectrum(method: str) -> None:
     fold = FOLDS[2]
     asked = crop(DATA)
     mine, theirs = (

@@ -55,7 +55,7 @@ def test_a_damaged_database(store: Path) -> None:
     content = bytearray(path.read_bytes())
     content[20_000:60_000] = b"x" * 40_000
     path.write_bytes(content)
-    with pytest.raises(RuntimeError, match=r"is damaged .*: bring back a copy"):
+    with pytest.raises(RuntimeError, match=r"is damaged .*: restore a backup"):
         tracking_database.check_database(f"sqlite:///{path}")
 
 

@@ -106,7 +106,7 @@ def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracki
 
 
 def left_by_another() -> None:
-    """Let this process's entries look as if a process that is gone had made them."""
+    """Rename this process's entries as if a process that has ended had made them."""
     host, pid, started = this_process().split()
     for path in sorted(outbox.FOLDER.glob("*~*")):
         path.rename(path.with_name(path.name.replace(f"{host}~{pid}~{started}", f"{host}~4194304~{started}")))

@@ -1,4 +1,4 @@
-"""What is logged comes back from the tracking store, and a run ends as what it came to."""
+"""What is logged comes back from the tracking store, and a run ends with the right status."""
 
 import contextlib
 import time

@@ -155,7 +155,7 @@ def test_tensorflow_trains_too_and_repeats_itself() -> None:
     assert curves["train/loss"][-1] < curves["train/loss"][0] / 2
 
 
-def test_what_does_not_fit_is_refused_before_a_worker_starts(some: SpectrumSet, folds: list[Fold]) -> None:
+def test_unfit_settings_are_refused_before_a_worker_starts(some: SpectrumSet, folds: list[Fold]) -> None:
     with pytest.raises(InputError, match="dense, conv_dense"):
         cross_validate.train_folds(some, folds, TrainSettings(arch="resnet"))
     with pytest.raises(InputError, match="Shifts of up to 9"):

@@ -124,7 +124,7 @@ def test_plural_scattering_moves_intensity_and_loses_none(t, seed):
     spectrum = np.exp(-0.5 * ((np.arange(1000) - 200) / 10) ** 2)
     thick = convolve(spectrum[None], plural_factor(single, np.array([t]), 4000), 4000)[0]
     assert thick.min() > -1e-9
-    # what the axis ends before has left it; the unscattered part is exp(-t)
+    # the rest lies beyond the end of the axis; the unscattered part is exp(-t)
     assert spectrum.sum() * np.exp(-t) - 1e-6 <= thick.sum() <= spectrum.sum() * (1 + 1e-9)
     assert thick[190:210].max() == pytest.approx(np.exp(-t), rel=0.2, abs=0.05)
 
