@@ -47,6 +47,53 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+def test_what_a_set_up_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    def create(folder: Path, with_pip: bool) -> None:
+        folder.mkdir()
+        done.append((folder, with_pip))
+
+    monkeypatch.setattr(setup.venv, "create", create)
+    monkeypatch.setattr(setup.subprocess, "run", lambda command, **how: done.append((command, how)))
+    setup.set_up(dev=True)
+    python, how = str(setup.venv_python()), {"cwd": project, "check": True}
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    files = ["-r", "requirements.txt", "-r", "requirements-dev.txt"]
+    assert done == [
+        (project / ".venv", True),
+        ([*pip, "--require-hashes", *files], how),
+        ([*pip, "--no-deps", "--no-build-isolation", "-e", "."], how),
+        ([python, "-m", "mnflow.setup", "--here"], how),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        ([], ("set_up", False)),
+        (["--dev"], ("set_up", True)),
+        (["--here"], ("use_here", True)),
+        (["--here", "--no-store"], ("use_here", False)),
+    ],
+)
+def test_the_command_line(
+    words: list[str],
+    called: tuple[str, bool],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done = []
+    monkeypatch.setattr(setup, "set_up", lambda dev: done.append(("set_up", dev)))
+    monkeypatch.setattr(setup, "use_here", lambda store: done.append(("use_here", store)))
+    for version, code in (((3, 11), 0), ((3, 10, 9), 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(setup.sys, "version_info", version)
+            assert setup.main(words) == code
+    assert done == [called]
+    assert "Python 3.11 or newer is needed" in capsys.readouterr().err
+
+
 def test_a_second_set_up_does_nothing(project: Path, installed: list[str]) -> None:
     setup.set_up()
     setup.set_up()
