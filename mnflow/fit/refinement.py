@@ -104,19 +104,19 @@ class Problem:
             screens = screens_of(bank.settings.edge.element, k)
             fit = [self._alike(screen, shape) for screen in screens]  # per grid point: (n,)
             best = int(np.argmax([f.max() for f in fit]))
-            found.append((fit[best].max(), self._start(k, best, screens[best], fit[best])))
+            found.append((fit[best].max(), self._start(best, screens[best], fit[best])))
         found.sort(key=lambda pair: -pair[0])
         return [state for _, state in found[:_STARTS]]
 
-    def _alike(self, screen: "Screen", shape: Array) -> Array:
+    def _alike(self, screen: Screen, shape: Array) -> Array:
         """Cosines (n,) of the target's shape with stick spectra that have their maxima in one place."""
         low = round((self.place_ev[0] - WINDOW_EV[0]) / STEP_EV)
         part = screen.aligned[:, low : low + len(shape)]
         part = part - part.mean(axis=1, keepdims=True)
         return np.asarray(part @ shape / np.linalg.norm(part, axis=1))
 
-    def _start(self, k: int, grid: int, screen: "Screen", alike: Array) -> State:
-        """The best row of class k, and of every other class the one that helps it most."""
+    def _start(self, grid: int, screen: Screen, alike: Array) -> State:
+        """The row that is most alike at a grid point, and of every other class the one that helps it most."""
         share, resolution, thickness = GRID[grid]
         lead = int(np.argmax(alike))
         own = [[*own_middle(v.lines, share), 0.0] for v in self.bank.settings.valence]
@@ -140,13 +140,16 @@ class Problem:
 
     def reselected(self, state: State) -> State:
         """A state with the rows that are best under its line shapes; absent classes get a chance."""
-        common, own = state.z[: len(COMMON)], self.split(state.z)[1]
-        present = list(self.bank.valence[list(state.rows)])
+        return self._selected(self.of_all_classes(state), np.arange(len(self.bank.holes)))
+
+    def of_all_classes(self, state: State) -> Array:
+        """The state's z with `OWN` of every class: middle values for absent ones."""
+        own, present = self.split(state.z)[1], list(self.bank.valence[list(state.rows)])
         every = [
-            own[present.index(k)] if k in present else np.array([*own_middle(v.lines, 0.5), 0.0])
+            own[present.index(k)] if k in present else [*own_middle(v.lines, 0.5), 0.0]
             for k, v in enumerate(self.bank.settings.valence)
         ]
-        return self._selected(np.concatenate([common, *every]), np.arange(len(every)))
+        return np.concatenate([state.z[: len(COMMON)], *every])
 
     def refined(self, start: State) -> State:
         """Least squares over all that is not linear, from a starting point."""
@@ -182,14 +185,7 @@ def alternatives(problem: Problem, best: State, variance: float) -> tuple[Array,
     The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best.
     """
     bank, n_classes = problem.bank, len(problem.bank.holes)
-    present = list(bank.valence[list(best.rows)])
-    own = problem.split(best.z)[1]
-    every = [
-        own[present.index(k)] if k in present else np.array([*own_middle(v.lines, 0.5), 0.0])
-        for k, v in enumerate(bank.settings.valence)
-    ]
-    z = np.concatenate([best.z[: len(COMMON)], *every])
-    columns = problem.columns(np.arange(len(bank.valence)), z, bank.valence)
+    columns = problem.columns(np.arange(len(bank.valence)), problem.of_all_classes(best), bank.valence)
     rest = columns[:, len(bank.valence) :]
     candidates = []
     for k in range(n_classes):
@@ -232,8 +228,7 @@ def curvature(problem: Problem, best: State, variance: float) -> tuple[Array, fl
         out[bank.valence[rows]] = amounts / max(amounts.sum(), 1e-9)
         return out
 
-    middle = shares(best.z)
-    # (P, K)
+    middle = shares(best.z)  # (K,)
     slopes = np.array([(shares(best.z + d) - middle) / s for d, s in zip(np.diag(step), step, strict=True)])
     by_valence = slopes @ charges
     return (

@@ -184,10 +184,9 @@ def _result(problem: Problem, best: State, edge: Edge, energy_ev: Array) -> FitR
     classes, charges = bank.valence[rows], np.array(edge.charges)
     best_shares = np.zeros(len(charges))
     best_shares[classes] = amounts[:n] / amounts[:n].sum()
-    spread = np.sqrt(weights @ (shares - best_shares) ** 2 + curvature(problem, best, variance)[0] ** 2)
-    valence_sd = np.sqrt(
-        weights @ ((shares - best_shares) @ charges) ** 2 + curvature(problem, best, variance)[1] ** 2
-    )
+    shares_sd, valence_sd = curvature(problem, best, variance)
+    spread = np.sqrt(weights @ (shares - best_shares) ** 2 + shares_sd**2)
+    valence_sd = np.sqrt(weights @ ((shares - best_shares) @ charges) ** 2 + valence_sd**2)
     common, own = problem.split(best.z)
     sd = standard_deviations(problem, best, variance)
     parts = []

@@ -1,7 +1,5 @@
 """Accuracy on reference spectra: per fold, mean, and majority vote."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -37,7 +35,7 @@ def test_the_mean_decides_a_tied_vote() -> None:
     assert vote(np.array([[[0.5, 0.4, 0.1]], [[0.0, 0.45, 0.55]]])).tolist() == [2]
 
 
-def test_the_table_of_references(tmp_path: Path) -> None:
+def test_the_table_of_references() -> None:
     spectra = made_up(3, edge=COARSE)
     references = References(spectra, np.array(["Mn2+", "Mn3+", "Mn4+"]), np.array([0, 5, -5]), [])
     table = reference_table(_probabilities((0, 1, 2), (0, 1, 1), (0, 2, 1)), references)
