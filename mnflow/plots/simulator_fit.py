@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from mnflow.plots.panels import energy_axis
 from mnflow.plots.style import UNKNOWN_COLOUR, new_figure, styled, valence_colours
 
 
@@ -33,6 +32,6 @@ def fit_figure(
     axes.legend(loc="upper right")
     below.axhline(0, color=UNKNOWN_COLOUR, lw=0.6)
     below.plot(x, y - model, color="black", lw=0.8)
-    below.set_ylabel("left")
-    energy_axis(below)
+    below.set(xlabel="energy loss / eV", ylabel="residual")
+    below.margins(x=0.01)
     return figure

@@ -12,3 +12,5 @@ def test_fit_figure_shows_present_classes_and_what_is_left():
     axes, below = figure.axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Mn2+", "measured", "fitted"]
     np.testing.assert_allclose(below.lines[1].get_ydata(), 0.1)
+    assert below.get_ylabel() == "residual"
+    assert len(below.get_yticks()) > 1
