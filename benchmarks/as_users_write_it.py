@@ -25,7 +25,7 @@ def now() -> Stamp:
 
 
 def speed(spectra: int, start: Stamp, stop: Stamp) -> Speed:
-    """Spectra a second, and a processor second."""
+    """Spectra per second, and per processor second."""
     return {
         "spectra_per_second": spectra / (stop[0] - start[0]),
         "spectra_per_cpu_second": spectra / (stop[1] - start[1]),

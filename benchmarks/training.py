@@ -129,7 +129,7 @@ def compare(repeats: int, torch: str | None, cpu_speed: float) -> None:
         )
     else:  # its threads get in each other's way on such a small net: the fastest is the one to compare with
         others |= {"torch": (torch, os.cpu_count(), BATCH), "torch_one_thread": (torch, 1, BATCH)}
-        others |= {"torch_batches_of_512": (torch, os.cpu_count(), 512)}  # learns less an epoch
+        others |= {"torch_batches_of_512": (torch, os.cpu_count(), 512)}  # learns less per epoch
     ours: list[float] = []
     theirs: dict[str, list[dict[str, float]]] = {name: [] for name in others}
     for _ in range(repeats):

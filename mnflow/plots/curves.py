@@ -44,7 +44,7 @@ def shift_curves(curves: Mapping[str, Curve]) -> Figure:
 
 @styled
 def shift_grid(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """The paper's Fig. 3: a panel a net, a curve an augmentation.
+    """The paper's Fig. 3: a panel per net, a curve per augmentation.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def noise_curves(
 
 @styled
 def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
-    """Loss and accuracy against epoch: a thin line a fold, a thick one for their mean.
+    """Loss and accuracy against epoch: a thin line per fold, a thick one for their mean.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def embeddings(
     classes: Sequence[str],
     titles: Mapping[str, str] | None = None,
 ) -> Figure:
-    """The paper's Fig. 5: a panel a space, spectra as dots, references as triangles, colours by valence.
+    """The paper's Fig. 5: a panel per space, spectra as dots, references as triangles, colours by valence.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ def reference_matrix(
 
 @styled
 def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float, float]) -> Figure:
-    """The paper's Fig. 1b-d: mean activation after every block, a column a valence, a row a block.
+    """The paper's Fig. 1b-d: mean activation after every block, a column per valence, a row per block.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ def spectra_per_class(spectra: SpectrumSet) -> Figure:
 def reference_spectra(
     energy_ev: ArrayLike, crops: ArrayLike, names: Sequence[str], truth: ArrayLike, classes: Sequence[str]
 ) -> Figure:
-    """Reference spectra as a net sees them, a panel a class; those without a single valence in the last.
+    """Reference spectra as a net sees them, a panel per class; those without a single valence in the last.
 
     Parameters
     ----------

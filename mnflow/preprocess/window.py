@@ -68,7 +68,7 @@ def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Ed
 def _too_coarse(step_ev: float, low_ev: float, high_ev: float, edge: Edge, where: str) -> str:
     got = f"{step_ev:.3g} eV" if np.isfinite(step_ev) else "hardly a channel there"
     return (
-        f"{where}: expected at most {MAX_STEP_EV:.0f} eV a channel between {low_ev:.0f} and {high_ev:.0f} "
+        f"{where}: expected at most {MAX_STEP_EV:.0f} eV per channel between {low_ev:.0f} and {high_ev:.0f} "
         f"eV, got {got}; record the {edge.element} L2,3 edge with a finer dispersion."
     )
 

@@ -72,7 +72,7 @@ def run_parallel(
         What all calls need; sent to every worker once.
     items : sequence
     workers : int, optional
-        Processes on this machine; None or 0 for one a core.
+        Processes on this machine; None or 0 for one per core.
     scheduler : str, optional
         Address of a Dask cluster (tls://... or tcp://...) to use instead; keys for TLS come from Dask's own
         settings.

@@ -168,7 +168,7 @@ def test_saturated_pixels_are_counted(made: list[Made]) -> None:
             r"expected energies that cover 635 \.\.\. 665 eV or most of it, got 560\.0",
         ),
         (axis_ev(6150.0, 500, 0.1), r"expected energies that cover 635 \.\.\. 665 eV"),
-        (axis_ev(400.0, 500, 1.5), r"expected at most 1 eV a channel between \d+ and \d+ eV, got 1\.5 eV"),
+        (axis_ev(400.0, 500, 1.5), r"expected at most 1 eV per channel between \d+ and \d+ eV, got 1\.5 eV"),
     ],
 )
 def test_windows_that_do_not_fit(made: list[Made], energy_ev: np.ndarray, sentence: str) -> None:

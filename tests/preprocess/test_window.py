@@ -57,7 +57,7 @@ def test_gaps_of_a_digitized_curve(gap_ev: float) -> None:
         placed = place_window(energy_ev, edge_shape(energy_ev), MN)
         assert placed.intensity.argmax() == pytest.approx(72 - placed.moved_bins, abs=3)
     else:
-        with pytest.raises(InputError, match="expected at most 1 eV a channel"):
+        with pytest.raises(InputError, match="expected at most 1 eV per channel"):
             place_window(energy_ev, edge_shape(energy_ev), MN)
 
 
@@ -123,9 +123,9 @@ def test_a_placement_found_on_one_spectrum_cuts_all_on_its_axis(l3_ev: float, le
         (
             np.arange(610, 690, 1.2),
             {},
-            r"mine: expected at most 1 eV a channel between 64\d and 65\d eV, got 1\.2 eV; .* Mn",
+            r"mine: expected at most 1 eV per channel between 64\d and 65\d eV, got 1\.2 eV; .* Mn",
         ),
-        (np.array([600.0, 640.0, 700.0]), {}, "expected at most 1 eV a channel .* got 60 eV"),
+        (np.array([600.0, 640.0, 700.0]), {}, "expected at most 1 eV per channel .* got 60 eV"),
         (
             np.arange(650.1, 690, 0.1),
             {},

@@ -111,7 +111,7 @@ def test_a_browser_shows_curves_table_points_and_what_differs(tmp_path: Path) ->
             assert expected in words, expected
         assert "seed" not in words  # equal in all runs
         assert tab.run("document.querySelectorAll('#embedding circle').length") >= 100
-        # a curve a run
+        # a curve per run
         assert tab.run("document.querySelectorAll('#curve-chart path[stroke-width]').length") == 3
         tab.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
