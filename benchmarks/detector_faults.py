@@ -2,10 +2,13 @@
 
 `python -m benchmarks.detector_faults [--mixtures 400] [--seed 0]`: spectra of materials set aside on a power
 law of 0.5 to 4 times the edge's height, at 0.3 to 2 % noise, each with one fault at a random place within the
-window. Prints JSON lines: shares repaired, flagged, and moved by more than 0.2 and 0.35 without a flag.
+window; for spikes also an image in which each of them is a grain of three by three pixels of different
+thickness, background and (by up to 0.05 eV) energy, with a spike in one of them. Prints JSON lines: the
+shares repaired, flagged, and moved by more than 0.2 and 0.35 without a flag.
 """
 
 import argparse
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from mnflow.fit.mixture_errors import QUIET, draw_and_read
 from mnflow.fit.mixtures import Conditions
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.locate import MIN_CONTRAST
+from mnflow.preprocess.spikes import without_spikes_of_scan
 from mnflow.preprocess.window import place_windows
 from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor
@@ -24,7 +28,7 @@ from mnflow.simulate.settings import settings_of
 from mnflow.spectra.axis import axis_ev
 
 CONDITIONS = Conditions(x_ray=0.0, spikes=0.0, short=0.0)
-HEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0, 20.0)
+HEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 2.0, 3.0, 5.0, 20.0)
 """Of a spike, in peaks."""
 
 STEPS_FROM_L3_EV = ((-20, -12), (-12, -6), (-6, -3), (-3, -1), (-1, 1), (1, 4), (4, 8), (8, 13), (13, 17))
@@ -42,6 +46,49 @@ def read(predictor: Predictor, spectra: NDArray[Any]) -> tuple[NDArray[Any], NDA
     flags = flagged(outcome, placed.faults == 3, seen)[:, :_COUNTED].any(axis=1)
     steps = float(np.mean([step is not None for step in placed.gain_steps]))
     return outcome.reading.mean_valence, np.asarray(flags), float((placed.spikes > 0).mean()), steps
+
+
+@dataclass(frozen=True)
+class Grains:
+    """An image whose grains are three by three pixels of one spectrum each.
+
+    Attributes
+    ----------
+    counts : ndarray, shape (9 n, C)
+        Line by line, of `columns` pixels.
+    columns : int
+    hit : ndarray of int, shape (n,)
+        A random pixel of every grain.
+    thickness : ndarray, shape (9 n, 1)
+        What the edge was multiplied by.
+    """
+
+    counts: NDArray[Any]
+    columns: int
+    hit: NDArray[np.int64]
+    thickness: NDArray[Any]
+
+    @classmethod
+    def of(cls, edges: NDArray[Any], noise: NDArray[Any], rng: np.random.Generator) -> "Grains":
+        """Of free edges (n, C), with noise (n, 1): as many whole grains as make a square."""
+        side = int(np.sqrt(len(edges)))
+        row, column = np.divmod(np.arange(9 * side**2), 3 * side)
+        grain = row // 3 * side + column // 3
+        first, n = np.arange(side**2) // side * 9 * side + np.arange(side**2) % side * 3, len(grain)
+        hit = first + rng.integers(0, 3, side**2) * 3 * side + rng.integers(0, 3, side**2)
+        thickness, drift_ev = rng.uniform(0.7, 1.3, (n, 1)), rng.uniform(-0.05, 0.05, n)
+        moved = np.stack(
+            [np.interp(_ENERGY_EV - d, _ENERGY_EV, edges[g]) for d, g in zip(drift_ev, grain, strict=True)]
+        )
+        height = rng.uniform(0.5, 4, (len(edges), 1))[grain] * rng.uniform(0.9, 1.1, (n, 1))
+        counts = moved + height * (_ENERGY_EV / 642) ** -rng.uniform(2.5, 3.5, (n, 1))
+        counts += noise[grain] * rng.standard_normal(counts.shape)
+        return cls(thickness * counts, 3 * side, hit, thickness)
+
+    def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The hit pixels of counts (9 n, C) without spikes, and how many each had."""
+        mended, spikes = without_spikes_of_scan(_ENERGY_EV, counts, self.columns, slice(0, len(counts)))
+        return mended[self.hit], spikes[self.hit]
 
 
 def main() -> None:
@@ -62,7 +109,7 @@ def main() -> None:
     before, flags, spikes, steps = read(predictor, clean)
     emit("detector_faults/clean", flagged=float(flags.mean()), spikes=spikes, steps=steps)
 
-    def measure(spectra: NDArray[Any], **facts: Any) -> None:
+    def measure(spectra: NDArray[Any], before: NDArray[Any], **facts: Any) -> None:
         after, flags, spikes, steps = read(predictor, spectra)
         moved = np.where(flags, 0.0, np.abs(after - before))
         emit(
@@ -72,17 +119,26 @@ def main() -> None:
             moved_by_0_35=float((moved > 0.35).mean()),
         )  # fmt: skip
 
+    grains = Grains.of(wide, noise, rng)
+    hit, m = grains.hit, len(grains.hit)
+    unspoilt, spikes_of_clean = grains.mended(grains.counts)
+    before_in_image = read(predictor, unspoilt)[0]
+    emit("detector_faults/clean_image", spikes=float((spikes_of_clean > 0).mean()))
     for width in (1, 2, 3):
         for height in HEIGHTS:
-            spoilt = clean.copy()
+            spoilt, image = clean.copy(), grains.counts.copy()
             first = np.searchsorted(_ENERGY_EV, l3_ev[:, 0] + rng.uniform(-12, 17, n))
             for i in range(width):
-                spoilt[np.arange(n), first + i] += height * rng.uniform(0.3, 1, n)
-            measure(spoilt, width=width, height=height)
+                more = height * rng.uniform(0.3, 1, n)
+                spoilt[np.arange(n), first + i] += more
+                image[hit, first[:m] + i] += more[:m] * grains.thickness[hit, 0]
+            measure(spoilt, before, width=width, height=height)
+            mended, found = grains.mended(image)
+            measure(mended, before_in_image, width=width, height=height, in_image=float((found > 0).mean()))
     for low, high in STEPS_FROM_L3_EV:
         behind = l3_ev + rng.uniform(low, high, (n, 1)) <= _ENERGY_EV
         for gain in GAINS:
-            measure(np.where(behind, gain * clean, clean), from_l3_ev=(low, high), gain=gain)
+            measure(np.where(behind, gain * clean, clean), before, from_l3_ev=(low, high), gain=gain)
 
 
 if __name__ == "__main__":

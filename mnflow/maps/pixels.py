@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,13 +91,12 @@ def read_pixels(
     `progress` is called with the number of spectra that are done since its last call.
     """
     placed = where or place_image(raw, predictor)
-    step_ev = float(np.median(np.diff(raw.energy_ev)))
     parts: list[Pixels] = []
     # matrix products take one thread each: the pieces are what runs in parallel
     with threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as pool:
         for _, counts in ahead(raw.blocks(_BLOCK_BYTES)):
-            pieces = [counts[i : i + _PIECE] for i in range(0, len(counts), _PIECE)]
-            for part in pool.map(lambda piece: _read_piece(piece, placed, predictor, step_ev), pieces):
+            read = partial(_read_piece, counts, columns=raw.columns, where=placed, predictor=predictor)
+            for part in pool.map(read, [slice(i, i + _PIECE) for i in range(0, len(counts), _PIECE)]):
                 parts.append(part)
                 progress(len(part))
     return Pixels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Pixels)))
@@ -128,11 +128,15 @@ def class_values(predictor: Predictor, crops: Any) -> NDArray[np.float64]:
     return predictor.probabilities(crops)
 
 
-def _read_piece(counts: NDArray[Any], where: Placement, predictor: Predictor, step_ev: float) -> Pixels:
-    """The answers to raw spectra (n, C), in channels of `step_ev`."""
-    bad = where.faults(counts)
+def _read_piece(
+    counts: NDArray[Any], rows: slice, columns: int, where: Placement, predictor: Predictor
+) -> Pixels:
+    """The answers to some rows of raw spectra (N, C), which are consecutive pixels of lines of `columns`."""
+    bad = where.faults(counts[rows])
     unreadable = (bad == 1) | (bad == 2)
-    crops, spikes = where.cut(np.where(unreadable[:, None], 0, counts))
+    crops, spikes = where.cut(counts, columns, rows)
+    crops[unreadable] = 0
+    step_ev = float(np.median(np.diff(where.energy_ev)))
     seen = where.position.contrast >= MIN_CONTRAST
     found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev), spikes, seen)
     if not unreadable.any():

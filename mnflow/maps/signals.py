@@ -38,7 +38,11 @@ def raw_of_signal(signal: "BaseSignal") -> RawSpectra:
     nav_shape = tuple(int(n) for n in signal.data.shape[:-1])
     counts = signal.data.reshape((int(np.prod(nav_shape)), len(energy_ev)))
     energy_ev, counts = ordered(energy_ev, counts, where)
-    return RawSpectra(energy_ev, counts, nav_shape, None, where, Path(where))
+    nav_axes = tuple(
+        NavAxis(str(a["name"]), a.get("scale", 1.0), a.get("offset", 0.0), str(a["units"]))
+        for a in navigation_axes(signal)
+    )
+    return RawSpectra(energy_ev, counts, nav_shape, None, where, Path(where), nav_axes=nav_axes)
 
 
 def axes_and_metadata(raw: RawSpectra) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -270,7 +270,7 @@ def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) ->
     if found.wide is not None:
         return found.wide[fate == KEPT]
     parts = [
-        processor(processor.resample(processor.mended(c[fate[rows] == KEPT])[0]))
+        processor(processor.resample(processor.mended(c)[0][fate[rows] == KEPT]))
         for rows, c in processor.blocks()
         if (fate[rows] == KEPT).any()
     ]

@@ -11,7 +11,7 @@ from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.resample import Resampler, resampler
-from mnflow.preprocess.spikes import without_spikes
+from mnflow.preprocess.spikes import without_spikes_of_scan
 from mnflow.preprocess.window import least_move, placement
 from mnflow.spectra import Edge, RawSpectra
 from mnflow.spectra.axis import axis_ev
@@ -114,7 +114,9 @@ class Processor:
 
     def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Counts (n, channels) without spikes and what is no number, and how many spikes each had (n,)."""
-        mended, spikes = without_spikes(self.raw.energy_ev[self.channels], interpolated(counts))
+        mended, spikes = without_spikes_of_scan(
+            self.raw.energy_ev[self.channels], counts, self.raw.columns, slice(0, len(counts))
+        )
         return self._without_step(mended), spikes
 
     def faults(self, counts: NDArray[Any], saturation_counts: float) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""X-ray spikes, dead or hot channels and steps of gain: found by their neighbours in energy, and repaired."""
+"""X-ray spikes, dead or hot channels and steps of gain: found by their neighbours, and repaired."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.preprocess.faults import interpolated
 from mnflow.preprocess.resample import few_rows
 from mnflow.spectra import Edge
 
@@ -15,9 +16,12 @@ Floats = NDArray[np.float64]
 
 _ASIDE = 2  # channels: a spike is up to three wide, and what lies two aside is none of it
 _LEAST_SIGMA = 10.0  # clean spectra stay as they are, to the last bit
-_LEAST_HEIGHT = 0.25  # of the edge's height, at `_FINE_EV` a channel: a line's own top is flatter
+_LEAST_HEIGHT = 0.18  # of the edge's height, at `_FINE_EV` a channel: a line's foot and flanks are flatter
+_LEAST_ON_TOP = 0.36  # the same within `_TOP` channels of the greatest one: the sharpest of lines is there
+_TOP = 3
 _FINE_EV = 0.1
-_CANDIDATE = 0.2  # of a spectrum's whole range
+_CANDIDATE = 0.1  # of a spectrum's whole range
+_LEAST_IN_SCAN, _CANDIDATE_IN_SCAN = 0.1, 0.05  # the same two, of what no neighbour in the scan has
 _MEDIAN_NETWORK = (
     (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
 )  # fmt: skip
@@ -34,9 +38,7 @@ STEP_NOTE = "a step of the detector's gain was repaired"
 """Note for the user about a `GainStep`."""
 
 
-def without_spikes(
-    energy_ev: NDArray[np.float64], counts: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def without_spikes(energy_ev: Floats, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Spectra (N, C) on axis (C,) with straight lines for spikes, and how many spikes each had (N,).
 
     A spike is up to three channels wide, and rises over (a dead channel falls below) its neighbours by ten
@@ -66,6 +68,80 @@ def without_spikes(
     return repaired, found
 
 
+def without_spikes_of_scan(
+    energy_ev: Floats, counts: NDArray[Any], columns: int, rows: slice
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """As `without_spikes`, of some `rows` of consecutive pixels' spectra (N, C): also of what is lower.
+
+    In a scan with lines of `columns` pixels (1 for a line scan, 0 for spectra that are no scan), a spike need
+    only be a tenth of the edge's height if no neighbour in the scan has it.
+    """
+    given = counts[rows]
+    mended, found = without_spikes(energy_ev, interpolated(given))
+    channels = counts.shape[1]
+    if not columns or len(counts) < 3 or channels < 4 * _ASIDE + 3:
+        return mended, found
+    step_ev, first = float(np.median(np.diff(energy_ev))), rows.indices(len(counts))[0]
+    aside = [1, columns - 1, columns, columns + 1] if columns > 2 else [1, 2]
+    repaired = mended
+    for i in _differing(mended).tolist():
+        near = [k for a in aside for k in (first + i - a, first + i + a) if 0 <= k < len(counts)]
+        better, n = _over_neighbours(mended[i].astype(np.float64), interpolated(counts[near]), step_ev)
+        if n:
+            if repaired is mended:
+                repaired = mended.copy()
+            repaired[i] = np.rint(better) if counts.dtype.kind in "iu" else better
+            found[i] += n
+    return repaired, found
+
+
+def _over_neighbours(y: Floats, others: NDArray[Any], step_ev: float) -> tuple[Floats, int]:
+    """A pixel's spectrum (C,) without spikes that none of its neighbours (n, C) has, and how many it had.
+
+    They are scaled to it, and what differs smoothly in energy (thickness, phase) is no spike. No matter that
+    for a pixel at a line's end some of the next line are taken for neighbours: it must differ from all.
+    """
+    total = others.sum(axis=1, dtype=np.float64, keepdims=True)
+    scaled = others * (y.sum() / np.where(total > 0, total, np.inf))
+    away = (y - scaled) - _median_of_seven(y - scaled)
+    spread = _spread(away)
+    nearest, sigma = scaled[spread.argmin()], float(spread.min())
+    alone = (away > 0).all(axis=0) | (away < 0).all(axis=0)
+    least = np.where(alone, np.abs(away).min(axis=0), 0.0)
+    calm = _median_of_seven(y[None])
+    bad = least > np.maximum(_LEAST_SIGMA * sigma, _least(calm, step_ev, _LEAST_IN_SCAN)[0])
+    if not bad.any():
+        return y, 0
+    mended, n = _mended(y - nearest, least, sigma, float(_height(calm)[0]), bad)
+    return mended + nearest, n
+
+
+def _differing(counts: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of spectra (N, C) with a channel that is far from the row before and the one after, in shape.
+
+    A quick look, before `_over_neighbours` decides.
+    """
+    if len(counts) < 2:
+        return np.arange(len(counts))
+    found = []
+    for rows in few_rows(len(counts)):
+        first = max(0, rows.start - 1)
+        y = counts[first : rows.stop + 1].astype(np.float32)
+        total = y.sum(axis=1, keepdims=True)
+        y /= np.where(total > 0, total, 1)
+        change = np.diff(y, axis=0, prepend=y[1:2], append=y[-2:-1])  # at either end, one neighbour twice
+        apart = np.minimum(np.abs(change[:-1]), np.abs(change[1:])) * (change[:-1] * change[1:] < 0)
+        sharp = apart[:, 4:-4] - np.maximum(
+            apart[:, :-8], apart[:, 8:]
+        )  # no difference of thickness or phase
+        high = sharp.max(axis=1)
+        far = high > _CANDIDATE_IN_SCAN * (y.max(axis=1) - y.min(axis=1))
+        far &= high > _LEAST_SIGMA * np.abs(sharp).mean(axis=1)
+        at = first + np.flatnonzero(far)
+        found.append(at[(at >= rows.start) & (at < rows.stop)])
+    return np.concatenate(found)
+
+
 def _suspects(
     y: NDArray[np.float64], step_ev: float
 ) -> Iterator[tuple[int, NDArray[np.float64], float, float, NDArray[np.bool_]]]:
@@ -76,18 +152,37 @@ def _suspects(
     """
     calm = _median_of_seven(y)
     away = y - calm
-    ordinary = np.sort(np.abs(away), axis=1)[:, : max(4, int(0.97 * y.shape[1]))]
-    sigma = np.maximum(1.4826 * np.median(ordinary, axis=1), ordinary.mean(axis=1))
+    sigma = _spread(away)
     # few counts scatter more than most of their values say: by the root of their number
     quanta = np.abs(np.diff(y, axis=1))
     quantum = np.where(quanta > 0, quanta, np.inf).min(axis=1)
     quantum = np.where(np.isfinite(quantum), quantum, 0.0)
     sigma = np.maximum(sigma, np.sqrt(quantum * (np.maximum(calm.max(axis=1), 0.0) + quantum)))
-    height = calm.max(axis=1) - np.percentile(calm, 10, axis=1)
-    least = np.maximum(_LEAST_SIGMA * sigma, _LEAST_HEIGHT * height * max(1.0, (step_ev / _FINE_EV) ** 2))
-    bad = np.abs(away) > least[:, None]
+    height = _height(calm)
+    bad = np.abs(away) > np.maximum(_LEAST_SIGMA * sigma[:, None], _least(calm, step_ev, _LEAST_HEIGHT))
     for i in np.flatnonzero(bad.any(axis=1)).tolist():
         yield i, away[i], float(sigma[i]), float(height[i]), bad[i]
+
+
+def _spread(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Noise (n,) of distances (n, C) from the medians of neighbours, whatever a few channels hold."""
+    ordinary = np.sort(np.abs(away), axis=1)[:, : max(4, int(0.97 * away.shape[1]))]
+    return np.maximum(1.4826 * np.median(ordinary, axis=1), ordinary.mean(axis=1))
+
+
+def _height(calm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Height of the edge (n,) in spectra (n, C) without spikes."""
+    return np.asarray(calm.max(axis=1) - np.percentile(calm, 10, axis=1))
+
+
+def _least(calm: NDArray[np.float64], step_ev: float, share: float) -> NDArray[np.float64]:
+    """How far a channel of spectra (n, C) must be from its neighbours to be a spike: more than any line.
+
+    That is `share` of the edge's height, more at the top, and more in coarser channels.
+    """
+    on_top = np.abs(np.arange(calm.shape[1]) - calm.argmax(axis=1)[:, None]) <= _TOP
+    coarser = max(1.0, (step_ev / _FINE_EV) ** 2)
+    return np.where(on_top, _LEAST_ON_TOP, share) * coarser * _height(calm)[:, None]
 
 
 def _median_of_seven(y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from mnflow.preprocess.crops import L3_RANGE
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
 from mnflow.preprocess.resample import Resampler, resampler
-from mnflow.preprocess.spikes import GainStep, find_gain_steps, without_spikes
+from mnflow.preprocess.spikes import GainStep, find_gain_steps, without_spikes, without_spikes_of_scan
 from mnflow.spectra import Edge
 from mnflow.spectra.axis import axis_ev
 
@@ -121,9 +121,15 @@ class Placement:
         """Crops (N, n_crop) of spectra (N, C) on the file's axis, background removed, not yet normalised."""
         return self.cut(intensity)[0]
 
-    def cut(self, intensity: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The crops, and the number of spikes and dead or hot channels bridged in each spectrum (N,)."""
-        mended, spikes = without_spikes(self.energy_ev, interpolated(intensity[:, self.channels]))
+    def cut(
+        self, intensity: NDArray[Any], columns: int = 0, rows: slice = slice(None)
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The crops, and the number of spikes and dead or hot channels bridged in each spectrum (N,).
+
+        Of a scan with lines of `columns` pixels, `rows` of these consecutive ones are cut; the others are
+        their neighbours (`without_spikes_of_scan`).
+        """
+        mended, spikes = without_spikes_of_scan(self.energy_ev, intensity[:, self.channels], columns, rows)
         if self.gain_step is not None:
             mended = self.gain_step.mended(mended)
         spectra = self.resample(mended)  # (N, C) -> (N, G)

@@ -89,6 +89,13 @@ class RawSpectra:
     def __len__(self) -> int:
         return int(self.counts.shape[0])
 
+    @property
+    def columns(self) -> int:
+        """Pixels in a line of the scan, 1 for a line scan; 0 where the spectra are no scan."""
+        if not self.nav_axes:
+            return 0
+        return self.nav_shape[-1] if len(self.nav_shape) > 1 else 1
+
     def labelled(self, valence: str | None, group: str | None) -> "RawSpectra":
         """The same spectra with another label and group (None keeps what is there)."""
         return replace(self, valence=valence or self.valence, group=group or self.group)

@@ -60,6 +60,24 @@ def test_a_pixel_that_cannot_be_read_is_nan_and_flagged(predictor: Predictor) ->
     assert not found.spikes[bad].any()
 
 
+def test_a_low_spike_that_no_neighbour_in_the_scan_has_is_bridged(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever piece or block it lies in, by its neighbours there; not where the spectra are no scan."""
+    clean = np.rint(1e3 * image(6, 5))
+    spoilt = clean.copy()
+    spoilt[2, 3, 130] += 0.8 * (clean[2, 3].max() - clean[2, 3].min())
+    monkeypatch.setattr(pixels, "_PIECE", 7)
+    for block_bytes in (64_000_000, clean[0].nbytes):
+        monkeypatch.setattr(pixels, "_BLOCK_BYTES", block_bytes)
+        found = mnflow.predict(signal(spoilt), predictor).pixels
+        assert np.flatnonzero(found.spikes).tolist() == [13]
+        before = mnflow.predict(signal(clean), predictor).pixels
+        np.testing.assert_allclose(found.mean_valence, before.mean_valence, atol=0.02)
+    no_scan = replace(raw_of_signal(signal(spoilt)), nav_axes=())
+    assert not pixels.read_pixels(no_scan, predictor).spikes.any()
+
+
 def test_where_no_class_is_sure_there_is_none(predictor: Predictor) -> None:
     posterior = made_up_posterior()
     either = np.where((compositions(3)[:, :2] == 1).any(axis=1), 50, 0).astype(np.float32)  # Mn2+ or Mn3+

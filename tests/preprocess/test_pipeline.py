@@ -13,6 +13,7 @@ from mnflow.preprocess import pipeline as module
 from mnflow.preprocess.pipeline import BAD, KEPT, SPARE, SUBSTRATE, THICK, PreprocessOptions, preprocess
 from mnflow.spectra import MN, RawSpectra
 from mnflow.spectra.axis import axis_ev
+from mnflow.spectra.raw import NavAxis
 from tests.helpers.images import Made, make
 
 KEEP = PreprocessOptions(substrate="keep", thick="keep")
@@ -151,6 +152,25 @@ def test_a_block_without_a_usable_pixel_is_passed_over(made: list[Made]) -> None
 def test_an_image_of_nothing_but_zeros(made: list[Made]) -> None:
     with pytest.raises(InputError, match="expected a spectrum, got the same intensity or no number"):
         preprocess([_changed(made[0].raw, np.zeros((168, 950), np.uint16))], MN, replace(KEEP, max_bad=1.0))
+
+
+@pytest.mark.parametrize("cache_bytes", [module._CACHE_BYTES, 0])
+def test_spikes_are_found_by_the_neighbours_in_the_scan(
+    made: list[Made], monkeypatch: pytest.MonkeyPatch, cache_bytes: int
+) -> None:
+    """Also in the second pass over a big file."""
+    monkeypatch.setattr(module, "_CACHE_BYTES", cache_bytes)
+    rng, y = np.random.default_rng(0), np.asarray(made[0].raw.counts)[-1]
+    clean = 1e6 * y / y.max() * rng.uniform(0.5, 1, (168, 1)) + 1e3 * rng.standard_normal((168, 950))
+    spoilt = clean.copy()
+    spoilt[50, 600:603] += 0.13 * np.ptp(clean[50, 350:])
+    scan = replace(_changed(made[0].raw, spoilt), nav_axes=(NavAxis("y"), NavAxis("x")))
+    for raw, n in ((scan, 1), (replace(scan, nav_axes=()), 0)):
+        done, before = (preprocess([_changed(raw, c)], MN, KEEP) for c in (spoilt, clean))
+        assert (done.images[0].spikes, before.images[0].spikes) == (n, 0)
+        moved = np.abs(done.spectra.intensity - before.spectra.intensity).max(axis=1)
+        assert (moved[50] < 0.06 * before.spectra.intensity[50].max()) == (n == 1)
+        assert not np.delete(moved, 50).any()
 
 
 def test_saturated_pixels_are_counted(made: list[Made]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.preprocess.spikes import find_gain_steps, without_spikes
+from mnflow.preprocess.spikes import find_gain_steps, without_spikes, without_spikes_of_scan
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
@@ -64,6 +64,62 @@ def test_a_spike_is_counted_and_moves_no_window() -> None:
     assert bad.moved_bins.tolist() == good.moved_bins.tolist()
     np.testing.assert_allclose(bad.intensity, good.intensity, atol=300)
     assert not bad.faults.any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    dose=st.sampled_from([10.0, 1e3, 1e6]), background=st.floats(0.05, 5), seed=st.integers(0, 99),
+    step_ev=st.sampled_from([0.05, 0.1, 0.3, 1.0]), columns=st.sampled_from([0, 1, 2, 6, 9]),
+    vacuum=st.booleans(),
+)  # fmt: skip
+def test_clean_scans_stay_to_the_last_bit(
+    dose: float, background: float, seed: int, step_ev: float, columns: int, vacuum: bool
+) -> None:
+    """Each pixel is another compound than its neighbours, of another thickness and 0.2 eV off, or alone."""
+    energy_ev, rng = np.arange(600, 700, step_ev), np.random.default_rng(seed)
+    offsets_ev = rng.uniform(-0.2, 0.2, 36)
+    clean = np.stack(
+        [edge_shape(energy_ev - d, [k])[0] for d, k in zip(offsets_ev, rng.integers(0, 3, 36), strict=True)]
+    )
+    if vacuum:
+        clean[rng.uniform(size=36) < 0.7] = 0
+    clean = (clean + background * (energy_ev / 642) ** -3) * rng.uniform(0.3, 3, (36, 1))
+    counts = rng.poisson(dose * clean).astype(np.float32)
+    mended, found = without_spikes_of_scan(energy_ev, counts, columns, slice(0, 36))
+    np.testing.assert_array_equal(mended, counts)
+    assert not found.any()
+
+
+@pytest.mark.parametrize("columns", [1, 6])
+@pytest.mark.parametrize("rows", [slice(0, 36), slice(12, 20), slice(14, 15)])
+@pytest.mark.parametrize("at_ev", [625.0, 640.5, 645.0, 653.0])
+@pytest.mark.parametrize("kind", ["f4", "u4"])
+def test_a_low_spike_that_no_neighbour_in_the_scan_has_is_taken_out(
+    columns: int, rows: slice, at_ev: float, kind: str
+) -> None:
+    rng, dose = np.random.default_rng(0), 1e6
+    clean = edge_shape(ENERGY_EV, [1] * 36) + 1.5 * (ENERGY_EV / 642) ** -3
+    clean = rng.poisson(dose * clean * rng.uniform(0.5, 2, (36, 1))).astype(kind)
+    at = round((at_ev - 600) * 10)
+    spoilt = clean.astype(np.float64)
+    spoilt[14, at : at + 3] += 0.13 * (clean[14].max() - clean[14].min())
+    spoilt[3, 400] = np.nan if kind == "f4" else 0
+    alone, _ = without_spikes(ENERGY_EV, spoilt[14:15].astype(kind))
+    np.testing.assert_array_equal(alone[0], spoilt[14].astype(kind))  # by itself it may be a line
+    mended, found = without_spikes_of_scan(ENERGY_EV, spoilt.astype(kind), columns, rows)
+    row = 14 - rows.start
+    assert found[row] == 1
+    np.testing.assert_allclose(mended[row], clean[14], atol=0.03 * clean[14].max())
+    other = np.setdiff1d(np.arange(36)[rows], [3, 14])
+    np.testing.assert_array_equal(mended[other - rows.start], clean[other])
+
+
+def test_what_all_pixels_of_a_scan_have_is_no_low_spike() -> None:
+    clean = 1e6 * (edge_shape(ENERGY_EV, [1] * 36) + 1.5 * (ENERGY_EV / 642) ** -3)
+    clean[:, 450:453] += 1e5
+    mended, found = without_spikes_of_scan(ENERGY_EV, clean, 6, slice(0, 36))
+    np.testing.assert_array_equal(mended, clean)
+    assert not found.any()
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.1])
