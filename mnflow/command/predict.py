@@ -67,9 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     paths = expand(options.files)
     from mnflow.maps import load_predictor
+    from mnflow.read.source import is_folder, not_read
 
     predictor = load_predictor(options.model, options.own_references)
     print(f"model: {predictor.facts['model']}", file=sys.stderr)
+    for folder in filter(is_folder, paths):
+        if others := not_read(folder):
+            names = ", ".join(p.relative_to(folder).as_posix() for p in others)
+            print(f"not read in {folder}, as they are of no format of spectra: {names}", file=sys.stderr)
     answers = answer_paths(paths, predictor, options.low_loss)
     try:
         if options.json:

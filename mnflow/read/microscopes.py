@@ -68,7 +68,11 @@ def read_file(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if not path.is_file() and not (path.is_dir() and suffix in formats.FOLDERS):
+    if path.is_dir() and suffix not in formats.FOLDERS:
+        raise InputError(
+            f"{path}: expected a file, got a folder; the command `mnflow predict` takes folders."
+        )
+    if not path.exists():
         raise InputError(f"No file at {path}: expected one of {', '.join(SUFFIXES)}.")
     if suffix == ".pkl":
         raw = read_published(path, edge)
@@ -89,6 +93,11 @@ def read_file(
     if low_loss is not None:
         raw = replace(raw, low_loss=read_low_loss(low_loss))
     return raw.labelled(valence, group)
+
+
+def has_format(path: Path) -> bool:
+    """Whether a file's content is that of a format of spectra, whatever its suffix; mere columns are none."""
+    return formats.is_microscopes(path) or _begins(path, msa.FIRST_WORDS)
 
 
 def read_low_loss(path: str | Path) -> RawSpectra:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mnflow.errors import InputError
 from mnflow.read.formats import FOLDERS
-from mnflow.read.microscopes import SUFFIXES, read_file
+from mnflow.read.microscopes import SUFFIXES, has_format, read_file
 from mnflow.read.tables import read_text
 from mnflow.spectra import Edge, RawSpectra
 
@@ -40,16 +40,32 @@ def list_source(source: str | Path, edge: Edge) -> list[tuple[Path, str | None, 
     return [(p, _folder_valence(p, folder, edge), _group(p, folder)) for p in files]
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder of files, not one of the formats that are a folder each."""
+    return path.is_dir() and path.suffix.lower() not in FOLDERS
+
+
 def files_in(folder: Path) -> list[Path]:
-    """All readable files in a folder and its subfolders, by suffix, sorted by name.
+    """All files in a folder and its subfolders that may hold spectra, by suffix or content, sorted by name.
 
     Hidden files and manifests are left out.
     """
+    return [p for p in _all_in(folder) if p.suffix.lower() in SUFFIXES or (p.is_file() and has_format(p))]
+
+
+def not_read(folder: Path) -> list[Path]:
+    """The other files in a folder: what is of no format of spectra, as far as its suffix and content say."""
+    spectra = set(files_in(folder))
+    beside = {p.with_suffix(".raw") for p in spectra if p.suffix.lower() == ".rpl"}  # its numbers
+    return [p for p in _all_in(folder) if p.is_file() and p not in spectra | beside]
+
+
+def _all_in(folder: Path) -> list[Path]:
+    """Files, and folders that are one format's file, without manifests and what is hidden or within these."""
     return sorted(
         p
         for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES
-        and (p.is_file() or p.suffix.lower() in FOLDERS)
+        if (p.is_file() or p.suffix.lower() in FOLDERS)
         and p.name != "manifest.csv"
         and not any(parent.suffix.lower() in FOLDERS for parent in p.relative_to(folder).parents)
         and not _hidden(p, folder)
@@ -75,8 +91,7 @@ def read_all(
         a row of its own.
     """
     for given in map(Path, paths):
-        is_folder = given.is_dir() and given.suffix.lower() not in FOLDERS
-        files = files_in(given) if is_folder else [given]
+        files = files_in(given) if is_folder(given) else [given]
         if not files:
             yield given, InputError(f"{given}: expected files of {', '.join(SUFFIXES)}, found none.")
         for path in files:

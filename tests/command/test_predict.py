@@ -50,12 +50,15 @@ def test_a_bad_file_costs_a_row_and_the_exit_code_and_nothing_else(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.msa").write_text("nothing")
+    (tmp_path / "more.zip").write_bytes(b"PK\x03\x04")
+    (tmp_path / ".zip").touch()
     shutil.copy(EXAMPLE, tmp_path / "good.hspy")
-    code, rows, _ = rows_of(capsys, str(tmp_path), str(tmp_path / "none.dm4"), str(tmp_path / "x*.hspy"))
+    code, rows, said = rows_of(capsys, str(tmp_path), str(tmp_path / "none.dm4"), str(tmp_path / "x*.hspy"))
     assert code == 1
     assert [Path(str(r["file"])).name for r in rows] == ["bad.msa", "good.hspy", "none.dm4", "x*.hspy"]
     assert [r["error"] is None for r in rows] == [False, True, False, False]
     assert rows[0]["class"] is None
+    assert said.splitlines()[1:] == [f"not read in {tmp_path}, as they are of no format of spectra: more.zip"]
 
 
 def test_patterns_and_repeated_files_are_answered_once(tmp_path: Path) -> None:

@@ -202,6 +202,11 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
         read_file(tmp_path / name)
 
 
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a file, got a folder; the command `mnflow predict` takes"):
+        read_file(tmp_path)
+
+
 def test_unknown_suffix(tmp_path: Path) -> None:
     (tmp_path / "a.doc").touch()
     with pytest.raises(InputError, match=r"expected one of .hspy, .dm3, .*, got '.doc'"):

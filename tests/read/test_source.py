@@ -7,6 +7,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.preprocess import normalise
 from mnflow.read import read_all, read_source
+from mnflow.read.source import files_in, not_read
 from mnflow.references import read_references
 from mnflow.spectra import MN, UNLABELLED, Edge
 from tests.helpers.files import counts_image, signal, write
@@ -206,3 +207,16 @@ def test_one_bad_file_costs_no_other(tmp_path: Path) -> None:
     found = list(read_all([tmp_path, tmp_path / "none.csv", tmp_path / "empty"], MN))
     assert [p.name for p, _ in found] == ["a.csv", "b.csv", "c.txt", "none.csv", "empty"]
     assert [isinstance(r, InputError) for _, r in found] == [False, True, False, True, True]
+
+
+def test_a_folders_files_are_read_by_suffix_or_content_and_the_others_are_named(
+    tmp_path: Path, image: np.ndarray
+) -> None:
+    write(tmp_path / "a.hspy", signal(image)).rename(tmp_path / "sub.data")
+    for name in ("b.csv", "c.rpl", "c.raw", "d.png", "e.zip", "manifest.csv", ".hidden.zip", "f"):
+        (tmp_path / name).write_text("640 1\n641 2\n")
+    (tmp_path / "g.x").write_text("#FORMAT : EMSA/MAS Spectral Data File\n")
+    (tmp_path / "h.zspy").mkdir()
+    (tmp_path / "h.zspy" / "0.0").write_text("")
+    assert [p.name for p in files_in(tmp_path)] == ["b.csv", "c.rpl", "g.x", "h.zspy", "sub.data"]
+    assert [p.name for p in not_read(tmp_path)] == ["d.png", "e.zip", "f"]
