@@ -35,9 +35,9 @@ def test_matrix_products_leave_the_cores_to_the_pieces(
 ) -> None:
     raw, threads, read = raw_of_signal(signal(image())), [], pixels._read_piece
 
-    def watched(*arguments: Any) -> Any:
+    def watched(*arguments: Any, **named: Any) -> Any:
         threads.extend(library["num_threads"] for library in threadpool_info())
-        return read(*arguments)
+        return read(*arguments, **named)
 
     monkeypatch.setattr(pixels, "_read_piece", watched)
     with threadpool_limits(2):
