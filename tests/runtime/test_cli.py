@@ -44,6 +44,12 @@ def test_help_shows_what_may_be_typed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--epochs EPOCHS" in said
 
 
+def test_words_for_true_and_false() -> None:
+    words = {True: ("true", "True", "1", "yes", "YES"), False: ("false", "0", "no")}
+    for value, spelt in words.items():
+        assert [parse(Options, ["--noise", word]).noise for word in spelt] == [value] * len(spelt)
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
@@ -143,3 +149,26 @@ def test_a_full_temporary_folder_and_a_long_name_are_reported(monkeypatch: pytes
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     assert "is full: make room there" in str(cli._outside(OSError(errno.ENOSPC, "x")))
     assert cli._outside(OSError(errno.ENOTDIR, "x")) is None
+
+
+def test_code_of_another_project_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.check_place()
+    for name in ("MLproject", "requirements.in"):
+        (tmp_path / name).touch()
+    cli.check_place()  # a project that has no code of its own
+    (tmp_path / "mnflow").mkdir()
+    (tmp_path / "mnflow" / "__init__.py").touch()
+    with pytest.raises(InputError, match=r"is a project of its own: run `python -m mnflow\.setup` here"):
+        cli.check_place()
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    cli.check_place()
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError])
+def test_nobody_needs_to_listen(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(text: str) -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=fail, flush=lambda: None))
+    cli.say("a line")

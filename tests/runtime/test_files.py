@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.runtime import files
-from mnflow.runtime.files import plain_cell, plain_cells, read_arrays, whole_file
+from mnflow.runtime.files import check_room, plain_cell, plain_cells, read_arrays, whole_file
 from mnflow.runtime.project import ROOT
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import SpectrumSet
@@ -120,7 +120,8 @@ def test_a_damaged_archive_is_a_value_error(data: st.DataObject) -> None:
 
 
 def test_a_cell_that_begins_like_a_formula_is_text() -> None:
-    assert plain_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    for text in ("=HYPERLINK(1)", "+1", "-1", "@sum", "\t=1", "\r=1"):
+        assert plain_cell(text) == f"'{text}"
     assert [plain_cell(x) for x in ("Mn2+", "", -1.5, None)] == ["Mn2+", "", -1.5, None]
     table = pd.DataFrame({"name": ["+1", "a"], "x": [-1.0, 2.0], "n": [1, None]})
     assert plain_cells(table).to_csv(index=False) == "name,x,n\n'+1,-1.0,1.0\na,2.0,\n"
@@ -132,3 +133,9 @@ def test_a_long_name_is_written_whole_and_what_was_left_of_it_goes(tmp_path: Pat
         with whole_file(path) as part:
             part.write_text(text)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["two"]
+
+
+@pytest.mark.parametrize("n_bytes", [0, 7, 2_000_001])
+def test_room_is_made_by_writing_zeros(tmp_path: Path, n_bytes: int) -> None:
+    check_room(tmp_path / "a", n_bytes)
+    assert (tmp_path / "a").read_bytes() == bytes(n_bytes)
