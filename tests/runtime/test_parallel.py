@@ -16,6 +16,7 @@ import pytest
 from distributed import Client
 
 from mnflow.errors import InputError
+from mnflow.runtime import parallel
 from mnflow.runtime.parallel import ahead, local_cluster, run_parallel
 from mnflow.runtime.project import ROOT
 
@@ -185,3 +186,22 @@ def test_an_error_in_the_making_reaches_the_user_of_the_items() -> None:
     assert next(found) == 0
     with pytest.raises(ValueError, match="the file ends here"):
         next(found)
+
+
+def test_usable_cores_are_those_that_the_system_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)
+    assert parallel.usable_cores() == 3
+    monkeypatch.delattr(os, "process_cpu_count")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {pid, 4, 5, 6}, raising=False)
+    assert parallel.usable_cores() == 4
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for known, cores in ((7, 7), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda known=known: known)
+        assert parallel.usable_cores() == cores
+
+
+def test_a_users_worker_gets_one_thread_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"OMP_NUM_THREADS": "4"}
+    monkeypatch.setattr(os, "environ", environment)
+    assert parallel._call(lambda shared, item: (shared, item), "shared", "item") == ("shared", "item")
+    assert environment == {**parallel.ONE_THREAD, "OMP_NUM_THREADS": "4"}

@@ -9,7 +9,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.runtime import project
-from mnflow.runtime.project import ROOT, one_at_a_time, shown_store
+from mnflow.runtime.project import ROOT, one_at_a_time, project_of, shown_store
 
 HOLD = """
 import sys
@@ -70,3 +70,29 @@ def test_a_server_has_its_lock_in_the_users_cache(tmp_path: Path, monkeypatch: p
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
     assert shown_store() == "postgresql://me:***@db/mlflow"
+
+
+def test_a_project_is_a_folder_with_its_two_files(tmp_path: Path) -> None:
+    found = []
+    for name in ("MLproject", "requirements.in"):
+        found.append(project_of(tmp_path))
+        (tmp_path / name).touch()
+    assert [*found, project_of(tmp_path)] == [None, None, tmp_path]
+    (tmp_path / "MLproject").unlink()
+    assert project_of(tmp_path) is None
+
+
+def test_a_user_has_a_number_or_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert project.user() == str(os.getuid())
+    monkeypatch.delattr(os, "getuid")  # as on Windows
+    monkeypatch.delenv("USERNAME", raising=False)
+    assert project.user() == "user"
+    monkeypatch.setenv("USERNAME", "ada")
+    assert project.user() == "ada"
+
+
+def test_where_locks_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert project._folder_of("http://somewhere") == Path.home() / ".cache" / "mnflow"
+    monkeypatch.chdir(tmp_path)
+    assert project._folder_of("sqlite:///mlflow.db") == tmp_path
