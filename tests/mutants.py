@@ -229,10 +229,11 @@ class Runner:
                     reached.setdefault(span, set()).add(test)
         items = {item.nodeid: item for item in session.items}
         used = [items[test] for test in sorted(set().union(*reached.values()))]
-        unchanged = fork(lambda: self._run(module, source, used), 3600)
-        assert unchanged == 0, (
-            "Expected tests that pass in a fork when nothing is changed: no count would mean anything."
-        )
+        if fork(lambda: self._run(module, source, used), 3600) != 0:  # some do not pass in such a fork
+            failing = {i.nodeid for i in used if fork(partial(self._run, module, source, [i]), 3600) != 0}
+            print(f"left out: {', '.join(sorted(failing))}")
+            reached = {span: tests - failing for span, tests in reached.items()}
+            assert any(reached.values()), "Expected tests that pass in a fork when nothing is changed."
         everything = list(mutants(source))
         random.Random(self.seed).shuffle(everything)
         count: Counter[str] = Counter()
