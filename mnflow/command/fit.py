@@ -20,6 +20,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "file", metavar="FILE", help="a file as for `mnflow predict`; an image's typical spectrum"
     )
+    options.add_argument(
+        "--only", metavar="CLASS", nargs="+", default=[], help="fit with these classes alone, such as Mn3+"
+    )
     options.add_argument("--json", action="store_true", help="print all numbers as one JSON object")
     options.add_argument("--figure", metavar="FILE", help="write the figure to a .png, .pdf or .svg file")
     return options
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     raw = read_file(options.file)
     spectrum = typical_spectrum(raw) if len(raw) > 1 else np.asarray(raw.counts)[0]
-    result = fit_spectrum(raw.energy_ev, spectrum)
+    result = fit_spectrum(raw.energy_ev, spectrum, only=options.only)
     print(json.dumps(result.to_dict()) if options.json else summary(result))
     if options.figure:
         plot(result).savefig(Path(options.figure))

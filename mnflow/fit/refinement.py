@@ -35,7 +35,7 @@ BOUNDS = {
 """Limits of a fit; growth and limit of widths have those of the settings."""
 
 _CONTINUUM = {"delay_ev": 2.0, "width_ev": 3.0, "decay": 0.005}  # middles of the simulated ranges
-_STARTS = 3  # starting points of the refinement
+_STARTS, _STARTS_ALONE = 3, 15  # starting points of the refinement, and of one class alone
 _CANDIDATES = 8  # stick spectra per class whose mixtures make the intervals
 _CORRELATED = 25.0  # channels that count as one: what is left is the model's, and keeps its sign over a line
 _SHIFT_SD_EV = 0.3  # of a class's L3 from its usual distance to the others'
@@ -55,11 +55,15 @@ class State:
 
 @dataclass(frozen=True)
 class Problem:
-    """A spectrum `target` (W,) at `place_ev` (W,) from its maximum, and the bank that it is looked for in."""
+    """A spectrum `target` (W,) at `place_ev` (W,) from its maximum, and the bank that it is looked for in.
+
+    `classes` are those that may be in it, in order.
+    """
 
     bank: Bank
     place_ev: Array
     target: Array
+    classes: tuple[int, ...]
     noise: float = 0.01
 
     def split(self, z: Array) -> tuple[dict[str, float], Array]:
@@ -96,17 +100,24 @@ class Problem:
         return amounts, float(rest)
 
     def starts(self) -> list[State]:
-        """The best starting points, one per leading class: single stick spectra on a grid of line shapes."""
+        """The best starting points: single stick spectra on a grid of line shapes.
+
+        One per leading class; of one class alone, as many as are tried of its stick spectra.
+        """
         bank, found = self.bank, []
         shape = self.target - self.target.mean()
         shape = shape / np.linalg.norm(shape)
-        for k in range(len(bank.holes)):
-            screens = screens_of(bank.settings.edge.element, k)
+        for k in self.classes:
+            screens = screens_of(bank, k)
             fit = [self._alike(screen, shape) for screen in screens]  # per grid point: (n,)
-            best = int(np.argmax([f.max() for f in fit]))
-            found.append((fit[best].max(), self._start(best, screens[best], fit[best])))
+            best = np.argmax(fit, axis=0)  # (n,)
+            greatest = np.max(fit, axis=0)
+            tried = _STARTS_ALONE if len(self.classes) == 1 else 1
+            for lead in np.argsort(-greatest)[:tried]:
+                grid = int(best[lead])
+                found.append((greatest[lead], self._start(k, grid, screens[grid], int(lead))))
         found.sort(key=lambda pair: -pair[0])
-        return [state for _, state in found[:_STARTS]]
+        return [state for _, state in found[: max(_STARTS, tried)]]
 
     def _alike(self, screen: Screen, shape: Array) -> Array:
         """Cosines (n,) of the target's shape with stick spectra that have their maxima in one place."""
@@ -115,23 +126,28 @@ class Problem:
         part = part - part.mean(axis=1, keepdims=True)
         return np.asarray(part @ shape / np.linalg.norm(part, axis=1))
 
-    def _start(self, grid: int, screen: Screen, alike: Array) -> State:
-        """The row that is most alike at a grid point, and of every other class the one that helps it most."""
-        share, resolution, thickness = GRID[grid]
-        lead = int(np.argmax(alike))
-        own = [[*own_middle(v.lines, share), 0.0] for v in self.bank.settings.valence]
-        z = np.array([screen.maximum_ev[lead], 1.0, thickness, resolution, 0.6, 0.95, *np.ravel(own)])
-        return self._selected(z, np.arange(len(own)))
+    def _start(self, k: int, grid: int, screen: Screen, lead: int) -> State:
+        """Line shapes of a grid point and its place of the maximum of class k's row `lead`.
 
-    def _selected(self, z: Array, classes: Array) -> State:
-        """Library rows with `OWN` in `classes` that non-negative least squares selects at z."""
-        all_rows = np.flatnonzero(np.isin(self.bank.valence, classes))
-        own_of = np.searchsorted(classes, self.bank.valence[all_rows])
+        With the row of every class that helps most; alone, `lead` itself.
+        """
+        share, resolution, thickness = GRID[grid]
+        valences = self.bank.settings.valence
+        own = [[*own_middle(valences[i].lines, share), 0.0] for i in self.classes]
+        z = np.array([screen.maximum_ev[lead], 1.0, thickness, resolution, 0.6, 0.95, *np.ravel(own)])
+        if len(self.classes) > 1:
+            return self._selected(z)
+        return State((int(np.flatnonzero(self.bank.valence == k)[lead]),), z)
+
+    def _selected(self, z: Array) -> State:
+        """Library rows that non-negative least squares selects at z, which has `OWN` of every class."""
+        all_rows = np.flatnonzero(np.isin(self.bank.valence, self.classes))
+        own_of = np.searchsorted(self.classes, self.bank.valence[all_rows])
         columns = self.columns(all_rows, z, own_of)
         amounts, _ = self.solved(columns)
         _, own = self.split(z)
         rows, kept = [], []
-        for i in range(len(classes)):
+        for i in range(len(self.classes)):
             mine = np.where(own_of == i, amounts[: len(all_rows)], 0)
             if mine.sum() > _LEAST_SHARE * amounts[: len(all_rows)].sum():
                 rows.append(int(all_rows[mine.argmax()]))
@@ -140,14 +156,16 @@ class Problem:
 
     def reselected(self, state: State) -> State:
         """A state with the rows that are best under its line shapes; absent classes get a chance."""
-        return self._selected(self.of_all_classes(state), np.arange(len(self.bank.holes)))
+        return self._selected(self.of_all_classes(state))
 
     def of_all_classes(self, state: State) -> Array:
-        """The state's z with `OWN` of every class: middle values for absent ones."""
+        """What is not linear, with `OWN` of every class: the middle of its ranges where it is absent."""
         own, present = self.split(state.z)[1], list(self.bank.valence[list(state.rows)])
         every = [
-            own[present.index(k)] if k in present else [*own_middle(v.lines, 0.5), 0.0]
-            for k, v in enumerate(self.bank.settings.valence)
+            own[present.index(k)]
+            if k in present
+            else [*own_middle(self.bank.settings.valence[k].lines, 0.5), 0.0]
+            for k in self.classes
         ]
         return np.concatenate([state.z[: len(COMMON)], *every])
 
@@ -184,22 +202,25 @@ def alternatives(problem: Problem, best: State, variance: float) -> tuple[Array,
 
     The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best.
     """
-    bank, n_classes = problem.bank, len(problem.bank.holes)
-    columns = problem.columns(np.arange(len(bank.valence)), problem.of_all_classes(best), bank.valence)
-    rest = columns[:, len(bank.valence) :]
+    bank, classes = problem.bank, list(problem.classes)
+    valence = bank.valence[used := np.flatnonzero(np.isin(bank.valence, classes))]
+    columns = problem.columns(used, problem.of_all_classes(best), np.searchsorted(classes, valence))
+    rest, place = columns[:, len(used) :], {int(row): i for i, row in enumerate(used)}
     candidates = []
-    for k in range(n_classes):
-        others = [columns[:, r] for r in best.rows if bank.valence[r] != k]
-        mine = np.flatnonzero(bank.valence == k)
-        misfit = [problem.solved(np.column_stack([columns[:, r], *others, rest]))[1] for r in mine]
+    for k in classes:
+        others = [columns[:, place[r]] for r in best.rows if bank.valence[r] != k]
+        mine = np.flatnonzero(valence == k)
+        misfit = [problem.solved(np.column_stack([columns[:, i], *others, rest]))[1] for i in mine]
         candidates.append(mine[np.argsort(misfit)[:_CANDIDATES]])
-    rows_of = np.array(list(product(*candidates)))
-    amounts, squares = np.empty((len(rows_of), n_classes)), np.empty(len(rows_of))
-    for a, rows in enumerate(rows_of):
-        solved, misfit_of = problem.solved(np.column_stack([columns[:, rows], rest]))
-        amounts[a], squares[a] = solved[:n_classes], misfit_of**2 / _CORRELATED
+    chosen = np.array(list(product(*candidates)))
+    amounts, squares = np.zeros((len(chosen), len(bank.holes))), np.empty(len(chosen))
+    for a, places in enumerate(chosen):
+        solved, misfit_of = problem.solved(np.column_stack([columns[:, places], rest]))
+        amounts[a, classes], squares[a] = solved[: len(classes)], misfit_of**2 / _CORRELATED
     weights = np.exp(-0.5 * (squares - squares.min()) / variance)
     total = np.maximum(amounts.sum(axis=1, keepdims=True), 1e-9)
+    rows_of = np.zeros((len(chosen), len(bank.holes)), dtype=np.int64)
+    rows_of[:, classes] = used[chosen]
     return weights / weights.sum(), amounts / total, rows_of
 
 

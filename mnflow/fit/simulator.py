@@ -1,7 +1,11 @@
 """The simulator fitted to one spectrum: which ions in which fields, behind which specimen and instrument."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +22,7 @@ from mnflow.fit.refinement import (
     curvature,
     standard_deviations,
 )
-from mnflow.fit.stick_bank import WINDOW_EV, bank_of
+from mnflow.fit.stick_bank import WINDOW_EV, Bank, bank_of
 from mnflow.plots.simulator_fit import fit_figure
 from mnflow.serve.novelty import l3_channel
 from mnflow.serve.request import FIELDS, cut
@@ -28,14 +32,35 @@ from mnflow.spectra import MN, Edge
 
 Array = NDArray[Any]
 
-_Z90 = 1.645
+WIDENED = ("mean_valence", "share", "thickness")
+"""What is compared with the truth of simulated spectra, to calibrate its intervals."""
+
+
+class Widening(NamedTuple):
+    """How a standard deviation becomes half an interval: `factor` times its root of squares with `model_sd`.
+
+    The model is never right, so intervals that suppose it are too short. Both numbers are chosen for
+    simulated spectra of materials that the fit does not know (`mnflow.pretrained.fit_intervals`).
+    """
+
+    model_sd: float
+    factor: float
+
+
+AS_SAID = Widening(0.0, 1.645)
+"""The 90 % interval of a Gaussian."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Best value, and what holds it with 90 % probability if the model is right."""
+    """Best value, its standard deviation if the model is right, and an interval that should hold 90 %.
+
+    Of mean valence, shares and thickness 90 % are held where the element's intervals were calibrated
+    (`Widening`); all others suppose that the model is right.
+    """
 
     value: float
+    sd: float
     low: float
     high: float
 
@@ -107,13 +132,15 @@ class FitResult:
         }
 
 
-def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) -> FitResult:
+def fit_spectrum(
+    energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN, only: Sequence[str] = ()
+) -> FitResult:
     """Fit the simulator to one spectrum: composition, fields, thickness, resolution and line shape.
 
     The background is removed and L3 found as for any answer. Every stick spectrum of the element's library is
     tried; the best ones are refined together by least squares (variable projection: amounts and continuum
     follow linearly). Intervals add what the curvature at the best fit allows to how far stick spectra differ
-    that fit nearly as well. They hold if the model is right; compare `residual`.
+    that fit nearly as well, and are widened by as much as materials that the fit does not know need.
 
     Parameters
     ----------
@@ -121,6 +148,8 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
         A spectrum with its background, or without it.
     edge : Edge
         One with shipped settings.
+    only : sequence of str
+        The classes that may be in it; empty for all.
 
     Returns
     -------
@@ -129,7 +158,7 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
     Raises
     ------
     InputError
-        For a spectrum that cannot be read, or an edge without a simulator.
+        For a spectrum that cannot be read, an edge without a simulator, or an unknown class.
 
     Examples
     --------
@@ -143,6 +172,9 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
             f"No simulator for the edge {edge.element} with the classes {', '.join(edge.classes)}: expected "
             "an edge as in the shipped settings."
         )
+    unknown = [name for name in only if name not in edge.classes]
+    if unknown:
+        raise InputError(f"Expected classes among {', '.join(edge.classes)}, got {', '.join(unknown)}.")
     spectrum = {
         name: np.asarray(v, dtype=float).tolist()
         for name, v in zip(FIELDS, (energy_ev, intensity), strict=True)
@@ -150,18 +182,20 @@ def fit_spectrum(energy_ev: ArrayLike, intensity: ArrayLike, edge: Edge = MN) ->
     cuts, errors = cut([spectrum], edge)
     if errors:
         raise InputError(errors[0])
-    return fit_crop(np.asarray(cuts[0].crop, dtype=float), edge)
+    return fit_crop(np.asarray(cuts[0].crop, dtype=float), edge, only)
 
 
-def fit_crop(crop: Array, edge: Edge = MN) -> FitResult:
-    """As `fit_spectrum`, of a crop (n_crop,) without background."""
+def fit_crop(crop: Array, edge: Edge = MN, only: Sequence[str] = (), bank: Bank | None = None) -> FitResult:
+    """As `fit_spectrum`, of a crop (n_crop,) without background; `bank` is another one than the element's."""
     l3 = int(l3_channel(crop[None].astype(np.float32))[0])
     first, stop = (l3 + round(ev / edge.dispersion_ev) for ev in WINDOW_EV)
     channels = np.arange(max(first, 0), min(stop, len(crop)))
     target = (crop[channels] - crop.min()) / np.ptp(crop)
-    problem = Problem(bank_of(edge.element), (channels - l3) * edge.dispersion_ev, target)
+    classes = tuple(k for k, name in enumerate(edge.classes) if not only or name in only)
+    bank = bank or bank_of(edge.element)
+    problem = Problem(bank, (channels - l3) * edge.dispersion_ev, target, classes)
     best = min((problem.refined(start) for start in problem.starts()), key=lambda s: s.cost)
-    best = problem.refined(problem.reselected(best))
+    best = min(best, problem.refined(problem.reselected(best)), key=lambda s: s.cost)
     return _result(problem, best, edge, edge.crop_axis_ev[channels])
 
 
@@ -189,16 +223,20 @@ def _result(problem: Problem, best: State, edge: Edge, energy_ev: Array) -> FitR
     valence_sd = np.sqrt(weights @ ((shares - best_shares) @ charges) ** 2 + valence_sd**2)
     common, own = problem.split(best.z)
     sd = standard_deviations(problem, best, variance)
-    parts = []
+    parts, widening = [], widenings(edge.element)
     for k, name in enumerate(edge.classes):
-        share = _interval(best_shares[k], spread[k], 0.0, 1.0)
+        share = _interval(best_shares[k], spread[k], 0.0, 1.0, widening["share"])
         if k not in classes:
             parts.append(Part(name, share, {}, {}))
             continue
         i = int(np.flatnonzero(classes == k)[0])
         fields = _field_intervals(bank.parameters, rows[i], rows_of[:, k], weights * shares[:, k])
         parts.append(Part(name, share, fields, dict(zip(OWN, own[i].tolist(), strict=True))))
-    named = {name: _interval(common[name], sd[j], *BOUNDS[name]) for j, name in enumerate(COMMON)}
+    named = {
+        name: _interval(common[name], sd[j], *BOUNDS[name], widening.get(name, AS_SAID))
+        for j, name in enumerate(COMMON)
+    }
+    charge_range = float(charges.min()), float(charges.max())
     fitted = columns @ amounts
     shapes = [v - v.mean() for v in (problem.target, fitted)]
     residual = float(
@@ -208,7 +246,7 @@ def _result(problem: Problem, best: State, edge: Edge, energy_ev: Array) -> FitR
     components[classes] = (columns[:, :n] * amounts[:n]).T
     return FitResult(
         edge, energy_ev, problem.target, fitted, components, tuple(parts),
-        _interval(best_shares @ charges, valence_sd, float(charges.min()), float(charges.max())),
+        _interval(best_shares @ charges, valence_sd, *charge_range, widening["mean_valence"]),
         named["thickness"], named["resolution_ev"], named["l2_shift_ev"], named["dispersion"], residual,
     )  # fmt: skip
 
@@ -225,7 +263,21 @@ def _field_intervals(parameters: Array, row: int, rows: Array, weights: Array) -
     return found
 
 
-def _interval(value: float, sd: float, low: float, high: float) -> Interval:
-    """90 % interval of a Gaussian, inside what is possible."""
-    value = float(np.clip(value, low, high))
-    return Interval(value, float(max(value - _Z90 * sd, low)), float(min(value + _Z90 * sd, high)))
+def _interval(value: float, sd: float, low: float, high: float, widening: Widening = AS_SAID) -> Interval:
+    """90 % interval of a Gaussian, widened, inside what is possible."""
+    value, half = float(np.clip(value, low, high)), widening.factor * np.hypot(sd, widening.model_sd)
+    return Interval(value, float(sd), float(max(value - half, low)), float(min(value + half, high)))
+
+
+def widenings_path(element: str) -> Path:
+    """The file of an element's widenings."""
+    return Path(__file__).with_name(f"{element.lower()}-intervals.json")
+
+
+@lru_cache
+def widenings(element: str) -> dict[str, Widening]:
+    """By the name of what is fitted; none is widened for an element whose intervals are not calibrated."""
+    path = widenings_path(element)
+    if not path.exists():
+        return dict.fromkeys(WIDENED, AS_SAID)
+    return {name: Widening(*pair) for name, pair in json.loads(path.read_text(encoding="utf-8")).items()}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnflow.fit.mixtures import parted
 from mnflow.simulate.library import library_of
 from mnflow.simulate.physics.lineshape import STICK_EV, LineShape, above_onset_ev, shared, split_ev, widths
 from mnflow.simulate.physics.scattering import plural_factor, response_factor
@@ -34,7 +35,7 @@ GRID = tuple(product((0.3, 0.7), (0.4, 0.9, 1.4, 2.0), (0.0, 0.6)))
 """Growth (as a share of a class's range), resolution and thickness of the starting points."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bank:
     """A library in Fourier space: sticks (N, L, F) by classes of width, and what each row is.
 
@@ -79,10 +80,13 @@ class Bank:
         return spectra[:, left] + (spectra[:, left + 1] - spectra[:, left]) * (place - left)
 
 
-@lru_cache(maxsize=2)
-def bank_of(element: str) -> Bank:
+@lru_cache(maxsize=4)
+def bank_of(element: str, known_only: bool = False) -> Bank:
+    """All stick spectra of an element's own laboratory, or those that `parted` does not set aside."""
     settings = settings_of(element)
     library = library_of(settings)
+    if known_only:
+        library = parted(library)[0]
     own = ~library.foreign
     strength, valence = library.strength[own].astype(np.float64), library.valence[own]
     channels = round((_SPAN_EV[1] - _SPAN_EV[0]) / STEP_EV)
@@ -121,8 +125,8 @@ class Screen:
 
 
 @lru_cache(maxsize=16)
-def screens_of(element: str, k: int) -> tuple[Screen, ...]:
-    bank = bank_of(element)
+def screens_of(bank: Bank, k: int) -> tuple[Screen, ...]:
+    """Class k of a bank at every point of `GRID`."""
     rows = np.flatnonzero(bank.valence == k)
     usual = np.full(len(rows), bank.usual_ev[k])
     low, high = (round(ev / STEP_EV) for ev in WINDOW_EV)

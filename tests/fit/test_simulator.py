@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.fit.simulator import fit_crop, fit_spectrum, plot
+from mnflow.fit import simulator
+from mnflow.fit.simulator import AS_SAID, WIDENED, Widening, fit_crop, fit_spectrum, plot
 from mnflow.simulate.image import material_edge
 from mnflow.simulate.library import library_of
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
@@ -64,6 +65,35 @@ def test_the_answer_is_json_and_a_figure(spectrum):
     figure = plot(result)
     assert "residual" in figure.axes[0].get_title(loc="left")
     assert result.components.sum(axis=0).max() == pytest.approx(result.fitted.max(), abs=0.3)
+
+
+def test_one_class_alone_fits_its_own_spectrum_better(spectrum):
+    mixed = spectrum((0, 0, 1))
+    own, other = (fit_spectrum(ENERGY_EV, mixed, only=[name]) for name in ("Mn4+", "Mn2+"))
+    assert own.residual < 0.5 * other.residual
+    assert other.mean_valence.value == other.mean_valence.low == other.mean_valence.high == 2
+    assert [part.share.value for part in other.parts] == [1, 0, 0]
+    two = fit_spectrum(ENERGY_EV, mixed, only=["Mn4+", "Mn2+"])
+    assert two.parts[1].share.value == 0
+    with pytest.raises(InputError, match="Mn5"):
+        fit_spectrum(ENERGY_EV, mixed, only=["Mn5+"])
+
+
+def test_intervals_are_widened_by_the_element_s_numbers(spectrum, monkeypatch):
+    plain = simulator.widenings("Cr")
+    assert set(plain) == set(WIDENED)
+    assert set(plain.values()) == {AS_SAID}
+    widths = []
+    for model_sd, factor in (AS_SAID, (0.3, 2.0)):
+        used = dict.fromkeys(WIDENED, Widening(model_sd, factor))
+        monkeypatch.setattr(simulator, "widenings", lambda element, used=used: used)
+        found = fit_spectrum(ENERGY_EV, spectrum((0.3, 0.7, 0))).mean_valence
+        widths.append(found.high - found.low)
+        half = factor * np.hypot(found.sd, model_sd)
+        assert (found.low, found.high) == pytest.approx(
+            (max(found.value - half, 2), min(found.value + half, 4))
+        )
+    assert widths[1] > widths[0]
 
 
 def test_nothing_to_fit_is_refused(spectrum):

@@ -33,8 +33,14 @@ def test_thickness_lowers_the_lines_and_fills_what_follows(bank):
     assert thick.sum() == pytest.approx(thin.sum(), rel=1e-6)
 
 
+def test_the_known_ones_lack_what_is_set_aside(bank):
+    known = bank_of("Mn", known_only=True)
+    assert 0.6 * len(bank.valence) < len(known.valence) < 0.72 * len(bank.valence)
+    assert screens_of(known, 2)[0].aligned.shape[0] == (known.valence == 2).sum()
+
+
 def test_screens_have_their_maxima_in_one_place(bank):
-    screens = screens_of("Mn", 2)
+    screens = screens_of(bank, 2)
     assert len(screens) == len(GRID)
     for screen in screens:
         assert (screen.aligned.argmax(axis=1) == round(-WINDOW_EV[0] / STEP_EV)).all()
