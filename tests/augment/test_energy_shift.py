@@ -1,10 +1,14 @@
 """Energy shifts are real crops of the wide window, each shift as likely."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.augment.energy_shift import crops, draw_shifts
+from mnflow.augment.energy_shift import crops, draw_shifts, max_shift_bins
+from mnflow.errors import InputError
 from mnflow.preprocess import normalise
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
@@ -25,3 +29,15 @@ def test_every_shift_is_drawn() -> None:
     counts = np.bincount(shifts + 7)
     assert len(counts) == 15
     assert counts.min() > 250
+
+
+def test_a_shift_that_leads_out_of_the_window_gives_a_clear_error() -> None:
+    assert max_shift_bins(COARSE) == 25
+    with pytest.raises(InputError, match=r"0 \.\.\. 8 eV"):
+        max_shift_bins(COARSE, 9.0)
+    # little room above its crop
+    late = replace(COARSE, crop_ev=(638.0, 667.0))
+    assert [max_shift_bins(late, ev) for ev in (0.0, 0.2, 3.0)] == [0, 1, 15]
+    for shift_ev in (-0.2, 3.2):
+        with pytest.raises(InputError, match=r"expected 0 \.\.\. 3 eV"):
+            max_shift_bins(late, shift_ev)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from mnflow.augment import pca_noise
-from mnflow.augment.energy_shift import crops, draw_shifts, max_shift_bins
+from mnflow.augment.energy_shift import crops, draw_shifts
 from mnflow.errors import InputError
 from mnflow.preprocess import crop
-from mnflow.spectra import Edge
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
 
@@ -101,16 +100,7 @@ def test_noise_is_added_times_a_factor_of_each_spectrum() -> None:
     np.testing.assert_allclose(drawn[:, 1:].max(axis=1) - drawn[:, 1], factors * top / 100, atol=1e-6)
 
 
-def test_what_does_not_fit_gives_a_clear_error() -> None:
-    assert max_shift_bins(COARSE) == 25
-    with pytest.raises(InputError, match=r"0 \.\.\. 8 eV"):
-        max_shift_bins(COARSE, 9.0)
-    # little room above its crop
-    late = Edge("Mn", COARSE.classes, COARSE.charges, COARSE.wide_ev, (638.0, 667.0), 0.2)
-    assert [max_shift_bins(late, ev) for ev in (0.0, 0.2, 3.0)] == [0, 1, 15]
-    for shift_ev in (-0.2, 3.2):
-        with pytest.raises(InputError, match=r"expected 0 \.\.\. 3 eV"):
-            max_shift_bins(late, shift_ev)
+def test_too_many_or_no_components_give_a_clear_error() -> None:
     for kept in (0, 8, 10):
         with pytest.raises(InputError, match=f"Cannot keep {kept} components of 8 spectra"):
             pca_noise.fit_noise(made_up(8, edge=COARSE).intensity, kept)
