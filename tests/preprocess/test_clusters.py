@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnflow.errors import InputError
 from mnflow.preprocess.clusters import (
     edge_features,
     plural_scattering,
@@ -63,7 +64,9 @@ def test_strong_pixels_have_height_one_whatever_the_dose(scale: float) -> None:
     bad[0] = 3
     points[0] *= 1e6  # a bad one sets no scale
     nothing: Any = None
-    scan = Scan(nothing, nothing, bad, points, np.ones(n, np.float32), nothing, np.zeros(n, np.int64))
+    level = np.linspace(1, 5, n, dtype=np.float32)  # the background: edges are relative to it
+    points *= level[:, None]
+    scan = Scan(nothing, nothing, bad, points, level, nothing, np.zeros(n, np.int64))
     found = edge_features(scan, MN)
     assert found[1:, 6:11].mean() == pytest.approx(1, abs=0.02)
 
@@ -74,3 +77,26 @@ def test_few_pixels_are_left_alone() -> None:
     assert reject_thick(points, "auto", 3, 0.15, MN)[0].tolist() == [False] * 3 + [True] * 3
     assert reject_substrate(points[:1], "auto", 2, 0.25, MN)[1] == []
     assert len(reject_substrate(points[:2], "auto", 2, 0.25, MN)[1]) == 1
+
+
+def test_rules_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    heights = np.repeat([0.02, 0.2, 0.3, 1.0], 10)[:, None].astype(np.float32)
+    points, shapes = heights * _shapes([0.1] * 40, rng), _shapes([0.1] * 10 + [0.5] * 10 + [0.9] * 10, rng)
+    for rule, n_rejected in (("0", 0), ("1", 10), ("3", 30)):
+        substrate, (found,) = reject_substrate(points, rule, 4, 0.25, MN)
+        assert substrate.tolist() == [True] * n_rejected + [False] * (40 - n_rejected)
+    assert (found.step, found.measure_name) == ("substrate", "edge jump at L3, relative")
+    for rule, n_rejected in (("0", 0), ("1", 10), ("2", 20)):
+        thick, (found,) = reject_thick(shapes, rule, 3, 0.15, MN)
+        assert thick.tolist() == [False] * (30 - n_rejected) + [True] * n_rejected
+    assert (found.step, found.measure_name) == ("thick 1", "above the white lines over L3")
+    for rejected, rounds in (
+        reject_substrate(points, "keep", 4, 0.25, MN), reject_thick(shapes, "keep", 3, 0.15, MN),
+    ):  # fmt: skip
+        assert (rejected.any(), rounds) == (False, [])
+    for rule in ("4", "5", "-1", "all"):
+        with pytest.raises(InputError, match=f"substrate: .* a number of clusters below 4, got '{rule}'"):
+            reject_substrate(points, rule, 4, 0.25, MN)
+    with pytest.raises(InputError, match="thick: .* a number of clusters below 3, got '3'"):
+        reject_thick(shapes, "3", 3, 0.15, MN)

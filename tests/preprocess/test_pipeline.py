@@ -75,14 +75,6 @@ def test_overrides(made: list[Made]) -> None:
     by_hand = preprocess(raws, MN, PreprocessOptions(substrate="2", thick="1"))
     for clusters in by_hand.clusters.values():
         assert [c.rejected.tolist() for c in clusters] == [[True, True, False, False], [False, False, True]]
-    with pytest.raises(
-        InputError, match="Option substrate: expected auto, keep or a number of clusters below 4, got '4'"
-    ):
-        preprocess(raws, MN, PreprocessOptions(substrate="4"))
-    with pytest.raises(
-        InputError, match="Option thick: expected auto, keep or a number of clusters below 3, got '3'"
-    ):
-        preprocess(raws, MN, PreprocessOptions(thick="3"))
 
 
 @pytest.mark.parametrize(
