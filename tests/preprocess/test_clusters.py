@@ -98,5 +98,5 @@ def test_rules_by_hand() -> None:
     for rule in ("4", "5", "-1", "all"):
         with pytest.raises(InputError, match=f"substrate: .* a number of clusters below 4, got '{rule}'"):
             reject_substrate(points, rule, 4, 0.25, MN)
-    with pytest.raises(InputError, match="thick: .* a number of clusters below 3, got '3'"):
+    with pytest.raises(InputError, match=r"thick: .* a number of clusters below 3, got '3'"):
         reject_thick(shapes, "3", 3, 0.15, MN)

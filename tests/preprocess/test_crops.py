@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
-from mnflow.preprocess.crops import crop, crop_start, normalise
+from mnflow.preprocess.crops import (
+    around_l3,
+    around_l3_channels,
+    binned,
+    crop,
+    crop_start,
+    l3_channel,
+    normalise,
+)
 from mnflow.spectra import MN, SpectrumSet
 
 
@@ -86,3 +94,20 @@ def test_normalise_keeps_the_precision_and_takes_lists() -> None:
     assert normalise(np.arange(3, dtype=np.float32)).dtype == np.float32
     for whole in ([1, 2, 5], np.array([1, 2, 5]), np.array([1, 2, 5], dtype=np.uint8)):
         np.testing.assert_allclose(normalise(whole), np.array([0, 0.25, 1]) - 1.25 / 3)
+
+
+def test_the_stretch_around_l3() -> None:
+    assert around_l3_channels(300) == (30, 180, 20)
+    assert around_l3_channels(8) == (0, 4, 1)
+    bump = np.exp(-(((np.arange(300) - 90) / 6) ** 2))
+    crops = np.stack([np.roll(bump, shift) for shift in (-60, 0, 60, 200)]).astype(np.float32)
+    crops[0, 250] = 3.0  # a spike is narrower than what the maximum is averaged over
+    assert l3_channel(crops, 20).tolist() == [30, 90, 150, 290]
+    assert l3_channel(crops, 1)[0] == 250
+    found = around_l3(crops, 5)
+    assert found.shape == (4, 36)
+    assert found.argmax(axis=1).tolist() == [6, 6, 6, 34]  # 30 channels before L3, as far as the crop reaches
+    np.testing.assert_allclose(found[1], found[2], atol=1e-5)
+    np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose((found**2).mean(axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(binned(np.arange(7.0)[None], 2), [[-np.sqrt(1.5), 0, np.sqrt(1.5)]], rtol=1e-6)
