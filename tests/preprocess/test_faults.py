@@ -10,8 +10,8 @@ from tests.helpers.spectra import edge_shape
 ENERGY_EV = np.arange(600, 700, 0.1)
 
 
-def _reasons(counts: np.ndarray, energy_ev: np.ndarray = ENERGY_EV, limit: float = 0.0) -> list[str]:
-    return [REASONS[i] for i in find_faults(energy_ev, np.atleast_2d(counts), 642.2, MN, limit)]
+def _reasons(counts: np.ndarray, energy_ev: np.ndarray = ENERGY_EV, *limit: float) -> list[str]:
+    return [REASONS[i] for i in find_faults(energy_ev, np.atleast_2d(counts), 642.2, MN, *limit)]
 
 
 def _spectra(background: float, step_ev: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +71,7 @@ def test_each_fault_has_its_reason() -> None:
     counts[2] = 7
     counts[3, :100] = counts[3, -100:] = 65535  # where nobody looks
     assert _reasons(counts) == ["used", "saturated", "empty", "used", "used"]
-    assert _reasons(counts[[0, 4]], limit=900) == ["saturated"] * 2
+    assert _reasons(counts[[0, 4]], ENERGY_EV, 900) == ["saturated"] * 2
     real = np.tile(edge_shape(ENERGY_EV), (3, 1))
     real[0, 450], real[1, 450], real[2, 5] = np.nan, 2 * MAX_INTENSITY, np.nan
     assert _reasons(real) == ["not finite", "not finite", "used"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,3 +95,37 @@ def test_a_signal_on_the_way_out_does_not_change_how_a_command_ended(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, "done\n", "")
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError])
+def test_a_signal_on_the_way_out_keeps_the_exit_code(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(flush=fail))  # nobody listens any more
+    with pytest.raises(SystemExit) as left:
+        signals.leave(3)
+    assert left.value.code == 3
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+    assert ended == [3, 3]
+    signals._ignore()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert ended == [3, 3]
+
+
+@pytest.mark.parametrize("alarm", [True, False])
+def test_a_dropped_signal_comes_again(alarm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not alarm:
+        monkeypatch.delattr(signal, "SIGALRM")  # as on Windows
+    sys.unraisablehook(SimpleNamespace(exc_value=KeyboardInterrupt("SIGTERM")))  # type: ignore[arg-type]
+
+    def wait() -> None:
+        for _ in range(6000):
+            time.sleep(0.01)
+
+    assert _stopped_in(wait) == "SIGTERM"
