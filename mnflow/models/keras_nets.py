@@ -23,6 +23,7 @@ __all__ = [
     "from_bytes",
     "get_weights",
     "load",
+    "outline",
     "to_bytes",
     "with_weights",
 ]
@@ -107,6 +108,11 @@ def get_weights(model: keras.Model) -> Weights:
         for layer in model.layers
         if layer.weights and not isinstance(layer, layers.Dropout)
     }
+
+
+def outline(model: keras.Model) -> list[tuple[str, Any]]:
+    """Kind and output shape of every layer: what a net is, whatever it is called."""
+    return [(type(layer).__name__, getattr(layer.output, "shape", None)) for layer in model.layers]
 
 
 def to_bytes(model: keras.Model) -> bytes:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import predict
 from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.preprocess import crop
 from mnflow.promote import promotion, registration, registry, version_contents
 from mnflow.references import References
@@ -28,6 +29,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.track import cross_validation, evaluations, names, provenance, tracking
 from mnflow.track.cross_validation import FinishedCv
 from mnflow.track.query import finished_run, finished_runs, where
+from mnflow.train.settings import TrainSettings
 
 TOLERANCE = 1e-5
 """Relative difference up to which a number holds."""
@@ -176,9 +178,43 @@ def check_answers(version: ModelVersion, folder: Path) -> Answered:
     return answered
 
 
+def check_tags(
+    version: ModelVersion, predictor: Predictor, nets: Mapping[str, Any], settings: TrainSettings
+) -> None:
+    """Hold a version's tags against the model's own files: whoever copies a version can write others.
+
+    Parameters
+    ----------
+    nets : mapping of str to keras.Model
+        Of its .keras files.
+    settings : TrainSettings
+        Of its cross-validation: what differs from the network that the tag names.
+
+    Raises
+    ------
+    InputError
+        If the files hold nets of another architecture, or the model comes from another run or dataset.
+    """
+    for key in (names.CV_RUN, names.DATASET_DIGEST):
+        if version.tags.get(key) != predictor.facts.get(key):
+            raise InputError(
+                f"Version {version.version} is tagged {key}={version.tags.get(key)}, and its model says "
+                f"{predictor.facts.get(key)}: do not serve it."
+            )
+    arch = version.tags[names.ARCH]
+    for name, net in nets.items():
+        plan = design(arch, net.output_shape[-1], net.input_shape[-1], **settings.changes)
+        if keras_nets.outline(net) != keras_nets.outline(keras_nets.build(plan)):
+            raise InputError(
+                f"Version {version.version} is tagged {names.ARCH}={arch}, and {name}.keras holds another "
+                "network: do not serve it."
+            )
+
+
 def _with_nets(version: ModelVersion, nets: dict[str, Any], predictor: Predictor) -> FinishedCv:
     """The cross-validation of a version with the nets that the version holds, if they are its folds'."""
     finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags[names.CV_RUN]))
+    check_tags(version, predictor, nets, cross_validation.load_settings(finished.record))
     for name, was, found in (
         ("dataset digest", version.tags[names.DATASET_DIGEST], finished.spectra.digest()),
         (

@@ -8,16 +8,19 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from mnflow.errors import InputError
+from mnflow.models import keras_nets
+from mnflow.models.architectures import design
 from mnflow.promote import registration, verification, version_contents
 from mnflow.promote.registration import Registration
 from mnflow.serve.novelty import Novelty, aligned, locate
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained_for
 from mnflow.spectra import MN
-from mnflow.track import tracking
+from mnflow.track import names, tracking
+from mnflow.train.settings import TrainSettings
 from tests.helpers.nets import made_up_net
 from tests.helpers.spectra import spectra
 
@@ -150,3 +153,40 @@ def test_code_that_does_not_load_is_reported(registered: tuple[ModelVersion, Pat
     (folder / "code/mnflow/serve/answer.py").write_text("raise RuntimeError('broken')")
     with pytest.raises(InputError, match=r"version 1 cannot be loaded: .*broken"):
         verification.check_answers(registered[0], folder)
+
+
+FACTS = {names.CV_RUN: "a run", names.DATASET_DIGEST: "some data"}
+TAGS = {**FACTS, names.ARCH: "fcn"}
+
+
+@pytest.mark.parametrize(
+    ("held", "tags", "sentence"),
+    [
+        ("fcn", {names.ARCH: "dense"}, "tagged arch=dense, and fold_0.keras holds another network"),
+        ("dense", {}, "tagged arch=fcn, and fold_0.keras holds another network"),
+        ("fcn_antialiased", {}, "tagged arch=fcn, and fold_0.keras holds another network"),
+        ("fcn", {names.CV_RUN: "another"}, "tagged cv_run=another, and its model says a run"),
+        ("fcn", {names.DATASET_DIGEST: "other"}, "tagged dataset_digest=other, and its model says some data"),
+    ],
+)
+def test_tags_that_are_not_the_files_are_refused(held: str, tags: dict[str, str], sentence: str) -> None:
+    """Of a version made by hand: whatever the nets in its files are called."""
+    net = keras_nets.from_bytes(keras_nets.to_bytes(keras_nets.build(replace(design(held), arch="fcn"))))
+    predictor, settings = Predictor(MN, None, made_up_net(), facts=FACTS), TrainSettings()
+
+    def version(tags: dict[str, str]) -> ModelVersion:
+        return ModelVersion("m", "3", 0, tags=[ModelVersionTag(k, v) for k, v in tags.items()])
+
+    with pytest.raises(InputError, match=f"^Version 3 is {sentence}: do not serve it"):
+        verification.check_tags(version({**TAGS, **tags}), predictor, {"fold_0": net}, settings)
+    verification.check_tags(version({**TAGS, names.ARCH: held}), predictor, {"fold_0": net}, settings)
+
+
+def test_a_net_with_settings_of_its_own_is_what_its_tag_says() -> None:
+    settings = TrainSettings(filters=(2, 3, 4, 5, 6))
+    net = keras_nets.build(design("fcn", **settings.changes))
+    predictor = Predictor(MN, None, made_up_net(), facts=FACTS)
+    version = ModelVersion("m", "3", 0, tags=[ModelVersionTag(k, v) for k, v in TAGS.items()])
+    verification.check_tags(version, predictor, {"fold_0": net}, settings)
+    with pytest.raises(InputError, match="holds another network"):
+        verification.check_tags(version, predictor, {"fold_0": net}, TrainSettings())

@@ -182,6 +182,12 @@ class TestAfterMain:
                 InputError, match=r"does not hold: shift/worst_accuracy was 0\.99 and is 0\.\d+\."
             ):
                 verify.run(verify.Options(str(champion.version)))
+        forged = tracking.connect().create_model_version(
+            registration.MODEL, champion.source, champion.run_id, tags={**champion.tags, "arch": "dense"}
+        )
+        with pytest.raises(InputError, match=r"tagged arch=dense, and fold_0\.keras holds another network"):
+            verify.run(verify.Options(str(forged.version)))
+        tracking.connect().delete_model_version(registration.MODEL, forged.version)
         with pytest.raises(InputError, match="has no version '77' in the experiment test of sqlite:"):
             verify.run(verify.Options("77"))
 
