@@ -112,6 +112,7 @@ def execute(
     """
     open_streams()
     os.environ["MPLBACKEND"] = "Agg"  # to files; a notebook's backend may not even be installed here
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before a step imports MLflow
     signals.listen()
     module = run.__module__
     if module == "__main__":

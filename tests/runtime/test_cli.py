@@ -97,6 +97,20 @@ def test_execute_ends_with_a_message_and_an_exit_code(
 
 
 @pytest.mark.usefixtures("_own_handlers")
+@pytest.mark.parametrize(("own", "found"), [(None, "true"), ("false", "false")])
+def test_mlflow_reports_nothing_to_its_makers(
+    own: str | None, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default; whoever wants its telemetry says so."""
+    name = "MLFLOW_DISABLE_TELEMETRY"
+    monkeypatch.setenv(name, own) if own else monkeypatch.delenv(name)
+    seen: list[str | None] = []
+    with pytest.raises(SystemExit):
+        execute(Options, lambda options: seen.append(os.environ.get(name)), [])
+    assert seen == [found]
+
+
+@pytest.mark.usefixtures("_own_handlers")
 def test_execute_does_not_hide_other_errors() -> None:
     with pytest.raises(FileNotFoundError):
         execute(Options, lambda options: _fail(FileNotFoundError(errno.ENOENT, "no such file", "a.npz")), [])
