@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import math
 import os
 import shutil
@@ -154,9 +155,10 @@ def _outside(error: OSError) -> str | None:
 
 
 def open_streams() -> None:
-    """Redirect closed standard streams to the null device.
+    """Redirect closed standard streams to the null device, and let the others take any file's name.
 
-    Otherwise the next file that is opened, which may be the database, would get what is printed.
+    Otherwise the next file that is opened, which may be the database, would get what is printed; and a name
+    that is no text in the terminal's encoding would end the command.
     """
     for number in range(3):
         try:
@@ -165,6 +167,9 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

@@ -186,3 +186,16 @@ def test_nobody_needs_to_listen(error: type[Exception], monkeypatch: pytest.Monk
 
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=fail, flush=lambda: None))
     cli.say("a line")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [("utf-8:strict", "\u00e9\\udcff"), ("ascii:strict", "\\xe9\\udcff"), ("utf-8:replace", "\u00e9?")],
+)
+def test_a_name_that_is_no_text_is_printed_nevertheless(kind: str, shown: str) -> None:
+    code = "from mnflow.runtime.cli import open_streams; open_streams(); print('\\xe9\\udcff')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": kind},
+    )  # fmt: skip
+    assert done.stdout.decode().strip() == shown
