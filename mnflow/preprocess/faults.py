@@ -21,6 +21,8 @@ _RIPPLE = 0.011  # how much a plateau may ripple, as a share of what the detecto
 _RIPPLES = (0.015, 0.033)  # and of the edge's height, if a background had been removed: of little and of much
 _MOST_RIPPLE = 0.05  # an edge that is lower on its background cannot be judged channel by channel
 _MEAN_EV = 0.5  # but by means over so much: they lower a ripple, and a plateau's ends stay abrupt
+_MOST_RIPPLE_OF_MEANS = 0.1
+_MOST_NOISE_OF_MEANS = _RIPPLES[1] / 2  # standard deviation before the edge: noise may look like it
 _NEAR_TOP = 0.8  # of the height: the lower line is not the one that is cut off
 _ABRUPT = 1.25  # a plateau is hardly broader three ripples below its top; lines are 1.7 times as broad there
 _TILTS = np.linspace(-0.03, 0.03, 5)  # of the height per eV, of a plateau whose background was removed
@@ -104,6 +106,8 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
         level = y[:, before].mean(axis=1, keepdims=True)
     else:
         level = y[:, lines].min(axis=1, keepdims=True)
+    channels = round(_MEAN_EV / float(np.diff(energy).max()))
+    noise = moving_average(y[:, before], channels).std(axis=1) if 1 < channels < before.sum() else np.inf
     energy, y = energy[lines], y[:, lines] - level
     height = y.max(axis=1)
     height = np.where(height > 1e-9 * np.abs(counts).max(axis=1), height, np.inf)  # else there is no line
@@ -111,12 +115,12 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     y = y / height[:, None]
     coarse = np.full(len(y), _RIPPLES[1])
     found |= clear & _ends_abruptly(energy, y, [np.maximum(_RIPPLES[0], ripple / height), coarse], edge)
-    channels = round(_MEAN_EV / float(np.diff(energy).max()))
-    if channels > 1 and before.sum() > 2:  # else a falling background's noise may look like it
+    clear = (ripple / height < _MOST_RIPPLE_OF_MEANS) & (noise < _MOST_NOISE_OF_MEANS * height)
+    if clear.any():
         means = moving_average(y, channels)
         top = means.max(axis=1, keepdims=True)
         means /= np.where(top > _RIPPLES[0], top, np.inf)
-        found |= _ends_abruptly(energy, means, [coarse], edge)
+        found |= clear & _ends_abruptly(energy, means, [coarse], edge)
     return found
 
 

@@ -58,6 +58,15 @@ def test_a_ripple_of_a_twentieth_of_the_edge_hides_no_plateau(step_ev: float, re
     assert _reasons(cut, energy_ev) == ["saturated"] * 3
 
 
+def test_noise_is_no_plateau() -> None:
+    """Of a tenth of the edge, and correlated as a detector's point spread leaves it."""
+    energy_ev, counts = _spectra(3.0)
+    noisy = np.repeat(counts, 200, axis=0)
+    white = np.random.default_rng(0).normal(size=noisy.shape)
+    noisy += 0.1 * (white + np.roll(white, 1, axis=1)) / np.sqrt(2)
+    assert set(_reasons(noisy, energy_ev)) == {"used"}
+
+
 def test_values_that_were_repeated_are_no_plateau() -> None:
     energy_ev, counts = _spectra(1.0, 0.5)
     repeated = np.repeat(counts, 5, axis=1)
