@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import io
+import math
 import secrets
 import zipfile
 from collections.abc import Iterator
@@ -35,11 +36,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     What a process that was killed (kill -9, power cut) has left of the same file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    stem = (
-        path.stem
-        if len(path.name.encode()) < _LONG_NAME
-        else hashlib.sha256(path.stem.encode()).hexdigest()[:32]
-    )
+    is_long = len(path.name.encode()) >= _LONG_NAME
+    stem = hashlib.sha256(path.stem.encode()).hexdigest()[:32] if is_long else path.stem
     for left in path.parent.glob(f".{glob.escape(stem)}.*{glob.escape(path.suffix)}"):
         if is_gone(left.name[len(stem) + 2 :].rpartition("~")[0].replace("~", " ")):
             with suppress(OSError):
@@ -101,21 +99,15 @@ def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
     """One array; its header is compared with the entry's size before numpy makes room for it."""
+    form = np.lib.format
     with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = header(file)
+        old = form.read_magic(file) == (1, 0)
+        shape, _, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(file)
         if dtype.hasobject:
             raise ValueError(f"{entry.filename} holds objects, which would have to be unpickled")
-        n_bytes = dtype.itemsize
-        for n in shape:
-            n_bytes *= n
-        if n_bytes != entry.file_size - file.tell():
-            raise ValueError(
-                f"{entry.filename} promises {n_bytes} bytes and holds {entry.file_size - file.tell()}"
-            )
+        promised, held = math.prod(shape, start=dtype.itemsize), entry.file_size - file.tell()
+        if promised != held:
+            raise ValueError(f"{entry.filename} promises {promised} bytes and holds {held}")
         file.seek(0)
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        array: NDArray[Any] = form.read_array(file, allow_pickle=False)
         return array
