@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -46,8 +46,8 @@ HOW = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TIMES = ("cv/seconds",)
 """Metrics that are no result."""
 
-DATED = (".hspy", ".keras", ".pdf")
-"""Files that hold the time at which they were written, and are compared by what else they hold, or not."""
+DATED = (".keras", ".pdf")
+"""Files that hold the time at which they were written, and are not compared."""
 
 
 @dataclass
@@ -148,7 +148,8 @@ def results(shop: Shop, step: str) -> dict[str, object]:
         found["data"] = record.data.tags["dataset_digest"]
     if step == "promote":
         aliased = {alias: registry.aliased(alias) for alias in (registry.CHAMPION, registry.PREVIOUS)}
-        found |= {k: v and registration.registration(v).model_digest for k, v in aliased.items()}
+        known = {k: v and registration.registration(v) for k, v in aliased.items()}
+        found |= {k: v and replace(v, files={}, facts={}) for k, v in known.items()}
     if step == "predict":
         found |= digests(shop.folder / "maps")
     with artifact(record.info.run_id, "") as folder:
@@ -159,18 +160,21 @@ def digests(folder: Path) -> dict[str, object]:
     """SHA-256 of every file's bytes; of an HDF5 file, of its arrays."""
     found: dict[str, object] = {}
     for path in (p for p in folder.rglob("*") if p.is_file()):
-        name = re.sub(r"study_study \d+", "study", path.relative_to(folder).as_posix())
+        name = re.sub(r"study_(fcn|study \d+)", "study", path.relative_to(folder).as_posix())
         if path.suffix == ".hspy":
             with h5py.File(path) as file:
                 file.visititems(partial(_add_arrays, found, name))
-        elif path.suffix not in DATED:
+        elif path.suffix not in DATED and path.name != registration.RECORD:
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
 def _add_arrays(found: dict[str, object], name: str, key: str, node: object) -> None:
     if isinstance(node, h5py.Dataset) and node.ndim:
-        found[f"{name}/{key}"] = hashlib.sha256(np.asarray(node).tobytes()).hexdigest()
+        array = np.asarray(node)
+        found[f"{name}/{key}"] = (
+            array.tolist() if array.dtype.hasobject else hashlib.sha256(array).hexdigest()
+        )
 
 
 def left_running(pid: int) -> list[str]:
