@@ -1,5 +1,6 @@
 """A predictor for one instrument: its posterior conditioned on pure spectra that were measured there."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,15 @@ from mnflow.errors import InputError
 from mnflow.fit.intervals import calibrate
 from mnflow.fit.mixtures import Materials, Sets, mix, parted
 from mnflow.fit.posterior import fit_to_sets
+from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.faults import REASONS, find_faults
 from mnflow.references import References
+from mnflow.serve.novelty import Novelty
 from mnflow.serve.posterior import SPAN, ReferenceMixtures
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import Settings, is_shipped, settings_of
+from mnflow.spectra import Edge, SpectrumSet
 
 SETS, MATERIALS, EPOCHS, CALIBRATED = 4000, 150, 20, 6000
 """Sets that the posterior is fitted to, materials per class in them, how often each set is mixed anew, and
@@ -60,7 +65,8 @@ def conditioned(predictor: Predictor, references: References, seed: int = 0) -> 
     Raises
     ------
     InputError
-        If the predictor has no posterior, its edge no simulator, or no spectrum is of a class.
+        If the predictor has no posterior, its edge no simulator, or no spectrum is of a class; if a spectrum
+        is spoilt, or a label cannot be right.
     """
     edge, posterior = predictor.edge, predictor.posterior
     if posterior is None or not is_shipped(edge.element) or settings_of(edge.element).edge != edge:
@@ -68,7 +74,7 @@ def conditioned(predictor: Predictor, references: References, seed: int = 0) -> 
             f"Own references need a model with a posterior, of an edge that can be simulated; got one for "
             f"{edge.element} ({', '.join(edge.classes)})."
         )
-    pure = pure_crops(references)
+    pure = pure_crops(_sound(predictor, references))
     if not pure:
         raise InputError(
             f"Own references: expected pure spectra of {', '.join(edge.classes)} in the manifest's column "
@@ -90,6 +96,63 @@ def conditioned(predictor: Predictor, references: References, seed: int = 0) -> 
         predictor, posterior=calibrated, own_references=mixtures,
         facts={**predictor.facts, "own_references": names},
     )  # fmt: skip
+
+
+def _sound(predictor: Predictor, references: References) -> References:
+    """Pure references without noise and cut-off lines; refuses labels that the predictor rules out."""
+    spectra = references.spectra
+    index = np.flatnonzero((spectra.valence >= 0) & (np.ptp(spectra.intensity, axis=1) > 0))
+    _check_classes(spectra, index)
+    if len(index) == 0:
+        return references
+    outcome = predictor(normalise(spectra.intensity[index]))
+    noise = outcome.strange[:, Novelty.REASONS.index("noise")]
+    kept = ~noise & ~_cut_off(spectra.select(index))
+    index, intervals = index[kept], outcome.reading.interval[kept]
+    _check_classes(spectra, index)
+    labels = spectra.valence[index]
+    medians = {k: np.median(intervals[labels == k], axis=0) for k in np.unique(labels).tolist()}
+    _check_labels(medians, spectra.edge)
+    return replace(
+        references, spectra=spectra.select(index), valence_text=references.valence_text[index],
+        moved_bins=references.moved_bins[index],
+    )  # fmt: skip
+
+
+def _check_classes(spectra: SpectrumSet, index: NDArray[np.int64]) -> None:
+    """Refuse that of a class none of the spectra at `index` is left."""
+    labels = spectra.valence
+    for k in np.setdiff1d(labels[labels >= 0], labels[index]).tolist():
+        raise InputError(
+            f"Own references of {spectra.edge.classes[k]}: expected a spectrum of it, got noise, lines that "
+            "are cut off, or a flat one only: leave them out, or measure them again."
+        )
+
+
+def _cut_off(spectra: SpectrumSet) -> NDArray[np.bool_]:
+    """Which spectra (N,) end in a plateau."""
+    axis, saturated = spectra.energy_ev, REASONS.index("saturated")
+    rows = spectra.intensity.astype(np.float64)
+    found = [find_faults(axis, row[None], axis[row.argmax()], spectra.edge)[0] == saturated for row in rows]
+    return np.array(found, dtype=bool)
+
+
+def _check_labels(intervals: Mapping[int, NDArray[np.float64]], edge: Edge) -> None:
+    """Refuse labels that the intervals (2,) of the mean valence, one per class, rule out.
+
+    An instrument's intervals may miss them, for which there are references, but not by a whole oxidation
+    state; and of two classes the one of the higher valence may not have the lower interval.
+    """
+    for k, (low, high) in intervals.items():
+        said = f"Own references of {edge.classes[k]} read as a valence of {low:.2f} to {high:.2f}"
+        if low - edge.charges[k] >= 1 or edge.charges[k] - high >= 1:
+            raise InputError(f"{said}: correct their valence in the manifest.")
+        for other, (its_low, its_high) in intervals.items():
+            if edge.charges[k] < edge.charges[other] and low > its_high:
+                raise InputError(
+                    f"{said}, those of {edge.classes[other]} as {its_low:.2f} to {its_high:.2f}: they seem "
+                    "exchanged, correct their valences in the manifest."
+                )
 
 
 def pure_crops(references: References) -> dict[int, NDArray[np.float32]]:

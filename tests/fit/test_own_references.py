@@ -6,7 +6,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.fit import own_references
 from mnflow.fit.mixtures import Materials, mix
-from mnflow.fit.own_references import conditioned, pure_crops
+from mnflow.fit.own_references import _sound, conditioned, pure_crops
 from mnflow.references import References
 from mnflow.serve.novelty import locate
 from mnflow.serve.predictor import Predictor
@@ -56,6 +56,32 @@ def test_refuses_what_nothing_can_be_conditioned_on(pure: np.ndarray) -> None:
         conditioned(pretrained(), references(pure, [UNLABELLED] * 3, [0] * 3))
     with pytest.raises(InputError, match="need a model with a posterior"):
         conditioned(Predictor(MN, net=made_up_net()), references(pure, [0, 1, 2], [0] * 3))
+
+
+@pytest.mark.parametrize(
+    ("valence", "sentence"),
+    [
+        ([2, 1, 0], r"of Mn2\+ read as a valence of 3\.\d\d to 4\.00: correct their valence"),
+        ([0, 2, 1], r"of Mn3\+ read as .*, those of Mn4\+ as .*: they seem exchanged"),
+        ([1, 0, 2], r"of Mn2\+ read as .*, those of Mn3\+ as .*: they seem exchanged"),
+    ],
+)
+def test_labels_that_were_exchanged_are_refused(pure: np.ndarray, valence: list[int], sentence: str) -> None:
+    """The model would learn them, and answer Mn2+ to Mn4+ without a flag."""
+    with pytest.raises(InputError, match=sentence):
+        conditioned(pretrained(), references(pure, valence, [0] * 3))
+
+
+def test_spoilt_references_are_left_out_and_a_class_of_them_is_refused(pure: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    noise, flat = rng.normal(1, 0.1, pure.shape[1]), np.ones(pure.shape[1])
+    cut = np.minimum(pure[2], 0.5 * pure[2].max())
+    for bad in (noise, flat, cut):
+        with pytest.raises(InputError, match=r"of Mn4\+: expected a spectrum of it, got noise, lines that"):
+            conditioned(pretrained(), references(np.stack([pure[0], bad]), [0, 2], [0, 0]))
+        found = _sound(pretrained(), references(np.stack([pure[0], bad, pure[2]]), [0, 2, 2], [0, 1, 2]))
+        assert found.spectra.name.tolist() == ["0.csv", "2.csv"]
+        assert (found.moved_bins.tolist(), found.valence_text.tolist()) == ([0, 2], ["Mn2+", "Mn4+"])
 
 
 def test_mixtures_of_the_references_are_read_better(
