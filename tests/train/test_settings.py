@@ -22,8 +22,16 @@ def test_words_for_augmentations() -> None:
         ({"batch_size": 1}, "batch of 2"),
         ({"learning_rate": 0.0}, "positive learning rate"),
         ({"schedule": "cosine"}, "one_cycle, constant"),
+        ({"augmentation": 101}, "augmentation of 0"),
+        ({"degraded_copies": -1}, "degraded copies, got -1"),
+        ({"dropout": 1.0}, r"Dropout must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_settings_give_a_clear_error(settings: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         TrainSettings(**settings)
+
+
+def test_settings_that_just_mean_something() -> None:
+    TrainSettings(augmentation=0, degraded_copies=0, epochs=1, batch_size=2)
+    TrainSettings(augmentation=100, degraded_copies=20, schedule="constant")
