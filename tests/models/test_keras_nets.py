@@ -34,22 +34,6 @@ def test_normalisation_follows_the_activation() -> None:
     assert keras_nets.build(design("dense")).get_layer("dense1").activation.__name__ == "relu"
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"arch": "resnet"}, "dense, conv_dense, fcn"),
-        ({"arch": "fcn", "dropout": 1.0}, r"\[0, 1\)"),
-        ({"arch": "fcn", "filters": (2, 2)}, "one positive kernel length"),
-        ({"arch": "fcn", "filters": (2, 0), "kernels": (9, 7)}, "one positive kernel length"),
-        ({"arch": "dense", "filters": (2,), "kernels": (9,)}, "no convolutions"),
-        ({"arch": "fcn", "n_channels": 100}, "too short"),
-    ],
-)
-def test_bad_settings_give_a_clear_error(settings: dict, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        keras_nets.build(design(**settings))
-
-
 def test_a_net_without_convolutions_has_no_features() -> None:
     with pytest.raises(InputError, match="conv_dense or fcn"):
         keras_nets.feature_model(keras_nets.build(design("dense")))
