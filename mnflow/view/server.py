@@ -11,6 +11,7 @@ import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mnflow.errors import InputError
 from mnflow.pretrained.choose import DEFAULT
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mnflow.serve.predictor import Predictor
 
 MAX_FILE_BYTES = 64 * 10**9
+
+_MOST_NAME_BYTES, _MOST_SUFFIX = 200, 20
 
 _PAGE = Path(__file__).with_name("page.html")
 
@@ -116,6 +119,13 @@ def _free_port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
+def _file_name(given: str) -> str:
+    """A dropped file's own name as any file system takes it, with its ending."""
+    path = Path("".join(c for c in given if c.isprintable()))
+    stem, suffix = path.stem.encode()[:_MOST_NAME_BYTES].decode(errors="ignore"), path.suffix
+    return f"{stem}{suffix if len(suffix) < _MOST_SUFFIX else ''}".strip(".") or "spectra"
+
+
 def _handlers() -> list[tuple[str, Any]]:
     """Tornado's handlers; made here, since Tornado comes with the extra."""
     from tornado.ioloop import IOLoop
@@ -141,8 +151,8 @@ def _handlers() -> list[tuple[str, Any]]:
         def prepare(self) -> None:
             super().prepare()
             self.request.connection.set_max_body_size(MAX_FILE_BYTES)  # type: ignore[union-attr]
-            name = Path(self.get_query_argument("name")).name or "spectra"
-            self.path = Path(tempfile.mkdtemp(dir=self.shared.folder)) / name
+            folder = Path(tempfile.mkdtemp(dir=self.shared.folder))
+            self.path = folder / _file_name(self.get_query_argument("name"))
             self.part = self.path.open("wb")
 
         def data_received(self, chunk: bytes) -> None:
@@ -170,7 +180,7 @@ def _handlers() -> list[tuple[str, Any]]:
             except InputError as error:
                 raise HTTPError(404, reason=str(error)[:200].replace("\n", " ")) from error
             self.set_header("Content-Type", kind)
-            self.set_header("Content-Disposition", f'attachment; filename="{filename}"')
+            self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(filename)}")
             self.write(content)
 
     return [(r"/files/([0-9]+)", Incoming), (r"/export/([0-9]+)/([a-z0-9.]+)", Outgoing)]

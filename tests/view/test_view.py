@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.serve.predictor import Predictor
-from mnflow.view.server import make_server
+from mnflow.view.server import _file_name, make_server
 from tests.helpers.browser import Page, browse, needs_browser
 from tests.maps.conftest import ENERGY_EV, image, signal
 from tests.maps.test_thickness import low_loss
@@ -175,6 +175,32 @@ def test_files_need_the_pages_token(predictor: Predictor) -> None:
             fetch(address, f"/export/1/figure.png?token={token}")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             fetch(address, f"/export/99/figure.png?token={token}")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("Mn\u2082O\u2083 \u00b5.hspy", "Mn\u2082O\u2083 \u00b5.hspy"),
+        ("../../a.csv", "a.csv"), ("..", "spectra"), ("", "spectra"), ("a\r\nX: y\0.csv", "aX: y.csv"),
+        ("\u00b5" * 300 + ".dm4", "\u00b5" * 100 + ".dm4"), ("a." + "n" * 300, "a"),
+    ],
+)  # fmt: skip
+def test_a_dropped_file_keeps_its_name_where_it_is_one(given: str, name: str) -> None:
+    assert _file_name(given) == name
+
+
+def test_a_name_with_other_letters_is_exported(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / 'Mn\u2082O\u2083 "a".hspy'
+    signal(image()).save(path)
+    with running(predictor, path) as address:
+        token = fetch(address, "/").decode().split('const token = "')[1].split('"')[0]
+        place = f"{address}/export/1/methods.txt?token={token}"
+        for _ in range(60):  # until the file is read
+            with suppress(urllib.error.HTTPError), urllib.request.urlopen(place, timeout=60) as answer:
+                said = answer.headers["Content-Disposition"]
+                break
+            time.sleep(0.1)
+    assert said == "attachment; filename*=UTF-8''Mn%E2%82%82O%E2%82%83%20%22a%22_methods.txt"
 
 
 def test_refuses_a_missing_file_and_a_taken_port(predictor: Predictor, tmp_path: Path) -> None:
