@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 _BACKGROUND_EV = 15.0  # before the onset, that a background is fitted to
 _MOST_RATIO = 10.0  # t/lambda up to 2.3
 _WRAPPED = 1e-8
+_MOST_PEAK_EV = 6.0  # full width at half maximum of a zero-loss peak; plasmons of solids like these are wider
+_CUT_OFF = 3  # channels at the maximum: a zero-loss peak is narrow, and its counts are many
+_JUDGED = 1000  # low losses of an image by which it is said how many are used
 _TOP = 5  # channels in a row at the greatest value, which `find_faults` takes for a plateau
 
 
@@ -30,7 +33,7 @@ def thickness(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
     """Relative thickness t/lambda (N,) of low-loss spectra (N, C) that begin before the zero-loss peak.
 
     The logarithm of all counts over those of the zero-loss peak, which ends at the first minimum after it.
-    NaN where there are no counts. Egerton, doi:10.1007/978-1-4419-9583-4.
+    NaN where there is no such peak, or one that is cut off. Egerton, doi:10.1007/978-1-4419-9583-4.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def thickness(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
     spectra = np.asarray(low_loss, dtype=np.float64)
     elastic = np.where(_elastic(energy_ev, spectra), spectra, 0).sum(axis=1)
     total = spectra.sum(axis=1)
-    good = (elastic > 0) & (total > 0)
+    good = (elastic > 0) & (total > 0) & _has_peak(energy_ev, spectra) & ~_cut_off(spectra)
     return np.where(good, np.log(np.where(good, total, 1) / np.where(good, elastic, 1)), np.nan)
 
 
@@ -86,13 +89,34 @@ def without_plural_scattering(
     InputError
         If the zero-loss peak is not on the axis.
     """
-    spectra = np.asarray(low_loss, dtype=np.float64)
+    channels = edge.shape[1]
+    ratio = _inverse(step_ev, channels, energy_ev, np.asarray(low_loss, dtype=np.float64))[0]
+    size, damping = _damping(channels)
+    factor = np.fft.rfft(ratio, size, axis=1)
+    source = np.arange(channels) + np.reshape(moved, (-1, 1))  # (N or 1, C)
+    out = np.empty(edge.shape)
+    for rows in few_rows(len(edge)):
+        by = factor[rows] if len(factor) > 1 else factor
+        out[rows] = np.fft.irfft(np.fft.rfft(edge[rows] * damping, size, axis=1) * by, size)[:, :channels]
+    out /= damping
+    return np.take_along_axis(out, np.broadcast_to(source.clip(0, channels - 1), out.shape), axis=1)
+
+
+def _damping(channels: int) -> tuple[int, Floats]:
+    """Size of the transforms, and a damping (C,) after which what they wrap around is nothing."""
+    size = 1 << int(np.ceil(np.log2(2 * channels)))
+    return size, _WRAPPED ** (np.arange(channels) / size)
+
+
+def _inverse(
+    step_ev: float, channels: int, energy_ev: Floats, spectra: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Damped reciprocals (N, C) of low losses (N, L), and which of these are a specimen's, others being 1."""
     inside = _elastic(energy_ev, spectra)
     elastic = np.where(inside, spectra, 0).sum(axis=1)
-    good = elastic > 0
+    good = (elastic > 0) & _has_peak(energy_ev, spectra) & ~_cut_off(spectra)
     counted = np.where(inside, 0, spectra) / np.where(good, elastic, 1)[:, None]
     counted[~good] = 0
-    channels = edge.shape[1]
     # losses on the edges' channels, from the zero-loss peak on: counts per channel
     first, share = np.divmod(zero_loss_ev(energy_ev, spectra) / step_ev, 1.0)
     place = (first - first.min()).astype(np.int64)[:, None] + np.arange(channels - 1)
@@ -102,21 +126,12 @@ def without_plural_scattering(
     near, far = (np.take_along_axis(losses, place + i, axis=1) for i in (0, 1))
     plural = np.ones((len(spectra), channels))
     plural[:, 1:] = near + share[:, None] * (far - near)
-    # damped, so that what the transforms wrap around is nothing
-    size = 1 << int(np.ceil(np.log2(2 * channels)))
-    damping = _WRAPPED ** (np.arange(channels) / size)
+    size, damping = _damping(channels)
     ratio = np.fft.irfft(1 / np.fft.rfft(plural * damping, size, axis=1), size)[:, :channels]
     # that of a specimen, exp(-t / lambda S) of its losses S, is nowhere large
-    odd = np.abs(np.fft.rfft(ratio / damping, size, axis=1)).max(axis=1) > _MOST_RATIO
-    ratio[odd] = np.arange(channels) == 0
-    factor = np.fft.rfft(ratio, size, axis=1)
-    source = np.arange(channels) + np.reshape(moved, (-1, 1))  # (N or 1, C)
-    out = np.empty(edge.shape)
-    for rows in few_rows(len(edge)):
-        by = factor[rows] if len(factor) > 1 else factor
-        out[rows] = np.fft.irfft(np.fft.rfft(edge[rows] * damping, size, axis=1) * by, size)[:, :channels]
-    out /= damping
-    return np.take_along_axis(out, np.broadcast_to(source.clip(0, channels - 1), out.shape), axis=1)
+    good &= np.abs(np.fft.rfft(ratio / damping, size, axis=1)).max(axis=1) <= _MOST_RATIO
+    ratio[~good] = np.arange(channels) == 0
+    return ratio, good
 
 
 def zero_loss_ev(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
@@ -147,6 +162,22 @@ def _elastic(energy_ev: Floats, spectra: NDArray[Any]) -> NDArray[np.bool_]:
     return np.arange(len(energy_ev)) < end[:, None]
 
 
+def _has_peak(energy_ev: Floats, spectra: Floats) -> NDArray[np.bool_]:
+    """Which spectra (N, C) have a zero-loss peak at their maximum: narrow, and risen on the axis."""
+    rows, peak, last = np.arange(len(spectra)), spectra.argmax(axis=1), spectra.shape[1] - 1
+    low = spectra <= spectra[rows, peak][:, None] / 2
+    channels = np.arange(spectra.shape[1])
+    left = np.where(low & (channels < peak[:, None]), channels, 0).max(axis=1)
+    right = np.where(low & (channels > peak[:, None]), channels, last).min(axis=1)
+    narrow = energy_ev[right] - energy_ev[left] < _MOST_PEAK_EV
+    return np.asarray(narrow & low[rows, left] & low[rows, right] & (spectra[rows, peak] > 0))
+
+
+def _cut_off(spectra: Floats) -> NDArray[np.bool_]:
+    """Which spectra (N, C) have as many channels at their maximum as a plateau."""
+    return np.asarray((spectra == spectra.max(axis=1, keepdims=True)).sum(axis=1) >= _CUT_OFF)
+
+
 def single_scattering(raw: RawSpectra, edge: Edge) -> RawSpectra:
     """Spectra without plural scattering, if their low loss is known (`raw.low_loss`); else unchanged.
 
@@ -172,19 +203,30 @@ def single_scattering(raw: RawSpectra, edge: Edge) -> RawSpectra:
             f"{low.path}: expected a low loss for each of {len(raw)} spectra, or one for all, got {len(low)}."
         )
     ratio, centre = np.empty(len(low)), np.empty(len(low))
-    for rows, block in low.blocks():
-        spectra = _numbers(block)
-        ratio[rows], centre[rows] = thickness(low.energy_ev, spectra), zero_loss_ev(low.energy_ev, spectra)
-    placed = placement(raw.energy_ev, typical_spectrum(raw), edge, str(raw.path), raw.background_removed)
-    if placed.position.contrast < MIN_CONTRAST:
-        return replace(raw, thickness=np.broadcast_to(ratio, len(raw)))
     channels = looked_at(raw.energy_ev, edge)
     energy_ev = raw.energy_ev[channels]
     step_ev = float(np.median(np.diff(energy_ev)))
     grid_ev = axis_ev(energy_ev[0], 1 + int((energy_ev[-1] - energy_ev[0]) / step_ev + 1e-6), step_ev)
-    moved = np.round((centre - np.median(centre)) / step_ev).astype(np.int64)
+    used: list[bool] = []
+    for rows, block in low.blocks():
+        spectra = _numbers(block)
+        ratio[rows], centre[rows] = thickness(low.energy_ev, spectra), zero_loss_ev(low.energy_ev, spectra)
+        centre[rows][~_has_peak(low.energy_ev, spectra)] = np.nan
+        some = spectra[:: max(1, len(low) // _JUDGED)]
+        used += _inverse(step_ev, len(grid_ev), low.energy_ev, some)[1].tolist()
+    placed = placement(raw.energy_ev, typical_spectrum(raw), edge, str(raw.path), raw.background_removed)
+    if placed.position.contrast < MIN_CONTRAST:
+        return replace(raw, thickness=np.broadcast_to(ratio, len(raw)))
+    usual = np.nanmedian(centre) if np.isfinite(centre).any() else 0.0
+    moved = np.round(np.nan_to_num(centre - usual) / step_ev).astype(np.int64)
     counts = SingleScattering(raw, low, channels, grid_ev, placed.position, placed.gain_step, edge, moved)
     note = f"plural scattering was taken out with the low loss, t/lambda {_range(ratio)}"
+    if not any(used):
+        note = "plural scattering was left in: the low loss is no specimen's (no whole zero-loss peak?)"
+    elif not all(used):
+        note += (
+            f"; it was left in where the low loss is no specimen's, {1 - np.mean(used):.1%} of the spectra"
+        )
     if moved.any():
         note += f"; {int(np.count_nonzero(moved))} of {len(moved)} were aligned by their zero-loss peaks"
     if placed.gain_step is not None:

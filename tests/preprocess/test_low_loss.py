@@ -1,6 +1,7 @@
 """Thickness as eXSpy finds it, and plural scattering taken out of edges in which it is known."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from math import factorial
 from pathlib import Path
@@ -133,6 +134,32 @@ def test_an_empty_low_loss_leaves_its_edge_alone() -> None:
     assert np.isnan(found.thickness[1])  # type: ignore[index]
     kept = np.searchsorted(raw.energy_ev, found.energy_ev)
     np.testing.assert_allclose(found.counts[1], raw.counts[1][kept], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda low: 0 * low, lambda low: 0 * low + 7, lambda low: -low,
+        lambda low: np.where(ENERGY_EV < 5, 0, low), lambda low: np.minimum(low, 0.3 * low.max()),
+        lambda low: np.where(np.abs(ENERGY_EV) < 3, np.nan, low),
+    ],
+    ids=["empty", "flat", "negative", "a plasmon alone", "cut off", "not a number"],
+)  # fmt: skip
+def test_a_low_loss_without_a_whole_zero_loss_peak_is_said_to_do_nothing(
+    spoil: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    raw, _ = _dual([0.8] * 3)
+    assert raw.low_loss is not None
+    bad = spoil(np.asarray(raw.low_loss.counts))
+    found = single_scattering(replace(raw, low_loss=replace(raw.low_loss, counts=bad)), MN)
+    assert "plural scattering was left in" in found.notes[-1]
+    assert np.isnan(found.thickness).all()  # type: ignore[arg-type]
+    kept = np.searchsorted(raw.energy_ev, found.energy_ev)
+    np.testing.assert_allclose(np.asarray(found.counts), raw.counts[:, kept], rtol=1e-4, atol=1e-6)
+    some = np.concatenate([bad[:1], raw.low_loss.counts[1:]])
+    found = single_scattering(replace(raw, low_loss=replace(raw.low_loss, counts=some)), MN)
+    assert "it was left in where the low loss is no specimen's, 33.3% of the spectra" in found.notes[-1]
+    assert "aligned" not in found.notes[-1]
 
 
 def test_what_is_spoilt_stays_so() -> None:
