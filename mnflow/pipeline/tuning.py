@@ -100,7 +100,7 @@ def log_study(run: Run, study: optuna.Study, arch: str, own: Mapping[str, Any]) 
     run.metrics({"tune/trials": len(rows), "tune/best_score": score, "tune/weights": n_weights})
     run.json({"trial": best.number, **search.train_settings_of(best.params)}, "study/proposed.json")
     run.note(
-        f"Trial {best.number} is the best of {len(rows)} ({(rows['state'] == 'pruned').sum()} pruned): score "
+        f"Trial {best.number} of {len(rows)} is proposed ({(rows['state'] == 'pruned').sum()} pruned): score "
         f"{score:.4f} with {n_weights} weights. Next: `mlflow run . -e cv_train -P study={study.study_name}`."
     )
     say(f"study {study.study_name}: trial {best.number} is proposed, {best.params}")
