@@ -33,7 +33,7 @@ def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, count: Array
 
 @styled
 def saliency(energy_ev: ArrayLike, spectra: ArrayLike, weights: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Mean spectrum of every class (K, C), and how much its answer depends on each energy (K, C)."""
+    """Mean spectrum of every class (K, C), and the change of probability without each energy (K, C)."""
     x = np.asarray(energy_ev)
     figure = new_figure(1.5 * len(classes) + 0.6)
     panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
@@ -44,7 +44,7 @@ def saliency(energy_ev: ArrayLike, spectra: ArrayLike, weights: ArrayLike, class
         axes.fill_between(x, share, color=colour, alpha=0.3, lw=0, label="saliency, of its maximum")
         axes.plot(x, share, color=colour, lw=0.6)
         axes.plot(x, to_unit(spectrum), color="black", lw=1.2, label="mean spectrum")
-        axes.set_title(name)
+        axes.set_title(f"{name}: the probability changes by {weight.max():.1%} at most")
         energy_axis(axes)
     for axes in panels[:-1]:
         axes.set_xlabel("")

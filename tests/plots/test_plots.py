@@ -102,6 +102,9 @@ def _made_up() -> dict[str, Callable[[], mpl.figure.Figure]]:
             rng.random(5),
             ["learning_rate"],
         ),
+        "saliency": lambda: plots.saliency(
+            energy_ev, crop(some)[:3], np.linspace(0, [0.02, 0.1, 0.3], energy_ev.size).T, CLASSES
+        ),
         "pareto_front": lambda: plots.pareto_front(
             [100, 200, 400, 300], [0.5, 0.8, 0.9, 0.7], [0, 1, 2], 1, {"the paper's": (673.0, 0.8)}
         ),
@@ -149,6 +152,10 @@ def test_a_figure_is_written_and_gives_its_numbers(name: str) -> None:
             ["substrate: edge jump", "0.10, 5 pixels, rejected", "1.00, 95 pixels, kept"],
         ),
         ("kept_maps", ["kept", "substrate", "SI 1"]),
+        (
+            "saliency",
+            ["Mn2+: the probability changes by 2.0% at most", "Mn4+: the probability changes by 30.0%"],
+        ),
     ],
 )
 def test_a_figure_says_what_it_shows(name: str, words: list[str]) -> None:
