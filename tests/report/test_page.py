@@ -71,8 +71,11 @@ def test_the_page_needs_no_network_and_holds_its_data() -> None:
 
 
 def test_words_from_runs_cannot_become_markup() -> None:
-    html = page.render(_data(["</script><script>alert(1)</script>"]), "<b>title</b> & more")
+    name = "</script><script>alert(1)</script>\u2028\u2029"  # the latter end a line of a script
+    html = page.render(_data([name]), "<b>title</b> & more")
     assert "alert(1)</script>" not in html
+    assert "&lt;b&gt;title&lt;/b&gt; &amp; more" in html
+    assert r"alert(1)\u003c/script>\u2028\u2029" in html
     assert "<b>title" not in html
     assert html.count("<script") == 2
 

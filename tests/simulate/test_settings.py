@@ -3,7 +3,7 @@
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.simulate.settings import SETTINGS, load
+from mnflow.simulate.settings import SETTINGS, is_shipped, load, settings_of
 from mnflow.spectra import MN
 
 DEFAULT = (SETTINGS / "mn.toml").read_text()
@@ -11,6 +11,8 @@ DEFAULT = (SETTINGS / "mn.toml").read_text()
 
 def test_the_default_is_manganese_with_the_projects_edge():
     assert load().edge == MN
+    assert settings_of("Mn") == load()
+    assert [is_shipped(element) for element in ("Mn", "Fe", "Ti", "Zn")] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("path", sorted(SETTINGS.glob("*.toml")), ids=lambda p: p.stem)
@@ -23,13 +25,17 @@ def test_shipped_settings_load_by_file_and_by_name(path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("ten_dq = [0.5, 1.2]", "ten_dq = [1.2, 0.5]", r"low <= high, got \[1.2, 0.5\]"),
-        ("ten_dq = [0.5, 1.2]", "ten_dq = 1.2", "expected a range"),
-        ("ten_dq = [0.5, 1.2]", "ten_dq = [0.5, 1.2]\ntypo = 1", "typo is unknown or missing"),
+        (
+            "ten_dq = [0.5, 1.2]",
+            "ten_dq = [1.2, 0.5]",
+            r"site: ten_dq: expected .* low <= high, got \[1.2, 0.5\]",
+        ),
+        ("ten_dq = [0.5, 1.2]", "ten_dq = 1.2", "site: ten_dq: expected a range"),
+        ("ten_dq = [0.5, 1.2]", "ten_dq = [0.5, 1.2]\ntypo = 1", "site: typo is unknown or missing"),
         ("ten_dq = [0.5, 1.2]", "", "ten_dq is unknown or missing"),
-        ("images = 10", 'images = "ten"', "expected int, got 'ten'"),
+        ("images = 10", 'images = "ten"', "valence: images: expected int, got 'ten'"),
         ("images = 10", "images = inf", "expected a finite number, got inf"),
-        ("ten_dq = [0.5, 1.2]", "ten_dq = [nan, 1.2]", "expected a finite number, got nan"),
+        ("ten_dq = [0.5, 1.2]", "ten_dq = [nan, 1.2]", "site: ten_dq: expected a finite number, got nan"),
         ("ten_dq = [0.5, 1.2]", f"ten_dq = [0.5, 1{'0' * 400}]", "expected a finite number, got 1000"),
         ('name = "Mn2+"', 'name = "Fe2+"', "must be named"),
         ("[specimen]", "[specimen", "cannot be read"),
@@ -39,7 +45,7 @@ def test_wrong_settings_are_named(tmp_path, old, new, message):
     path = tmp_path / "mine.toml"
     assert old in DEFAULT
     path.write_text(DEFAULT.replace(old, new, 1))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=rf"mine\.toml.*{message}"):
         load(path)
 
 
