@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnflow.fit.stick_bank import GRID, STEP_EV, WINDOW_EV, bank_of, screens_of
+from mnflow.fit.stick_bank import GRID, STEP_EV, WINDOW_EV, bank_of, own_middle, screens_of
 from mnflow.simulate.library import library_of
 from mnflow.simulate.physics.lineshape import LineShape, white_lines
 from mnflow.simulate.settings import settings_of
@@ -45,3 +45,18 @@ def test_screens_have_their_maxima_in_one_place(bank):
     for screen in screens:
         assert (screen.aligned.argmax(axis=1) == round(-WINDOW_EV[0] / STEP_EV)).all()
         assert len(screen.maximum_ev) == (bank.valence == 2).sum()
+
+
+def test_spectra_are_read_between_channels(bank):
+    ramp = np.arange(bank.n_fft, dtype=float)[None] ** 2
+    channels = np.array([0.0, 3.25, 10.5, bank.n_fft - 2, bank.n_fft - 1])
+    expected = [0, 9.0 + 0.25 * 7, 100 + 0.5 * 21, (bank.n_fft - 2) ** 2, (bank.n_fft - 1) ** 2]
+    np.testing.assert_allclose(bank.on_window(ramp, -22.0 + STEP_EV * channels)[0], expected, rtol=1e-9)
+
+
+def test_widths_part_of_the_way_through_their_ranges(bank):
+    lines = bank.settings.valence[0].lines
+    assert own_middle(lines, 0.0) == (lines.growth[0], lines.max_width_ev[0])
+    assert own_middle(lines, 1.0) == pytest.approx((lines.growth[1], lines.max_width_ev[1]))
+    quarter = [0.75 * low + 0.25 * high for low, high in (lines.growth, lines.max_width_ev)]
+    assert own_middle(lines, 0.25) == pytest.approx(quarter)
