@@ -1,6 +1,7 @@
 """Command lines become options, and mistakes give clear errors."""
 
 import errno
+import io
 import os
 import re
 import shutil
@@ -37,8 +38,11 @@ def test_defaults_and_given_words_are_converted() -> None:
 
 def test_help_shows_what_may_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse(Options, ["--help"])
+        parse(Options, ["--help"], "mnflow step")
     said = capsys.readouterr().out
+    assert said.startswith("usage: mnflow step ")
+    assert "For the test." in said
+    assert "the net (default: fcn)" in said
     assert "--arch {dense,fcn}" in said
     assert "--noise {true,false}" in said
     assert "--epochs EPOCHS" in said
@@ -83,6 +87,7 @@ def _fail(error: BaseException) -> None:
             1,
             "Permission denied (/data): check its permissions, or name another",
         ),
+        (OSError(errno.EFBIG, "big"), 1, "mnflow: File too large: allow larger files"),
         (OSError(errno.ELOOP, "links", "a.lock"), 1, "(a.lock): remove this link, which leads elsewhere"),
         (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM"),
     ],
@@ -90,10 +95,13 @@ def _fail(error: BaseException) -> None:
 def test_execute_ends_with_a_message_and_an_exit_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    refused: list[str] = []
     with pytest.raises(SystemExit) as stop:
-        execute(Options, lambda options: _fail(error), [])
+        execute(Options, lambda options: _fail(error), [], refused.append)
     assert stop.value.code == code
     assert said in capsys.readouterr().err
+    assert refused == ([str(error)] if isinstance(error, InputError) else [])
+    assert os.environ["MPLBACKEND"] == "Agg"
 
 
 @pytest.mark.usefixtures("_own_handlers")
@@ -127,6 +135,22 @@ def test_a_seed_below_zero_and_what_is_no_number_are_refused(words: list[str]) -
 
     with pytest.raises(InputError, match=r"Option \w+: expected a (seed of 0 or more|finite number), got"):
         parse(Options, words)
+    assert parse(Options, ["--seed", "0"]).seed == 0
+
+
+def test_streams_that_are_not_there_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    for out, err in ((None, strict), (strict, None)):
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        cli.open_streams()
+        print("Mn²⁺")
+        cli.say("Mn²⁺")
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not strict:
+                assert stream.name == os.devnull
+                stream.close()
+    assert strict.errors == "backslashreplace"
 
 
 def _closed(streams: str) -> subprocess.CompletedProcess[str]:
