@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.preprocess.window import place_windows, placement
+from mnflow.preprocess.window import least_move, place_windows, placement
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
 from tests.helpers.windows import place_window
@@ -161,3 +161,16 @@ def test_what_just_suffices_is_taken() -> None:
     intensity = edge_shape(np.arange(600, 700, 0.1), 0)
     intensity[[0, -1]] = np.nan  # outside of the wide window
     assert np.isfinite(place_window(np.arange(600, 700, 0.1), intensity, MN).intensity).all()
+
+
+@pytest.mark.parametrize(("l3_ev", "bins"), [(644.0, 0), (650.0, 0), (651.0, 10), (638.0, 0), (630.0, -80)])
+def test_the_least_move_brings_l3_into_the_range_of_training(l3_ev: float, bins: int) -> None:
+    assert least_move(l3_ev, MN) == bins
+
+
+def test_a_placement_judges_its_own_window() -> None:
+    counts = np.tile(1000 * edge_shape(GRID_EV, 0), (4, 1))
+    placed = placement(GRID_EV, counts[0], MN, "mine")
+    counts[1, 250], counts[2], counts[3, 5] = np.nan, 7.0, np.nan
+    assert placed.faults(counts).tolist() == [0, 1, 2, 0]
+    assert placed.faults(counts, 900.0).tolist() == [3, 1, 2, 3]
