@@ -77,6 +77,17 @@ def test_notes_name_what_was_done(predictor: Predictor) -> None:
     assert notes[4] == ["background: power law", "a step of the detector's gain was repaired"]
 
 
+def test_thickness_and_the_ranges_of_the_white_lines_are_said(predictor: Predictor) -> None:
+    """Of a posterior's element; nets alone know no thickness."""
+    (found,) = answer(pretrained(), [raw()])
+    mean, low, high = found["t_over_lambda"]
+    assert 0 <= low < mean < high <= 1.5
+    for name in ("l3_l2_ratio", "l2_l3_distance_ev"):
+        lowest, highest = found["second_opinions"][name]["mean_valence"]
+        assert 2 <= lowest < highest <= 4
+    assert answer(predictor, [raw()])[0]["t_over_lambda"] is None
+
+
 def test_what_oxygen_says_of_the_dispersion_is_said(predictor: Predictor) -> None:
     """O K 111 eV before L3, on axes whose steps are right and a tenth too large."""
     energy_ev = np.arange(480, 700, 0.2)
