@@ -165,6 +165,13 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         read_file(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("byte", [b"\0", b"\x01", b"\x02", b"\x03", b"\x04"])
+def test_bytes_that_no_text_of_another_code_has(tmp_path: Path, byte: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xb5 640,1\n641,2" + byte)
+    with pytest.raises(InputError, match="expected text in UTF-8"):
+        read_file(tmp_path / "a.csv")
+
+
 def test_a_giant_line_is_not_taken_apart(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="expected lines of 1,000,000 characters at most, got one of 1,000,001"
