@@ -20,8 +20,8 @@ MIN_CONTRAST = 5.0
 """Least height of the white lines over what a pair of lines leaves unexplained; below, no edge is to be seen.
 """
 
-SEARCH_EV = 30.0
-"""By how much an axis may be off."""
+SEARCH_EV = 35.0
+"""How far L3 may be from the middle of where it belongs: 30 eV by the axis, and 5 eV by the valence."""
 
 LEAST_ROOM_EV = 3.0
 """Least range before the edge for a power law: fitted to less, it would diverge under the edge."""
