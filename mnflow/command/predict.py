@@ -199,5 +199,5 @@ def _remarks(answer: dict[str, Any]) -> str:
     if answer["n"] > 1 and answer["n_flagged"]:
         remarks.append(f"{answer['n_flagged']} of {answer['n']} flagged")
     if answer["moved_ev"]:
-        remarks.append(f"axis off by {answer['moved_ev']:+.1f} eV")
+        remarks.append(f"window moved by {answer['moved_ev']:+.1f} eV")
     return "; ".join([", ".join(remarks), *answer["notes"]]).removeprefix("; ")

@@ -10,6 +10,7 @@ from mnflow.maps.pixels import FLAGS, mean_spectra, place_image, read_pixels
 from mnflow.maps.valence_maps import UNCOUNTED
 from mnflow.opinions.oxygen import dispersion_note
 from mnflow.preprocess.low_loss import single_scattering
+from mnflow.preprocess.window import placement
 from mnflow.serve.answer import OPINIONS, answer, notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
@@ -61,7 +62,7 @@ def summarise(file: str, raw: RawSpectra, predictor: Predictor) -> dict[str, Any
     if not good.any():
         often = [name for name, share in zip(FLAGS, flags.mean(axis=0), strict=True) if share >= 0.5]
         return _row(file, predictor.edge, len(raw), n_flagged, {"flags": often, "notes": said})
-    found = _answer(raw, mean_spectra(raw, good[None])[0], predictor)
+    found = _answer(raw, mean_spectra(raw, good[None], where, pixels.spikes)[0], predictor)
     distance = (found["second_opinions"] or {}).get(OPINIONS[-1])
     found["notes"] = said + dispersion_note(distance and distance["value"], predictor.edge)
     return _row(file, predictor.edge, len(raw), n_flagged, found)
@@ -78,7 +79,11 @@ def _row(file: str, edge: Edge, n: int, n_flagged: int, found: dict[str, Any]) -
 
 
 def _answer(raw: RawSpectra, intensity: NDArray[Any], predictor: Predictor) -> dict[str, Any]:
-    found = answer(predictor, [{"energy_ev": raw.energy_ev, "intensity": intensity}])[0]
+    energy_ev, known = raw.energy_ev, np.isfinite(intensity)
+    if not known.all():
+        placement(energy_ev, intensity, predictor.edge, str(raw.path))  # refuses it if that is at the edge
+        energy_ev, intensity = energy_ev[known], intensity[known]
+    found = answer(predictor, [{"energy_ev": energy_ev, "intensity": intensity}])[0]
     if found["error"] is not None:
         raise InputError(str(found["error"]).replace("Spectrum 0:", f"{raw.path}:"))
     if raw.thickness is not None:  # its plural scattering was taken out, and a note says of what thickness

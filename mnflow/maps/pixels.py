@@ -108,8 +108,18 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
     return placement(raw.energy_ev, typical, predictor.edge, str(raw.path), raw.background_removed)
 
 
-def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask."""
+def mean_spectra(
+    raw: RawSpectra,
+    masks: NDArray[np.bool_],
+    where: Placement | None = None,
+    spikes: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask.
+
+    With `where`, and how many `spikes` each pixel has (N,), these are bridged first. A channel that is no
+    number in one of a mask's pixels is none in their mean.
+    """
+    unknown = np.zeros((len(masks), len(raw.energy_ev)), dtype=bool)
     total = np.zeros((len(masks), len(raw.energy_ev)))
     used = np.asarray(masks.any(axis=0))
     for rows in raw.block_slices(_BLOCK_BYTES):
@@ -117,8 +127,18 @@ def mean_spectra(raw: RawSpectra, masks: NDArray[np.bool_]) -> NDArray[np.float6
         if len(needed) == 0:
             continue
         near = slice(rows.start + int(needed[0]), rows.start + int(needed[-1]) + 1)
-        counts = np.asarray(raw.counts[near])[used[near]]
-        total += masks[:, near][:, used[near]].astype(np.float32) @ counts.astype(np.float32)
+        block = np.asarray(raw.counts[near])
+        counts = block[used[near]].astype(np.float32)
+        if where is not None and spikes is not None:
+            place = np.cumsum(used[near]) - 1
+            for i in np.flatnonzero((spikes[near] > 0) & used[near]).tolist():
+                counts[place[i], where.channels] = where.bridged(block, raw.columns, slice(i, i + 1))[0][0]
+        mask = masks[:, near][:, used[near]].astype(np.float32)
+        if not (known := np.isfinite(counts)).all():
+            unknown |= mask @ ~known > 0
+            counts[~known] = 0.0
+        total += mask @ counts
+    total[unknown] = np.nan
     n = masks.sum(axis=1)[:, None]
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 

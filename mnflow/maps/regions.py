@@ -79,7 +79,7 @@ def regions_of(
     """
     alone = masks.sum(axis=1) == 1
     counted = masks & ~(flagged & ~alone[:, None])
-    spectra = mean_spectra(raw, counted)
+    spectra = mean_spectra(raw, counted, where, pixels.spikes)
     mean_raw = RawSpectra(raw.energy_ev, spectra, (len(spectra),), None, raw.group, raw.path)
     answers = read_pixels(mean_raw, predictor, where)
     return [

@@ -27,7 +27,8 @@ _NEAR_TOP = 0.8  # of the height: the lower line is not the one that is cut off
 _ABRUPT = 1.25  # a plateau is hardly broader three ripples below its top; lines are 1.7 times as broad there
 _TILTS = np.linspace(-0.03, 0.03, 5)  # of the height per eV, of a plateau whose background was removed
 _LEAST_PLATEAU_EV = 0.45
-_REPEATED = 0.3  # share of equal neighbours from which on values were repeated in rebinning
+REPEATED = 0.3
+"""Share of equal neighbours from which on values were repeated in rebinning."""
 
 
 def interpolated(counts: NDArray[Any]) -> NDArray[Any]:
@@ -93,7 +94,7 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     """Whose white lines end in a plateau, of finite spectra (N, C); energies (C,) in eV from L3."""
     equal = float((counts[:, 1:] == counts[:, :-1]).mean()) if counts.size else 0.0
     # values that were repeated in rebinning: one of each run is enough
-    every = round(1 / max(1e-3, 1 - equal)) if equal > _REPEATED else 1
+    every = round(1 / max(1e-3, 1 - equal)) if equal > REPEATED else 1
     energy, y = energy_ev[every // 2 :: every], counts[:, every // 2 :: every].astype(np.float64)
     before = energy < -2 * edge.guard_ev
     lines = (energy > -1.5 * edge.guard_ev) & (energy < edge.splitting_ev + edge.guard_ev)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.preprocess.faults import interpolated
+from mnflow.preprocess.faults import REPEATED, interpolated
 from mnflow.preprocess.resample import few_rows
 from mnflow.spectra import Edge
 
@@ -243,13 +243,15 @@ def find_gain_steps(
     Around every channel, polynomials with and without a step are fitted to stretches of several lengths:
     straight lines to the background, cubics to the lines. A step counts if it is `_LEAST_STEP_SIGMA` times
     its error, more than `_LEAST_STEP` of the edge's height, leaves nothing but noise, and does not step back
-    within a few channels, as a spike does.
+    within a few channels, as a spike does. Values that were repeated in rebinning, or rounded to few, are
+    stairs anyway.
     """
     found: list[GainStep | None] = [None] * len(counts)
     width_ev = np.diff(energy_ev)
     gaps = width_ev > _GAP * np.median(width_ev)
+    stairs = (counts[:, 1:] == counts[:, :-1]).mean(axis=1) > REPEATED
     for near_ev in np.unique(l3_ev).tolist():
-        rows = np.flatnonzero(l3_ev == near_ev)
+        rows = np.flatnonzero((l3_ev == near_ev) & ~stairs)
         first, foot, last = np.searchsorted(
             energy_ev,
             [

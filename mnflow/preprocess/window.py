@@ -129,13 +129,19 @@ class Placement:
         Of a scan with lines of `columns` pixels, `rows` of these consecutive ones are cut; the others are
         their neighbours (`without_spikes_of_scan`).
         """
-        mended, spikes = without_spikes_of_scan(self.energy_ev, intensity[:, self.channels], columns, rows)
+        mended, spikes = self.bridged(intensity, columns, rows)
         if self.gain_step is not None:
             mended = self.gain_step.mended(mended)
         spectra = self.resample(mended)  # (N, C) -> (N, G)
         if self.position.background == "power law":
             spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
         return np.asarray(spectra[:, self.index], dtype=np.float32), spikes
+
+    def bridged(
+        self, intensity: NDArray[Any], columns: int, rows: slice
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Some rows of spectra (N, C) where they are looked at, without spikes, and how many each had."""
+        return without_spikes_of_scan(self.energy_ev, intensity[:, self.channels], columns, rows)
 
     def faults(self, intensity: NDArray[Any], saturation_counts: float = 0.0) -> NDArray[np.uint8]:
         """What is wrong with spectra (N, C) within the window: indices (N,) into `faults.REASONS`."""

@@ -256,10 +256,12 @@ def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
             values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(
                 size, dtype=np.float64
             )
-    else:
+    elif "expression" in axis:
         raise InputError(
             f"{where}: its energy axis is a function; convert it to a uniform axis and save it again."
         )
+    else:
+        raise InputError(f"{where}: expected energies, got an axis without any; save it as .hspy.")
     if values.shape != (size,):
         raise InputError(f"{where}: expected {size} energies, got an axis of shape {values.shape}.")
     with np.errstate(over="ignore"):
@@ -316,6 +318,7 @@ def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra
             refused = error
     if not raws:
         raise refused
+    raws = [r for r in raws if not _is_its_axis(r)] or raws
     low, high = edge.crop_ev
     covered = [min(high, r.energy_ev[-1]) - max(low, r.energy_ev[0]) for r in raws]
     covering = [r for r, c in zip(raws, covered, strict=True) if c >= (high - low) / 2]
@@ -330,3 +333,8 @@ def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra
     (chosen,) = covering
     low_losses = [r for r in raws if r is not chosen and _is_low_loss(r) and r.nav_shape == chosen.nav_shape]
     return replace(chosen, low_loss=low_losses[0]) if len(low_losses) == 1 else chosen
+
+
+def _is_its_axis(raw: RawSpectra) -> bool:
+    """Whether a spectrum's counts are its energies: in NeXus, an axis may look like a signal."""
+    return len(raw) == 1 and bool(np.allclose(raw.counts[0], raw.energy_ev, rtol=1e-4, atol=0))

@@ -81,7 +81,8 @@ class Dialect:
         return cells
 
     def clean(self, line: str) -> str:
-        """A line with points for commas, and without the separator that some programs put at its end."""
+        """A line with points for commas, without quotes and the separator some programs put at its end."""
+        line = line.replace('"', "")
         line = line.replace(",", ".") if self.decimal_comma else line
         line = line.strip()
         return line.rstrip(self.delimiter).rstrip() if self.delimiter else line
@@ -89,6 +90,7 @@ class Dialect:
 
 def dialect_of(line: str) -> Dialect:
     """How the numbers of a line of data are written."""
+    line = line.replace('"', "")
     for delimiter in (";", "\t"):
         if delimiter in line.strip():
             cells = [c.strip() for c in line.strip().split(delimiter)]

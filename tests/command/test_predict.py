@@ -12,7 +12,9 @@ import pytest
 
 from mnflow.command import predict
 from mnflow.command.summary import FIELDS, summarise
+from mnflow.errors import InputError
 from mnflow.pretrained.shipped import EXAMPLE
+from mnflow.read import read_file
 from mnflow.references import References
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
@@ -104,6 +106,40 @@ def test_one_spectrum_is_summed_up_as_an_image_is(n: int) -> None:
     assert "uncertain" in row["flags"]
     assert row["n_flagged"] == 0
     assert row["notes"][1].startswith("O K and L3 are 12")
+
+
+def _alike(n: int) -> RawSpectra:
+    """Pixels (n,) that are the mean of the shipped image, with noise."""
+    example = read_file(EXAMPLE)
+    mean = np.asarray(example.counts, dtype=np.float64).mean(axis=0)
+    noise = 0.002 * mean.max() * np.random.default_rng(0).standard_normal((n, len(mean)))
+    return replace(example, counts=mean + noise, nav_shape=(n,) if n > 1 else (), nav_axes=())
+
+
+@pytest.mark.parametrize("n", [1, 6])
+def test_what_is_no_number_outside_of_the_window_costs_nothing(n: int) -> None:
+    raw = _alike(n)
+    spoilt = raw.counts.copy()
+    spoilt[0, :50], spoilt[0, -20:] = np.nan, np.inf
+    good, found = (summarise("a", r, pretrained()) for r in (raw, replace(raw, counts=spoilt)))
+    assert found["mean_valence"] == pytest.approx(good["mean_valence"], abs=0.01)
+    assert (found["flags"], found["n_flagged"]) == (good["flags"], 0)
+    spoilt[0, np.searchsorted(raw.energy_ev, 645.0)] = np.nan
+    if n == 1:
+        with pytest.raises(InputError, match="no number where its edge is"):
+            summarise("a", replace(raw, counts=spoilt), pretrained())
+    else:
+        assert summarise("a", replace(raw, counts=spoilt), pretrained())["n_flagged"] == 1
+
+
+def test_a_spike_in_one_pixel_is_not_in_the_mean() -> None:
+    raw = _alike(12)
+    spoilt = raw.counts.copy()
+    at = np.searchsorted(raw.energy_ev, 643.0)
+    spoilt[5, at : at + 2] += 20 * np.ptp(raw.counts)
+    good, found = (summarise("a", r, pretrained()) for r in (raw, replace(raw, counts=spoilt)))
+    assert found["mean_valence"] == pytest.approx(good["mean_valence"], abs=0.02)
+    assert found["notes"][-1] == "1 spikes, dead or hot channels were bridged in 1 of 12 spectra"
 
 
 def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

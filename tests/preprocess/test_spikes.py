@@ -178,6 +178,15 @@ def test_clean_spectra_have_no_step_of_gain(
     assert find_gain_steps(energy_ev, counts, np.full(3, l3_ev), MN) == [None] * 3
 
 
+@pytest.mark.parametrize("every", [2, 5, 10])
+@pytest.mark.parametrize("l3_ev", [642.0, 643.3])
+def test_values_that_were_repeated_in_rebinning_are_no_steps_of_gain(every: int, l3_ev: float) -> None:
+    counts = edge_shape(ENERGY_EV, [0, 1, 2], l3_ev) + 3 * (ENERGY_EV / 642) ** -3
+    counts += 0.004 * np.random.default_rng(0).standard_normal(counts.shape)
+    repeated = np.repeat(counts[:, ::every], every, axis=1)
+    assert find_gain_steps(ENERGY_EV, repeated, np.full(3, l3_ev), MN) == [None] * 3
+
+
 @pytest.mark.parametrize("gap_ev", [0.3, 0.5, 0.8])
 @pytest.mark.parametrize("from_l3_ev", [-6.0, 5.5, 15.5])
 def test_a_gap_of_the_axis_is_no_step_of_gain(gap_ev: float, from_l3_ev: float) -> None:

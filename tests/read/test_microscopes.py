@@ -202,6 +202,18 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
         read_file(tmp_path / name)
 
 
+def test_an_axis_that_nexus_holds_beside_its_spectrum_is_none(tmp_path: Path) -> None:
+    import hyperspy.api as hs
+
+    made = hs.signals.Signal1D(np.arange(1000, dtype=np.float32))
+    axis = made.axes_manager.signal_axes[0]
+    axis.offset, axis.scale, axis.units, axis.name = 600.0, 0.1, "eV", "Energy loss"
+    made.save(tmp_path / "a.nxs")
+    raw = read_file(tmp_path / "a.nxs")
+    np.testing.assert_allclose(raw.counts, [np.arange(1000)])
+    np.testing.assert_allclose(raw.energy_ev, 600 + 0.1 * np.arange(1000))
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a file, got a folder; the command `mnflow predict` takes"):
         read_file(tmp_path)
@@ -363,6 +375,7 @@ def test_axes_that_cannot_be() -> None:
     cases: list[tuple[object, str]] = [
         ("text", "mine: expected a described energy axis, got none"),
         ({"units": "eV", "expression": "x**2"}, "mine: its energy axis is a function; convert it"),
+        ({"units": "eV"}, "mine: expected energies, got an axis without any"),
         ({"units": "eV", "axis": [1.0, 2.0]}, r"mine: expected 3 energies, got an axis of shape \(2,\)"),
     ]
     for axis_, sentence in cases:

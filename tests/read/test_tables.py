@@ -28,6 +28,8 @@ def _csv(folder: Path, text: str, name: str = "a.csv") -> Path:
         "641 2.5\n640.5 1\n",
         "energy_meV,i\n640500,1\n641000,2.5",
         "6.41e2 2.5e0\r\n6.405e2 1\r\n",
+        '"energy_ev","intensity"\n"640.5","1"\n"641","2.5"\n',
+        '"Energy (eV)";"I"\n"640,5";"1"\n"641,0";"2,5"\n',
     ],
 )
 def test_two_columns(tmp_path: Path, text: str) -> None:
