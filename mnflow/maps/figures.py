@@ -66,8 +66,8 @@ def crop_energies(where: Placement) -> NDArray[np.float64]:
 
 
 def background_of(where: Placement, region: Region) -> NDArray[np.float64] | None:
-    """What `where` subtracts from a spectrum, on its own axis; None if nothing."""
-    if where.position.background_removed:
+    """What `where` subtracts from a spectrum, on its own axis; None if it is no power law."""
+    if where.position.background != "power law":
         return None
     resampled = where.resample(region.spectrum[None])
     free = subtract_background(where.grid_ev, resampled, where.position.onset_ev, where.edge)[0]

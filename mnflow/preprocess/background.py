@@ -17,6 +17,9 @@ BACKGROUND_BINS = 50
 MIN_BINS = 10
 """Fewer channels than this before the onset are no background to fit."""
 
+_USUAL_EXPONENT = 3.0  # of the power law that a level is taken to be part of
+_LEVEL_EV = 0.5  # of an axis, from its beginning: the level
+
 _ITERATIONS = 3
 _TERMS = 12
 _ORDERS = np.arange(_TERMS, dtype=np.float64)[:, None]
@@ -154,6 +157,31 @@ def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
         gradient = _series(y1, exponent) - amplitude * s1
         exponent = min(max(exponent - s0 * gradient / (s0 * s2 - s1 * s1) / amplitude, -limit), limit)
     return _series(y, exponent) / _series(one, 2 * exponent), exponent
+
+
+def without_background(
+    kind: str,
+    energy_ev: NDArray[np.float64],
+    counts: NDArray[np.float32],
+    onset_ev: float,
+    edge: Edge,
+    bins: int = BACKGROUND_BINS,
+    start_ev: float = 0.0,
+) -> NDArray[np.float32]:
+    """Spectra (N, C) with what is done about a background of a `kind`, as `EdgePosition.background` names it.
+
+    Of a level, the slope is taken out that a power law of the usual exponent has: it begins at `start_ev`, or
+    where the axis does. The level itself stays.
+    """
+    if kind == "power law":
+        return subtract_background(energy_ev, counts, onset_ev, edge, bins)[0]
+    if kind == "removed":
+        return counts
+    start_ev = max(start_ev, float(energy_ev[0]))
+    first, last = np.searchsorted(energy_ev, [start_ev, start_ev + _LEVEL_EV])
+    level = np.maximum(np.median(counts[:, first : max(last, first + 1)], axis=1), 0)
+    fallen = 1 - (np.maximum(energy_ev, start_ev) / start_ev) ** -_USUAL_EXPONENT
+    return (counts + level[:, None] * fallen).astype(np.float32)
 
 
 def subtract_background(

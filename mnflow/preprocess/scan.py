@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
+from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background, without_background
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.resample import Resampler, resampler
@@ -95,9 +95,10 @@ class Processor:
 
     def __call__(self, resampled: NDArray[np.float32]) -> NDArray[np.float32]:
         """Background-free intensity (n, n_wide) of resampled spectra (n, n_wide)."""
-        if self.position.background != "power law":
-            return resampled
-        return subtract_background(self.energy_ev, resampled, self.position.onset_ev, self.edge, self.bins)[0]
+        kind, onset_ev, start_ev = self.position.background, self.position.onset_ev, self.raw.energy_ev[0]
+        return without_background(
+            kind, self.energy_ev, resampled, onset_ev, self.edge, self.bins, float(start_ev)
+        )
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Walk through the file: rows and counts (n, channels) within the wide window."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background
+from mnflow.preprocess.background import BACKGROUND_BINS, without_background
 from mnflow.preprocess.crops import L3_RANGE
 from mnflow.preprocess.faults import find_faults, interpolated
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
@@ -19,14 +19,16 @@ from mnflow.spectra.axis import axis_ev
 MAX_STEP_EV = 1.05
 """Coarsest channels, and widest gaps of a digitized curve, that still tell the white lines apart, in eV."""
 
-LEAST_WINDOW_EV = (1.5, 3.0)
-"""What a spectrum must hold below L3 and above L2, in eV."""
+LEAST_WINDOW_EV = (2.5, 4.2)
+"""What a spectrum must hold below L3 and above L2, in eV: 3 and 5 eV on an axis compressed by a tenth."""
+
+_LEAST_SPLITTING = 0.9  # the lines' distance varies by a tenth with the valence and the dispersion's error
 
 
 def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
     """Raise `InputError` unless an increasing axis (C,) may hold both white lines, however far it is off."""
     low, high = edge.l3_ev - SEARCH_EV, edge.l3_ev + SEARCH_EV + edge.splitting_ev + LEAST_WINDOW_EV[1]
-    least = edge.splitting_ev + sum(LEAST_WINDOW_EV)
+    least = _LEAST_SPLITTING * edge.splitting_ev + sum(LEAST_WINDOW_EV)
     if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < least:
         raise InputError(_uncovered(energy_ev, edge, where))
     if np.count_nonzero((energy_ev >= low) & (energy_ev <= high)) < least / MAX_STEP_EV:
@@ -46,9 +48,8 @@ def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Ed
 
     Where no edge was found, half of the crop window is enough.
     """
-    # the lines' distance varies by a tenth with the valence and the dispersion's error
     low = position.l3_ev - LEAST_WINDOW_EV[0]
-    high = position.l3_ev + 0.9 * edge.splitting_ev + LEAST_WINDOW_EV[1]
+    high = position.l3_ev + _LEAST_SPLITTING * edge.splitting_ev + LEAST_WINDOW_EV[1]
     if position.contrast < MIN_CONTRAST:
         low, high = edge.crop_ev
         if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < (high - low) / 2:
@@ -133,8 +134,8 @@ class Placement:
         if self.gain_step is not None:
             mended = self.gain_step.mended(mended)
         spectra = self.resample(mended)  # (N, C) -> (N, G)
-        if self.position.background == "power law":
-            spectra = subtract_background(self.grid_ev, spectra, self.position.onset_ev, self.edge)[0]
+        kind, onset_ev = self.position.background, self.position.onset_ev
+        spectra = without_background(kind, self.grid_ev, spectra, onset_ev, self.edge)
         return np.asarray(spectra[:, self.index], dtype=np.float32), spikes
 
     def bridged(
@@ -244,10 +245,10 @@ def place_windows(
         start[position.l3_ev] = _window_start(first, len(grid), position.l3_ev, edge)
         rows = l3_ev == position.l3_ev
         faults[rows] = find_faults(energy, judged[rows], position.l3_ev, edge)
-    onset_ev = np.array([p.onset_ev if p.background == "power law" else np.nan for p in positions])
-    for onset in set(onset_ev[~np.isnan(onset_ev)].tolist()):
-        rows = onset_ev == onset
-        spectra[rows] = subtract_background(grid, spectra[rows], onset, edge)[0]
+    backgrounds = [(p.background, p.onset_ev) for p in positions]
+    for kind, onset_ev in set(backgrounds):
+        rows = np.array([b == (kind, onset_ev) for b in backgrounds])
+        spectra[rows] = without_background(kind, grid, spectra[rows], onset_ev, edge)
     moved = np.array([start[p.l3_ev] for p in positions])
     index = _window_index(moved[:, None], first, len(grid), edge)
     crops = spectra[np.arange(len(spectra))[:, None], index]

@@ -8,6 +8,7 @@ from scipy.optimize import curve_fit
 
 from mnflow.errors import InputError
 from mnflow.preprocess import fit_power_law, subtract_background
+from mnflow.preprocess.background import without_background
 from mnflow.spectra import MN
 from tests.helpers.images import make
 
@@ -108,3 +109,14 @@ def test_too_few_channels_before_the_onset() -> None:
         np.abs(subtract_background(WINDOW_EV, np.ones((1, 50), np.float32), WINDOW_EV[10], MN)[0]).max()
         < 1e-5
     )
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.0, 5.0])
+def test_of_a_level_only_the_slope_of_a_power_law_is_taken_out(level: float) -> None:
+    """From where the spectrum begins; before, its first value was continued."""
+    energy_ev = np.arange(615.0, 685.0, 0.1)
+    counts = (level * (np.maximum(energy_ev, 639.0) / 639.0) ** -3.0)[None].astype(np.float32)
+    free = without_background("level", energy_ev, counts, 638.0, MN, start_ev=639.0)
+    expected = np.full_like(counts, level) if level > 0 else counts
+    np.testing.assert_allclose(free, expected, atol=0.005 * abs(level))
+    np.testing.assert_array_equal(without_background("removed", energy_ev, counts, 638.0, MN), counts)

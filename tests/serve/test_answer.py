@@ -65,7 +65,7 @@ def test_no_visible_edge_is_flagged(predictor: Predictor) -> None:
 
 
 def test_notes_name_what_was_done(predictor: Predictor) -> None:
-    short = raw(640.0 + 0.1 * np.arange(250))
+    short = raw(639.0 + 0.1 * np.arange(250))
     spike = raw()
     spike["intensity"][168] += 1e6
     step = {**raw(), "intensity": np.where(ENERGY_EV < 634, 0.9, 1.0) * raw()["intensity"]}
