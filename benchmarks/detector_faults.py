@@ -34,13 +34,29 @@ HEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 2.0, 3.0, 5.0, 20.0)
 STEPS_FROM_L3_EV = ((-20, -12), (-12, -6), (-6, -3), (-3, -1), (-1, 1), (1, 4), (4, 8), (8, 13), (13, 17))
 GAINS = (0.9, 0.97, 1.03, 1.1)
 
-_ENERGY_EV = axis_ev(600.0, 900, 0.1)
+ENERGY_EV = axis_ev(600.0, 900, 0.1)
 _COUNTED = FLAGS.index("interval_unreliable")  # flags before it keep a pixel out of means
+
+
+def wide_edges(
+    predictor: Predictor, rng: np.random.Generator, n: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Edges (n, C) of materials set aside on `ENERGY_EV`, free of background and noise, with a maximum of 1.
+
+    Also where each L3 lies (n,), how much noise each is to get (n, 1), and its true mean valence (n,).
+    """
+    axis = predictor.edge.crop_axis_ev
+    drawn = draw_and_read(predictor, settings_of("Mn"), rng, n, False, QUIET, CONDITIONS)
+    edges = drawn.mixtures.crops - drawn.mixtures.crops[:, :10].mean(axis=1, keepdims=True)
+    edges /= edges.max(axis=1, keepdims=True)
+    wide = np.stack([np.interp(ENERGY_EV, axis, edge) for edge in edges])
+    noise = np.exp(rng.uniform(np.log(0.003), np.log(0.02), (n, 1)))
+    return wide, axis[edges.argmax(axis=1)], noise, drawn.truth
 
 
 def read(predictor: Predictor, spectra: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_], float, float]:
     """Mean valence and flags (N,), and the shares with a spike and with a step of gain that were repaired."""
-    placed = place_windows(_ENERGY_EV, spectra, predictor.edge)
+    placed = place_windows(ENERGY_EV, spectra, predictor.edge)
     outcome = predictor(normalise(placed.intensity))
     seen = np.array([p.contrast >= MIN_CONTRAST for p in placed.positions])
     flags = flagged(outcome, placed.faults == 3, seen)[:, :_COUNTED].any(axis=1)
@@ -78,16 +94,16 @@ class Grains:
         hit = first + rng.integers(0, 3, side**2) * 3 * side + rng.integers(0, 3, side**2)
         thickness, drift_ev = rng.uniform(0.7, 1.3, (n, 1)), rng.uniform(-0.05, 0.05, n)
         moved = np.stack(
-            [np.interp(_ENERGY_EV - d, _ENERGY_EV, edges[g]) for d, g in zip(drift_ev, grain, strict=True)]
+            [np.interp(ENERGY_EV - d, ENERGY_EV, edges[g]) for d, g in zip(drift_ev, grain, strict=True)]
         )
         height = rng.uniform(0.5, 4, (len(edges), 1))[grain] * rng.uniform(0.9, 1.1, (n, 1))
-        counts = moved + height * (_ENERGY_EV / 642) ** -rng.uniform(2.5, 3.5, (n, 1))
+        counts = moved + height * (ENERGY_EV / 642) ** -rng.uniform(2.5, 3.5, (n, 1))
         counts += noise[grain] * rng.standard_normal(counts.shape)
         return cls(thickness * counts, 3 * side, hit, thickness)
 
     def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The hit pixels of counts (9 n, C) without spikes, and how many each had."""
-        mended, spikes = without_spikes_of_scan(_ENERGY_EV, counts, self.columns, slice(0, len(counts)))
+        mended, spikes = without_spikes_of_scan(ENERGY_EV, counts, self.columns, slice(0, len(counts)))
         return mended[self.hit], spikes[self.hit]
 
 
@@ -97,14 +113,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     predictor, n = pretrained("Mn"), options.mixtures
-    axis, rng = predictor.edge.crop_axis_ev, np.random.default_rng([options.seed, 6])
-    drawn = draw_and_read(predictor, settings_of("Mn"), rng, n, False, QUIET, CONDITIONS)
-    edges = drawn.mixtures.crops - drawn.mixtures.crops[:, :10].mean(axis=1, keepdims=True)
-    edges /= edges.max(axis=1, keepdims=True)
-    l3_ev = axis[edges.argmax(axis=1)][:, None]
-    wide = np.stack([np.interp(_ENERGY_EV, axis, edge) for edge in edges])
-    noise = np.exp(rng.uniform(np.log(0.003), np.log(0.02), (n, 1)))
-    clean = wide + rng.uniform(0.5, 4, (n, 1)) * (_ENERGY_EV / 642) ** -3.0
+    rng = np.random.default_rng([options.seed, 6])
+    wide, l3_ev, noise, _ = wide_edges(predictor, rng, n)
+    clean = wide + rng.uniform(0.5, 4, (n, 1)) * (ENERGY_EV / 642) ** -3.0
     clean += noise * rng.standard_normal(wide.shape)
     before, flags, spikes, steps = read(predictor, clean)
     emit("detector_faults/clean", flagged=float(flags.mean()), spikes=spikes, steps=steps)
@@ -127,7 +138,7 @@ def main() -> None:
     for width in (1, 2, 3):
         for height in HEIGHTS:
             spoilt, image = clean.copy(), grains.counts.copy()
-            first = np.searchsorted(_ENERGY_EV, l3_ev[:, 0] + rng.uniform(-12, 17, n))
+            first = np.searchsorted(ENERGY_EV, l3_ev + rng.uniform(-12, 17, n))
             for i in range(width):
                 more = height * rng.uniform(0.3, 1, n)
                 spoilt[np.arange(n), first + i] += more
@@ -136,7 +147,7 @@ def main() -> None:
             mended, found = grains.mended(image)
             measure(mended, before_in_image, width=width, height=height, in_image=float((found > 0).mean()))
     for low, high in STEPS_FROM_L3_EV:
-        behind = l3_ev + rng.uniform(low, high, (n, 1)) <= _ENERGY_EV
+        behind = l3_ev[:, None] + rng.uniform(low, high, (n, 1)) <= ENERGY_EV
         for gain in GAINS:
             measure(np.where(behind, gain * clean, clean), before, from_l3_ev=(low, high), gain=gain)
 

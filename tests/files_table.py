@@ -48,14 +48,21 @@ every other column is a spectrum. Two spectra one below the other are refused.
 leave no doubt, and the run's note says so. Channel numbers are refused.
 
 **The window.** The pair of white lines is looked for up to 30 eV from where it belongs, at 0.01 to 1 eV a channel. A file
-must hold 1.5 eV before L3 and 3 eV after L2. The background is a power law where 3 eV or more lie before the onset, else
-a level; nothing is removed where it had been removed. Nothing outside of the window is judged.
+must hold 3 eV before L3 and 5 eV after L2. The background is a power law where 3 eV or more lie before the onset, else
+a level, of which the slope is taken out that a power law with an exponent of 3 would have; nothing is removed where it had been removed. Nothing
+outside of the window is judged: NaN and dead channels there cost nothing. On 600 simulated spectra of materials set aside, on a power law with an
+exponent of 2.2 to 4 (`python -m benchmarks.short_windows`), the error of the mean valence is 0.11 for 30 eV on either side of L3, 0.12 for 3 eV before and 16 eV
+behind it, and 0.16 for 15.2 eV behind it; the interval holds the true one in 94, 95 and 91 %, and in 1.4, 1.2 and 3.9 % the answer is off by more than 0.35 and
+outside of it. A flat level makes it no worse.
 
 **Faults of the detector.** Spikes and dead or hot channels are bridged, and a clear step of the gain is repaired, also on the lines (where a
-background had been removed, as a constant). On 400 simulated spectra of materials set aside (`python -m benchmarks.detector_faults`), steps of 10 % from
-20 eV before L3 to 17 eV behind it move the mean valence by more than 0.2 without a flag in 0 to 4 % and by more than 0.35 in 0 to 2 %, steps of 3 %
-in 0 to 4 % and 0 to 2 %; spikes of one to three channels and 0.1 to 20 peaks in 0 to 5 % and 0 to 1 %. Three channels of a third to a half of
-the peak are the worst: they look like a line. No step is found in clean spectra.
+background had been removed, as a constant). A spike differs from its neighbours in energy by more than any line could; in a scan also from
+the same channels of every neighbouring pixel, and then may be half as high. Values that were repeated in rebinning, or interpolated, are neither spikes
+nor steps. On 400 simulated spectra of materials set aside (`python -m benchmarks.detector_faults`), spikes of one to three channels
+and 0.1 to 20 peaks move the mean valence of a single spectrum by more than 0.2 without a flag in 0 to 3.3 % and by more than 0.35 in 0 to 1.3 %; of a pixel in an
+image of 20 x 20 grains of 3 x 3 pixels in 0 to 1.5 % and 0 to 0.5 % (three channels of a third of the peak are the worst: they look like a
+line). Steps of 10 % from 20 eV before L3 to 17 eV behind it do so in 0 to 4 % and 0 to 2 %,
+steps of 3 % in 0 to 4 % and 0 to 2 % as well. Clean spectra and images have no spike and no step.
 
 **The dispersion** is believed. An error of it widens the interval: on simulated mixtures of materials set aside, whose energies
 are stretched by -10, -5, 0, 5 and 10 %, the error of the mean valence is 0.13, 0.11, 0.09, 0.10 and 0.11, the mean width of the
@@ -67,8 +74,13 @@ it, since chemistry changes that as well. Where O K is on the axis, its distance
 **Several signals.** X-rays are passed over; among several energy losses the one that covers the window is read, with the
 low losses of the same places if they lie beside it ([dual EELS](maps.md#dual-eels)).
 
+**A folder.** `mnflow predict FOLDER` answers every file whose suffix or content is that of a format of spectra, each in a row of its own, with
+the reason if it is refused. All others (archives, pictures, documents) are named on standard error as not read; hidden files and
+`manifest.csv` are passed over.
+
 The table below is made by `python -m tests.files_table`, from files of other laboratories and of the packages that ship
-them. Where no Mn edge is to be seen, an answer has the flag `no_edge`.
+them: those of eXSpy (none has a Mn edge but `coreloss_spectrum.msa`); RosettaSciIO's package ships none. Where no Mn edge is to be
+seen, an answer has the flag `no_edge`.
 
 | file | format | spectra | outcome |
 | --- | --- | --- | --- |

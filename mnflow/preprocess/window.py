@@ -27,12 +27,20 @@ _LEAST_SPLITTING = 0.9  # the lines' distance varies by a tenth with the valence
 
 def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
     """Raise `InputError` unless an increasing axis (C,) may hold both white lines, however far it is off."""
-    low, high = edge.l3_ev - SEARCH_EV, edge.l3_ev + SEARCH_EV + edge.splitting_ev + LEAST_WINDOW_EV[1]
+    low = edge.l3_ev - SEARCH_EV - LEAST_WINDOW_EV[0]
+    high = edge.l3_ev + SEARCH_EV + edge.splitting_ev + LEAST_WINDOW_EV[1]
     least = _LEAST_SPLITTING * edge.splitting_ev + sum(LEAST_WINDOW_EV)
-    if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < least:
+    first, last = _ends(energy_ev)
+    if min(high, last) - max(low, first) < least:
         raise InputError(_uncovered(energy_ev, edge, where))
     if np.count_nonzero((energy_ev >= low) & (energy_ev <= high)) < least / MAX_STEP_EV:
         raise InputError(_too_coarse(float(np.diff(energy_ev).max()), low, high, edge, where))
+
+
+def _ends(energy_ev: NDArray[np.float64]) -> tuple[float, float]:
+    """Where the first channel of an axis (C,) begins and its last one ends."""
+    first, last = (np.diff(energy_ev[part]).sum() / 2 for part in (slice(2), slice(-2, None)))
+    return float(energy_ev[0] - first), float(energy_ev[-1] + last)
 
 
 def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
@@ -54,7 +62,7 @@ def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Ed
         low, high = edge.crop_ev
         if min(high, energy_ev[-1]) - max(low, energy_ev[0]) < (high - low) / 2:
             raise InputError(_uncovered(energy_ev, edge, where))
-    elif energy_ev[0] > low or energy_ev[-1] < high:
+    elif _ends(energy_ev)[0] > low or _ends(energy_ev)[1] < high:
         raise InputError(
             f"{where}: expected the whole edge, {low:.1f} ... {high:.1f} eV for an L3 line at "
             f"{position.l3_ev:.1f} eV, got {energy_ev[0]:.1f} ... {energy_ev[-1]:.1f} eV."

@@ -35,7 +35,7 @@ def test_both_lines_are_found_wherever_they_are(
     """L3 of a wrongly calibrated spectrum is found to within 0.6 eV and a channel."""
     assume(stretch * step_ev <= MAX_STEP_EV)
     rng = np.random.default_rng(seed)
-    true_ev = np.arange(642.0 - before_ev, 642.0 + 11 + after_ev, step_ev)
+    true_ev = np.arange(642.0 - before_ev - step_ev, 642.0 + 11 + after_ev + step_ev, step_ev)
     counts = (
         edge_shape(true_ev, valence)
         + level * (true_ev / 642) ** -3 * (before_ev > 12)
