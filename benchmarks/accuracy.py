@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measure import SHIFTS_ONLY, emit, in_own_process
 from benchmarks.training import cv_seconds
 from mnflow import folds
 from mnflow.runtime import parallel
 from mnflow.spectra import SpectrumSet
+from mnflow.spectra.arrays import Floats32
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
 
@@ -45,21 +45,19 @@ def dataset(path: str | None) -> SpectrumSet:
         return preprocess(read_source(Path(folder), MN), MN, PreprocessOptions(), "simulated").spectra
 
 
-def curves(
-    some: SpectrumSet, inner: list[folds.Fold], settings: TrainSettings, scheduler: str
-) -> NDArray[np.float32]:
+def curves(some: SpectrumSet, inner: list[folds.Fold], settings: TrainSettings, scheduler: str) -> Floats32:
     """Validation accuracy after every epoch, mean over folds (epochs,)."""
     done = cross_validate.train_folds(some, inner, settings, scheduler=scheduler)
     return np.asarray(np.mean([r.curves["test/accuracy"] for r in done], axis=0))
 
 
-def first_at(accuracy: NDArray[np.float32], target: float) -> int | None:
+def first_at(accuracy: Floats32, target: float) -> int | None:
     """The first epoch (from 1) after which accuracy stays at `target` for three epochs, or None."""
     holds = np.convolve(accuracy >= target, np.ones(3), "valid") == 3
     return int(holds.argmax()) + 1 if holds.any() else None
 
 
-def draw(path: Path, ours: dict[int, float], constant: dict[str, NDArray[np.float32]]) -> None:
+def draw(path: Path, ours: dict[int, float], constant: dict[str, Floats32]) -> None:
     """A figure of both, saved as PNG."""
     from matplotlib.figure import Figure
 
@@ -100,7 +98,7 @@ def main() -> None:
     time_to(some, constant[f"constant Adam 0.001, batch {authors.batch_size}"], ours)
 
 
-def time_to(some: SpectrumSet, authors: NDArray[np.float32], ours: dict[int, NDArray[np.float32]]) -> None:
+def time_to(some: SpectrumSet, authors: Floats32, ours: dict[int, Floats32]) -> None:
     """Seconds of a ten-fold cross-validation to each target accuracy: the authors' recipe and ours.
 
     Theirs is extrapolated from the speed of an epoch, and does not compile; ours is measured, and does.

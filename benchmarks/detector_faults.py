@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measure import emit
 from mnflow.fit.mixture_errors import QUIET, draw_and_read
@@ -25,6 +24,7 @@ from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
 from mnflow.simulate.settings import settings_of
+from mnflow.spectra.arrays import Array, Bools, Ints
 from mnflow.spectra.axis import axis_ev
 
 CONDITIONS = Conditions(x_ray=0.0, spikes=0.0, short=0.0)
@@ -38,9 +38,7 @@ ENERGY_EV = axis_ev(600.0, 900, 0.1)
 _COUNTED = FLAGS.index("interval_unreliable")  # flags before it keep a pixel out of means
 
 
-def wide_edges(
-    predictor: Predictor, rng: np.random.Generator, n: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+def wide_edges(predictor: Predictor, rng: np.random.Generator, n: int) -> tuple[Array, Array, Array, Array]:
     """Edges (n, C) of materials set aside on `ENERGY_EV`, free of background and noise, with a maximum of 1.
 
     Also where each L3 lies (n,), how much noise each is to get (n, 1), and its true mean valence (n,).
@@ -54,7 +52,7 @@ def wide_edges(
     return wide, axis[edges.argmax(axis=1)], noise, drawn.truth
 
 
-def read(predictor: Predictor, spectra: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_], float, float]:
+def read(predictor: Predictor, spectra: Array) -> tuple[Array, Bools, float, float]:
     """Mean valence and flags (N,), and the shares with a spike and with a step of gain that were repaired."""
     placed = place_windows(ENERGY_EV, spectra, predictor.edge)
     outcome = predictor(normalise(placed.intensity))
@@ -79,13 +77,13 @@ class Grains:
         What the edge was multiplied by.
     """
 
-    counts: NDArray[Any]
+    counts: Array
     columns: int
-    hit: NDArray[np.int64]
-    thickness: NDArray[Any]
+    hit: Ints
+    thickness: Array
 
     @classmethod
-    def of(cls, edges: NDArray[Any], noise: NDArray[Any], rng: np.random.Generator) -> "Grains":
+    def of(cls, edges: Array, noise: Array, rng: np.random.Generator) -> "Grains":
         """Of free edges (n, C), with noise (n, 1): as many whole grains as make a square."""
         side = int(np.sqrt(len(edges)))
         row, column = np.divmod(np.arange(9 * side**2), 3 * side)
@@ -101,7 +99,7 @@ class Grains:
         counts += noise[grain] * rng.standard_normal(counts.shape)
         return cls(thickness * counts, 3 * side, hit, thickness)
 
-    def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def mended(self, counts: Array) -> tuple[Array, Ints]:
         """The hit pixels of counts (9 n, C) without spikes, and how many each had."""
         mended, spikes = without_spikes_of_scan(ENERGY_EV, counts, self.columns, slice(0, len(counts)))
         return mended[self.hit], spikes[self.hit]
@@ -120,7 +118,7 @@ def main() -> None:
     before, flags, spikes, steps = read(predictor, clean)
     emit("detector_faults/clean", flagged=float(flags.mean()), spikes=spikes, steps=steps)
 
-    def measure(spectra: NDArray[Any], before: NDArray[Any], **facts: Any) -> None:
+    def measure(spectra: Array, before: Array, **facts: Any) -> None:
         after, flags, spikes, steps = read(predictor, spectra)
         moved = np.where(flags, 0.0, np.abs(after - before))
         emit(

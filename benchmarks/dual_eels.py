@@ -8,10 +8,8 @@ error and bias of the mean valence, and the mean t/lambda measured.
 
 import argparse
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measure import emit
 from mnflow.fit.mixture_errors import QUIET, draw_and_read
@@ -21,6 +19,7 @@ from mnflow.preprocess.low_loss import thickness, without_plural_scattering
 from mnflow.serve.pretrained import pretrained
 from mnflow.simulate.physics.scattering import convolve, plural_factor
 from mnflow.simulate.settings import settings_of
+from mnflow.spectra.arrays import Array
 
 THICKNESSES = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
 CONDITIONS = Conditions(thickness=(0.0, 0.0), x_ray=0.0, spikes=0.0, short=0.0)
@@ -30,9 +29,7 @@ _COUNTS = 1e6
 _GROUP = 50  # mixtures that share a single-scattering distribution
 
 
-def thickened(
-    thin: NDArray[Any], t: float, single: NDArray[Any], rng: np.random.Generator
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def thickened(thin: Array, t: float, single: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Edges (n, C) behind a thickness, and their low losses (n, L) as counted."""
     n_fft = 8192
     factor = plural_factor(single, np.array([t]), n_fft)

@@ -7,12 +7,10 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from benchmarks.sim_to_real import THICK, simulated
@@ -23,6 +21,7 @@ from mnflow.preprocess import crop
 from mnflow.read import read_file
 from mnflow.references import read_references
 from mnflow.spectra import MN, SpectrumSet
+from mnflow.spectra.arrays import Array, Floats, Floats32
 
 PRE_EDGE = slice(60, 190)  # 621 ... 634 eV
 EXAMPLES = 6
@@ -30,7 +29,7 @@ LEVELS = (0.2, 0.5, 1, 2, 5)
 
 
 @styled
-def edges(spectra: SpectrumSet, measured: dict[str, list[NDArray[Any]]]) -> Figure:
+def edges(spectra: SpectrumSet, measured: dict[str, list[Array]]) -> Figure:
     """Simulated spectra by class, thin and made thick, over the measured ones (crops, in grey)."""
     figure = new_figure(5.6)
     rng = np.random.default_rng(0)
@@ -47,7 +46,7 @@ def edges(spectra: SpectrumSet, measured: dict[str, list[NDArray[Any]]]) -> Figu
     return figure
 
 
-def _stack(axes: Axes, lines: list[tuple[NDArray[Any], str, str]]) -> None:
+def _stack(axes: Axes, lines: list[tuple[Array, str, str]]) -> None:
     """Lines one above the other, the first lowest, each aligned at its maximum."""
     energy_ev = MN.crop_axis_ev
     for row, (line, colour, text) in enumerate(lines):
@@ -59,7 +58,7 @@ def _stack(axes: Axes, lines: list[tuple[NDArray[Any], str, str]]) -> None:
 
 
 @styled
-def noise(real: NDArray[np.float32], made: NDArray[np.float32]) -> Figure:
+def noise(real: Floats32, made: Floats32) -> Figure:
     """Level and correlation of the pre-edge noise of MnO spectra (N, C), measured and simulated."""
     figure = new_figure(2.8)
     left, right = figure.subplots(1, 2)
@@ -85,7 +84,7 @@ def noise(real: NDArray[np.float32], made: NDArray[np.float32]) -> Figure:
     return figure
 
 
-def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
+def pre_edge_noise(intensity: Floats32) -> Floats:
     """Spectra (N, C) before their edge without a parabola, (N, 130)."""
     pre = np.asarray(intensity[:, PRE_EDGE], dtype=np.float64)
     channel = np.linspace(-1, 1, pre.shape[1])
@@ -94,24 +93,24 @@ def pre_edge_noise(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
     )
 
 
-def noise_level(intensity: NDArray[np.float32]) -> NDArray[np.float64]:
+def noise_level(intensity: Floats32) -> Floats:
     """Noise before the edge of wide spectra (N, C) as a share of their maximum, (N,)."""
     return np.diff(pre_edge_noise(intensity), axis=1).std(axis=1) / np.sqrt(2) / intensity.max(axis=1)
 
 
-def noise_lags(intensity: NDArray[np.float32], n: int = 7) -> list[float]:
+def noise_lags(intensity: Floats32, n: int = 7) -> list[float]:
     """Autocorrelation of the noise before the edge at lags 0 ... n - 1, median over spectra (N, C)."""
     rest = pre_edge_noise(intensity)
     power, length = (rest**2).mean(axis=1), rest.shape[1]
     return [float(np.median((rest[:, k:] * rest[:, : length - k]).mean(axis=1) / power)) for k in range(n)]
 
 
-def calm(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
+def calm(intensity: Floats32) -> Floats32:
     """Those of the wide spectra (N, C) whose noise before the edge is below 1 % of their maximum."""
     return intensity[pre_edge_noise(intensity).std(axis=1) < 0.01 * intensity.max(axis=1)]
 
 
-def shapes(crops: NDArray[Any], smooth_bins: float) -> dict[str, list[float]]:
+def shapes(crops: Array, smooth_bins: float) -> dict[str, list[float]]:
     """Quantiles 0.1, 0.5, 0.9 of the white lines of crops (N, n_crop): heights relative to L3, eV."""
     step, rows = MN.dispersion_ev, []
     for s in gaussian_filter1d(crops, smooth_bins, axis=1):

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measure import emit
 from mnflow.fit.mixture_errors import Read, draw_and_read
@@ -25,12 +24,13 @@ from mnflow.serve.answer import answer, in_words
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, digest, pretrained
 from mnflow.simulate.settings import settings_of
+from mnflow.spectra.arrays import Bools
 
 MIXED_BELOW = 0.6
 """Where the largest share is below this, one class is not an answer."""
 
 
-def bins(read: Read, charges: tuple[float, ...]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def bins(read: Read, charges: tuple[float, ...]) -> Iterator[tuple[str, Bools]]:
     """Names of bins, and which of the mixtures lie in each."""
     fractions, noise = read.mixtures.fractions, read.mixtures.noise
     thickness, resolution = read.sets.thickness, read.sets.resolution_ev

@@ -18,7 +18,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measure import emit, machine, median_seconds
 from mnflow.preprocess.pipeline import preprocess
@@ -26,12 +25,13 @@ from mnflow.preprocess.scan import Processor, scan
 from mnflow.read import read_file
 from mnflow.simulate.write import write_hspy
 from mnflow.spectra import MN, RawSpectra
+from mnflow.spectra.arrays import Floats32
 from mnflow.spectra.axis import axis_ev
 
 ENERGY_EV = axis_ev(500.03, 2048, 0.1)
 
 
-def image(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def image(side: int, rng: np.random.Generator) -> Floats32:
     """Counts (side, side, C): background, white lines, noise."""
     lines = np.exp(-0.5 * ((ENERGY_EV - 643) / 0.8) ** 2) + 0.5 * np.exp(
         -0.5 * ((ENERGY_EV - 654) / 1.0) ** 2
@@ -43,13 +43,13 @@ def image(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     return np.asarray(mean + np.sqrt(mean) * noise, dtype=np.float32)
 
 
-def _raw(counts: NDArray[np.float32]) -> RawSpectra:
+def _raw(counts: Floats32) -> RawSpectra:
     return RawSpectra(
         ENERGY_EV, counts.reshape(-1, counts.shape[-1]), counts.shape[:-1], "Mn2+", "image", Path("image")
     )
 
 
-def ours(counts: NDArray[np.float32]) -> None:
+def ours(counts: Floats32) -> None:
     """Find the edge, resample, fit and subtract the background by least squares."""
     raw = _raw(counts)
     processor = Processor(raw, MN)
@@ -58,12 +58,12 @@ def ours(counts: NDArray[np.float32]) -> None:
         out[rows] = processor(processor.resample(block))
 
 
-def whole_pass(counts: NDArray[np.float32]) -> None:
+def whole_pass(counts: Floats32) -> None:
     """One pass of `preprocess`: the same, with bad pixels rejected and what clusters are made of."""
     scan(Processor(_raw(counts), MN), 0.0, keep_wide=True)
 
 
-def hyperspy(counts: NDArray[np.float32], fast: bool) -> None:
+def hyperspy(counts: Floats32, fast: bool) -> None:
     """The same spectra with HyperSpy's own methods."""
     from exspy.signals import EELSSpectrum
     from hyperspy.axes import UniformDataAxis

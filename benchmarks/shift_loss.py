@@ -11,19 +11,17 @@ import argparse
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.measure import emit
 from mnflow.evaluate.accuracy import shift_accuracy
 from mnflow.models import jax_predict
 from mnflow.reproduction.evidence import FAR_EV
 from mnflow.spectra import SpectrumSet
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 from mnflow.track import cross_validation, tracking
 
 
-def accuracy_unshifted_norm(
-    trained: cross_validation.FinishedCv, shift_bins: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def accuracy_unshifted_norm(trained: cross_validation.FinishedCv, shift_bins: Ints) -> Floats:
     """Accuracy (folds, shifts) on test spectra that are normalised by their unshifted crops."""
     accuracy = np.empty((len(trained.folds), len(shift_bins)))
     for row, fold, model in zip(accuracy, trained.folds, trained.models, strict=True):
@@ -36,7 +34,7 @@ def accuracy_unshifted_norm(
     return accuracy
 
 
-def window(spectra: SpectrumSet, shift: int) -> NDArray[np.float32]:
+def window(spectra: SpectrumSet, shift: int) -> Floats32:
     """The crops (N, n_crop), shifted by so many channels and not normalised."""
     start = spectra.edge.crop_start - shift
     return spectra.intensity[:, start : start + spectra.edge.n_crop]

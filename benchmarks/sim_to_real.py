@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow import folds
 from mnflow.augment.degrade import Degradation, degrade
@@ -26,6 +25,7 @@ from mnflow.read import read_file, read_source
 from mnflow.references import References, read_references
 from mnflow.simulate import simulate_images, simulate_references
 from mnflow.spectra import MN, SpectrumSet
+from mnflow.spectra.arrays import Array, Ints
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
 
@@ -47,7 +47,7 @@ def foreign(seed: int) -> SpectrumSet:
         return read_references(folder, MN).spectra
 
 
-def scores(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> dict[str, float]:
+def scores(probabilities: Array, valence: Ints) -> dict[str, float]:
     """Accuracy of single folds and of their vote; probabilities are (folds, N, K)."""
     single = (probabilities.argmax(axis=-1) == valence).mean(axis=1)
     majority = float((vote(probabilities) == valence).mean())
@@ -58,7 +58,7 @@ def scores(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> dict[str,
     }
 
 
-def mixed(references: References, found: NDArray[Any]) -> dict[str, Any]:
+def mixed(references: References, found: Array) -> dict[str, Any]:
     """Mean probabilities of spectra of two valences, and the share of them that lies on these two classes.
 
     `both first`: how many have the two right classes before the others.

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.spectra import UNLABELLED, SpectrumSet
+from mnflow.spectra.arrays import Ints
 
 KINDS = ("stratified", "grouped")
 """`stratified` is the paper's; in `grouped` no spectrum image is on both sides."""
@@ -20,8 +20,8 @@ class Fold:
     """One division of a dataset; `train` and `test` index its spectra."""
 
     number: int
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    train: Ints
+    test: Ints
 
 
 def split(spectra: SpectrumSet, kind: str = KINDS[0], n_folds: int = N_FOLDS, seed: int = 0) -> list[Fold]:
@@ -70,7 +70,7 @@ def inner_validation(
     return Fold(fold.number, fold.train[inner.train], fold.train[inner.test])
 
 
-def _stratified(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]:
+def _stratified(spectra: SpectrumSet, n_folds: int, seed: int) -> Ints:
     """The fold in which every spectrum is tested; classes have the same shares in all."""
     from sklearn.model_selection import StratifiedKFold  # takes a second, which options must not
 
@@ -83,7 +83,7 @@ def _stratified(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int
     return fold_of
 
 
-def _grouped(spectra: SpectrumSet, n_folds: int, seed: int) -> NDArray[np.int64]:
+def _grouped(spectra: SpectrumSet, n_folds: int, seed: int) -> Ints:
     """The fold in which every spectrum is tested; a group is in one fold only.
 
     Class by class, the largest group first, each goes to the fold with the fewest spectra of that class: then

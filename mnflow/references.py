@@ -13,6 +13,7 @@ from mnflow.preprocess.window import place_windows
 from mnflow.read.microscopes import read_file
 from mnflow.read.source import list_source
 from mnflow.spectra import UNLABELLED, Edge, RawSpectra, SpectrumSet
+from mnflow.spectra.arrays import Floats32, Ints
 
 
 def load_references(source: str, seed: int, edge: Edge) -> "References":
@@ -44,7 +45,7 @@ class References:
 
     spectra: SpectrumSet
     valence_text: NDArray[np.str_]
-    moved_bins: NDArray[np.int64]
+    moved_bins: Ints
     raws: list[RawSpectra]
 
 
@@ -73,9 +74,7 @@ def read_references(source: str | Path, edge: Edge) -> References:
     return References(spectra, text, np.concatenate(moved), list(raws))
 
 
-def _placed(
-    raw: RawSpectra, edge: Edge
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_], RawSpectra]:
+def _placed(raw: RawSpectra, edge: Edge) -> tuple[Floats32, Ints, NDArray[np.str_], RawSpectra]:
     """Crops (N, n_crop) of one file, the channels by which each window moved, names, and the file."""
     several = len(raw) > 1
     names = np.array([f"{raw.path.name} [{i}]" if several else raw.path.name for i in range(len(raw))])

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.simulate.physics.scattering import (
-    Array,
     Range,
     Scattering,
     convolve,
     plural_factor,
     response_factor,
 )
+from mnflow.spectra.arrays import Array, Floats32
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Degradation:
 
 
 def degrade(
-    intensity: NDArray[np.float32], step_ev: float, rng: np.random.Generator, by: Degradation | None = None
-) -> NDArray[np.float32]:
+    intensity: Floats32, step_ev: float, rng: np.random.Generator, by: Degradation | None = None
+) -> Floats32:
     """Make background-free spectra look as from a thicker specimen and a poorer, miscalibrated instrument.
 
     Every spectrum gets a thickness, a single-scattering distribution, a blur, a tail and a dispersion of its

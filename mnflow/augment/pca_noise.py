@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mnflow.augment.energy_shift import crops, draw_shifts
 from mnflow.errors import InputError
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Floats32
 
 MAX_NOISE_SCALE = 5.0
 """Largest factor on the noise in training and in the noise test; 1 is the measured noise."""
@@ -26,17 +27,17 @@ class PcaNoise:
     components : ndarray, shape (kept_components, C)
     """
 
-    mean: NDArray[np.float32]
-    components: NDArray[np.float32]
+    mean: Floats32
+    components: Floats32
 
-    def split(self, intensity: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def split(self, intensity: Floats32) -> tuple[Floats32, Floats32]:
         """Split spectra (N, C) into signal and noise, each (N, C); their sum is the spectra."""
         scores = (intensity - self.mean) @ self.components.T
         cleaned = np.asarray(self.mean + scores @ self.components, dtype=np.float32)
         return cleaned, np.asarray(intensity - cleaned, dtype=np.float32)
 
 
-def fit_noise(intensity: NDArray[np.float32], kept_components: int = KEPT_COMPONENTS) -> PcaNoise:
+def fit_noise(intensity: Floats32, kept_components: int = KEPT_COMPONENTS) -> PcaNoise:
     """The signal's principal components in training spectra (N, C) of one scale.
 
     Raises `InputError` if there are not more spectra and channels than components to keep.
@@ -59,7 +60,7 @@ def principal_components(centred: NDArray[np.floating], n: int) -> NDArray[np.fl
     return np.ascontiguousarray(vectors[:, : -n - 1 : -1].T)
 
 
-def to_unit_range(intensity: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
+def to_unit_range(intensity: Floats32, edge: Edge) -> Floats32:
     """Scale wide spectra (N, C) to [0, 1] in the unshifted crop, or thick pixels rule the components."""
     window = intensity[:, edge.crop_start : edge.crop_start + edge.n_crop]
     low = window.min(axis=1, keepdims=True)
@@ -67,7 +68,7 @@ def to_unit_range(intensity: NDArray[np.float32], edge: Edge) -> NDArray[np.floa
     return (intensity - low) / (span + (span == 0))
 
 
-def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_SCALE) -> NDArray[np.float32]:
+def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_SCALE) -> Floats32:
     """Draw `n` factors on the noise in [0, max_scale), their square roots uniform.
 
     Half of them lie below a quarter of `max_scale`: drawn uniformly, most training spectra would be noisier
@@ -77,13 +78,13 @@ def draw_scales(rng: np.random.Generator, n: int, max_scale: float = MAX_NOISE_S
 
 
 def augment(
-    cleaned: NDArray[np.float32],
-    noise: NDArray[np.float32] | None,
+    cleaned: Floats32,
+    noise: Floats32 | None,
     edge: Edge,
     rng: np.random.Generator,
     max_shift: int,
     max_scale: float = MAX_NOISE_SCALE,
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Draw one fresh training crop of every wide spectrum.
 
     Parameters

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.maps.pixels import FLAGS, mean_spectra, place_image, read_pixels
@@ -14,6 +13,7 @@ from mnflow.preprocess.window import placement
 from mnflow.serve.answer import OPINIONS, answer, notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import Edge, RawSpectra
+from mnflow.spectra.arrays import Array
 
 FIELDS = (
     "class", "probabilities", "fractions", "mean_valence", "interval", "t_over_lambda", "second_opinions",
@@ -78,7 +78,7 @@ def _row(file: str, edge: Edge, n: int, n_flagged: int, found: dict[str, Any]) -
     return head | {k: found.get(k, [] if k in ("flags", "notes") else None) for k in FIELDS}
 
 
-def _answer(raw: RawSpectra, intensity: NDArray[Any], predictor: Predictor) -> dict[str, Any]:
+def _answer(raw: RawSpectra, intensity: Array, predictor: Predictor) -> dict[str, Any]:
     energy_ev, known = raw.energy_ev, np.isfinite(intensity)
     if not known.all():
         placement(energy_ev, intensity, predictor.edge, str(raw.path))  # refuses it if that is at the edge

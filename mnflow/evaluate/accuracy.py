@@ -7,7 +7,7 @@ Arrays in, arrays out. `models` are one for every fold, in the folds' order: Ker
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.augment.energy_shift import MAX_SHIFT_EV, crops, max_shift_bins
 from mnflow.augment.pca_noise import KEPT_COMPONENTS, PcaNoise, fit_noise, to_unit_range
@@ -17,6 +17,7 @@ from mnflow.models.baselines import Fitted
 from mnflow.models.keras_import import keras
 from mnflow.preprocess import crops_from
 from mnflow.spectra import SpectrumSet
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 
 _fitted: dict[tuple[str, bytes, int], PcaNoise] = {}
 """Signal and noise of each fold's training spectra, cached: all models of a fold use the same."""
@@ -24,21 +25,19 @@ _fitted: dict[tuple[str, bytes, int], PcaNoise] = {}
 _MOST_FITTED = 32
 
 
-def predict(models: Sequence[keras.Model | Fitted], inputs: ArrayLike) -> NDArray[np.float32]:
+def predict(models: Sequence[keras.Model | Fitted], inputs: ArrayLike) -> Floats32:
     """Probabilities (n_models, N, K) of every model for normalised crops (N, n_crop)."""
     inputs = np.asarray(inputs, dtype=np.float32)
     return np.stack([_predict(model, inputs) for model in models])
 
 
-def _predict(model: keras.Model | Fitted, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+def _predict(model: keras.Model | Fitted, crops: Floats32) -> Floats32:
     if isinstance(model, Fitted):
         return model.predict(crops)
     return jax_predict.probabilities(jax_predict.from_keras(model), crops)
 
 
-def _shifted_classes(
-    model: keras.Model | Fitted, wide: NDArray[np.float32], starts: NDArray[np.int64], n_crop: int
-) -> NDArray[np.int64]:
+def _shifted_classes(model: keras.Model | Fitted, wide: Floats32, starts: Ints, n_crop: int) -> Ints:
     """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
     if isinstance(model, Fitted):
         crops = [crops_from(wide, np.full(len(wide), start), n_crop) for start in starts]
@@ -52,7 +51,7 @@ def shift_accuracy(
     spectra: SpectrumSet,
     folds: Sequence[Fold],
     max_shift: int | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[Ints, Floats]:
     """Accuracy on test spectra against their shift, at every channel.
 
     Parameters
@@ -96,7 +95,7 @@ def noise_accuracy(
     folds: Sequence[Fold],
     scales: ArrayLike,
     kept_components: int = KEPT_COMPONENTS,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Accuracy (n_folds, n_scales) on test spectra whose noise is multiplied by each of `scales`.
 
     Signal and noise are separated by the principal components of the fold's training spectra.
@@ -117,7 +116,7 @@ def noise_examples(
     kept_components: int = KEPT_COMPONENTS,
     scales: Sequence[float] = (0, 1, 5),
     spectrum: int = 0,
-) -> tuple[NDArray[np.float64], dict[float, NDArray[np.float32]]]:
+) -> tuple[Floats, dict[float, Floats32]]:
     """One spectrum with scaled noise: energy_ev (n_crop,), and a crop (n_crop,) per scale."""
     edge = spectra.edge
     everything = np.arange(len(spectra))
@@ -128,9 +127,7 @@ def noise_examples(
     return energy_ev, dict(zip(scales, shown[:, 0], strict=True))
 
 
-def _noisy_crops(
-    spectra: SpectrumSet, fold: Fold, scales: NDArray[np.float32], kept_components: int
-) -> NDArray[np.float32]:
+def _noisy_crops(spectra: SpectrumSet, fold: Fold, scales: Floats32, kept_components: int) -> Floats32:
     """Normalised crops (n_scales, n_test, n_crop) of a fold's test spectra with scaled noise."""
     wide = to_unit_range(spectra.intensity, spectra.edge)
     key = spectra.digest(), fold.train.tobytes(), kept_components

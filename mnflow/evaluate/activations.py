@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.models.keras_import import keras
-
-Floats = NDArray[np.float32]
+from mnflow.spectra.arrays import Floats32, Ints
 
 
 def mean_activations(
-    model: keras.Model, crops: Floats, valence: NDArray[np.int64], classes: Sequence[str]
-) -> dict[str, list[Floats]]:
+    model: keras.Model, crops: Floats32, valence: Ints, classes: Sequence[str]
+) -> dict[str, list[Floats32]]:
     """Mean input and mean output of every block by class; empty for a net without convolutions.
 
     Parameters
@@ -42,7 +40,7 @@ def mean_activations(
 
 
 def last_block_agreement(
-    acquired: dict[str, list[Floats]], foreign: dict[str, list[Floats]]
+    acquired: dict[str, list[Floats32]], foreign: dict[str, list[Floats32]]
 ) -> dict[str, float]:
     """How alike the last block's mean activations of foreign and acquired spectra are.
 

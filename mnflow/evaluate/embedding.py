@@ -1,25 +1,22 @@
 """Inputs and features in two dimensions (t-SNE, the paper's Fig. 5), and how well neighbours agree."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
 from mnflow.models.keras_import import keras
 from mnflow.models.keras_nets import feature_model
 from mnflow.spectra import UNLABELLED
+from mnflow.spectra.arrays import Array, Floats32, Ints
 
 
-def embedding(model: keras.Model, inputs: ArrayLike) -> NDArray[np.float32]:
+def embedding(model: keras.Model, inputs: ArrayLike) -> Floats32:
     """Features (N, 72 in the paper's shape) of normalised crops (N, n_crop)."""
     return np.asarray(feature_model(model).predict(np.asarray(inputs, dtype=np.float32), verbose=0))
 
 
-def tsne(
-    features: NDArray[Any], perplexity: float = 100.0, iterations: int = 10_000, seed: int = 0
-) -> NDArray[np.float32]:
+def tsne(features: Array, perplexity: float = 100.0, iterations: int = 10_000, seed: int = 0) -> Floats32:
     """t-SNE of points (N, D): (N, 2), starting from their principal components as in the paper.
 
     https://www.jmlr.org/papers/v9/vandermaaten08a.html. The perplexity is at most (N - 1) / 3.
@@ -30,10 +27,10 @@ def tsne(
 
 
 def neighbour_agreement(
-    features: NDArray[Any],
-    valence: NDArray[np.int64],
-    other: NDArray[Any],
-    other_valence: NDArray[np.int64],
+    features: Array,
+    valence: Ints,
+    other: Array,
+    other_valence: Ints,
     n_neighbours: int = 10,
 ) -> float:
     """Share of foreign points whose nearest acquired neighbours have their valence.

@@ -1,12 +1,12 @@
 """Accuracy on reference spectra: single fold models, and their majority vote (the paper's Table 1)."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mnflow.spectra import UNLABELLED
+from mnflow.spectra.arrays import Array, Floats, Ints
 
 if TYPE_CHECKING:
     from mnflow.references import References
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 class ReferenceAccuracy(NamedTuple):
     """Accuracy on labelled references: per fold model, their mean, and of the majority vote."""
 
-    per_fold: NDArray[np.float64]
+    per_fold: Floats
     mean: float
     vote: float
 
 
-def vote(probabilities: NDArray[Any]) -> NDArray[np.int64]:
+def vote(probabilities: Array) -> Ints:
     """Majority vote (N,) from probabilities (n_models, N, K); the mean probability decides a tie."""
     n_classes = probabilities.shape[2]
     votes = np.eye(n_classes)[probabilities.argmax(axis=2)].sum(axis=0)  # (N, K)
     return (votes + 0.5 * probabilities.mean(axis=0)).argmax(axis=1)
 
 
-def reference_accuracy(probabilities: NDArray[Any], valence: NDArray[np.int64]) -> ReferenceAccuracy:
+def reference_accuracy(probabilities: Array, valence: Ints) -> ReferenceAccuracy:
     """Accuracy of probabilities (n_models, N, K) against labels (N,), without mixed spectra."""
     known = valence != UNLABELLED
     if not known.any():
@@ -38,7 +38,7 @@ def reference_accuracy(probabilities: NDArray[Any], valence: NDArray[np.int64]) 
     )
 
 
-def reference_table(probabilities: NDArray[Any], references: "References") -> pd.DataFrame:
+def reference_table(probabilities: Array, references: "References") -> pd.DataFrame:
     """One row per reference: its labels, the majority vote, the share of models that agree, probabilities."""
     spectra = references.spectra
     classes = np.array(spectra.edge.classes)

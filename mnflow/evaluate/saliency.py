@@ -1,20 +1,17 @@
 """Saliency by occlusion: how a probability changes when a stretch of the spectrum is removed."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.preprocess.crops import normalise
+from mnflow.spectra.arrays import Array, Floats, Floats32
 
 WIDTH, STEP = 15, 5
 """Channels that are taken away together, and from one place to the next: 1.5 and 0.5 eV for Mn."""
 
 
-def occlusion(
-    probabilities: Callable[[NDArray[np.float32]], NDArray[Any]], crops: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def occlusion(probabilities: Callable[[Floats32], Array], crops: Floats32) -> Floats:
     """How much the probability of each crop's favourite class changes when a stretch of it is taken away.
 
     A stretch of `WIDTH` channels is replaced by the straight line between its ends, so that what is left is

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.fit.mixtures import Mixtures
 from mnflow.serve.decision import mean_valence_distribution
 from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import Calibration, Posterior, compositions, probability_below
+from mnflow.spectra.arrays import Floats
 
 NOISE_QUANTILES = (0.4, 0.75, 0.92)
 """Between the bins of noise that the intervals are calibrated in."""
@@ -47,9 +47,7 @@ def calibrate(posterior: Posterior, mixtures: Mixtures) -> Posterior:
     return replace(posterior, calibration=calibration)
 
 
-def _limits(
-    valence: float, truth: NDArray[np.float64], below: NDArray[np.float64], ends: tuple[float, float]
-) -> tuple[float, float]:
+def _limits(valence: float, truth: Floats, below: Floats, ends: tuple[float, float]) -> tuple[float, float]:
     """Between which `AIM` of the probabilities `below` lie, of mixtures with a true valence near this one.
 
     In the middle as many are too low as too high. At an end only those are odd that point away from it.

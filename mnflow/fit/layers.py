@@ -8,17 +8,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.serve.numpy_nets import softmax
+from mnflow.spectra.arrays import Floats32
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
-
-Floats = NDArray[np.float32]
 
 PEAK_LEARNING_RATE = 1e-3
 
 
-Layers = tuple[list[Floats], list[Floats]]
+Layers = tuple[list[Floats32], list[Floats32]]
 """Weights, shapes (sizes[i], sizes[i + 1]), and biases, shapes (sizes[i + 1],)."""
 
 
@@ -30,7 +28,7 @@ def new_layers(sizes: Sequence[int], rng: np.random.Generator) -> Layers:
 
 
 def fit_layers(
-    batches: Iterable[tuple[Floats, Floats]],
+    batches: Iterable[tuple[Floats32, Floats32]],
     n_batches: int,
     layers: Layers,
     progress: Callable[[int, float], None] = lambda step, loss: None,
@@ -71,7 +69,11 @@ def fit_layers(
 
 
 def _gradient(
-    weights: Sequence[Floats], biases: Sequence[Floats], x: Floats, y: Floats, splits: Sequence[int] = ()
+    weights: Sequence[Floats32],
+    biases: Sequence[Floats32],
+    x: Floats32,
+    y: Floats32,
+    splits: Sequence[int] = (),
 ) -> tuple[list[Any], float]:
     """Of the mean cross-entropy, by the weights and then by the biases; and its value."""
     inputs = []

@@ -1,10 +1,8 @@
 """Errors of a predictor on simulated mixtures of materials that nothing was fitted to."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from mnflow.fit.mixtures import NOISE, USUAL, Conditions, Materials, Mixtures, Sets, mix, parted
@@ -12,6 +10,7 @@ from mnflow.serve.decision import Reading
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import Settings, settings_of
+from mnflow.spectra.arrays import Array, Bools, Floats
 
 MEASURED = 3000
 """Mixtures that are measured on, made of a quarter as many materials of every class."""
@@ -30,21 +29,21 @@ class Read:
     sets: Sets
     mixtures: Mixtures
     reading: Reading
-    truth: NDArray[np.float64]
+    truth: Floats
 
     @property
-    def error(self) -> NDArray[np.float64]:
+    def error(self) -> Floats:
         """Of the mean valence, (N,)."""
         return self.reading.mean_valence - self.truth
 
     @property
-    def covered(self) -> NDArray[np.bool_]:
+    def covered(self) -> Bools:
         """Whether the interval holds the true mean valence, (N,); it may end exactly there."""
         low, high = self.reading.interval.T
         return np.asarray((low <= self.truth + 1e-6) & (self.truth - 1e-6 <= high))
 
     @property
-    def width(self) -> NDArray[np.float64]:
+    def width(self) -> Floats:
         """Of the interval, (N,)."""
         return np.asarray(np.diff(self.reading.interval, axis=1)[:, 0])
 
@@ -103,11 +102,11 @@ def measure(predictor: Predictor, seed: int) -> dict[str, float]:
     return found
 
 
-def _rms(error: NDArray[Any]) -> float:
+def _rms(error: Array) -> float:
     return float(np.sqrt((error**2).mean()))
 
 
-def least_squares(mixed: NDArray[Any], references: NDArray[Any]) -> NDArray[np.float64]:
+def least_squares(mixed: Array, references: Array) -> Floats:
     """Fractions (N, K) of spectra (N, C) by non-negative least squares.
 
     The references are (N or 1, K, C); a constant is fitted beside them.

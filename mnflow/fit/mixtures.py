@@ -19,8 +19,7 @@ from mnflow.simulate.image import material_edge, point_spread
 from mnflow.simulate.library import Library
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings
-
-Floats = NDArray[np.float32]
+from mnflow.spectra.arrays import Array, Bools, Floats, Floats32, Ints
 
 CHUNK = 500
 """Sets that share a single-scattering distribution and a response tail."""
@@ -106,17 +105,17 @@ class Sets:
     """
 
     pure: NDArray[np.float16]
-    thickness: NDArray[np.float64]
-    resolution_ev: NDArray[np.float64]
+    thickness: Floats
+    resolution_ev: Floats
 
 
 @dataclass(frozen=True)
 class Mixtures:
     """N mixtures: normalised `crops` (N, n_crop), atomic `fractions` (N, K), `noise` (N,) per peak."""
 
-    crops: Floats
-    fractions: NDArray[np.float64]
-    noise: Floats
+    crops: Floats32
+    fractions: Floats
+    noise: Floats32
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ class Materials:
     """Edges (K, M, C) of one atom in M materials of each class, before the spectrometer."""
 
     settings: Settings
-    energy_ev: NDArray[np.float64]
-    edges: Floats
+    energy_ev: Floats
+    edges: Floats32
     foreign: bool = False
 
     @classmethod
@@ -166,7 +165,7 @@ class Materials:
         pure = self._placed(seen, rng, conditions)
         return Sets((pure / pure.max(axis=(1, 2), keepdims=True)).astype(np.float16), thickness, resolution)
 
-    def _placed(self, edges: NDArray[Any], rng: np.random.Generator, conditions: Conditions) -> Floats:
+    def _placed(self, edges: Array, rng: np.random.Generator, conditions: Conditions) -> Floats32:
         """Crops (n, K, n_crop) of edges (n, K, C) on an axis of a wrong offset and dispersion."""
         edge, n = self.settings.edge, len(edges)
         shift = rng.uniform(-MAX_SHIFT_EV, MAX_SHIFT_EV, (n, 1))
@@ -184,10 +183,10 @@ class Materials:
 
 
 def mix(
-    pure: NDArray[Any],
+    pure: Array,
     rng: np.random.Generator,
     noise: Mapping[float, float] = NOISE,
-    fractions: NDArray[np.float64] | None = None,
+    fractions: Floats | None = None,
     conditions: Conditions = USUAL,
 ) -> Mixtures:
     """Mix sets (n, K, n_crop) in newly drawn compositions (n, K) and with newly drawn noise."""
@@ -200,10 +199,10 @@ def mix(
 
 
 def _mix(
-    pure: Floats,
+    pure: Floats32,
     rng: np.random.Generator,
     noise: Mapping[float, float],
-    fractions: NDArray[np.float64] | None,
+    fractions: Floats | None,
     conditions: Conditions,
 ) -> Mixtures:
     n, n_classes, n_crop = pure.shape
@@ -226,7 +225,7 @@ def _mix(
     return Mixtures(np.asarray(normalise(x), dtype=np.float32), fractions, level)
 
 
-def _record(x: Floats, level: Floats, rng: np.random.Generator) -> None:
+def _record(x: Floats32, level: Floats32, rng: np.random.Generator) -> None:
     """Add noise of `level` (n,) to spectra (n, C); record some in wider channels, interpolated back."""
     n, n_crop = x.shape
     bank = point_spread(rng.standard_normal((1, _BANK)), rng.choice(_SPREADS))[0].astype(np.float32)
@@ -241,7 +240,7 @@ def _record(x: Floats, level: Floats, rng: np.random.Generator) -> None:
 
 
 @lru_cache(maxsize=64)
-def _rebinning(n_crop: int, width: float, phase: float) -> tuple[Floats, Floats]:
+def _rebinning(n_crop: int, width: float, phase: float) -> tuple[Floats32, Floats32]:
     """Matrices that average channels into ones `width` times as wide, and interpolate linearly back."""
     edges = np.arange(-phase * width, n_crop + width, width)
     channel = np.arange(n_crop)
@@ -254,7 +253,7 @@ def _rebinning(n_crop: int, width: float, phase: float) -> tuple[Floats, Floats]
     return down.astype(np.float32), up.astype(np.float32)
 
 
-def _shorten(x: Floats, peak: NDArray[np.int64], rng: np.random.Generator, share: float) -> None:
+def _shorten(x: Floats32, peak: Ints, rng: np.random.Generator, share: float) -> None:
     """Continue some spectra (n, C) by the value at which they begin or end too early, as placement does."""
     rows = np.flatnonzero(rng.random(len(x)) < share)
     n, last = len(rows), x.shape[1] - 1
@@ -267,7 +266,7 @@ def _shorten(x: Floats, peak: NDArray[np.int64], rng: np.random.Generator, share
     x[rows] = np.take_along_axis(x[rows], place, axis=1)
 
 
-def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_fractions(n: int, n_classes: int, rng: np.random.Generator) -> Floats:
     """Shares (n, n_classes) of sum 1: pure compounds, pairs (mostly neighbours), and mixtures of all."""
     fractions = rng.dirichlet(np.ones(n_classes), n)
     kind = rng.random(n)
@@ -288,7 +287,7 @@ def parted(library: Library, share: int = 6) -> tuple[Library, Library, Library]
     """A library split into materials to fit (all but two of every `share`), to calibrate and to test on."""
     part = np.arange(len(library.valence)) % share
 
-    def select(rows: NDArray[np.bool_]) -> Library:
+    def select(rows: Bools) -> Library:
         return replace(library, **{f.name: getattr(library, f.name)[rows] for f in fields(library)})
 
     return select(part > 1), select(part == 1), select(part == 0)

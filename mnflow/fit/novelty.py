@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mnflow.augment.pca_noise import principal_components
 from mnflow.errors import InputError
 from mnflow.serve.novelty import Novelty, Scores, aligned, beyond, locate
+from mnflow.spectra.arrays import Bools, Floats, Floats32
 
 COMPONENTS = 8
 """Principal components of known spectra."""
@@ -31,10 +32,10 @@ PARTS = 5
 
 
 def fit_novelty(
-    crops: NDArray[np.float32],
+    crops: Floats32,
     group: NDArray[np.str_],
     rng: np.random.Generator,
-    others: Sequence[NDArray[np.float32]] = (),
+    others: Sequence[Floats32] = (),
 ) -> Novelty:
     """Fit the novelty score to known crops (M, n_crop).
 
@@ -70,9 +71,7 @@ def fit_novelty(
     return replace(known, limits=_limits(held_out), false_alarm_rate=float(np.concatenate(alarms).mean()))
 
 
-def _held_out_scores(
-    crops: NDArray[np.float32], parts: Sequence[NDArray[np.bool_]], foreign: Sequence[NDArray[np.float32]]
-) -> Scores:
+def _held_out_scores(crops: Floats32, parts: Sequence[Bools], foreign: Sequence[Floats32]) -> Scores:
     """Scores of all crops, each part's by what the other parts made."""
     scores = [np.empty(len(crops), dtype=np.float32) for _ in Scores._fields]
     for part in parts:
@@ -82,7 +81,7 @@ def _held_out_scores(
     return Scores(*scores)
 
 
-def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) -> Novelty:
+def _learnt(crops: Floats32, foreign: Sequence[Floats32]) -> Novelty:
     """What crops (M, n_crop) look like beside aligned spectra (m, P) of other elements; without limits."""
     located = locate(crops)
     spectra = aligned(located)[0]
@@ -95,9 +94,7 @@ def _learnt(crops: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]) 
     return replace(known, noise_slope=_noise_slope(known.scores(located)))
 
 
-def _planes(
-    known: NDArray[np.float32], foreign: Sequence[NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def _planes(known: Floats32, foreign: Sequence[Floats32]) -> tuple[Floats32, Floats32, Floats32]:
     """Planes (P, H), offsets (H,) and regression coefficients (H,): 0 for known, 1 for OOD spectra.
 
     The planes are drawn at random, as in extreme learning machines
@@ -120,7 +117,7 @@ def _planes(
     return planes, offsets, np.linalg.solve(covariance, (theirs - middle) / 2).astype(np.float32)
 
 
-def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(values: Floats) -> tuple[Floats, Floats]:
     """Mean (H,) of the rows (N, H), and mean (H, H) of their products."""
     return values.mean(axis=0), values.T @ values / len(values)
 
@@ -134,10 +131,10 @@ def _noise_slope(scores: Scores) -> float:
     return max(0.0, float(np.polyfit(noise, upper, 1)[0]))
 
 
-def _limits(scores: Sequence[NDArray[np.float32]]) -> tuple[float, float, float]:
+def _limits(scores: Sequence[Floats32]) -> tuple[float, float, float]:
     noise, residual, other_element = (float(np.quantile(s, 1 - FALSE_ALARMS / 3)) for s in scores)
     return noise, residual, other_element
 
 
-def exceeds(scores: Scores, limits: tuple[float, float, float]) -> NDArray[np.bool_]:
+def exceeds(scores: Scores, limits: tuple[float, float, float]) -> Bools:
     return np.asarray((np.stack(scores, axis=1) > np.array(limits)).any(axis=1))

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.fit.mixtures import Materials, mix, parted
 from mnflow.serve.answer import answer
@@ -11,6 +10,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import is_shipped, settings_of
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Array, Floats, Floats32
 
 DRAWN = 100
 """Spectra of each kind that the detection rate is measured on."""
@@ -38,7 +38,7 @@ def flagged(predictor: Predictor, seed: int) -> dict[str, float]:
     return found
 
 
-def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+def draw(edge: Edge, rng: np.random.Generator) -> dict[str, Floats]:
     """Raw spectra (`DRAWN`, n_wide) of every kind on the edge's wide window.
 
     `noise`; a `flat` line; a `background` without an edge; `carbon`, the two peaks and the slow decay of its
@@ -66,7 +66,7 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]
     return noisy
 
 
-def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+def other_elements(edge: Edge, rng: np.random.Generator) -> list[Floats32]:
     """Crops (`LEARNT`, n_crop) of the other shipped elements, for `mnflow.fit.novelty.fit_novelty`.
 
     They are of other materials than those of `draw`. An edge of another window or dispersion gets none.
@@ -79,9 +79,7 @@ def other_elements(edge: Edge, rng: np.random.Generator) -> list[NDArray[np.floa
     return [mix(materials.sets(LEARNT, rng).pure, rng).crops for materials in drawn]
 
 
-def _white_lines(
-    name: str, energy_ev: NDArray[np.float64], onset_ev: NDArray[Any], rng: np.random.Generator
-) -> Any:
+def _white_lines(name: str, energy_ev: Floats, onset_ev: Array, rng: np.random.Generator) -> Any:
     """Pure L2,3 edges (`DRAWN`, C) of a shipped element with L3 a little above `onset_ev`, maximum 1."""
     settings = settings_of(name)
     materials = Materials.draw(settings, parted(library_of(settings))[2], DRAWN // 4, rng)

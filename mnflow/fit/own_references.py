@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.augment.degrade import Degradation, degrade
 from mnflow.errors import InputError
@@ -20,6 +19,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import Settings, is_shipped, settings_of
 from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra.arrays import Bools, Floats, Floats32, Ints
 
 SETS, MATERIALS, EPOCHS, CALIBRATED = 4000, 150, 20, 6000
 """Sets that the posterior is fitted to, materials per class in them, how often each set is mixed anew, and
@@ -119,7 +119,7 @@ def _sound(predictor: Predictor, references: References) -> References:
     )  # fmt: skip
 
 
-def _check_classes(spectra: SpectrumSet, index: NDArray[np.int64]) -> None:
+def _check_classes(spectra: SpectrumSet, index: Ints) -> None:
     """Refuse that of a class none of the spectra at `index` is left."""
     labels = spectra.valence
     for k in np.setdiff1d(labels[labels >= 0], labels[index]).tolist():
@@ -129,7 +129,7 @@ def _check_classes(spectra: SpectrumSet, index: NDArray[np.int64]) -> None:
         )
 
 
-def _cut_off(spectra: SpectrumSet) -> NDArray[np.bool_]:
+def _cut_off(spectra: SpectrumSet) -> Bools:
     """Which spectra (N,) end in a plateau."""
     axis, saturated = spectra.energy_ev, REASONS.index("saturated")
     rows = spectra.intensity.astype(np.float64)
@@ -137,7 +137,7 @@ def _cut_off(spectra: SpectrumSet) -> NDArray[np.bool_]:
     return np.array(found, dtype=bool)
 
 
-def _check_labels(intervals: Mapping[int, NDArray[np.float64]], edge: Edge) -> None:
+def _check_labels(intervals: Mapping[int, Floats], edge: Edge) -> None:
     """Refuse labels that the intervals (2,) of the mean valence, one per class, rule out.
 
     An instrument's intervals may miss them, for which there are references, but not by a whole oxidation
@@ -155,7 +155,7 @@ def _check_labels(intervals: Mapping[int, NDArray[np.float64]], edge: Edge) -> N
                 )
 
 
-def pure_crops(references: References) -> dict[int, NDArray[np.float32]]:
+def pure_crops(references: References) -> dict[int, Floats32]:
     """Crops (R, n_crop) of each class that has some, on one energy axis, from 0 to 1."""
     spectra, moved = references.spectra, references.moved_bins
     usual = int(np.median(moved[spectra.valence >= 0])) if (spectra.valence >= 0).any() else 0
@@ -175,7 +175,7 @@ def pure_crops(references: References) -> dict[int, NDArray[np.float32]]:
 def _own_sets(
     materials: Materials,
     n: int,
-    pure: dict[int, NDArray[np.float32]],
+    pure: dict[int, Floats32],
     settings: Settings,
     rng: np.random.Generator,
 ) -> Sets:
@@ -191,13 +191,13 @@ def _own_sets(
     return replace(sets, pure=found.astype(np.float16), thickness=thickness)
 
 
-def _per_atom(crops: NDArray[np.float32], k: int, sets: Sets) -> NDArray[np.float32]:
+def _per_atom(crops: Floats32, k: int, sets: Sets) -> Floats32:
     """Crops (R, n_crop) with the area around L3 that an atom of class k has in simulated sets."""
     usual = np.median(_area(sets.pure[:, k].astype(np.float32)))
     return np.asarray(crops * (usual / _area(crops))[:, None], dtype=np.float32)
 
 
-def _area(crops: NDArray[np.float32]) -> NDArray[np.float32]:
+def _area(crops: Floats32) -> Floats32:
     """Area (R,) of crops in the window that the posterior sees."""
     n_crop = crops.shape[1]
     low, high = (round(share * n_crop) for share in SPAN)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.fit.intervals import AIM, AIM_PURE, FEW, NEIGHBOURHOOD, NOISE_QUANTILES, VALENCE_STEP, calibrate
 from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
@@ -29,7 +28,6 @@ from mnflow.serve.novelty import locate
 from mnflow.serve.posterior import (
     SHARE_STEPS,
     T_OVER_LAMBDA,
-    Floats,
     Posterior,
     compositions,
     inputs,
@@ -38,6 +36,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, digest
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import SETTINGS, Settings, settings_of
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 
 SETS, MATERIALS, EPOCHS = 160_000, 6000, 60
 """Sets of one material per class behind one instrument, materials per class they consist of, and how often
@@ -117,13 +116,13 @@ def fit_to_sets(
     return Posterior(tuple(weights), tuple(biases), charges)
 
 
-def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
+def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tuple[Floats32, Floats32]]:
     """Inputs (B, P) and masses (B, M + T) of all sets of materials in every epoch, in random order.
 
     Mixtures of the next sets are drawn while the layers are fitted to these.
     """
 
-    def drawn(rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def drawn(rows: Ints) -> tuple[Floats32, Floats32]:
         mixtures = mix(sets.pure[rows], rng)
         thickness = THICKNESS_WEIGHT * thickness_masses(sets.thickness[rows])
         cells = cells_of(mixtures.fractions)
@@ -135,7 +134,7 @@ def _batches(sets: Sets, epochs: int, rng: np.random.Generator) -> Iterator[tupl
         yield from ((x[j : j + BATCH], y[j : j + BATCH]) for j in range(0, len(x), BATCH))
 
 
-def cells_of(fractions: NDArray[np.float64]) -> Floats:
+def cells_of(fractions: Floats) -> Floats32:
     """Compositions (N, K) as weights (N, M) on the nearest cells, at most K, whose mean is the composition.
 
     Barycentric coordinates in Freudenthal's triangulation of the cumulated shares.
@@ -160,7 +159,7 @@ def cells_of(fractions: NDArray[np.float64]) -> Floats:
     return found
 
 
-def thickness_masses(t_over_lambda: NDArray[np.float64]) -> Floats:
+def thickness_masses(t_over_lambda: Floats) -> Floats32:
     """Relative thicknesses (N,) as masses (N, T) on the nearest two of `T_OVER_LAMBDA`; none where NaN."""
     step = T_OVER_LAMBDA[1]
     return np.maximum(

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
 from mnflow.fit.stick_bank import (
@@ -20,8 +18,7 @@ from mnflow.fit.stick_bank import (
     screens_of,
 )
 from mnflow.simulate.physics.lineshape import LineShape, continuum
-
-Array = NDArray[Any]
+from mnflow.spectra.arrays import Array, Ints
 
 COMMON = ("shift_ev", "dispersion", "thickness", "resolution_ev", "l2_shift_ev", "l2_factor")
 OWN = ("growth", "max_width_ev", "l3_shift_ev")
@@ -197,7 +194,7 @@ class Problem:
         return low, high + 1e-3
 
 
-def alternatives(problem: Problem, best: State, variance: float) -> tuple[Array, Array, NDArray[np.int64]]:
+def alternatives(problem: Problem, best: State, variance: float) -> tuple[Array, Array, Ints]:
     """Mixtures of other stick spectra under the best line shapes: weights (A,), shares (A, K), rows (A, K).
 
     The weight is the likelihood; each class is tried with the `_CANDIDATES` rows that fit best.

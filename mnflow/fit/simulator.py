@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.errors import InputError
 from mnflow.fit.refinement import (
@@ -29,8 +29,7 @@ from mnflow.serve.request import FIELDS, cut
 from mnflow.simulate.library import PARAMETERS
 from mnflow.simulate.settings import is_shipped, settings_of
 from mnflow.spectra import MN, Edge
-
-Array = NDArray[Any]
+from mnflow.spectra.arrays import Array
 
 WIDENED = ("mean_valence", "share", "thickness")
 """What is compared with the truth of simulated spectra, to calibrate its intervals."""

@@ -6,7 +6,6 @@ Widths, shifts, thickness and resolution are factors there: a thousand line shap
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,7 @@ from mnflow.simulate.library import library_of
 from mnflow.simulate.physics.lineshape import STICK_EV, LineShape, above_onset_ev, shared, split_ev, widths
 from mnflow.simulate.physics.scattering import plural_factor, response_factor
 from mnflow.simulate.settings import Lines, Settings, settings_of
-
-Array = NDArray[Any]
+from mnflow.spectra.arrays import Array, Ints
 
 WINDOW_EV = (-7.0, 17.0)
 """What is fitted, from the maximum of L3."""
@@ -45,7 +43,7 @@ class Bank:
     settings: Settings
     sticks: NDArray[np.complex64]
     l2_ev: Array
-    valence: NDArray[np.int64]
+    valence: Ints
     parameters: Array
     omega: Array
     single: Array

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from mnflow.maps.pixels import mean_spectra
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.window import Placement, placement
 from mnflow.read import read_file
+from mnflow.spectra.arrays import Floats, Floats32
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Reference:
     """The mean spectrum of a file, `intensity` (n_crop,) as the model would see it, and the file's name."""
 
     name: str
-    intensity: NDArray[np.float32]
+    intensity: Floats32
 
 
 @dataclass(frozen=True)
 class Composition:
     """Shares (R,) of R references in an edge's intensity, and what is left, as a share of its norm."""
 
-    shares: NDArray[np.float64]
+    shares: Floats
     residual: float
 
 
@@ -48,7 +48,7 @@ def read_reference(path: str | Path, where: Placement) -> Reference:
     return Reference(raw.path.stem, np.asarray(normalise(own(mean)[:, there])[0], dtype=np.float32))
 
 
-def composition_of(intensity: NDArray[np.float32], references: Sequence[Reference]) -> Composition:
+def composition_of(intensity: Floats32, references: Sequence[Reference]) -> Composition:
     """The non-negative sum of references, and a constant, that is nearest to an edge (n_crop,).
 
     Shares are of intensity, not of atoms: references are normalised, and white lines grow with 3d holes.

@@ -1,10 +1,7 @@
 """The figures of valence maps: the data of each panel."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from mnflow import plots
 from mnflow.evaluate.saliency import occlusion
@@ -17,6 +14,7 @@ from mnflow.plots.valence import Answers
 from mnflow.preprocess.background import subtract_background
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.window import Placement
+from mnflow.spectra.arrays import Array, Floats
 
 
 def figure_of(maps: ValenceMaps) -> Figure:
@@ -54,18 +52,18 @@ def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
     return plots.valence_spectrum(line, recorded, saliency_of(maps, region), maps.classes)
 
 
-def saliency_of(maps: ValenceMaps, region: Region) -> NDArray[np.float64]:
+def saliency_of(maps: ValenceMaps, region: Region) -> Floats:
     """How much a region's answer depends on each energy of the window: (n_crop,)."""
     crops = np.asarray(normalise(maps.where(region.spectrum[None])), dtype=np.float32)
     return occlusion(lambda x: class_values(maps.predictor, x)[None], crops)[0]
 
 
-def crop_energies(where: Placement) -> NDArray[np.float64]:
+def crop_energies(where: Placement) -> Floats:
     """Energies of the window's channels on the spectrum's own axis, in eV."""
     return where.edge.crop_axis_ev + where.moved_bins * where.edge.dispersion_ev
 
 
-def background_of(where: Placement, region: Region) -> NDArray[np.float64] | None:
+def background_of(where: Placement, region: Region) -> Floats | None:
     """What `where` subtracts from a spectrum, on its own axis; None if it is no power law."""
     if where.position.background != "power law":
         return None
@@ -79,7 +77,7 @@ def _answers(maps: ValenceMaps, shape: tuple[int, ...]) -> Answers:
     pixel, unit = pixel_size(maps)
     fractions = p.probabilities if np.isnan(p.fractions).all() else p.fractions
 
-    def image(values: NDArray[Any]) -> NDArray[Any]:
+    def image(values: Array) -> Array:
         return values.reshape(*shape, *values.shape[1:])
 
     return Answers(

@@ -18,8 +18,7 @@ from mnflow.runtime.parallel import ahead, usable_cores
 from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
-
-Floats = NDArray[np.float32]
+from mnflow.spectra.arrays import Array, Bools, Floats, Floats32, Ints
 
 NO_CLASS = -1
 """Label of a pixel without an answer. A label K, the number of classes, is a mixture."""
@@ -58,19 +57,19 @@ class Pixels:
     """
 
     label: NDArray[np.int8]
-    mean_valence: Floats
-    interval: Floats
-    probabilities: Floats
-    fractions: Floats
-    flags: NDArray[np.bool_]
-    intensity: Floats
-    spikes: NDArray[np.int64]
-    t_over_lambda: Floats
+    mean_valence: Floats32
+    interval: Floats32
+    probabilities: Floats32
+    fractions: Floats32
+    flags: Bools
+    intensity: Floats32
+    spikes: Ints
+    t_over_lambda: Floats32
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def hidden(self, where: NDArray[np.bool_]) -> "Pixels":
+    def hidden(self, where: Bools) -> "Pixels":
         """The same with NaN (no class) where `where` (N,) is true; flags and intensity stay."""
         numbers = ("mean_valence", "interval", "probabilities", "fractions", "t_over_lambda")
         changed: dict[str, Any] = {name: getattr(self, name).copy() for name in (*numbers, "label")}
@@ -110,10 +109,10 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
 
 def mean_spectra(
     raw: RawSpectra,
-    masks: NDArray[np.bool_],
+    masks: Bools,
     where: Placement | None = None,
-    spikes: NDArray[np.int64] | None = None,
-) -> NDArray[np.float64]:
+    spikes: Ints | None = None,
+) -> Floats:
     """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask.
 
     With `where`, and how many `spikes` each pixel has (N,), these are bridged first. A channel that is no
@@ -143,14 +142,12 @@ def mean_spectra(
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def class_values(predictor: Predictor, crops: Any) -> NDArray[np.float64]:
+def class_values(predictor: Predictor, crops: Any) -> Floats:
     """The probability of every class (N, K) that a predictor gives normalised crops (N, n_crop)."""
     return predictor.probabilities(crops)
 
 
-def _read_piece(
-    counts: NDArray[Any], rows: slice, columns: int, where: Placement, predictor: Predictor
-) -> Pixels:
+def _read_piece(counts: Array, rows: slice, columns: int, where: Placement, predictor: Predictor) -> Pixels:
     """The answers to some rows of raw spectra (N, C), which are consecutive pixels of lines of `columns`."""
     bad = where.faults(counts[rows])
     unreadable = (bad == 1) | (bad == 2)
@@ -166,7 +163,7 @@ def _read_piece(
     return found.hidden(unreadable)
 
 
-def _intensity(crops: Floats, where: Placement, step_ev: float) -> Floats:
+def _intensity(crops: Floats32, where: Placement, step_ev: float) -> Floats32:
     """Counts (n,) of the white lines in crops (n, n_crop) without background: within `EDGE_SPAN` of L3."""
     edge, step = where.edge, where.edge.dispersion_ev
     l3 = (where.position.l3_ev - edge.crop_ev[0]) / step - where.moved_bins
@@ -177,9 +174,9 @@ def _intensity(crops: Floats, where: Placement, step_ev: float) -> Floats:
 def _answers(
     crops: Any,
     predictor: Predictor,
-    saturated: NDArray[np.bool_],
-    intensity: Floats,
-    spikes: NDArray[np.int64],
+    saturated: Bools,
+    intensity: Floats32,
+    spikes: Ints,
     edge_seen: bool,
 ) -> Pixels:
     """What a predictor says of normalised crops (n, n_crop)."""

@@ -6,12 +6,12 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.maps.pixels import FLAGS, NO_CLASS, Pixels, mean_spectra, read_pixels
 from mnflow.preprocess.window import Placement
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
+from mnflow.spectra.arrays import Bools, Floats
 
 MIXED = "mixed"
 
@@ -53,8 +53,8 @@ class Region:
     flags: list[str]
     t_over_lambda: tuple[float, ...] | None
     spread: float
-    energy_ev: NDArray[np.float64]
-    spectrum: NDArray[np.float64]
+    energy_ev: Floats
+    spectrum: Floats
 
     def __str__(self) -> str:
         if np.isnan(self.mean_valence):
@@ -66,8 +66,8 @@ class Region:
 
 
 def regions_of(
-    masks: NDArray[np.bool_],
-    flagged: NDArray[np.bool_],
+    masks: Bools,
+    flagged: Bools,
     pixels: Pixels,
     raw: RawSpectra,
     where: Placement,
@@ -101,13 +101,13 @@ def regions_of(
 
 def _region(
     i: int,
-    mask: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
-    flagged: NDArray[np.bool_],
+    mask: Bools,
+    counted: Bools,
+    flagged: Bools,
     pixels: Pixels,
     answers: Pixels,
-    spectrum: NDArray[np.float64],
-    energy_ev: NDArray[np.float64],
+    spectrum: Floats,
+    energy_ev: Floats,
     classes: Sequence[str],
     scattering_removed: bool,
 ) -> Region:

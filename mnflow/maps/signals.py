@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.spectra import RawSpectra
+from mnflow.spectra.arrays import Array, Bools
 from mnflow.spectra.axis import ev_per_unit, ordered
 from mnflow.spectra.raw import NavAxis
 
@@ -76,7 +76,7 @@ def kept_metadata(signal: "BaseSignal") -> dict[str, Any]:
 
 
 def map_signal(
-    values: NDArray[Any],
+    values: Array,
     axes: list[dict[str, Any]],
     metadata: dict[str, Any],
     title: str,
@@ -114,7 +114,7 @@ def _is_not_about_numba(record: logging.LogRecord) -> bool:
     return "Numba is not installed" not in record.getMessage()
 
 
-def mask_of(where: Any, axes: list[dict[str, Any]]) -> NDArray[np.bool_]:
+def mask_of(where: Any, axes: list[dict[str, Any]]) -> Bools:
     """A region as a mask (N,): of a boolean array or signal of the map's shape, or of a HyperSpy ROI."""
     shape = tuple(int(axis["size"]) for axis in axes)
     if callable(where):  # a ROI, which is applied to an image of pixel indices

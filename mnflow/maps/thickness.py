@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.maps.signals import raw_of_signal
 from mnflow.preprocess.low_loss import thickness
 from mnflow.spectra import RawSpectra
+from mnflow.spectra.arrays import Floats
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
 
 
-def relative_thickness(low_loss: "BaseSignal | str | Path") -> NDArray[np.float64]:
+def relative_thickness(low_loss: "BaseSignal | str | Path") -> Floats:
     """t/lambda of every pixel by the log-ratio method: ln(I_total / I_zero-loss).
 
     See `mnflow.preprocess.low_loss.thickness`.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.maps.pixels import FLAGS, Pixels
 from mnflow.maps.regions import Region, class_name, regions_of
@@ -16,6 +15,7 @@ from mnflow.preprocess.window import Placement
 from mnflow.serve.answer import notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
+from mnflow.spectra.arrays import Array, Bools, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ class ValenceMaps:
     where: Placement
     predictor: Predictor
     max_width: float = np.inf
-    thickness_ratio: NDArray[np.float64] | None = None
+    thickness_ratio: Floats | None = None
 
     def __repr__(self) -> str:
         size = " x ".join(str(axis["size"]) for axis in self.axes[::-1]) or "one"
@@ -89,7 +89,7 @@ class ValenceMaps:
         return tuple(int(axis["size"]) for axis in self.axes)
 
     @property
-    def flagged(self) -> NDArray[np.bool_]:
+    def flagged(self) -> Bools:
         """Mask (N,) of spectra to leave out: any flag of `UNCOUNTED`, or an interval beyond `max_width`."""
         columns = [FLAGS.index(name) for name in UNCOUNTED]
         width = self.pixels.interval[:, 1] - self.pixels.interval[:, 0]
@@ -272,21 +272,19 @@ class ValenceMaps:
 
         return save(self, Path(path))
 
-    def _map(
-        self, values: NDArray[Any], title: str, unit: str, limits: Any = None, colours: str = "gray"
-    ) -> Any:
+    def _map(self, values: Array, title: str, unit: str, limits: Any = None, colours: str = "gray") -> Any:
         signal = map_signal(values, self.axes, self.metadata, title, unit, limits, colours)
         signal.metadata.set_item("Valence.model", dict(self.predictor.facts))
         return signal
 
-    def _valence(self, values: NDArray[Any], title: str) -> "BaseSignal":
+    def _valence(self, values: Array, title: str) -> "BaseSignal":
         from mnflow.plots.style import VALENCE_MAP  # matplotlib takes a while
 
         charges = self.predictor.edge.charges
         return self._map(values, title, "", (min(charges), max(charges)), VALENCE_MAP)
 
 
-def _joined(flags: NDArray[np.bool_]) -> list[str]:
+def _joined(flags: Bools) -> list[str]:
     """The names of every pixel's flags, joined; each combination of flags is joined once."""
     code = flags @ (1 << np.arange(flags.shape[1]))
     text = {c: ";".join(name for i, name in enumerate(FLAGS) if c >> i & 1) for c in np.unique(code).tolist()}

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.crops import around_l3_channels
+from mnflow.spectra.arrays import Floats32
 
 POOL = 2
 """Channels that every average pooling joins."""
@@ -144,7 +144,7 @@ def design(
     return Plan(arch, shape, n_classes, n_channels)
 
 
-Weights = dict[str, list[NDArray[np.float32]]]
+Weights = dict[str, list[Floats32]]
 """Arrays of every layer that has any, by the layer's name, in Keras's order."""
 
 

@@ -8,7 +8,7 @@ calibration errors are usually met.
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.ensemble import RandomForestClassifier
@@ -29,8 +29,7 @@ from mnflow.preprocess import normalise
 from mnflow.preprocess.crops import l3_channel
 from mnflow.preprocess.resample import moving_average
 from mnflow.spectra import MN, Edge, SpectrumSet
-
-Floats = NDArray[np.float64]
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 
 METHODS = ("least_squares", "cosine_svm", "random_forest", "nearest_neighbours", "white_lines", "minirocket")
 """Names that `build` knows."""
@@ -84,7 +83,7 @@ class Fitted:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
 
-    def predict(self, inputs: ArrayLike) -> NDArray[np.float32]:
+    def predict(self, inputs: ArrayLike) -> Floats32:
         """Probabilities (N, K) of normalised crops (N, n_crop)."""
         return np.asarray(self.pipeline.predict_proba(inputs), dtype=np.float32)
 
@@ -147,7 +146,7 @@ class ReferenceLeastSquares(ClassifierMixin, BaseEstimator):
         total = weights.sum(axis=1, keepdims=True)
         return np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / len(self.classes_))
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, X: ArrayLike) -> Ints:
         """The class with the largest share, (N,)."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
@@ -193,7 +192,7 @@ class SoftMargins(ClassifierMixin, BaseEstimator):
             softmax(np.stack([-margin, margin], axis=1) if margin.ndim == 1 else margin, axis=1)
         )
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, X: ArrayLike) -> Ints:
         """The class with the largest margin, (N,)."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import lax
-from numpy.typing import NDArray
 
 from mnflow.models import keras_nets
 from mnflow.models.architectures import ARCHITECTURES, Plan
@@ -21,6 +20,7 @@ from mnflow.models.jax_nets import Array, Moments, Params, forward
 from mnflow.models.keras_import import keras
 from mnflow.preprocess import normalise
 from mnflow.serve.numpy_nets import bin_of
+from mnflow.spectra.arrays import Floats32, Ints
 
 BATCH = 256
 """Spectra that pass a net together: what lies between the layers stays in the processor's cache."""
@@ -51,7 +51,7 @@ def from_keras(model: keras.Model) -> JaxNet:
     return JaxNet({name: arrays[:2] for name, arrays in weights.items()}, moving, plan)
 
 
-def probabilities(net: JaxNet, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+def probabilities(net: JaxNet, crops: Floats32) -> Floats32:
     """Probabilities (N, K) of normalised crops (N, n_crop)."""
     padded = np.resize(crops, (-(-len(crops) // BATCH), BATCH, crops.shape[1])) if len(crops) else crops[None]
     batches = np.ascontiguousarray(padded.transpose(0, 2, 1))  # (n, L, B)
@@ -64,7 +64,7 @@ def _probabilities(params: Params, moving: Moments, batches: Array, plan: Plan) 
     return jax.nn.softmax(logits.reshape(-1, plan.n_classes))
 
 
-def shifted_classes(net: JaxNet, wide: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+def shifted_classes(net: JaxNet, wide: Floats32, starts: Ints) -> Ints:
     """The likeliest class (S, N) of wide spectra (N, C), cropped from each of the channels `starts` (S,)."""
     return np.asarray(
         _shifted_classes(net.params, net.moving, np.ascontiguousarray(wide.T), starts, net.plan)

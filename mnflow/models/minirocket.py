@@ -3,9 +3,11 @@
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from mnflow.spectra.arrays import Floats32
 
 _LENGTH = 9  # of a kernel: three weights are 2, six are -1, so that a level gives zero
 _KERNELS = tuple(combinations(range(_LENGTH), 3))
@@ -46,7 +48,7 @@ class MiniRocket(TransformerMixin, BaseEstimator):
         ).astype(np.float32)  # (dilations * 84, thresholds)
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+    def transform(self, X: ArrayLike) -> Floats32:
         """Share of each convolution's values above each threshold."""
         check_is_fitted(self)
         spectra = np.asarray(validate_data(self, X, dtype=np.float32, reset=False))
@@ -62,7 +64,7 @@ class MiniRocket(TransformerMixin, BaseEstimator):
         return out.reshape(len(spectra), -1)
 
 
-def _shifts(spectra: NDArray[np.float32], dilation: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _shifts(spectra: Floats32, dilation: int) -> tuple[Floats32, Floats32]:
     """Spectra (N, C) seen by each tap of a kernel, (9, N, C), zero beyond the ends; and the sum over taps."""
     reach = _LENGTH // 2 * dilation
     padded = np.pad(spectra, ((0, 0), (reach, reach)))
@@ -70,9 +72,7 @@ def _shifts(spectra: NDArray[np.float32], dilation: int) -> tuple[NDArray[np.flo
     return shifted, shifted.sum(axis=0)
 
 
-def _convolved(
-    kernel: tuple[int, ...], shifted: NDArray[np.float32], level: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _convolved(kernel: tuple[int, ...], shifted: Floats32, level: Floats32) -> Floats32:
     """2 at the kernel's three taps and -1 at the others: three times the former, less all."""
     first, second, third = kernel
     return 3 * (shifted[first] + shifted[second] + shifted[third]) - level

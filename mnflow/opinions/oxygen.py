@@ -1,13 +1,11 @@
 """Distance from the threshold of O K to L3: it grows with the valence, and shows a wrong dispersion."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.preprocess.background import fit_power_law
 from mnflow.preprocess.resample import median, moving_average
 from mnflow.spectra import Edge
-
-Floats = NDArray[np.float64]
+from mnflow.spectra.arrays import Floats
 
 EXPECTED_EV = {"Mn": (106.0, 116.0)}
 """Distance of O K's threshold and L3's maximum in oxides, by element: thresholds of 529 to 533 eV, and L3 at

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Array, Bools, Floats, Floats32, Ints
 from mnflow.spectra.edge import SPLITTING_EV
-
-Floats = NDArray[np.float64]
 
 WINDOW_EV, STEP_EV = (-7.0, 20.0), 0.2
 """What is looked at from L3 on, and in which steps, in eV for Mn; other edges in proportion to the splitting.
@@ -33,7 +31,7 @@ class WhiteLines(NamedTuple):
     l2_l3_distance_ev: Floats
 
 
-def measure(smooth: NDArray[Any], l3: NDArray[np.int64], edge: Edge) -> WhiteLines:
+def measure(smooth: Array, l3: Ints, edge: Edge) -> WhiteLines:
     """Measure smoothed crops (N, C) with their L3 maxima at channels `l3` (N,).
 
     The continuum is two arctangent steps at the two maxima, 2 : 1 in height. Their height, not below zero,
@@ -71,11 +69,11 @@ class _Finder(NamedTuple):
         The same three means of the steps.
     """
 
-    channels: NDArray[np.int64]
+    channels: Ints
     l3: int
     searched: slice
     step_ev: float
-    weights: NDArray[np.float32]
+    weights: Floats32
     steps: Floats
 
 
@@ -106,7 +104,7 @@ def _finder(edge: Edge) -> _Finder:
     )
 
 
-def _vertex(y: NDArray[Any], near: Any) -> Floats:
+def _vertex(y: Array, near: Any) -> Floats:
     """Place (N,) of the vertex of a parabola through spectra (N, P) `near` a maximum, as an index from it."""
     rows, near = np.arange(len(y))[:, None], np.broadcast_to(near, len(y))[:, None]
     a, b, _ = _PARABOLA @ y[rows, near + _AROUND].T
@@ -130,7 +128,7 @@ def implied_valence(lines: WhiteLines, edge: Edge) -> dict[str, Floats]:
     return ranges
 
 
-def contradict(ranges: dict[str, Floats], interval: Floats) -> NDArray[np.bool_]:
+def contradict(ranges: dict[str, Floats], interval: Floats) -> Bools:
     """Whether an opinion's range lies wholly outside the interval (N, 2) of an answer: (N,)."""
     low, high = interval.T
     apart = np.zeros(len(interval), dtype=bool)

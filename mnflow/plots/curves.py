@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.plots.panels import energy_axis, to_unit
 from mnflow.plots.style import (
@@ -19,6 +19,7 @@ from mnflow.plots.style import (
     series_styles,
     styled,
 )
+from mnflow.spectra.arrays import Floats
 
 Curve = tuple[ArrayLike, ArrayLike]
 """Abscissa (S,), and accuracy (F, S) of F folds (or (S,) of one)."""
@@ -170,9 +171,7 @@ def _learning_styles(n: int) -> list[tuple[str, str]]:
     return [(colours[i % 4], dashes[i % 4]) for i in range(n)]
 
 
-def _draw_folds(
-    axes: Axes, label: str, lines: Sequence[NDArray[np.float64]], colour: str, dashes: str
-) -> None:
+def _draw_folds(axes: Axes, label: str, lines: Sequence[Floats], colour: str, dashes: str) -> None:
     for line in lines:
         axes.plot(np.arange(1, len(line) + 1), line, color=colour, lw=0.5, alpha=0.35)
     shortest = min(map(len, lines))  # early stopping ends folds at different epochs
@@ -198,7 +197,7 @@ def _draw(
     accuracy_axis(axes, lowest)
 
 
-def _stack_examples(axes: Axes, energy_ev: NDArray[np.float64], by_scale: Mapping[float, ArrayLike]) -> None:
+def _stack_examples(axes: Axes, energy_ev: Floats, by_scale: Mapping[float, ArrayLike]) -> None:
     colours = sequence_colours(len(by_scale))
     for i, ((scale, intensity), colour) in enumerate(zip(by_scale.items(), colours, strict=True)):
         y = to_unit(intensity) - i

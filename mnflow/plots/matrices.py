@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.plots.style import WIDTH_IN, new_figure, styled, valence_colours
 from mnflow.spectra import UNLABELLED
+from mnflow.spectra.arrays import Floats
 
 _RIGHT, _WRONG = "#1B1464", "#D55E00"
 
@@ -113,7 +114,7 @@ def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float,
 
 def _activation(
     axes: Axes,
-    block: NDArray[np.float64],
+    block: Floats,
     scale: tuple[float, float],
     window_ev: tuple[float, float],
     colour: str,
@@ -176,7 +177,7 @@ def _category_colours(categories: Sequence[str]) -> list[str]:
     return ["#1B1464" if name == "kept" else next(reasons, "#777777") for name in categories]
 
 
-def _shade(axes: Axes, share: NDArray[np.float64], aspect: str = "equal") -> None:
+def _shade(axes: Axes, share: Floats, aspect: str = "equal") -> None:
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect=aspect)  # type: ignore[arg-type]
     axes.grid(False)
     for spine in axes.spines.values():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.plots.style import (
     UNKNOWN_COLOUR,
@@ -20,6 +20,7 @@ from mnflow.plots.style import (
 from mnflow.preprocess import crop, normalise
 from mnflow.preprocess.clusters import Clusters
 from mnflow.spectra import UNLABELLED, SpectrumSet
+from mnflow.spectra.arrays import Array, Floats
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Line:
     `energy_ev`, `intensity` (C,) without background, its class (or "mixed"), and the text beside it.
     """
 
-    energy_ev: NDArray[np.float64]
-    intensity: NDArray[Any]
+    energy_ev: Floats
+    intensity: Array
     name: str
     words: str
 
@@ -113,7 +114,7 @@ def cluster_rounds(rounds: Sequence[Clusters]) -> Figure:
     return figure
 
 
-def to_unit(intensity: ArrayLike) -> NDArray[np.float64]:
+def to_unit(intensity: ArrayLike) -> Floats:
     """A spectrum (C,) scaled to [0, 1] for drawing."""
     scaled = normalise(np.asarray(intensity, dtype=np.float64))
     return np.asarray(scaled - scaled.min())
@@ -127,7 +128,7 @@ def energy_axis(axes: Axes) -> None:
     axes.margins(x=0.01)
 
 
-def _name_line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], text: str, colour: str) -> None:
+def _name_line(axes: Axes, x: Floats, y: Floats, text: str, colour: str) -> None:
     name_beside(axes, (float(x[-1]), float(y[-20:].mean())), text, colour)
 
 
@@ -137,7 +138,7 @@ def name_beside(axes: Axes, place: tuple[float, float], text: str, colour: str, 
     axes.annotate(text, place, color=colour, **beside, **options)
 
 
-def scaled_counts(counts: ArrayLike) -> tuple[NDArray[np.float64], str]:
+def scaled_counts(counts: ArrayLike) -> tuple[Floats, str]:
     """Counts divided by a power of ten that leaves few digits, and the label that says so."""
     values = np.asarray(counts, dtype=np.float64)
     largest = float(np.nanmax(np.abs(values), initial=0.0))

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.plots.panels import Line, class_colour, energy_axis, name_beside, scaled_counts, to_unit
 from mnflow.plots.style import FLAGGED_COLOUR, VALENCE_MAP, WIDTH_IN, styled, valence_colours
+from mnflow.spectra.arrays import Array, Bools
 
 _BAR_SHARE = 0.4  # largest share of a map's width that its scale bar may take
 _LEFT, _MARGIN, _GAP, _TITLE, _STRIP, _UNDER = 0.3, 0.12, 0.22, 0.28, 0.1, 0.68  # inches
@@ -44,16 +44,16 @@ class Answers:
     element: str
     classes: Sequence[str]
     charges: Sequence[float]
-    intensity: NDArray[Any]
-    mean_valence: NDArray[Any]
-    interval: NDArray[Any]
-    fractions: NDArray[Any]
-    flagged: NDArray[np.bool_]
+    intensity: Array
+    mean_valence: Array
+    interval: Array
+    fractions: Array
+    flagged: Bools
     lines: Sequence[Line]
     note: str
     pixel: float = 0.0
     unit: str = ""
-    thickness: NDArray[Any] | None = None
+    thickness: Array | None = None
 
 
 @styled
@@ -165,7 +165,7 @@ def _map(
     strip: Axes,
     title: str,
     answers: Answers,
-    image: NDArray[Any],
+    image: Array,
     colours: str,
     label: str,
     limits: tuple[float, float] | None = None,

@@ -5,11 +5,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.resample import FEW, few_rows
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Array, Floats, Floats32
 
 BACKGROUND_BINS = 50
 """Channels (of the edge's dispersion) before the onset that the background is fitted to, as in the paper."""
@@ -41,15 +41,15 @@ class PowerLaw:
         Reference energy in eV, within the window of the fit.
     """
 
-    amplitude: NDArray[np.float64]
-    exponent: NDArray[np.float64]
+    amplitude: Floats
+    exponent: Floats
     reference_ev: float
 
-    def __call__(self, energy_ev: NDArray[np.float64]) -> NDArray[np.float32]:
+    def __call__(self, energy_ev: Floats) -> Floats32:
         """Background (N, C) at the energies (C,) in eV."""
         return -self.subtracted(energy_ev, np.zeros((len(self.exponent), len(energy_ev)), dtype=np.float32))
 
-    def subtracted(self, energy_ev: NDArray[np.float64], counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    def subtracted(self, energy_ev: Floats, counts: Floats32) -> Floats32:
         """Counts (N, C) at the energies (C,) in eV without the background."""
         x = np.log(energy_ev / self.reference_ev).astype(np.float32)
         exponent, amplitude = -self.exponent.astype(np.float32), self.amplitude.astype(np.float32)[:, None]
@@ -63,7 +63,7 @@ class PowerLaw:
         return out
 
 
-def fit_power_law(energy_ev: NDArray[np.float64], counts: NDArray[Any]) -> PowerLaw:
+def fit_power_law(energy_ev: Floats, counts: Array) -> PowerLaw:
     """Fit A E^-r by least squares to all spectra at once.
 
     With x = ln(E / reference), the model is A exp(-r x). For a given r the best A is known, so that
@@ -112,7 +112,7 @@ class _Channels(NamedTuple):
 
     reference_ev: float
     limit: float
-    powers: NDArray[np.float64]
+    powers: Floats
     one: tuple[list[float], list[float], list[float]]
 
 
@@ -128,7 +128,7 @@ def _channels(energies: bytes) -> _Channels:
     return _Channels(reference, min(_MAX_EXPONENT, float(1.0 / np.abs(x).max())), powers, moments)
 
 
-def _times_x(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+def _times_x(moments: Floats) -> Floats:
     """Moments (K - 1, N) of y x from those (K, N) of y: x x^j / j! = (j + 1) x^(j + 1) / (j + 1)!."""
     return moments[1:] * _ORDERS[1 : len(moments)]
 
@@ -161,13 +161,13 @@ def _fit_one(channels: _Channels, y: list[float]) -> tuple[float, float]:
 
 def without_background(
     kind: str,
-    energy_ev: NDArray[np.float64],
-    counts: NDArray[np.float32],
+    energy_ev: Floats,
+    counts: Floats32,
     onset_ev: float,
     edge: Edge,
     bins: int = BACKGROUND_BINS,
     start_ev: float = 0.0,
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Spectra (N, C) with what is done about a background of a `kind`, as `EdgePosition.background` names it.
 
     Of a level, the slope is taken out that a power law of the usual exponent has: it begins at `start_ev`, or
@@ -185,12 +185,12 @@ def without_background(
 
 
 def subtract_background(
-    energy_ev: NDArray[np.float64],
-    counts: NDArray[np.float32],
+    energy_ev: Floats,
+    counts: Floats32,
     onset_ev: float,
     edge: Edge,
     bins: int = BACKGROUND_BINS,
-) -> tuple[NDArray[np.float32], PowerLaw]:
+) -> tuple[Floats32, PowerLaw]:
     """Fit the power law to the `bins` channels before the onset of all spectra (N, C), and subtract it.
 
     Returns

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.scan import Scan
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Bools, Floats, Floats32, Ints
 
-Array = NDArray[np.float32]
 _ROUNDS = 8
 _LEAST_SHARE = 0.05  # of the pixels, for a cluster that others are measured by
 # of k-means' starts only: the clusters hardly depend on it, and a choice of data must not vary with a run's
@@ -41,15 +40,15 @@ class Clusters:
     """
 
     step: str
-    energy_ev: NDArray[np.float64]
-    centres: Array
-    measure: NDArray[np.float64]
+    energy_ev: Floats
+    centres: Floats32
+    measure: Floats
     measure_name: str
-    sizes: NDArray[np.int64]
-    rejected: NDArray[np.bool_]
+    sizes: Ints
+    rejected: Bools
 
 
-def edge_features(scan: Scan, edge: Edge) -> Array:
+def edge_features(scan: Scan, edge: Edge) -> Floats32:
     """Edge over background (N, F), scaled so that the file's strong pixels (90th percentile of L3) are 1.
 
     The scale takes out dose and background ratio, which differ between files; it is never below the noise
@@ -62,24 +61,24 @@ def edge_features(scan: Scan, edge: Edge) -> Array:
     return ratio / max(strong, 5 * noise, 1e-30)
 
 
-def shape_features(features: Array, edge: Edge) -> Array:
+def shape_features(features: Floats32, edge: Edge) -> Floats32:
     """Shapes of edges (N, F): each divided by its mean over L3."""
     return features / np.maximum(features[:, edge.l3_features].mean(axis=1), 1e-6)[:, None]
 
 
-def edge_jump(centres: Array, edge: Edge) -> NDArray[np.float64]:
+def edge_jump(centres: Floats32, edge: Edge) -> Floats:
     """Mean over L3 of centres (..., F)."""
     return centres[..., edge.l3_features].mean(axis=-1).astype(np.float64)
 
 
-def plural_scattering(centres: Array, edge: Edge) -> NDArray[np.float64]:
+def plural_scattering(centres: Floats32, edge: Edge) -> Floats:
     """Intensity above the white lines relative to L3, of centres (..., F); it grows with thickness."""
     return centres[..., edge.above_features].mean(axis=-1).astype(np.float64) / np.maximum(
         edge_jump(centres, edge), 1e-12
     )
 
 
-def kmeans(points: Array, k: int) -> NDArray[np.int64]:
+def kmeans(points: Floats32, k: int) -> Ints:
     """Cluster (N,) of each point (N, F), at most k clusters."""
     # here, not above: a served model imports this package and needs no clusters
     from sklearn.cluster import KMeans
@@ -93,13 +92,13 @@ def kmeans(points: Array, k: int) -> NDArray[np.int64]:
 
 def _round(
     step: str,
-    points: Array,
+    points: Floats32,
     part: slice,
     k: int,
-    measure: Callable[[Array, Edge], NDArray[np.float64]],
+    measure: Callable[[Floats32, Edge], Floats],
     name: str,
     edge: Edge,
-) -> tuple[Clusters, NDArray[np.int64]]:
+) -> tuple[Clusters, Ints]:
     """k-means on points[:, part]: clusters sorted by their measure, and each point's cluster."""
     label = kmeans(np.ascontiguousarray(points[:, part]), k)
     centres = np.array([points[label == i].mean(axis=0) for i in range(label.max() + 1)])
@@ -118,8 +117,8 @@ def _round(
 
 
 def reject_substrate(
-    points: Array, rule: str, k: int, threshold: float, edge: Edge
-) -> tuple[NDArray[np.bool_], list[Clusters]]:
+    points: Floats32, rule: str, k: int, threshold: float, edge: Edge
+) -> tuple[Bools, list[Clusters]]:
     """Which of N points are substrate.
 
     Parameters
@@ -154,8 +153,8 @@ def reject_substrate(
 
 
 def reject_thick(
-    points: Array, rule: str, k: int, threshold: float, edge: Edge
-) -> tuple[NDArray[np.bool_], list[Clusters]]:
+    points: Floats32, rule: str, k: int, threshold: float, edge: Edge
+) -> tuple[Bools, list[Clusters]]:
     """Which of N points are too thick.
 
     Parameters

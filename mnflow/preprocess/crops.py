@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnflow.errors import InputError
 from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra.arrays import Array, Floats32, Ints
 
 L3_RANGE = (0.1, 0.5)
 """Where L3 may lie in the crop, as shares of its width: 638 ... 650 eV for Mn, for shifts of 5 eV."""
@@ -39,7 +40,7 @@ def normalise(intensity: Any) -> Any:
     return scaled - scaled.mean(axis=-1, keepdims=True)
 
 
-def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> NDArray[np.int64]:
+def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> Ints:
     """First channel of the crop in the wide window for spectra shifted by `shift_bins`, inside the window."""
     start = edge.crop_start - np.asarray(shift_bins, dtype=np.int64)
     if start.size and (start.min() < 0 or start.max() > edge.n_wide - edge.n_crop):
@@ -51,7 +52,7 @@ def crop_start(edge: Edge, shift_bins: ArrayLike = 0) -> NDArray[np.int64]:
     return start
 
 
-def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]:
+def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> Floats32:
     """The model's input for spectra whose energy axis is off by `shift_bins`: a normalised crop.
 
     Parameters
@@ -80,7 +81,7 @@ def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> NDArray[np.float32]
     return np.asarray(crops_from(spectra.intensity, start, edge.n_crop), dtype=np.float32)
 
 
-def crops_from(wide: NDArray[Any], start: NDArray[np.int64], n_crop: int) -> NDArray[Any]:
+def crops_from(wide: Array, start: Ints, n_crop: int) -> Array:
     """Normalised crops (N, n_crop) of wide spectra (N, C), each from its own channel `start` (N,) on."""
     windows = np.lib.stride_tricks.sliding_window_view(wide, n_crop, axis=1)  # (N, starts, n_crop), a view
     return np.asarray(normalise(windows[np.arange(len(wide)), start]))
@@ -113,7 +114,7 @@ def binned(stretch: Any, n_bin: int) -> Any:
     return means / ((means * means).mean(axis=1, keepdims=True) + EPSILON) ** 0.5
 
 
-def around_l3(crops: NDArray[np.float32], n_bin: int) -> NDArray[np.float32]:
+def around_l3(crops: Floats32, n_bin: int) -> Floats32:
     """The stretch around L3 of normalised crops, `binned`: what an energy shift does not change.
 
     Parameters

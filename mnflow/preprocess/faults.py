@@ -1,12 +1,11 @@
 """What is wrong with spectra within the window of an edge: nothing outside of it is judged."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Array, Bools, Floats, Ints
 
 REASONS = ("used", "not finite", "empty", "saturated")
 """What a spectrum's code means."""
@@ -31,7 +30,7 @@ REPEATED = 0.3
 """Share of equal neighbours from which on values were repeated in rebinning."""
 
 
-def interpolated(counts: NDArray[Any]) -> NDArray[Any]:
+def interpolated(counts: Array) -> Array:
     """Spectra (N, C) with invalid values (not finite, beyond `MAX_INTENSITY`) interpolated linearly.
 
     Spectra without a valid channel become zeros.
@@ -49,7 +48,7 @@ def interpolated(counts: NDArray[Any]) -> NDArray[Any]:
     return counts
 
 
-def judged(energy_ev: NDArray[np.float64], l3_ev: float, edge: Edge) -> slice:
+def judged(energy_ev: Floats, l3_ev: float, edge: Edge) -> slice:
     """The channels of an axis (C,) that an answer depends on: from the background's fit to the crop's end."""
     first, last = np.searchsorted(
         energy_ev, [l3_ev - 4 * edge.guard_ev, l3_ev + edge.splitting_ev + 2 * edge.guard_ev]
@@ -58,8 +57,8 @@ def judged(energy_ev: NDArray[np.float64], l3_ev: float, edge: Edge) -> slice:
 
 
 def find_faults(
-    energy_ev: NDArray[np.float64],
-    counts: NDArray[Any],
+    energy_ev: Floats,
+    counts: Array,
     l3_ev: float,
     edge: Edge,
     saturation_counts: float = 0.0,
@@ -90,7 +89,7 @@ def find_faults(
     return code
 
 
-def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -> NDArray[np.bool_]:
+def _cut_off(energy_ev: Floats, counts: Array, edge: Edge) -> Bools:
     """Whose white lines end in a plateau, of finite spectra (N, C); energies (C,) in eV from L3."""
     equal = float((counts[:, 1:] == counts[:, :-1]).mean()) if counts.size else 0.0
     # values that were repeated in rebinning: one of each run is enough
@@ -125,9 +124,7 @@ def _cut_off(energy_ev: NDArray[np.float64], counts: NDArray[Any], edge: Edge) -
     return found
 
 
-def _ends_abruptly(
-    energy_ev: NDArray[np.float64], y: NDArray[np.float64], depths: list[NDArray[np.float64]], edge: Edge
-) -> NDArray[np.bool_]:
+def _ends_abruptly(energy_ev: Floats, y: Floats, depths: list[Floats], edge: Edge) -> Bools:
     """Which spectra (N, C) are hardly broader three depths (N,) below the top of a line than one below."""
     found = np.zeros(len(y), dtype=bool)
     # by chance, noise has a run of channels near its greatest value
@@ -155,7 +152,7 @@ def _ends_abruptly(
     return found
 
 
-def _equal_top(y: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _equal_top(y: Floats) -> Bools:
     """Which spectra (N, C) have `_RUN` channels in a row at their greatest value."""
     at_top = y == y.max(axis=1, keepdims=True)
     return np.asarray(
@@ -163,15 +160,13 @@ def _equal_top(y: NDArray[np.float64]) -> NDArray[np.bool_]:
     )
 
 
-def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _slopes(x: Floats, y: Floats) -> Floats:
     """Slopes (N,) of straight lines through spectra (N, M) at x (M,)."""
     x = x - x.mean()
     return np.asarray(y @ x / (x @ x))
 
 
-def _width(
-    energy_ev: NDArray[np.float64], y: NDArray[np.float64], depth: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _width(energy_ev: Floats, y: Floats, depth: Floats) -> Floats:
     """Width (N,) in eV in which spectra (N, C) stay within `depth` (N,) of their maximum.
 
     Spectra that do so up to an end of the axis have no width.
@@ -183,7 +178,7 @@ def _width(
     right = np.where(low & (channels > at[:, None]), channels, y.shape[1] - 1).min(axis=1)
     left = np.where(low & (channels < at[:, None]), channels, 0).max(axis=1)
 
-    def crossing(outer: NDArray[np.int64], inner: NDArray[np.int64]) -> NDArray[np.float64]:
+    def crossing(outer: Ints, inner: Ints) -> Floats:
         a, b = y[rows, outer], y[rows, inner]
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(np.isfinite(a) & (b > a), (threshold - a) / (b - a), 0.0)

@@ -5,11 +5,11 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.preprocess.background import fit_power_law
 from mnflow.preprocess.resample import few_rows, median, moving_average
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Array, Floats
 
 Background = Literal["power law", "level", "removed"]
 """What is done about the background: a power law is fitted where there is room before the edge; a level is
@@ -70,12 +70,12 @@ class EdgePosition:
         return replace(self, background="removed" if background_removed else kept)
 
 
-def locate_edge(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> EdgePosition:
+def locate_edge(energy_ev: Floats, intensity: Array, edge: Edge) -> EdgePosition:
     """Find L3 and the edge's onset in one spectrum (C,); see `locate_edges`."""
     return locate_edges(energy_ev, np.asarray(intensity)[None], edge)[0]
 
 
-def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: Edge) -> list[EdgePosition]:
+def locate_edges(energy_ev: Floats, intensity: Array, edge: Edge) -> list[EdgePosition]:
     """Find L3 and the onset in each of N spectra (N, C) on a uniform axis in eV, background on or off.
 
     The pair of lines is looked for up to `SEARCH_EV` from where it belongs, at several distances of the
@@ -95,10 +95,10 @@ def locate_edges(energy_ev: NDArray[np.float64], intensity: NDArray[Any], edge: 
 
 
 def _near(
-    energy_ev: NDArray[np.float64],
-    smooth: NDArray[np.float64],
+    energy_ev: Floats,
+    smooth: Floats,
     near_ev: float,
-    contrast: NDArray[np.float64],
+    contrast: Floats,
     edge: Edge,
 ) -> list[EdgePosition]:
     """Positions of spectra (N, C) whose pair of lines was found at `near_ev`."""
@@ -150,9 +150,7 @@ def _near(
     ]
 
 
-def _search(
-    energy_ev: NDArray[np.float64], smooth: NDArray[np.float64], edge: Edge
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _search(energy_ev: Floats, smooth: Floats, edge: Edge) -> tuple[Floats, Floats]:
     """Position (N,) in eV of L3, within a bin, from the pair of white lines, and its contrast (N,).
 
     At every place, a smooth background (a parabola) and a pair of lines are fitted to a window; at the axis'
@@ -183,7 +181,7 @@ def _search(
     return l3_ev[best], contrast[np.arange(len(best)), best]
 
 
-def _explained(windows: NDArray[np.float64], templates: NDArray[np.float64]) -> tuple[Any, Any]:
+def _explained(windows: Floats, templates: Floats) -> tuple[Any, Any]:
     """How well a pair of lines fits windows (n, P, L), and its height over the residual: (n, P) each."""
     projected = windows @ templates  # (n, P, 3 + K)
     smooth = (projected[..., :3] ** 2).sum(axis=-1)
@@ -203,7 +201,7 @@ def _reach(edge: Edge, width_ev: float) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=128)
-def _templates(edge: Edge, width_ev: float, cut_before: int, cut_after: int) -> NDArray[np.float64]:
+def _templates(edge: Edge, width_ev: float, cut_before: int, cut_after: int) -> Floats:
     """Unit columns (L, 3 + K) of a window: a parabola's three, and K pairs of lines without these.
 
     Some bins at the window's ends are left out.

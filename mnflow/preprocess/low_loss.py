@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.background import fit_power_law
@@ -15,10 +14,9 @@ from mnflow.preprocess.scan import typical_spectrum
 from mnflow.preprocess.spikes import STEP_NOTE, GainStep, without_spikes
 from mnflow.preprocess.window import looked_at, placement
 from mnflow.spectra import Edge, RawSpectra
+from mnflow.spectra.arrays import Array, Bools, Floats, Floats32, Ints
 from mnflow.spectra.axis import axis_ev
 from mnflow.spectra.raw import CountsOnDemand
-
-Floats = NDArray[np.float64]
 
 _BACKGROUND_EV = 15.0  # before the onset, that a background is fitted to
 _MOST_RATIO = 10.0  # t/lambda up to 2.3
@@ -29,7 +27,7 @@ _JUDGED = 1000  # low losses of an image by which it is said how many are used
 _TOP = 5  # channels in a row at the greatest value, which `find_faults` takes for a plateau
 
 
-def thickness(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
+def thickness(energy_ev: Floats, low_loss: Array) -> Floats:
     """Relative thickness t/lambda (N,) of low-loss spectra (N, C) that begin before the zero-loss peak.
 
     The logarithm of all counts over those of the zero-loss peak, which ends at the first minimum after it.
@@ -58,10 +56,10 @@ def thickness(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
 
 def without_plural_scattering(
     step_ev: float,
-    edge: NDArray[Any],
+    edge: Array,
     energy_ev: Floats,
-    low_loss: NDArray[Any],
-    moved: NDArray[np.int64] | int = 0,
+    low_loss: Array,
+    moved: Ints | int = 0,
 ) -> Floats:
     """The edges (N, C), free of background, without plural scattering: divided by their low losses.
 
@@ -108,9 +106,7 @@ def _damping(channels: int) -> tuple[int, Floats]:
     return size, _WRAPPED ** (np.arange(channels) / size)
 
 
-def _inverse(
-    step_ev: float, channels: int, energy_ev: Floats, spectra: Floats
-) -> tuple[Floats, NDArray[np.bool_]]:
+def _inverse(step_ev: float, channels: int, energy_ev: Floats, spectra: Floats) -> tuple[Floats, Bools]:
     """Damped reciprocals (N, C) of low losses (N, L), and which of these are a specimen's, others being 1."""
     inside = _elastic(energy_ev, spectra)
     elastic = np.where(inside, spectra, 0).sum(axis=1)
@@ -134,7 +130,7 @@ def _inverse(
     return ratio, good
 
 
-def zero_loss_ev(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
+def zero_loss_ev(energy_ev: Floats, low_loss: Array) -> Floats:
     """Positions (N,) in eV of the zero-loss peaks of low losses (N, L); 0 where there are no counts.
 
     Centre of gravity of what exceeds half of the peak's height.
@@ -145,7 +141,7 @@ def zero_loss_ev(energy_ev: Floats, low_loss: NDArray[Any]) -> Floats:
     return np.asarray(weight @ energy_ev / np.where(total > 0, total, 1))
 
 
-def _elastic(energy_ev: Floats, spectra: NDArray[Any]) -> NDArray[np.bool_]:
+def _elastic(energy_ev: Floats, spectra: Array) -> Bools:
     """The channels (N, C) of the zero-loss peak: up to the first minimum of spectra within 8 eV after it."""
     if energy_ev[0] > -1.0 or energy_ev[-1] < 20.0:
         raise InputError(
@@ -162,7 +158,7 @@ def _elastic(energy_ev: Floats, spectra: NDArray[Any]) -> NDArray[np.bool_]:
     return np.arange(len(energy_ev)) < end[:, None]
 
 
-def _has_peak(energy_ev: Floats, spectra: Floats) -> NDArray[np.bool_]:
+def _has_peak(energy_ev: Floats, spectra: Floats) -> Bools:
     """Which spectra (N, C) have a zero-loss peak at their maximum: narrow, and risen on the axis."""
     rows, peak, last = np.arange(len(spectra)), spectra.argmax(axis=1), spectra.shape[1] - 1
     low = spectra <= spectra[rows, peak][:, None] / 2
@@ -173,7 +169,7 @@ def _has_peak(energy_ev: Floats, spectra: Floats) -> NDArray[np.bool_]:
     return np.asarray(narrow & low[rows, left] & low[rows, right] & (spectra[rows, peak] > 0))
 
 
-def _cut_off(spectra: Floats) -> NDArray[np.bool_]:
+def _cut_off(spectra: Floats) -> Bools:
     """Which spectra (N, C) have as many channels at their maximum as a plateau."""
     return np.asarray((spectra == spectra.max(axis=1, keepdims=True)).sum(axis=1) >= _CUT_OFF)
 
@@ -243,7 +239,7 @@ def _range(values: Floats) -> str:
     return f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
 
 
-def _numbers(low_loss: NDArray[Any]) -> Floats:
+def _numbers(low_loss: Array) -> Floats:
     return interpolated(low_loss).astype(np.float64)
 
 
@@ -258,7 +254,7 @@ class SingleScattering(CountsOnDemand):
     position: EdgePosition
     gain_step: GainStep | None
     edge: Edge
-    moved: NDArray[np.int64]
+    moved: Ints
 
     dtype = np.dtype(np.float32)
 
@@ -272,13 +268,13 @@ class SingleScattering(CountsOnDemand):
         """For `RawSpectra.block_slices`: those of the file."""
         return getattr(self.raw.counts, "chunks", ((len(self.raw),),))
 
-    def _rows(self, rows: slice, channels: slice) -> NDArray[Any]:
+    def _rows(self, rows: slice, channels: slice) -> Array:
         counts = np.asarray(self.raw.counts[rows])[:, self.channels]
         alone = len(self.low) == 1
         low = _numbers(np.asarray(self.low.counts[0:1] if alone else self.low.counts[rows]))
         return self._thin(counts, low, self.moved[0:1] if alone else self.moved[rows])[:, channels]
 
-    def _thin(self, counts: NDArray[Any], low: Floats, moved: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _thin(self, counts: Array, low: Floats, moved: Ints) -> Floats32:
         energy_ev = self.raw.energy_ev[self.channels]
         l3_ev, onset_ev = self.position.l3_ev, self.position.onset_ev
         if self.gain_step is not None:
@@ -306,7 +302,7 @@ class SingleScattering(CountsOnDemand):
         return out.astype(np.float32)
 
 
-def _flat_top(y: NDArray[Any]) -> NDArray[Any]:
+def _flat_top(y: Array) -> Array:
     """Saturated spectra (n, C) with maximum and neighbours made equal, as `find_faults` expects."""
     rows, top = np.arange(len(y)), y.argmax(axis=1)
     y = y.copy()

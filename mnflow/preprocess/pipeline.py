@@ -16,6 +16,7 @@ from mnflow.preprocess.scan import Processor, Scan, scan
 from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import Placement
 from mnflow.spectra import Edge, RawSpectra, SpectrumSet
+from mnflow.spectra.arrays import Floats32
 from mnflow.spectra.axis import axis_ev
 
 _CACHE_BYTES = 100_000_000  # spectra of one file that stay in memory between the two passes
@@ -265,7 +266,7 @@ def _report(found: Scan, fate: NDArray[np.uint8], placed: Placement) -> ImageRep
     )
 
 
-def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) -> Floats32:
     """Background-free spectra (kept, n_wide) of one file: from memory, or by a second pass."""
     if found.wide is not None:
         return found.wide[fate == KEPT]

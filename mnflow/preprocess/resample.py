@@ -5,7 +5,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mnflow.spectra.arrays import Array, Floats, Floats32, Ints
 
 _MAX_TAPS = 12
 
@@ -37,10 +38,10 @@ class Resampler:
         Weights of the source channels from `first` on; each column sums to 1.
     """
 
-    first: NDArray[np.int64]
-    weight: NDArray[np.float32]
+    first: Ints
+    weight: Floats32
 
-    def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, intensity: Array) -> Floats32:
         """Resample intensity (N, C) to (N, T)."""
         taps, targets = self.weight.shape
         if taps > _MAX_TAPS:
@@ -62,7 +63,7 @@ class Resampler:
                     out[rows] += weighted
         return out
 
-    def _average(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+    def _average(self, intensity: Array) -> Floats32:
         """Target by target: for sources so fine that a target channel is made of many."""
         taps = len(self.weight)
         rows = [
@@ -72,7 +73,7 @@ class Resampler:
         return np.stack(rows, axis=1)
 
 
-def resampler(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> Resampler:
+def resampler(energy_ev: Floats, target_ev: Floats) -> Resampler:
     """Weights that resample from `energy_ev` (C,), increasing, to the uniform `target_ev` (T,), both in eV.
 
     The last ones are kept: spectra that an instrument sends one by one share their axis.
@@ -87,7 +88,7 @@ def _kept_weights(energies: bytes, targets: bytes) -> Resampler:
     return _weights(np.frombuffer(energies), np.frombuffer(targets))
 
 
-def _weights(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> Resampler:
+def _weights(energy_ev: Floats, target_ev: Floats) -> Resampler:
     target_step = float(target_ev[1] - target_ev[0])
     near = energy_ev[(energy_ev >= target_ev[0] - target_step) & (energy_ev <= target_ev[-1] + target_step)]
     source_step = float(median(np.diff(near))) if len(near) > 1 else np.inf
@@ -103,7 +104,7 @@ def _weights(energy_ev: NDArray[np.float64], target_ev: NDArray[np.float64]) -> 
     return _pack(target[inside], middle[inside], length[inside] / width, energy_ev, len(target_ev))
 
 
-def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], targets: int) -> Resampler:
+def _pack(target: Any, at_ev: Any, share: Any, energy_ev: Floats, targets: int) -> Resampler:
     """Sum linear interpolations at `at_ev`, each with its share, into taps of every target channel."""
     left = np.clip(np.searchsorted(energy_ev, at_ev, side="right") - 1, 0, len(energy_ev) - 2)
     fraction = np.clip((at_ev - energy_ev[left]) / (energy_ev[left + 1] - energy_ev[left]), 0.0, 1.0)
@@ -121,7 +122,7 @@ def _pack(target: Any, at_ev: Any, share: Any, energy_ev: NDArray[np.float64], t
     return Resampler(first, weight.astype(np.float32))
 
 
-def moving_average(spectra: NDArray[Any], width: int) -> NDArray[Any]:
+def moving_average(spectra: Array, width: int) -> Array:
     """Mean over `width` neighbouring channels of (N, C), equal to `scipy.ndimage.uniform_filter1d`.
 
     What a server imports counts for its start and its memory, and scipy.ndimage is half of it.
@@ -135,7 +136,7 @@ def moving_average(spectra: NDArray[Any], width: int) -> NDArray[Any]:
     return ((total[:, width:] - total[:, :-width]) / width).astype(spectra.dtype)
 
 
-def median(values: NDArray[np.float64]) -> Any:
+def median(values: Floats) -> Any:
     """Medians (...) of finite values (..., M), with less overhead per call than `np.median`."""
     n = values.shape[-1]
     lower, upper = (n - 1) // 2, n // 2

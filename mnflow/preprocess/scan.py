@@ -14,6 +14,7 @@ from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.preprocess.spikes import without_spikes_of_scan
 from mnflow.preprocess.window import least_move, placement
 from mnflow.spectra import Edge, RawSpectra
+from mnflow.spectra.arrays import Array, Floats, Floats32, Ints
 from mnflow.spectra.axis import axis_ev
 from mnflow.spectra.raw import BLOCK_BYTES
 
@@ -23,7 +24,7 @@ _GROUPS = 11
 _FAR = 8.0  # median deviations
 
 
-def typical_spectrum(raw: RawSpectra, block_bytes: int = BLOCK_BYTES) -> NDArray[np.float64]:
+def typical_spectrum(raw: RawSpectra, block_bytes: int = BLOCK_BYTES) -> Floats:
     """A spectrum (C,) typical of a file, robust against spikes in single pixels.
 
     It is the mean of the means of eleven groups of pixels from evenly spaced blocks; where a group is far off
@@ -71,10 +72,10 @@ class Scan:
     raw: RawSpectra
     position: EdgePosition
     bad: NDArray[np.uint8]
-    features: NDArray[np.float32]
-    level: NDArray[np.float32]
-    wide: NDArray[np.float32] | None
-    spikes: NDArray[np.int64]
+    features: Floats32
+    level: Floats32
+    wide: Floats32 | None
+    spikes: Ints
 
 
 class Processor:
@@ -93,19 +94,19 @@ class Processor:
         self.channels = slice(int(low), int(high))
         self.resample: Resampler = resampler(raw.energy_ev[self.channels], self.energy_ev)
 
-    def __call__(self, resampled: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, resampled: Floats32) -> Floats32:
         """Background-free intensity (n, n_wide) of resampled spectra (n, n_wide)."""
         kind, onset_ev, start_ev = self.position.background, self.position.onset_ev, self.raw.energy_ev[0]
         return without_background(
             kind, self.energy_ev, resampled, onset_ev, self.edge, self.bins, float(start_ev)
         )
 
-    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Walk through the file: rows and counts (n, channels) within the wide window."""
         for rows in self.raw.block_slices():
             yield rows, np.asarray(self.raw.counts[rows, self.channels])
 
-    def _without_step(self, counts: NDArray[Any]) -> NDArray[Any]:
+    def _without_step(self, counts: Array) -> Array:
         """Counts (n, channels) with a step of gain repaired."""
         step = self.placed.gain_step
         if step is None:
@@ -113,19 +114,19 @@ class Processor:
         first = step.channel + self.placed.channels.start - self.channels.start
         return replace(step, channel=max(0, first)).mended(counts)
 
-    def mended(self, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def mended(self, counts: Array) -> tuple[Array, Ints]:
         """Counts (n, channels) without spikes and what is no number, and how many spikes each had (n,)."""
         mended, spikes = without_spikes_of_scan(
             self.raw.energy_ev[self.channels], counts, self.raw.columns, slice(0, len(counts))
         )
         return self._without_step(mended), spikes
 
-    def faults(self, counts: NDArray[Any], saturation_counts: float) -> NDArray[np.uint8]:
+    def faults(self, counts: Array, saturation_counts: float) -> NDArray[np.uint8]:
         """What is wrong with counts (n, channels): indices (n,) into `faults.REASONS`."""
         energy_ev = self.raw.energy_ev[self.channels]
         return find_faults(energy_ev, counts, self.position.l3_ev, self.edge, saturation_counts)
 
-    def features(self, resampled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def features(self, resampled: Floats32) -> tuple[Floats32, Floats32]:
         """Features (n, F) for k-means and background levels (n,), from resampled spectra (n, n_wide).
 
         The background is fitted here to means over 1 eV of all that lies before the onset: the 5 eV of

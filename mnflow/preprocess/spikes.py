@@ -6,13 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.preprocess.faults import REPEATED, interpolated
 from mnflow.preprocess.resample import few_rows
 from mnflow.spectra import Edge
-
-Floats = NDArray[np.float64]
+from mnflow.spectra.arrays import Array, Bools, Floats, Ints
 
 _ASIDE = 2  # channels: a spike is up to three wide, and what lies two aside is none of it
 _LEAST_SIGMA = 10.0  # clean spectra stay as they are, to the last bit
@@ -38,7 +36,7 @@ STEP_NOTE = "a step of the detector's gain was repaired"
 """Note for the user about a `GainStep`."""
 
 
-def without_spikes(energy_ev: Floats, counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def without_spikes(energy_ev: Floats, counts: Array) -> tuple[Array, Ints]:
     """Spectra (N, C) on axis (C,) with straight lines for spikes, and how many spikes each had (N,).
 
     A spike is up to three channels wide, and rises over (a dead channel falls below) its neighbours by ten
@@ -68,9 +66,7 @@ def without_spikes(energy_ev: Floats, counts: NDArray[Any]) -> tuple[NDArray[Any
     return repaired, found
 
 
-def without_spikes_of_scan(
-    energy_ev: Floats, counts: NDArray[Any], columns: int, rows: slice
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def without_spikes_of_scan(energy_ev: Floats, counts: Array, columns: int, rows: slice) -> tuple[Array, Ints]:
     """As `without_spikes`, of some `rows` of consecutive pixels' spectra (N, C): also of what is lower.
 
     In a scan with lines of `columns` pixels (1 for a line scan, 0 for spectra that are no scan), a spike need
@@ -95,7 +91,7 @@ def without_spikes_of_scan(
     return repaired, found
 
 
-def _over_neighbours(y: Floats, others: NDArray[Any], step_ev: float) -> tuple[Floats, int]:
+def _over_neighbours(y: Floats, others: Array, step_ev: float) -> tuple[Floats, int]:
     """A pixel's spectrum (C,) without spikes that none of its neighbours (n, C) has, and how many it had.
 
     They are scaled to it, and what differs smoothly in energy (thickness, phase) is no spike. No matter that
@@ -116,7 +112,7 @@ def _over_neighbours(y: Floats, others: NDArray[Any], step_ev: float) -> tuple[F
     return mended + nearest, n
 
 
-def _differing(counts: NDArray[Any]) -> NDArray[np.int64]:
+def _differing(counts: Array) -> Ints:
     """Rows of spectra (N, C) with a channel that is far from the row before and the one after, in shape.
 
     A quick look, before `_over_neighbours` decides.
@@ -142,9 +138,7 @@ def _differing(counts: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def _suspects(
-    y: NDArray[np.float64], step_ev: float
-) -> Iterator[tuple[int, NDArray[np.float64], float, float, NDArray[np.bool_]]]:
+def _suspects(y: Floats, step_ev: float) -> Iterator[tuple[int, Floats, float, float, Bools]]:
     """Spectra (n, C) with channels that neither noise nor lines explain.
 
     Returns their rows, the distance of every channel from the median of its neighbours, the noise, the height
@@ -164,18 +158,18 @@ def _suspects(
         yield i, away[i], float(sigma[i]), float(height[i]), bad[i]
 
 
-def _spread(away: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spread(away: Floats) -> Floats:
     """Noise (n,) of distances (n, C) from the medians of neighbours, whatever a few channels hold."""
     ordinary = np.sort(np.abs(away), axis=1)[:, : max(4, int(0.97 * away.shape[1]))]
     return np.maximum(1.4826 * np.median(ordinary, axis=1), ordinary.mean(axis=1))
 
 
-def _height(calm: NDArray[np.float64]) -> NDArray[np.float64]:
+def _height(calm: Floats) -> Floats:
     """Height of the edge (n,) in spectra (n, C) without spikes."""
     return np.asarray(calm.max(axis=1) - np.percentile(calm, 10, axis=1))
 
 
-def _least(calm: NDArray[np.float64], step_ev: float, share: float) -> NDArray[np.float64]:
+def _least(calm: Floats, step_ev: float, share: float) -> Floats:
     """How far a channel of spectra (n, C) must be from its neighbours to be a spike: more than any line.
 
     That is `share` of the edge's height, more at the top, and more in coarser channels.
@@ -185,7 +179,7 @@ def _least(calm: NDArray[np.float64], step_ev: float, share: float) -> NDArray[n
     return np.where(on_top, _LEAST_ON_TOP, share) * coarser * _height(calm)[:, None]
 
 
-def _median_of_seven(y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _median_of_seven(y: Floats) -> Floats:
     """The median of every channel and three on either side, of spectra (n, C); end values are continued.
 
     A sorting network on whole arrays: five times as fast as `numpy.median` on windows.
@@ -198,12 +192,12 @@ def _median_of_seven(y: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mended(
-    y: NDArray[np.float64],
-    away: NDArray[np.float64],
+    y: Floats,
+    away: Floats,
     sigma: float,
     height: float,
-    bad: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], int]:
+    bad: Bools,
+) -> tuple[Floats, int]:
     """One spectrum (C,) without its spikes, and their number; see `_suspects`."""
     # what is beside a spike and shares its charge goes with it, if it is clearly off too
     near = np.convolve(bad, np.ones(3), mode="same") > 0
@@ -228,16 +222,14 @@ class GainStep:
     ratio: float
     offset: float
 
-    def mended(self, counts: NDArray[Any]) -> NDArray[np.float64]:
+    def mended(self, counts: Array) -> Floats:
         """Spectra (N, C) without the step."""
         out = np.array(counts, dtype=np.float64)
         out[:, self.channel :] = (out[:, self.channel :] - self.offset) / self.ratio
         return out
 
 
-def find_gain_steps(
-    energy_ev: Floats, counts: NDArray[Any], l3_ev: Floats, edge: Edge
-) -> list[GainStep | None]:
+def find_gain_steps(energy_ev: Floats, counts: Array, l3_ev: Floats, edge: Edge) -> list[GainStep | None]:
     """The step of gain (N,) in each of N spectra (N, C), where there clearly is one.
 
     Around every channel, polynomials with and without a step are fitted to stretches of several lengths:
@@ -270,7 +262,7 @@ def find_gain_steps(
     return found
 
 
-def _gain_steps(y: Floats, foot: int, gaps: NDArray[np.bool_]) -> list[GainStep | None]:
+def _gain_steps(y: Floats, foot: int, gaps: Bools) -> list[GainStep | None]:
     """The steps of spectra (n, C) outside of `gaps` (C - 1,); no line begins before channel `foot`."""
     # over two channels each way: neighbours share what a detector spreads
     second = np.abs(y[:, 4:] + y[:, :-4] - 2 * y[:, 2:-2])

@@ -14,6 +14,7 @@ from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, loca
 from mnflow.preprocess.resample import Resampler, resampler
 from mnflow.preprocess.spikes import GainStep, find_gain_steps, without_spikes, without_spikes_of_scan
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Array, Floats, Floats32, Ints
 from mnflow.spectra.axis import axis_ev
 
 MAX_STEP_EV = 1.05
@@ -25,7 +26,7 @@ LEAST_WINDOW_EV = (2.5, 4.2)
 _LEAST_SPLITTING = 0.9  # the lines' distance varies by a tenth with the valence and the dispersion's error
 
 
-def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
+def check_axis(energy_ev: Floats, edge: Edge, where: str) -> None:
     """Raise `InputError` unless an increasing axis (C,) may hold both white lines, however far it is off."""
     low = edge.l3_ev - SEARCH_EV - LEAST_WINDOW_EV[0]
     high = edge.l3_ev + SEARCH_EV + edge.splitting_ev + LEAST_WINDOW_EV[1]
@@ -37,13 +38,13 @@ def check_axis(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> None:
         raise InputError(_too_coarse(float(np.diff(energy_ev).max()), low, high, edge, where))
 
 
-def _ends(energy_ev: NDArray[np.float64]) -> tuple[float, float]:
+def _ends(energy_ev: Floats) -> tuple[float, float]:
     """Where the first channel of an axis (C,) begins and its last one ends."""
     first, last = (np.diff(energy_ev[part]).sum() / 2 for part in (slice(2), slice(-2, None)))
     return float(energy_ev[0] - first), float(energy_ev[-1] + last)
 
 
-def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
+def _uncovered(energy_ev: Floats, edge: Edge, where: str) -> str:
     low, high = edge.crop_ev
     return (
         f"{where}: expected energies that cover {low:g} ... {high:g} eV or most of it, got "
@@ -51,7 +52,7 @@ def _uncovered(energy_ev: NDArray[np.float64], edge: Edge, where: str) -> str:
     )
 
 
-def check_place(energy_ev: NDArray[np.float64], position: EdgePosition, edge: Edge, where: str) -> None:
+def check_place(energy_ev: Floats, position: EdgePosition, edge: Edge, where: str) -> None:
     """Raise `InputError` unless an increasing axis (C,) holds the whole edge in fine enough channels.
 
     Where no edge was found, half of the crop window is enough.
@@ -82,7 +83,7 @@ def _too_coarse(step_ev: float, low_ev: float, high_ev: float, edge: Edge, where
     )
 
 
-def looked_at(energy_ev: NDArray[np.float64], edge: Edge) -> slice:
+def looked_at(energy_ev: Floats, edge: Edge) -> slice:
     """Channels of an axis (C,) that are used: for the edge, its background and what follows it."""
     low = edge.l3_ev - SEARCH_EV - (edge.crop_ev[0] - edge.wide_ev[0]) - edge.splitting_ev
     high = edge.l3_ev + SEARCH_EV + (edge.crop_ev[1] - edge.crop_ev[0])
@@ -118,21 +119,19 @@ class Placement:
 
     edge: Edge
     channels: slice
-    energy_ev: NDArray[np.float64]
-    grid_ev: NDArray[np.float64]
+    energy_ev: Floats
+    grid_ev: Floats
     resample: Resampler
     position: EdgePosition
-    index: NDArray[np.int64]
+    index: Ints
     gain_step: GainStep | None
     moved_bins: int
 
-    def __call__(self, intensity: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, intensity: Array) -> Floats32:
         """Crops (N, n_crop) of spectra (N, C) on the file's axis, background removed, not yet normalised."""
         return self.cut(intensity)[0]
 
-    def cut(
-        self, intensity: NDArray[Any], columns: int = 0, rows: slice = slice(None)
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def cut(self, intensity: Array, columns: int = 0, rows: slice = slice(None)) -> tuple[Floats32, Ints]:
         """The crops, and the number of spikes and dead or hot channels bridged in each spectrum (N,).
 
         Of a scan with lines of `columns` pixels, `rows` of these consecutive ones are cut; the others are
@@ -146,13 +145,11 @@ class Placement:
         spectra = without_background(kind, self.grid_ev, spectra, onset_ev, self.edge)
         return np.asarray(spectra[:, self.index], dtype=np.float32), spikes
 
-    def bridged(
-        self, intensity: NDArray[Any], columns: int, rows: slice
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def bridged(self, intensity: Array, columns: int, rows: slice) -> tuple[Array, Ints]:
         """Some rows of spectra (N, C) where they are looked at, without spikes, and how many each had."""
         return without_spikes_of_scan(self.energy_ev, intensity[:, self.channels], columns, rows)
 
-    def faults(self, intensity: NDArray[Any], saturation_counts: float = 0.0) -> NDArray[np.uint8]:
+    def faults(self, intensity: Array, saturation_counts: float = 0.0) -> NDArray[np.uint8]:
         """What is wrong with spectra (N, C) within the window: indices (N,) into `faults.REASONS`."""
         return find_faults(
             self.energy_ev, intensity[:, self.channels], self.position.l3_ev, self.edge, saturation_counts
@@ -160,8 +157,8 @@ class Placement:
 
 
 def placement(
-    energy_ev: NDArray[np.float64],
-    intensity: NDArray[Any],
+    energy_ev: Floats,
+    intensity: Array,
     edge: Edge,
     where: str,
     background_removed: bool | None = None,
@@ -210,17 +207,17 @@ class Windows(NamedTuple):
         The step of gain that was repaired in each.
     """
 
-    intensity: NDArray[np.float32]
-    moved_bins: NDArray[np.int64]
+    intensity: Floats32
+    moved_bins: Ints
     positions: list[EdgePosition]
     faults: NDArray[np.uint8]
-    spikes: NDArray[np.int64]
+    spikes: Ints
     gain_steps: list[GainStep | None]
 
 
 def place_windows(
-    energy_ev: NDArray[np.float64],
-    intensity: NDArray[Any],
+    energy_ev: Floats,
+    intensity: Array,
     edge: Edge,
     background_removed: bool | None = None,
     where: str = "The spectrum",
@@ -263,7 +260,7 @@ def place_windows(
     return Windows(crops, moved, positions, faults, spikes, gain_steps)
 
 
-def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.float64]]:
+def _grid(energy_ev: Floats, edge: Edge) -> tuple[int, Floats]:
     """The edge's channels within an axis: offset of the first from the nominal crop, and their energies."""
     step = edge.dispersion_ev
     first = int(np.ceil((energy_ev[0] - edge.crop_ev[0]) / step - 1e-6))
@@ -271,7 +268,7 @@ def _grid(energy_ev: NDArray[np.float64], edge: Edge) -> tuple[int, NDArray[np.f
     return first, axis_ev(edge.crop_ev[0] + step * first, last + 1 - first, step)
 
 
-def _window_index(moved: Any, first: int, n_grid: int, edge: Edge) -> NDArray[np.int64]:
+def _window_index(moved: Any, first: int, n_grid: int, edge: Edge) -> Ints:
     """Channels of the covered part that make the crop, the end values continued beyond its ends."""
     return np.asarray(np.clip(moved + np.arange(edge.n_crop) - first, 0, n_grid - 1))
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.fit.mixtures import Materials, mix, parted
 from mnflow.fit.simulator import WIDENED, FitResult, Interval, Widening, fit_crop, widenings_path
@@ -19,6 +18,7 @@ from mnflow.runtime.files import whole_file
 from mnflow.serve.decision import COVERAGE
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import settings_of
+from mnflow.spectra.arrays import Floats
 
 SPECTRA = 40
 """Spectra of our simulator that are fitted, and as many of the foreign laboratory."""
@@ -28,8 +28,6 @@ CALIBRATION_PART = 1
 
 MODEL_SDS, LEAST_SPREAD = np.round(np.arange(0, 0.51, 0.02), 2), 0.01
 """Standard deviations of the model that are tried, and the least of an error."""
-
-Floats = NDArray[np.float64]
 
 
 def draw_and_fit(

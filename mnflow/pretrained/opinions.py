@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.fit.mixtures import Materials, mix, parted
 from mnflow.opinions.white_lines import WhiteLines, measure, table_path
@@ -17,6 +16,7 @@ from mnflow.runtime.files import whole_file
 from mnflow.serve.novelty import locate
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import settings_of
+from mnflow.spectra.arrays import Floats
 
 MIXTURES, MATERIALS = 60_000, 1500
 """Mixtures that are measured, and materials per class that they are made of."""
@@ -28,7 +28,7 @@ PARTS = 16
 """Groups of mixtures of about one value."""
 
 
-def table(values: NDArray[np.float64], valence: NDArray[np.float64]) -> dict[str, list[float]]:
+def table(values: Floats, valence: Floats) -> dict[str, list[float]]:
     """Median value of each group of mixtures (N,) of about one value, and the range of their valence."""
     groups = np.array_split(np.argsort(values), PARTS)
     tail = (1 - COVERAGE) / 2

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.read import read_file
@@ -14,6 +13,7 @@ from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import PRETRAINED, pretrained
+from mnflow.spectra.arrays import Floats
 
 TOLERANCE = 1e-3
 """How far a probability, fraction or valence may be from the stored one: processors round differently."""
@@ -69,7 +69,7 @@ def differences(stored: Stored, tolerance: float, predictor: Predictor | None = 
     return lines
 
 
-def valences_of(rows: list[int], predictor: Predictor) -> NDArray[np.float64]:
+def valences_of(rows: list[int], predictor: Predictor) -> Floats:
     """The mean valence that a predictor gives these rows of the example image, (M,)."""
     return np.array([found["mean_valence"] for found in _answers(rows, predictor)], dtype=np.float64)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
@@ -13,6 +12,7 @@ from mnflow.augment.pca_noise import augment, fit_noise, to_unit_range
 from mnflow.folds import Fold
 from mnflow.serve.numpy_nets import NumpyNet, softmax
 from mnflow.spectra import SpectrumSet
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 
 DRAWS = 2
 """How often each held-out spectrum is drawn, each time with another shift and another noise."""
@@ -40,13 +40,13 @@ class HeldOut:
         What the model saw.
     """
 
-    logits: NDArray[np.float64]
-    truth: NDArray[np.int64]
-    fold: NDArray[np.int64]
-    index: NDArray[np.int64]
-    crops: NDArray[np.float32]
+    logits: Floats
+    truth: Ints
+    fold: Ints
+    index: Ints
+    crops: Floats32
 
-    def fold_accuracy(self) -> NDArray[np.float64]:
+    def fold_accuracy(self) -> Floats:
         """Accuracy of every fold, in the order of their numbers."""
         right = self.logits.argmax(axis=1) == self.truth
         return np.array([right[self.fold == k].mean() for k in np.unique(self.fold)])
@@ -69,7 +69,7 @@ def held_out(net: NumpyNet, spectra: SpectrumSet, folds: Sequence[Fold], seed: i
 
 def _one_fold(
     net: NumpyNet, spectra: SpectrumSet, fold: Fold, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Floats32, Floats32]:
     """Logits (M, K) and crops (M, n_crop) of a fold's test spectra.
 
     The noise is estimated from the fold's training spectra.
@@ -82,7 +82,7 @@ def _one_fold(
     return net.logits(crops)[0], crops
 
 
-def fit_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+def fit_temperature(logits: Floats, truth: Ints) -> float:
     """The temperature within `TEMPERATURES` that makes the truth most likely.
 
     Guo et al., On calibration of modern neural networks, https://doi.org/10.48550/arXiv.1706.04599. By
@@ -97,7 +97,7 @@ def fit_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> fl
     return float(np.exp(found.x))
 
 
-def cross_calibrated(held: HeldOut) -> NDArray[np.float64]:
+def cross_calibrated(held: HeldOut) -> Floats:
     """Probabilities (M, K) of held-out spectra, each fold's with the temperature of the other folds.
 
     So nothing is evaluated on the spectra that it was fitted to.
@@ -114,15 +114,13 @@ def cross_calibrated(held: HeldOut) -> NDArray[np.float64]:
 class Reliability:
     """Confidence against accuracy in bins; `error` is the expected calibration error."""
 
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    count: NDArray[np.int64]
+    confidence: Floats
+    accuracy: Floats
+    count: Ints
     error: float
 
 
-def reliability(
-    probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int = BINS
-) -> Reliability:
+def reliability(probabilities: Floats, truth: Ints, bins: int = BINS) -> Reliability:
     """Bin predictions (M, K) by the probability of their favourite class; empty bins are left out."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth

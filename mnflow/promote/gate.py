@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.spectra.arrays import Floats
 from mnflow.track import names
 
 CALIBRATION_ERROR = "calibration/error"
@@ -92,9 +92,7 @@ class Comparison:
         return f"{difference} compared with the champion (held-out accuracy, paired over folds)"
 
 
-def compare(
-    candidate: Sequence[float] | NDArray[np.float64], champion: Sequence[float] | NDArray[np.float64]
-) -> Comparison:
+def compare(candidate: Sequence[float] | Floats, champion: Sequence[float] | Floats) -> Comparison:
     """Compare accuracies (n_folds,) of two models on the same folds."""
     difference = np.subtract(candidate, champion)
     n = len(difference)

@@ -14,7 +14,6 @@ import pandas as pd
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.evaluate.accuracy import predict
@@ -26,6 +25,7 @@ from mnflow.references import References
 from mnflow.serve.answer import answer
 from mnflow.serve.numpy_nets import from_keras
 from mnflow.serve.predictor import Predictor
+from mnflow.spectra.arrays import Bools
 from mnflow.track import cross_validation, evaluations, names, provenance, tracking
 from mnflow.track.cross_validation import FinishedCv
 from mnflow.track.query import finished_run, finished_runs, where
@@ -287,10 +287,10 @@ def recompute(
     return measured.metrics | found
 
 
-def _right(finished: FinishedCv, place: int) -> NDArray[np.bool_]:
+def _right(finished: FinishedCv, place: int) -> Bools:
     fold = finished.folds[place]
     p = predict([finished.models[place]], crop(finished.spectra.select(fold.test)))[0]
-    right: NDArray[np.bool_] = p.argmax(axis=1) == finished.spectra.valence[fold.test]
+    right: Bools = p.argmax(axis=1) == finished.spectra.valence[fold.test]
     return right
 
 

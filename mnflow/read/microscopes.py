@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.read import formats, msa
@@ -14,6 +13,7 @@ from mnflow.read.ondisk import OnDisk
 from mnflow.read.pickles import read_published
 from mnflow.read.tables import read_csv_spectrum
 from mnflow.spectra import MN, Edge, RawSpectra
+from mnflow.spectra.arrays import Floats
 from mnflow.spectra.axis import energy_unit, ev_per_unit, names_no_unit, ordered, unit_from_numbers
 from mnflow.spectra.raw import NavAxis
 
@@ -220,7 +220,7 @@ def _raw(signal: dict[str, Any], path: Path, edge: Edge) -> RawSpectra:
 
 def _find_energy(
     axes: list[Any], shape: tuple[int, ...], edge: Edge, where: str
-) -> tuple[int, NDArray[np.float64], tuple[str, ...]]:
+) -> tuple[int, Floats, tuple[str, ...]]:
     """Which axis the energies lie on, by its unit or else its numbers; they in eV; and what to note."""
     found = _energy_axes({"axes": axes})
     inner = [i for i in found if not axes[i].get("navigate", True)]
@@ -244,12 +244,12 @@ def _signal_axis(axes: list[Any]) -> int:
     return signal[0] if len(signal) == 1 else len(axes) - 1
 
 
-def _axis_values(axis: Any, size: int, where: str) -> NDArray[np.float64]:
+def _axis_values(axis: Any, size: int, where: str) -> Floats:
     if not isinstance(axis, dict):
         raise InputError(f"{where}: expected a described energy axis, got none.")
     factor = ev_per_unit(axis.get("units"), where)
     if axis.get("axis") is not None:
-        values: NDArray[np.float64] = np.asarray(axis["axis"], dtype=np.float64)
+        values: Floats = np.asarray(axis["axis"], dtype=np.float64)
     elif "scale" in axis:
         # what is not finite is refused where energies are ordered
         with np.errstate(invalid="ignore", over="ignore"):

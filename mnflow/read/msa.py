@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.read.tables import columns, read_text
 from mnflow.spectra import Edge, RawSpectra
+from mnflow.spectra.arrays import Floats
 from mnflow.spectra.axis import energy_unit, ev_per_unit, names_no_unit, ordered, unit_from_numbers
 
 SUFFIXES = (".msa", ".emsa", ".ems", ".mas")
@@ -69,9 +69,7 @@ def read_msa(path: Path, edge: Edge) -> RawSpectra:
     return RawSpectra(energy_ev, counts, (), None, path.stem, path, metadata=known, notes=tuple(notes))
 
 
-def _check_points(
-    promised: float | None, table: NDArray[np.float64], xy: bool, path: Path, notes: list[str]
-) -> None:
+def _check_points(promised: float | None, table: Floats, xy: bool, path: Path, notes: list[str]) -> None:
     """Refuse data (C, columns) whose number differs from NPOINTS.
 
     For irregular energies NPOINTS is the number of uniform ones; the difference is noted.
@@ -107,9 +105,7 @@ def _header(lines: list[str], path: Path) -> tuple[dict[str, str], int]:
     )
 
 
-def _factor(
-    head: dict[str, str], values: NDArray[np.float64], edge: Edge, path: Path, notes: list[str]
-) -> float:
+def _factor(head: dict[str, str], values: Floats, edge: Edge, path: Path, notes: list[str]) -> float:
     """eV per unit of the X axis, by XUNITS or XLABEL, else by the numbers."""
     units = head.get("XUNITS", "")
     for words in (units, head.get("XLABEL", "")):

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mnflow.spectra.arrays import Array
 from mnflow.spectra.raw import CountsOnDemand
 
 _MAX_LINE_BYTES = 200_000_000
@@ -52,7 +52,7 @@ class OnDisk(CountsOnDemand):
         """Bytes of all counts."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
-    def _rows(self, rows: slice, channels: slice) -> NDArray[Any]:
+    def _rows(self, rows: slice, channels: slice) -> Array:
         start, stop, step = rows.indices(self.shape[0])
         first, last = start // self.line, -(-stop // self.line)
         block = self.dataset[first:last, ..., channels]  # (lines, ..., channels)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.read.tables import read_bytes
 from mnflow.spectra import Edge, RawSpectra
+from mnflow.spectra.arrays import Array, Floats
 
 MAX_PICKLE_BYTES = 2_000_000_000
 _MAX_OPERATIONS = 100_000
@@ -126,7 +126,7 @@ def _check_operations(data: bytes) -> None:
             raise InputError("refused: an integer of more than 64 bits")
 
 
-def _array(stub: Any) -> NDArray[Any]:
+def _array(stub: Any) -> Array:
     """A numeric array from a stand-in of `numpy.ndarray`; its bytes must match shape and type."""
     _version, shape, dtype, fortran, raw = stub.state
     code = dtype.args[0].encode() if isinstance(dtype.args[0], str) else dtype.args[0]
@@ -143,7 +143,7 @@ def _array(stub: Any) -> NDArray[Any]:
     return out.reshape(shape, order="F" if fortran else "C")
 
 
-def _table(stub: Any) -> NDArray[np.float64]:
+def _table(stub: Any) -> Floats:
     """Values (rows, columns) of an array, or of a data frame as pandas 0.14 ... 0.25 pickled it."""
     if isinstance(stub, _Array):
         return _array(stub)
@@ -156,7 +156,7 @@ def _table(stub: Any) -> NDArray[np.float64]:
     return np.asarray(blocks[0].T, dtype=np.float64)
 
 
-def load_table(data: bytes) -> NDArray[np.float64]:
+def load_table(data: bytes) -> Floats:
     """The table of numbers (rows, columns) in a pickle; raises `InputError` for anything else."""
     try:
         _check_operations(data)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.spectra import MN, Edge, RawSpectra
+from mnflow.spectra.arrays import Floats
 from mnflow.spectra.axis import energy_unit, ev_per_unit, names_other_axis, ordered, unit_from_numbers
 
 MAX_TEXT_BYTES = 100_000_000
@@ -110,7 +110,7 @@ def numbers_in(line: str) -> list[float] | None:
     return found if len(found) > 1 else None
 
 
-def columns(lines: list[str], first_line: int, where: str, ragged: bool = False) -> NDArray[np.float64]:
+def columns(lines: list[str], first_line: int, where: str, ragged: bool = False) -> Floats:
     """Numbers of lines of data as an array (rows, columns).
 
     Parameters
@@ -274,9 +274,7 @@ def _roles(header: list[str], width: int, path: Path) -> tuple[int, list[int]]:
     return energies[0], named if len(named) == 1 else rest
 
 
-def _energies(
-    values: NDArray[np.float64], name: str, explicit: bool, edge: Edge, path: Path
-) -> tuple[NDArray[np.float64], list[str]]:
+def _energies(values: Floats, name: str, explicit: bool, edge: Edge, path: Path) -> tuple[Floats, list[str]]:
     """Energies in eV by the unit in their column's name, else by their numbers, and what to note of it."""
     factor = energy_unit(name)
     if factor is not None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from mlflow.entities import Run as MlflowRun
-from numpy.typing import NDArray
 
 from mnflow import plots
+from mnflow.spectra.arrays import Floats
 from mnflow.track import names, tracking
 
 _CURVES = {
@@ -51,7 +51,7 @@ def _kind(run: MlflowRun) -> str:
     )
 
 
-def curve(run: MlflowRun, of: names.Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def curve(run: MlflowRun, of: names.Curve) -> tuple[Floats, Floats]:
     """Abscissa (S,) and mean accuracy (1, S) of a curve that a run carries."""
     by_step = {m.step: m.value for m in tracking.connect().get_metric_history(run.info.run_id, of.metric)}
     steps = sorted(by_step)

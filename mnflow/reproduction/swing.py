@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.entities import Run as MlflowRun
-from numpy.typing import NDArray
 
 from mnflow import plots
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL
 from mnflow.report.gather import evaluations
 from mnflow.report.tables import read_table
+from mnflow.spectra.arrays import Floats
 
 STRIDES = (16, 8)
 """Periods in channels that are looked at: those of the published weights, and of the nets that are trained
@@ -23,7 +23,7 @@ _WHOLE = 16  # a multiple of every stride: curves are cut to whole periods
 _BESIDE = 2
 
 
-def amplitudes(accuracy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def amplitudes(accuracy: Floats) -> tuple[Floats, Floats]:
     """Amplitudes of the waves that make up curves of accuracy against shift.
 
     Parameters
@@ -48,7 +48,7 @@ def amplitudes(accuracy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return length / cycles, 2 * np.abs(np.fft.rfft(middle - smooth))[..., 1:] / length
 
 
-def swing(accuracy: NDArray[np.float64], period: int) -> NDArray[np.float64]:
+def swing(accuracy: Floats, period: int) -> Floats:
     """Amplitude at a period above its neighbours' geometric mean, (...) from (..., S).
 
     A curve without any swing has amplitudes, too, which fall with the period: they are the background.
@@ -61,7 +61,7 @@ def swing(accuracy: NDArray[np.float64], period: int) -> NDArray[np.float64]:
 
 def figures(runs: Sequence[MlflowRun]) -> dict[str, Figure]:
     """The figure of amplitude against period for the fully convolutional networks at 10x, by name."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
+    found: dict[str, list[Floats]] = {}
     for run in runs:
         tags = run.data.tags
         kind = tags["augmentation"], tags["noise_augmentation"], tags["folds"]

@@ -5,7 +5,6 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.opinions.oxygen import dispersion_note
 from mnflow.opinions.white_lines import WhiteLines
@@ -16,6 +15,7 @@ from mnflow.serve.decision import MIXED, labels
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor
 from mnflow.serve.request import Cut, cut
+from mnflow.spectra.arrays import Bools, Ints
 
 FLAGS = (
     *Novelty.REASONS,
@@ -73,9 +73,7 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
     return [answers[i] for i in range(len(spectra))]
 
 
-def flagged(
-    outcome: Outcome, saturated: NDArray[np.bool_], edge_seen: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def flagged(outcome: Outcome, saturated: Bools, edge_seen: Bools) -> Bools:
     """Which of `FLAGS` N readable spectra get: (N, 9)."""
     undecided = outcome.reading.label > outcome.reading.fractions.shape[1]
     unreliable = outcome.strange.any(axis=1) | saturated | ~edge_seen | (not outcome.calibrated)
@@ -117,7 +115,7 @@ def _refusal(message: str) -> dict[str, Any]:
     return {**dict.fromkeys(nothing), "flags": ["unreadable"], "notes": [], "error": message}
 
 
-def notes(background: Background, spikes: NDArray[np.int64], gain_step: bool) -> list[str]:
+def notes(background: Background, spikes: Ints, gain_step: bool) -> list[str]:
     """What was done to spectra with `spikes` (N,) in each, and a step of gain in all, for their reader."""
     said = [
         {

@@ -21,9 +21,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mnflow.spectra.arrays import Floats, Ints
 
 NAMED_SHARE, MIXED_SHARE = 0.7, 0.8
 """Share of the atoms from which on a class gives the spectrum its name, and up to which it is a mixture."""
@@ -66,7 +65,7 @@ class Reading:
     mean_valence: Floats
     spread: Floats
     interval: Floats
-    label: NDArray[np.int64]
+    label: Ints
     t_over_lambda: Floats
 
     def with_interval(self, ends: Floats) -> "Reading":

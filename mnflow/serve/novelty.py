@@ -11,11 +11,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
-
-Floats = NDArray[np.float32]
+from mnflow.spectra.arrays import Bools, Floats32, Ints
 
 WINDOW = (-0.1, 0.47)
 """What is looked at around L3, as shares of the crop: -3 ... +14 eV for Mn, with L2 in it."""
@@ -32,18 +30,18 @@ _STEP = 2  # every other smoothed channel says all
 class Located(NamedTuple):
     """N normalised crops (N, n_crop), the same smoothed, the channel of L3 and the noise of each (N,)."""
 
-    crops: Floats
-    smooth: Floats
-    l3: NDArray[np.int64]
-    noise: Floats
+    crops: Floats32
+    smooth: Floats32
+    l3: Ints
+    noise: Floats32
 
-    def around_l3(self, channels: NDArray[np.int64]) -> Floats:
+    def around_l3(self, channels: Ints) -> Floats32:
         """The smoothed intensity (N, P) at `channels` (P,) from L3, continued by the end values."""
         place = np.minimum(np.maximum(self.l3[:, None] + channels, 0), self.smooth.shape[1] - 1)
         return np.asarray(self.smooth[np.arange(len(place))[:, None], place])
 
 
-def locate(crops: Floats) -> Located:
+def locate(crops: Floats32) -> Located:
     """What the shape of an edge is looked at by."""
     return Located(crops, moving_average(crops, SMOOTHING), l3_channel(crops), noise_level(crops))
 
@@ -51,9 +49,9 @@ def locate(crops: Floats) -> Located:
 class Scores(NamedTuple):
     """Three numbers for each of N crops; the higher, the less like the known spectra."""
 
-    noise: Floats
-    residual: Floats
-    other_element: Floats
+    noise: Floats32
+    residual: Floats32
+    other_element: Floats32
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,11 @@ class Novelty:
         Share of held-out known spectra beyond a limit, on spectrum images that the limits were not made from.
     """
 
-    mean: Floats
-    components: Floats
-    planes: Floats
-    offsets: Floats
-    coefficients: Floats
+    mean: Floats32
+    components: Floats32
+    planes: Floats32
+    offsets: Floats32
+    coefficients: Floats32
     noise_slope: float = 0.0
     limits: tuple[float, float, float] = (np.inf, np.inf, np.inf)
     false_alarm_rate: float = 0.0
@@ -98,17 +96,17 @@ class Novelty:
         other = beyond(spectra, self.planes, self.offsets) @ self.coefficients
         return Scores(located.noise, misfit - self.noise_slope * located.noise, other)
 
-    def reasons(self, located: Located) -> NDArray[np.bool_]:
+    def reasons(self, located: Located) -> Bools:
         """Which limit each crop is beyond: (N, 3) in the order of `REASONS`."""
         return np.stack(self.scores(located), axis=1) > np.array(self.limits, dtype=np.float32)
 
 
-def beyond(spectra: Floats, planes: Floats, offsets: Floats) -> Floats:
+def beyond(spectra: Floats32, planes: Floats32, offsets: Floats32) -> Floats32:
     """How far aligned spectra (N, P) are beyond H planes: (N, H), nowhere below zero."""
     return np.maximum(spectra @ planes + offsets, 0)
 
 
-def l3_channel(crops: Floats) -> NDArray[np.int64]:
+def l3_channel(crops: Floats32) -> Ints:
     """Channel of L3 in N crops: the maximum near where a spectrum first comes near its greatest value."""
     smooth = moving_average(crops, _L3_SMOOTHING)
     smooth -= smooth.min(axis=1, keepdims=True)
@@ -117,7 +115,7 @@ def l3_channel(crops: Floats) -> NDArray[np.int64]:
     return np.asarray(first + smooth[np.arange(len(crops))[:, None], near].argmax(axis=1))
 
 
-def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats:
+def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats32:
     """The window around L3 of N smoothed crops, at every stretch: zero mean, unit length, (S, N, P).
 
     At a stretch of 0.8, what lies 8 eV behind L3 comes to lie 10 eV behind it.
@@ -132,7 +130,7 @@ def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats:
 
 
 @lru_cache
-def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]:
+def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats32]:
     """First channel needed after L3, and the matrix (channels, S * P) that interpolates and centres."""
     low, high = (round(share * n_crop) for share in WINDOW)
     offset = np.multiply.outer(np.array(stretches), np.arange(low, high, _STEP))  # (S, P) in channels
@@ -146,7 +144,7 @@ def _stretching(stretches: tuple[float, ...], n_crop: int) -> tuple[int, Floats]
     return first, matrix.reshape(len(matrix), -1).astype(np.float32)
 
 
-def noise_level(crops: Floats) -> Floats:
+def noise_level(crops: Floats32) -> Floats32:
     """Noise of N crops compared with their standard deviation, (N,).
 
     From second differences over `_NOISE_LAG` channels, of which white lines make few large ones: hence a

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.preprocess.crops import around_l3, around_l3_channels
-
-Floats = NDArray[np.float32]
+from mnflow.spectra.arrays import Floats32
 
 CHUNK = 128
 """Spectra that pass the net together: what lies between the layers stays in the processor's cache."""
@@ -46,8 +44,8 @@ class Step:
         Applied to the input (F, B, L, c_in): "" nothing, "flatten" to (F, B, 1, L * c_in), "mean" over L.
     """
 
-    weight: Floats
-    bias: Floats
+    weight: Floats32
+    bias: Floats32
     relu: bool = False
     taps: tuple[float, ...] = (1.0,)
     stride: int = 1
@@ -74,9 +72,9 @@ class _Layer:
     step: Step
     n_out: int
     group: int
-    matrices: Floats
-    floor: Floats
-    bias: Floats
+    matrices: Floats32
+    floor: Floats32
+    bias: Floats32
 
 
 @dataclass(frozen=True)
@@ -114,18 +112,18 @@ class NumpyNet:
         steps = tuple(replace(s, weight=s.weight[one], bias=s.bias[one]) for s in self.steps)
         return replace(self, steps=steps)
 
-    def logits(self, crops: Any) -> Floats:
+    def logits(self, crops: Any) -> Floats32:
         """Logits (F, N, K) of N normalised crops (N, n_channels).
 
         Raises `InputError` if the crops have another number of channels.
         """
         return self._forward(crops, len(self.layers))
 
-    def features(self, crops: Any) -> Floats:
+    def features(self, crops: Any) -> Floats32:
         """What enters the last layer, averaged over the energies: (F, N, c)."""
         return self._forward(crops, len(self.layers) - 1)
 
-    def _forward(self, crops: Any, n_layers: int) -> Floats:
+    def _forward(self, crops: Any, n_layers: int) -> Floats32:
         """Mean over the energies of what comes out of the first layers: (F, N, c)."""
         crops = np.asarray(crops, dtype=np.float32)
         if crops.ndim != 2 or crops.shape[1] != self.n_channels:
@@ -152,7 +150,7 @@ def _ready(step: Step, length: int) -> _Layer:
     return _Layer(step, n_out, group, _banded(step, group), -bias, bias.sum(axis=1))
 
 
-def _banded(step: Step, group: int) -> Floats:
+def _banded(step: Step, group: int) -> Floats32:
     """The matrices of a `_Layer`; a tap's weight may pass the ReLU that follows, since it is positive.
 
     They hold zeros, but turn thousands of products of a few rows into one, which is much quicker.
@@ -168,7 +166,7 @@ def _banded(step: Step, group: int) -> Floats:
     return matrices.reshape(folds, n_taps * group * c_out, width * c_in)
 
 
-def _run(layers: Sequence[_Layer], crops: Floats) -> Floats:
+def _run(layers: Sequence[_Layer], crops: Floats32) -> Floats32:
     """Mean over positions (F, B, c) after these layers of crops (B, C)."""
     x, channels = np.ascontiguousarray(crops.T)[None], 1  # (1, C, B): all folds see the same spectra
     for layer in layers:
@@ -178,12 +176,12 @@ def _run(layers: Sequence[_Layer], crops: Floats) -> Floats:
     return _mean(x, channels).swapaxes(1, 2)
 
 
-def _mean(x: Floats, channels: int) -> Floats:
+def _mean(x: Floats32, channels: int) -> Floats32:
     """(F, L * c, B) -> (F, c, B)."""
     return np.asarray(x.reshape(len(x), x.shape[1] // channels, channels, x.shape[2]).mean(axis=1))
 
 
-def _apply(layer: _Layer, x: Floats) -> Floats:
+def _apply(layer: _Layer, x: Floats32) -> Floats32:
     """(F or 1, L * c_in, B) -> (F, L' * c_out, B)."""
     folds, rows, width = layer.matrices.shape
     n_batch, blocks, taps = x.shape[2], layer.n_out // layer.group, len(layer.step.taps)

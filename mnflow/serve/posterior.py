@@ -12,14 +12,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.preprocess.resample import moving_average
 from mnflow.serve.decision import Reading, mean_and_interval, mean_valence_distribution, read
 from mnflow.serve.novelty import Located, locate
 from mnflow.serve.numpy_nets import softmax
-
-Floats = NDArray[np.float32]
+from mnflow.spectra.arrays import Bools, Floats, Floats32
 
 SHARE_STEPS = 10
 """Steps between a share of 0 and one of 1."""
@@ -41,7 +39,7 @@ _LEAST_NOISE = 1e-4  # below it, noise makes no difference
 
 
 @lru_cache
-def compositions(n_classes: int) -> NDArray[np.float64]:
+def compositions(n_classes: int) -> Floats:
     """All compositions (M, n_classes) in steps of 0.1; rows sum to 1, the first is pure class 0."""
     shares = range(SHARE_STEPS, -1, -1)
     found = [c for c in product(shares, repeat=n_classes) if sum(c) == SHARE_STEPS]
@@ -69,9 +67,9 @@ class Calibration:
 
     noise_edges: tuple[float, ...]
     valences: tuple[float, ...]
-    limits: Floats
+    limits: Floats32
 
-    def intervals(self, noise: Any, values: NDArray[np.float64], mass: NDArray[np.float64]) -> Any:
+    def intervals(self, noise: Any, values: Floats, mass: Floats) -> Any:
         """Low and high end (N, 2) from noise levels (N,) and distributions (N, M) on `values` (M,).
 
         NaN where every valence is odd.
@@ -87,9 +85,7 @@ class Calibration:
         return np.where(held.any(axis=1)[:, None], ends, np.nan)
 
 
-def probability_below(
-    values: NDArray[np.float64], mass: NDArray[np.float64], at: NDArray[np.float64]
-) -> Floats:
+def probability_below(values: Floats, mass: Floats, at: Floats) -> Floats32:
     """Probability of valences below `at`, of distributions (N, M) on equally spaced `values` (M,).
 
     (N, G): `at` is (G,) for all distributions alike, or (N, G). Of a value's own probability half counts as
@@ -119,12 +115,12 @@ class Posterior:
         Without it, intervals are the posterior's own quantiles.
     """
 
-    weights: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
+    weights: tuple[Floats32, ...]
+    biases: tuple[Floats32, ...]
     charges: tuple[float, ...]
     calibration: Calibration | None = None
 
-    def cells(self, located: Located) -> NDArray[np.float64]:
+    def cells(self, located: Located) -> Floats:
         """Probabilities (N, M) of `compositions` for N crops."""
         return self._masses(inputs(located))[0]
 
@@ -140,7 +136,7 @@ class Posterior:
             return found
         return found.with_interval(self.calibration.intervals(located.noise, *distribution))
 
-    def _masses(self, x: Floats) -> list[NDArray[np.float64]]:
+    def _masses(self, x: Floats32) -> list[Floats]:
         """Probabilities of `compositions` (N, M) and of `T_OVER_LAMBDA` (N, T)."""
         starts = range(0, max(len(x), 1), CHUNK)
         parts = [_forward(self.weights, self.biases, x[i : i + CHUNK]) for i in starts]
@@ -184,8 +180,8 @@ class ReferenceMixtures:
         Of each.
     """
 
-    templates: Floats
-    mean_valence: NDArray[np.float64]
+    templates: Floats32
+    mean_valence: Floats
 
     TOLERANCE = 0.2
     """How far beyond the posterior's interval the nearest mixture may lie before the two disagree: two steps
@@ -193,7 +189,7 @@ class ReferenceMixtures:
     """
 
     @classmethod
-    def of_pure(cls, pure: Mapping[int, Floats], charges: Sequence[float]) -> "ReferenceMixtures | None":
+    def of_pure(cls, pure: Mapping[int, Floats32], charges: Sequence[float]) -> "ReferenceMixtures | None":
         """From one spectrum (n_crop,) per class, in proportion to their atoms; None for fewer classes than
         two.
         """
@@ -207,18 +203,18 @@ class ReferenceMixtures:
         valence = shares @ np.array([charges[k] for k in pure])
         return cls(np.concatenate(moved), np.tile(valence, len(moved)))
 
-    def nearest(self, located: Located) -> NDArray[np.float64]:
+    def nearest(self, located: Located) -> Floats:
         """Mean valence (N,) of the mixture nearest to each of N crops."""
         return np.asarray(self.mean_valence[(inputs(located)[:, :-1] @ self.templates.T).argmax(axis=1)])
 
-    def contradicts(self, located: Located, reading: Reading) -> NDArray[np.bool_]:
+    def contradicts(self, located: Located, reading: Reading) -> Bools:
         """Whether the nearest mixture lies more than `TOLERANCE` outside the interval: (N,)."""
         nearest = self.nearest(located)
         low, high = reading.interval.T
         return np.asarray((nearest < low - self.TOLERANCE) | (nearest > high + self.TOLERANCE))
 
 
-def inputs(located: Located) -> Floats:
+def inputs(located: Located) -> Floats32:
     """Inputs of the layers from N crops (N, P): the window around L3, and the logarithm of the noise.
 
     The window has zero mean and unit length. Where L3 lies is forgotten.
@@ -233,7 +229,7 @@ def inputs(located: Located) -> Floats:
     return np.concatenate([window, noise[:, None]], axis=1).astype(np.float32)
 
 
-def _forward(weights: Sequence[Floats], biases: Sequence[Floats], x: Any) -> Any:
+def _forward(weights: Sequence[Floats32], biases: Sequence[Floats32], x: Any) -> Any:
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         x = x @ weight + bias
         if i < len(weights) - 1:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.opinions.white_lines import WhiteLines, contradict, implied_valence, measure
@@ -19,6 +18,7 @@ from mnflow.serve.novelty import Novelty, locate
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from mnflow.serve.posterior import Posterior, ReferenceMixtures, compositions
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Bools, Floats, Floats32
 
 _FORMAT = "mnflow-predictor-4"
 _NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
@@ -52,12 +52,12 @@ class Outcome:
     """
 
     reading: Reading
-    disagreement: NDArray[np.float64]
-    contradicted: NDArray[np.bool_]
-    strange: NDArray[np.bool_]
+    disagreement: Floats
+    contradicted: Bools
+    strange: Bools
     calibrated: bool
     white_lines: WhiteLines
-    implied: dict[str, NDArray[np.float64]]
+    implied: dict[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Predictor:
             contradicted |= self.own_references.contradicts(located, reading)
         return Outcome(reading, disagreement, contradicted, strange, True, lines, implied)
 
-    def second_opinion(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
+    def second_opinion(self, crops: Floats32) -> Floats:
         """Calibrated class probabilities (F, N, K) of F fold models; raises `InputError` without any."""
         if self.net is None:
             raise InputError(
@@ -137,7 +137,7 @@ class Predictor:
             )
         return np.asarray(softmax(self.net.logits(crops).astype(np.float64) / self.temperature))
 
-    def probabilities(self, crops: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probabilities(self, crops: Floats32) -> Floats:
         """Probability that a class has the largest share, (N, K), of normalised crops (N, n_crop)."""
         return self(crops).reading.probabilities
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.opinions.oxygen import o_k_distance_ev
@@ -13,6 +12,7 @@ from mnflow.preprocess.faults import REASONS
 from mnflow.preprocess.locate import MIN_CONTRAST, Background
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import Edge
+from mnflow.spectra.arrays import Floats, Floats32
 from mnflow.spectra.axis import ordered
 
 _IT = "it"  # what errors call a spectrum before its place is known
@@ -57,7 +57,7 @@ class Cut(NamedTuple):
     L3 is from O K in eV (None where O K is not to be seen).
     """
 
-    crop: NDArray[np.float32]
+    crop: Floats32
     moved_bins: int
     saturated: bool
     background: Background
@@ -161,7 +161,7 @@ def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, s
     tuple of dict
         By their places in the request: what was cut, and what was wrong.
     """
-    same_axis: dict[bytes, tuple[NDArray[np.float64], dict[int, NDArray[np.float64]]]] = {}
+    same_axis: dict[bytes, tuple[Floats, dict[int, Floats]]] = {}
     cuts: dict[int, Cut] = {}
     errors: dict[int, str] = {}
     for i, spectrum in enumerate(spectra):
@@ -181,8 +181,8 @@ def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, s
 
 
 def _cut_together(
-    energy_ev: NDArray[np.float64],
-    rows: Mapping[int, NDArray[np.float64]],
+    energy_ev: Floats,
+    rows: Mapping[int, Floats],
     edge: Edge,
     cuts: dict[int, Cut],
     errors: dict[int, str],
@@ -222,7 +222,7 @@ def _cut_together(
             )
 
 
-def _numbers(spectrum: Any, name: str) -> NDArray[np.float64]:
+def _numbers(spectrum: Any, name: str) -> Floats:
     """One list of a spectrum as an array."""
     values = spectrum.get(name) if isinstance(spectrum, Mapping) else getattr(spectrum, name, None)
     if values is None:

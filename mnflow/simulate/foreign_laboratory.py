@@ -6,13 +6,13 @@ Charge transfer, another law of broadening and another shape of the low loss.
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.simulate.image import material_edge
 from mnflow.simulate.library import Library, library_for
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings, load
 from mnflow.simulate.write import write_table
+from mnflow.spectra.arrays import Floats
 
 
 def simulate_references(out: Path, seed: int, settings: Path | None = None) -> Path:
@@ -45,7 +45,7 @@ def simulate_references(out: Path, seed: int, settings: Path | None = None) -> P
 
 def reference(
     s: Settings, library: Library, index: int, offset_ev: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """One spectrum of class `index`: energy_ev (C,) and intensity (C,) from 0 to 1."""
     foreign, valence = s.foreign, s.valence[index]
     fine = np.arange(0, 90, 0.05) + np.mean(valence.l3_ev) - 30

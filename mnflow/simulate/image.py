@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,8 @@ from mnflow.simulate.physics.lineshape import LineShape, continuum, white_lines
 from mnflow.simulate.physics.scattering import convolve, plural_factor, response_factor
 from mnflow.simulate.settings import Settings, Specimen, Valence, load
 from mnflow.simulate.write import write_hspy, write_table
+from mnflow.spectra.arrays import Array, Floats32, Ints
 
-Array = NDArray[Any]
 SIZES = {"quick": (0.5, 0.25), "paper": (1.0, 1.0)}
 """Share of the settings' images and of their pixels."""
 
@@ -29,7 +28,7 @@ class Image:
     """One spectrum image: counts (Y, X, C) on energy_ev (C,), t/lambda (Y, X) (0 on the substrate)."""
 
     energy_ev: Array
-    counts: NDArray[np.float32]
+    counts: Floats32
     thickness: Array
     dwell_s: float
 
@@ -220,7 +219,7 @@ def wedge(shape: tuple[int, int], valence: Valence, rng: np.random.Generator) ->
     return np.where(rank < bare, 0.0, low + (high - low) * inside ** rng.uniform(0.8, 1.6))
 
 
-def grains(shape: tuple[int, int], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def grains(shape: tuple[int, int], n: int, rng: np.random.Generator) -> Ints:
     """Which of n grains a pixel belongs to (Y, X): the nearest of n random seeds."""
     seeds = rng.uniform(0, 1, (n, 2)) * shape
     y, x = np.mgrid[: shape[0], : shape[1]]
@@ -237,7 +236,7 @@ def background(
     return height[..., None] * (energy_ev / edge_ev) ** -power
 
 
-def detect(expected: Array, s: Settings, rng: np.random.Generator) -> NDArray[np.float32]:
+def detect(expected: Array, s: Settings, rng: np.random.Generator) -> Floats32:
     """Detected counts (Y, X, C): Poisson noise, point spread, read-out noise, and a few X-ray spikes."""
     counts = point_spread(rng.poisson(np.clip(expected, 0, None)), rng.uniform(*s.instrument.spread))
     counts += rng.uniform(*s.instrument.readout_counts) * rng.standard_normal(counts.shape)

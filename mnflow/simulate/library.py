@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.runtime.files import read_arrays, whole_file
 from mnflow.simulate.physics.atom import ion
@@ -18,6 +17,7 @@ from mnflow.simulate.physics.lineshape import STICK_EV, shared
 from mnflow.simulate.physics.multiplet import ChargeTransfer, Field, Sticks, absorption
 from mnflow.simulate.physics.scattering import Range
 from mnflow.simulate.settings import Settings, Site
+from mnflow.spectra.arrays import Bools, Floats32, Ints
 
 SHIPPED = Path(__file__).with_name("sticks")
 Progress = Callable[[str], None]
@@ -45,12 +45,12 @@ class Library:
         `PARAMETERS` of each; `delta` is NaN without charge transfer.
     """
 
-    strength: NDArray[np.float32]
-    valence: NDArray[np.int64]
-    foreign: NDArray[np.bool_]
-    parameters: NDArray[np.float32]
+    strength: Floats32
+    valence: Ints
+    foreign: Bools
+    parameters: Floats32
 
-    def of(self, valence: int, foreign: bool = False) -> NDArray[np.float32]:
+    def of(self, valence: int, foreign: bool = False) -> Floats32:
         """The stick spectra (n, B) of one class."""
         return self.strength[(self.valence == valence) & (self.foreign == foreign)]
 
@@ -80,7 +80,7 @@ def _between(low_high: Range, share: float) -> float:
     return float(low + (high - low) * share)
 
 
-def binned(sticks: Sticks) -> NDArray[np.float32]:
+def binned(sticks: Sticks) -> Floats32:
     """Sticks on `STICK_EV`, each shared by two neighbours; sums are 1 and centroids are kept."""
     step = STICK_EV[1] - STICK_EV[0]
     position = np.clip((sticks.energy_ev - STICK_EV[0]) / step, 0, len(STICK_EV) - 1.001)

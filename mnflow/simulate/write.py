@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mnflow.runtime.files import HDF5_BYTES, check_room, plain_cell, whole_file
+from mnflow.spectra.arrays import Floats, Floats32
 
 
 def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: Path) -> Path:
@@ -22,8 +20,8 @@ def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: 
 
 def write_hspy(
     path: Path,
-    counts: NDArray[np.float32],
-    energy_ev: NDArray[np.float64],
+    counts: Floats32,
+    energy_ev: Floats,
     title: str,
     beam_energy_kev: float,
     dwell_s: float,

@@ -4,17 +4,17 @@ import re
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.spectra.arrays import Array, Floats
 
 
-def axis_ev(start_ev: float, channels: int, step_ev: float) -> NDArray[np.float64]:
+def axis_ev(start_ev: float, channels: int, step_ev: float) -> Floats:
     """Uniform energy axis (channels,) in eV."""
     return np.asarray(start_ev + step_ev * np.arange(channels), dtype=np.float64)
 
 
-def ordered(energy_ev: NDArray[Any], counts: Any, where: str) -> tuple[NDArray[np.float64], Any]:
+def ordered(energy_ev: Array, counts: Any, where: str) -> tuple[Floats, Any]:
     """Energy axis and counts (N, C) in increasing order; equal energies are averaged.
 
     Raises `InputError` for a bad axis, and for one that holds several spectra one below the other.
@@ -53,7 +53,7 @@ _LEAST_RUN = 8
 """Channels of the shortest spectrum that counts as one of several in a column."""
 
 
-def stacked_spectra(energy_ev: NDArray[np.float64]) -> int:
+def stacked_spectra(energy_ev: Floats) -> int:
     """How many spectra lie one below the other in a column of energies (C,): 1 for a single one in any order.
 
     A spectrum ends where the energies leap back by a quarter of their range, or turn. Digitized curves step
@@ -128,7 +128,7 @@ def ev_per_unit(units: object, where: str) -> float:
     return factor
 
 
-def unit_from_numbers(values: NDArray[Any], window_ev: tuple[float, float]) -> tuple[float, str] | None:
+def unit_from_numbers(values: Array, window_ev: tuple[float, float]) -> tuple[float, str] | None:
     """The unit of energies (C,) without one, if their numbers leave no doubt: eV per unit, and its name.
 
     Parameters

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.errors import InputError
+from mnflow.spectra.arrays import Floats
 
 SPLITTING_EV = {
     "Ti": 6.4, "V": 7.7, "Cr": 9.7, "Mn": 11.2, "Fe": 13.1, "Co": 15.1, "Ni": 17.3, "Cu": 19.6,
@@ -97,12 +97,12 @@ class Edge:
         return round((self.crop_ev[0] - self.wide_ev[0]) / self.dispersion_ev)
 
     @property
-    def wide_axis_ev(self) -> NDArray[np.float64]:
+    def wide_axis_ev(self) -> Floats:
         """Energies of the wide window, (n_wide,), in eV."""
         return np.asarray(self.wide_ev[0] + self.dispersion_ev * np.arange(self.n_wide))
 
     @property
-    def crop_axis_ev(self) -> NDArray[np.float64]:
+    def crop_axis_ev(self) -> Floats:
         """Energies of the unshifted crop, (n_crop,), in eV."""
         return np.asarray(self.crop_ev[0] + self.dispersion_ev * np.arange(self.n_crop))
 
@@ -127,7 +127,7 @@ class Edge:
         return 3.0 * self.splitting_ev / SPLITTING_EV["Mn"]
 
     @property
-    def feature_ev(self) -> NDArray[np.float64]:
+    def feature_ev(self) -> Floats:
         """Left ends (F,), from L3, of the bins of 1 eV by which pixels are clustered (-8 ... 29 for Mn).
 
         They begin before the onset. They end 30 eV above L3 for every element, since bins that the wide

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mnflow.spectra.arrays import Array, Floats
 
 BLOCK_BYTES = 8_000_000
 """Bytes of one block of spectra in a pass over a file: what is made of it stays in the cache."""
@@ -26,10 +27,10 @@ class NavAxis:
 class CountsOnDemand(ABC):
     """Lazy counts (N, C) for `RawSpectra.counts`: rows are read or computed when they are sliced."""
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self[:], dtype=dtype)
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
+    def __getitem__(self, key: Any) -> Array:
         """Rows as slice or integer, or (rows, channels as slice)."""
         rows, channels = key if isinstance(key, tuple) else (key, slice(None))
         if not isinstance(rows, slice):
@@ -37,7 +38,7 @@ class CountsOnDemand(ABC):
         return self._rows(rows, channels)
 
     @abstractmethod
-    def _rows(self, rows: slice, channels: slice) -> NDArray[Any]: ...
+    def _rows(self, rows: slice, channels: slice) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class RawSpectra:
         t/lambda, once it was measured.
     """
 
-    energy_ev: NDArray[np.float64]
+    energy_ev: Floats
     counts: Any
     nav_shape: tuple[int, ...]
     valence: str | None
@@ -84,7 +85,7 @@ class RawSpectra:
     notes: tuple[str, ...] = ()
     nav_axes: tuple[NavAxis, ...] = ()
     low_loss: "RawSpectra | None" = None
-    thickness: NDArray[np.float64] | None = None
+    thickness: Floats | None = None
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])
@@ -104,7 +105,7 @@ class RawSpectra:
         """The same spectra with further notes."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, NDArray[Any]]]:
+    def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, Array]]:
         """Walk through all spectra in bounded memory: yields (rows, counts[rows] as numpy, shape (n, C))."""
         for rows in self.block_slices(block_bytes):
             yield rows, np.asarray(self.counts[rows])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mnflow.errors import InputError
 from mnflow.runtime.files import read_arrays, whole_file
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 from mnflow.spectra.edge import MN, Edge
 
 UNLABELLED = -1
@@ -46,9 +47,9 @@ class SpectrumSet:
         If shapes disagree, the axis is not uniform, or a value is not finite.
     """
 
-    energy_ev: NDArray[np.float64]
-    intensity: NDArray[np.float32]
-    valence: NDArray[np.int64]
+    energy_ev: Floats
+    intensity: Floats32
+    valence: Ints
     group: NDArray[np.str_]
     edge: Edge = MN
     source: str = "unknown"

@@ -23,6 +23,7 @@ from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.models.keras_import import keras
 from mnflow.spectra import SpectrumSet
+from mnflow.spectra.arrays import Array
 from mnflow.track import names, outbox, provenance, tracking
 from mnflow.track.datasets import load_dataset
 from mnflow.track.query import artifact, children, finished_run, stopped_runs
@@ -212,11 +213,11 @@ def prediction_table(
     return pd.concat(rows).sort_values("spectrum", ignore_index=True)
 
 
-def _columns(probabilities: NDArray[Any], classes: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+def _columns(probabilities: Array, classes: NDArray[np.str_]) -> dict[str, Array]:
     return {f"p({name})": probabilities[:, i] for i, name in enumerate(classes)}
 
 
-def curve_table(folds: Sequence[Fold], name: str, x: NDArray[Any], accuracy: NDArray[Any]) -> pd.DataFrame:
+def curve_table(folds: Sequence[Fold], name: str, x: Array, accuracy: Array) -> pd.DataFrame:
     """One row per fold and point of a curve: x (S,) and accuracy (F, S)."""
     numbers = np.repeat([fold.number for fold in folds], len(x))
     return pd.DataFrame({"fold": numbers, name: np.tile(x, len(folds)), "accuracy": accuracy.ravel()})

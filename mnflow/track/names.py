@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from mnflow.spectra.arrays import Floats, Ints
 
 # Metrics of a cross-validation; the evaluations log theirs to their own run and to the cross-validation's.
 CV_ACCURACY = "cv/accuracy_mean"
@@ -50,11 +52,11 @@ class Curve:
     steps_per_unit: int
     axis: str
 
-    def steps(self, x: ArrayLike) -> NDArray[np.int64]:
+    def steps(self, x: ArrayLike) -> Ints:
         """Steps (S,) of the quantity's values (S,)."""
         return (self.steps_per_unit * np.asarray(x)).round().astype(np.int64)
 
-    def values(self, steps: ArrayLike) -> NDArray[np.float64]:
+    def values(self, steps: ArrayLike) -> Floats:
         """The quantity's values (S,) at `steps` (S,)."""
         return np.asarray(steps) / self.steps_per_unit
 

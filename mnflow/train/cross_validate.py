@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.augment import pca_noise
 from mnflow.augment.copies import with_copies
@@ -19,6 +18,7 @@ from mnflow.runtime import parallel
 from mnflow.runtime.backend import keras_backend
 from mnflow.runtime.files import read_arrays
 from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra.arrays import Floats32
 from mnflow.train.plan import Course, FoldData
 from mnflow.train.settings import TrainSettings
 
@@ -55,8 +55,8 @@ class FoldModel:
     fold: int
     model: bytes
     accuracy: float
-    probabilities: NDArray[np.float32]
-    curves: dict[str, NDArray[np.float32]] = field(repr=False)
+    probabilities: Floats32
+    curves: dict[str, Floats32] = field(repr=False)
     seconds: float = 0.0
 
     def save(self, folder: Path) -> tuple[Path, Path]:
@@ -148,9 +148,7 @@ def train_fold(spectra: SpectrumSet, job: tuple[Fold, TrainSettings]) -> tuple["
     return fit(data, plan, course, (settings.seed, fold.number)), time.perf_counter() - start
 
 
-def prepare(
-    spectra: SpectrumSet, fold: Fold, settings: TrainSettings
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def prepare(spectra: SpectrumSet, fold: Fold, settings: TrainSettings) -> tuple[Floats32, Floats32 | None]:
     """Wide spectra of one scale, (N, C); parted into signal and noise for noise augmentation."""
     wide = pca_noise.to_unit_range(spectra.intensity, spectra.edge)
     if not settings.noise_augmentation:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnflow.augment.energy_shift import draw_shifts
 from mnflow.augment.pca_noise import draw_scales
@@ -11,6 +10,7 @@ from mnflow.models import keras_nets
 from mnflow.models.architectures import Plan
 from mnflow.models.keras_import import keras
 from mnflow.preprocess import crops_from
+from mnflow.spectra.arrays import Floats32, Ints
 from mnflow.train.plan import CURVES, Course, FoldData, Trained, momentum, passes_together, steps_of_epoch
 from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
 
@@ -54,7 +54,7 @@ def _build(plan: Plan, course: Course, rng: np.random.Generator, keep: float) ->
     return net
 
 
-def _batches(data: FoldData, course: Course, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def _batches(data: FoldData, course: Course, rng: np.random.Generator) -> Iterator[Ints]:
     """Rows (B,) of an epoch's batches, in the same order as the JAX engine."""
     together = passes_together(len(data.labels))
     for first in range(0, course.draws, together):
@@ -65,8 +65,8 @@ def _batches(data: FoldData, course: Course, rng: np.random.Generator) -> Iterat
 
 
 def _crops(
-    data: FoldData, index: NDArray[np.int64], plan: Plan, course: Course, rng: np.random.Generator | None
-) -> NDArray[np.float32]:
+    data: FoldData, index: Ints, plan: Plan, course: Course, rng: np.random.Generator | None
+) -> Floats32:
     """Normalised crops (B, L) of the rows at `index`, drawn with a generator, unshifted without one."""
     shift, scale = np.zeros(len(index), dtype=np.int64), np.ones(len(index), dtype=np.float32)
     if rng is not None:

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mnflow.models.architectures import Weights
+from mnflow.spectra.arrays import Floats32
 
 
 @dataclass(frozen=True)
@@ -85,5 +83,5 @@ class Trained(NamedTuple):
     """What comes out of one fold's training."""
 
     weights: Weights
-    curves: dict[str, NDArray[np.float32]]
-    probabilities: NDArray[np.float32]
+    curves: dict[str, Floats32]
+    probabilities: Floats32

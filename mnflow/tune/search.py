@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mnflow.errors import InputError
@@ -20,6 +20,7 @@ from mnflow.folds import Fold, inner_validation, split
 from mnflow.models import keras_nets
 from mnflow.models.architectures import ARCHITECTURES, count_weights
 from mnflow.spectra import Edge, SpectrumSet
+from mnflow.spectra.arrays import Floats, Floats32, Ints
 from mnflow.train import cross_validate
 from mnflow.train.settings import TrainSettings
 from mnflow.tune import study
@@ -64,9 +65,9 @@ class FoldScore:
     accuracy: float
     shift_accuracy: float
     noise_accuracy: float
-    shift_bins: NDArray[np.int64]
-    shift_curve: NDArray[np.float64]
-    curves: dict[str, NDArray[np.float32]]
+    shift_bins: Ints
+    shift_curve: Floats
+    curves: dict[str, Floats32]
 
     @property
     def score(self) -> float:

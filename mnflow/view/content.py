@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from bokeh.palettes import Cividis256, Greys256, Viridis256
-from numpy.typing import NDArray
 
 from mnflow.maps import Region, ValenceMaps
 from mnflow.maps.comparison import Reference, composition_of
 from mnflow.plots.style import valence_colours
 from mnflow.preprocess.crops import normalise
+from mnflow.spectra.arrays import Array
 
 VALENCE = "mean valence"
 
@@ -20,10 +20,10 @@ def class_colours(maps: ValenceMaps) -> dict[str, str]:
     return dict(zip(maps.classes, valence_colours(maps.classes), strict=True))
 
 
-def quantities(maps: ValenceMaps) -> dict[str, tuple[NDArray[Any], Any, tuple[float, float] | None]]:
+def quantities(maps: ValenceMaps) -> dict[str, tuple[Array, Any, tuple[float, float] | None]]:
     """Every map that can be chosen: its values (N,), colours, and limits (None: from the values)."""
     hidden, charges = maps.masked().pixels, maps.predictor.edge.charges
-    found: dict[str, tuple[NDArray[Any], Any, tuple[float, float] | None]] = {
+    found: dict[str, tuple[Array, Any, tuple[float, float] | None]] = {
         VALENCE: (hidden.mean_valence, Viridis256, (min(charges), max(charges)))
     }
     if np.isfinite(hidden.interval).any():

@@ -23,7 +23,6 @@ from bokeh.models import (
 from bokeh.palettes import Dark2_8, Viridis256
 from bokeh.plotting import figure
 from matplotlib.path import Path as Polygon
-from numpy.typing import NDArray
 
 from mnflow.maps import Region, ValenceMaps
 from mnflow.maps.comparison import Reference
@@ -31,6 +30,7 @@ from mnflow.maps.export import pixel_size
 from mnflow.maps.figures import background_of, crop_energies, note, saliency_of
 from mnflow.plots.panels import to_unit
 from mnflow.plots.style import FLAGGED_COLOUR, UNKNOWN_COLOUR
+from mnflow.spectra.arrays import Bools
 from mnflow.view.content import VALENCE, answer_html, class_colours, quantities
 
 MIXED_COLOUR = "#222222"
@@ -47,7 +47,7 @@ class Panels:
         self,
         document: Any,
         choose_pixel: Callable[[int, int], None],
-        choose_region: Callable[[NDArray[np.bool_]], None],
+        choose_region: Callable[[Bools], None],
         limit: Callable[[float], None],
     ) -> None:
         self.image_shape, self.cell = (1, 1), (1.0, 1.0)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mnflow.simulate.physics.scattering import FWHM_TO_SIGMA, Array
+from mnflow.simulate.physics.scattering import FWHM_TO_SIGMA
+from mnflow.spectra.arrays import Array
 
 STICK_EV = np.arange(-15.0, 30.0, 0.05)
 """Energies (B,) that sticks are moved to, eV above the configurations' mean: finer than any lifetime."""

@@ -27,6 +27,7 @@ from mnflow.simulate.physics.operators import (
     pd_repulsion,
     spin_orbit,
 )
+from mnflow.spectra.arrays import Floats
 
 BOLTZMANN_EV_PER_K = 8.617333e-5
 _NEGLIGIBLE_POPULATION = 1e-3
@@ -97,8 +98,8 @@ class ChargeTransfer:
 class Sticks:
     """Lines by energy (n,), in eV above the configurations' mean, and strengths (n,)."""
 
-    energy_ev: NDArray[np.float64]
-    strength: NDArray[np.float64]
+    energy_ev: Floats
+    strength: Floats
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class _Space:
     basis: NDArray[np.uint32]
     indptr: NDArray[np.int32]
     indices: NDArray[np.int32]
-    values: dict[str, NDArray[np.float64]]
+    values: dict[str, Floats]
 
     def hamiltonian(self, coefficients: dict[str, float]) -> csr_matrix:
         data = sum(c * self.values[name] for name, c in coefficients.items())
@@ -182,9 +183,7 @@ def _coefficients(
     return c
 
 
-def low_states(
-    h: csr_matrix, temperature_k: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def low_states(h: csr_matrix, temperature_k: float) -> tuple[Floats, Floats, Floats]:
     """The thermally populated states of `h`: energies (k,), populations (k,), vectors (N, k).
 
     Every symmetry block (connected component) is diagonalised in full, so no degenerate partner is missed.
@@ -192,7 +191,7 @@ def low_states(
     n_blocks, label = connected_components(h, directed=False)
     window_ev = -np.log(_NEGLIGIBLE_POPULATION) * BOLTZMANN_EV_PER_K * temperature_k
     energies: list[float] = []
-    vectors: list[NDArray[np.float64]] = []
+    vectors: list[Floats] = []
     for block in range(n_blocks):
         members = np.flatnonzero(label == block)
         e, v = eigh(
@@ -209,9 +208,7 @@ def low_states(
     return energy[keep], boltzmann / boltzmann.sum(), np.stack([vectors[i] for i in keep], axis=1)
 
 
-def lanczos(
-    h: csr_matrix, start: NDArray[np.float64], steps: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def lanczos(h: csr_matrix, start: Floats, steps: int) -> tuple[Floats, Floats]:
     """Poles and weights of <s|delta(E - h)|s> for every column s of `start` (N, B): two arrays (B, steps).
 
     The weights of a column sum to its squared norm, and the first 2 * steps moments are exact (Lanczos 1950,
@@ -236,7 +233,7 @@ def lanczos(
     return poles, vectors[:, 0, :] ** 2 * norm[:, None] ** 2
 
 
-def _all_poles(h: csr_matrix, start: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _all_poles(h: csr_matrix, start: Floats) -> tuple[Floats, Floats]:
     """As `lanczos`, from the full diagonalisation."""
     energy, vectors = np.linalg.eigh(h.toarray())
     return np.tile(energy, (start.shape[1], 1)), ((vectors.T @ start) ** 2).T

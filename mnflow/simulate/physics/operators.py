@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from mnflow.spectra.arrays import Floats, Ints
+
 Term = tuple[tuple[int, ...], tuple[int, ...], float]
 
 _L = {"p": 1, "d": 2, "ligand": 2}
@@ -144,7 +146,7 @@ def matrix(terms: list[Term], source: NDArray[np.uint32], target: NDArray[np.uin
 
 def _apply(
     source: NDArray[np.uint32], creators: tuple[int, ...], annihilators: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float64]]:
+) -> tuple[Ints, NDArray[np.uint32], Floats]:
     """Which determinants survive, what they become, and with what sign."""
     alive = np.arange(len(source))
     state, sign = source, np.ones(len(source))

@@ -1,13 +1,11 @@
 """Inelastic scattering and the spectrometer's response as factors in Fourier space. Pure array functions."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
-
+from mnflow.spectra.arrays import Array
 
 Range = tuple[float, float]
 
