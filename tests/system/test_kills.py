@@ -18,7 +18,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import optuna
+import pandas as pd
 import pytest
+from optuna.trial import TrialState
 
 from mnflow.promote import registration, registry
 from mnflow.promote.registration import MODEL
@@ -26,6 +29,7 @@ from mnflow.runtime.project import ROOT
 from mnflow.track import names
 from mnflow.track.connection import connect
 from mnflow.track.query import _runs, artifact, finished_run
+from mnflow.tune import study
 from tests.helpers.killing import STEPS
 from tests.helpers.spectra import spectra
 
@@ -48,6 +52,12 @@ TIMES = ("cv/seconds",)
 
 DATED = (".keras", ".pdf")
 """Files that hold the time at which they were written, and are not compared."""
+
+NUMBERED = (
+    "study/proposed.json", "tables/study.csv",
+    *(f"figures/{name}.{suffix}" for name in ("front", "history") for suffix in ("csv", "png")),
+)  # fmt: skip
+"""Files of a search that hold numbers of trials, which a killed one uses up: compared without them."""
 
 
 @dataclass
@@ -153,7 +163,22 @@ def results(shop: Shop, step: str) -> dict[str, object]:
     if step == "predict":
         found |= digests(shop.folder / "maps")
     with artifact(record.info.run_id, "") as folder:
-        return found | digests(folder)
+        found |= digests(folder)
+        if step == "tune":
+            kept = study.load_study(record.data.params["study"], f"sqlite:///{shop.folder}/studies.db")
+            found = {k: v for k, v in found.items() if k not in NUMBERED} | trials(kept, folder)
+        return found
+
+
+def trials(kept: optuna.Study, folder: Path) -> dict[str, object]:
+    """A search's ended trials in their order, and its proposal, without their numbers; how many are open."""
+    table = pd.read_csv(folder / "tables" / f"study_{kept.study_name}.csv")
+    proposal = json.loads((folder / "study" / "proposed.json").read_text())
+    return {
+        "trials": table.drop(columns="trial").to_csv(),
+        "proposed": {**proposal, "trial": table["trial"].tolist().index(proposal["trial"])},
+        "open": len(kept.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))),
+    }
 
 
 def digests(folder: Path) -> dict[str, object]:
@@ -239,6 +264,10 @@ def test_killed_and_started_again_it_ends_as_undisturbed(shop: Shop, step: str) 
             assert not left_running(pid), shop.tried[-1]
             assert shop.parts() <= parts, shop.tried[-1]
         assert step not in ("promote", "predict") or registry.load_predictor(f"models:/{MODEL}@champion")
+        if step == "tune" and killed in range(study.RETRIES, KILLS, study.RETRIES):
+            shop.end(step)  # a trial that is stopped more often may be passed over
+            assert results(shop, step) == undisturbed
+            again(shop, step)
     shop.end(step)
     assert not shop.parts()
     assert not _runs("attributes.status = 'RUNNING'", {})

@@ -56,17 +56,17 @@ def test_one_worker_draws_the_same_trials_from_the_same_seed(tmp_path: Path) -> 
 
 def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
     whole = opened(tmp_path, "whole")
-    study.run_trials(whole, parabola, 5)
+    study.run_trials(whole, parabola, 14)
     wanted = [t.params for t in study.settled(whole)]
 
     def dying(trial: Trial) -> float:
         parabola(trial)
         raise KeyboardInterrupt
 
-    for n_ended in (0, 1, 3):  # before its first trial, which was queued, and later ones, which were drawn
+    for n_ended in (0, 1, 3, 12):  # queued, at random (the first ten), by TPE
         study.run_trials(opened(tmp_path, "stopped"), parabola, n_ended)
         with pytest.raises(KeyboardInterrupt):
-            study.run_trials(opened(tmp_path, "stopped"), dying, 5)
+            study.run_trials(opened(tmp_path, "stopped"), dying, 14)
         # kill -9: its trial is left running
         killed = optuna.load_study(study_name="stopped", storage=f"sqlite:///{tmp_path}/studies.db")
         killed.sampler = study._steady_sampler(killed)
@@ -74,7 +74,7 @@ def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path: Path
         trial.suggest_float("x", 0, 1)
         trial.set_user_attr("worker", f"{socket.gethostname()} 1 0")
     found = opened(tmp_path, "stopped")
-    study.run_trials(found, parabola, 5)
+    study.run_trials(found, parabola, 14)
     assert [t.params for t in study.settled(found)] == wanted
     assert not found.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
 
