@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -330,10 +331,23 @@ def wait_for_room(
 
 
 def _fail_lost_trials(study: optuna.Study) -> None:
-    """Fail the trials of this machine's dead workers at once, a minute before their heartbeats would."""
+    """Fail the trials of this machine's dead workers at once, a minute before their heartbeats would.
+
+    A worker names itself at a trial's begin. One that died even before has no heartbeat that could stop, and
+    is given the same time as the others.
+    """
     storage: Any = study._storage
+    grace_seconds = 2 * storage.get_heartbeat_interval()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if is_gone(trial.user_attrs.get(_WORKER, "")):
+        if is_gone(trial.user_attrs.get(_WORKER, "")) or _is_nameless(trial, grace_seconds):
             with suppress(UpdateFinishedTrialError):  # another worker was quicker
                 storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
                 storage.get_heartbeat_stale_trial_callback()(study, study.trials[trial.number])
+
+
+def _is_nameless(trial: FrozenTrial, seconds: float) -> bool:
+    """Whether a trial began longer ago than that, and still has no worker."""
+    began = trial.datetime_start
+    return _WORKER not in trial.user_attrs and bool(
+        began and (datetime.now() - began).total_seconds() > seconds
+    )

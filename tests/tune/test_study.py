@@ -6,6 +6,7 @@ import socket
 import sys
 from collections import Counter
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ def test_a_trial_that_stops_its_worker_again_and_again_is_passed_over(tmp_path: 
             study.run_trials(opened(tmp_path), deadly, 3)
     assert len(set(drawn[:-1])) == 1
     assert drawn[-1] != drawn[0]
+
+
+def test_a_trial_whose_worker_died_before_it_named_itself_is_not_left_running(tmp_path: Path) -> None:
+    found = opened(tmp_path)
+    study.run_trials(found, parabola, 2)
+    nameless = optuna.trial.create_trial(state=TrialState.RUNNING)
+    nameless.datetime_start = datetime.now() - timedelta(hours=1)
+    found.add_trial(nameless)
+    study.run_trials(found, parabola, 3)
+    assert [t.state.name for t in found.trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
 
 
 def test_other_terms_are_refused(tmp_path: Path) -> None:
