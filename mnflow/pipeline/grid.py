@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Event
 from typing import Any
 
 import pandas as pd
@@ -83,12 +85,16 @@ def train_and_evaluate(
         The finished run of a cell, or None if it must be trained.
     """
 
+    stopped = Event()  # a signal reaches the main thread alone, and the pool waits for what it has begun
+
     def evaluate_all(run_id: str) -> None:
         for step in missing_evaluations(run_id):
-            evaluate(step, run_id)
+            if not stopped.is_set():
+                evaluate(step, run_id)
 
     run_ids: list[str] = []
-    with ThreadPoolExecutor(1) as evaluating:
+    with ThreadPoolExecutor(1) as evaluating, ExitStack() as at_end:
+        at_end.callback(stopped.set)
         pending: Future[Any] = evaluating.submit(meanwhile)
         for number, cell in enumerate(cells, start=1):
             say(f"Cross-validation {number} of {len(cells)}: {cell.arch} {cell.augmentation} {cell.folds}")
