@@ -15,7 +15,7 @@ from mnflow.preprocess.window import Placement
 from mnflow.serve.answer import notes
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
-from mnflow.spectra.arrays import Array, Bools, Floats
+from mnflow.spectra.arrays import Array, Bools, Floats, Floats32
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,12 +166,16 @@ class ValenceMaps:
     @cached_property
     def t_over_lambda(self) -> "Mapping[str, BaseSignal]":
         """ "mean", "low" and "high" end of 90 % of t/lambda by the edge alone; none with a low loss."""
+        return {
+            name: self._map(values, f"{name} t/lambda", "", None, "cividis")
+            for name, values in self.t_over_lambda_values().items()
+        }
+
+    def t_over_lambda_values(self) -> dict[str, Floats32]:
+        """The same as arrays (N,), without HyperSpy, which takes a second to import."""
         if self.raw.thickness is not None or np.isnan(self.pixels.t_over_lambda).all():
             return {}
-        return {
-            name: self._map(self.pixels.t_over_lambda[:, i], f"{name} t/lambda", "", None, "cividis")
-            for i, name in enumerate(("mean", "low", "high"))
-        }
+        return dict(zip(("mean", "low", "high"), self.pixels.t_over_lambda.T, strict=True))
 
     def signals(self) -> "dict[str, BaseSignal]":
         """Every quantity by the name that files and tables give it."""
@@ -247,7 +251,7 @@ class ValenceMaps:
         columns |= {f"probability_{name}": p.probabilities[:, i] for i, name in enumerate(self.classes)}
         columns |= {"intensity": p.intensity, "flagged": self.flagged}
         columns["flags"] = _joined(p.flags)
-        columns |= {f"t_over_lambda_{x}": signal.data.ravel() for x, signal in self.t_over_lambda.items()}
+        columns |= {f"t_over_lambda_{x}": values for x, values in self.t_over_lambda_values().items()}
         if self.thickness_ratio is not None:
             columns["thickness"] = self.thickness_ratio
         return pd.DataFrame(columns)

@@ -32,7 +32,7 @@ def quantities(maps: ValenceMaps) -> dict[str, tuple[Array, Any, tuple[float, fl
     kind = "probability" if np.isnan(hidden.fractions).all() else "fraction"
     found |= {f"{name} {kind}": (shares[:, i], Cividis256, (0.0, 1.0)) for i, name in enumerate(maps.classes)}
     found["intensity of the edge"] = (maps.pixels.intensity, Greys256, None)
-    if maps.t_over_lambda:
+    if maps.t_over_lambda_values():
         found["t/lambda by the edge"] = (hidden.t_over_lambda[:, 0], Cividis256, None)
     if maps.thickness_ratio is not None:
         found["thickness (t/lambda)"] = (maps.thickness_ratio, Cividis256, None)
