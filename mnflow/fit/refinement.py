@@ -104,12 +104,12 @@ class Problem:
         bank, found = self.bank, []
         shape = self.target - self.target.mean()
         shape = shape / np.linalg.norm(shape)
+        tried = _STARTS_ALONE if len(self.classes) == 1 else 1
         for k in self.classes:
             screens = screens_of(bank, k)
             fit = [self._alike(screen, shape) for screen in screens]  # per grid point: (n,)
             best = np.argmax(fit, axis=0)  # (n,)
             greatest = np.max(fit, axis=0)
-            tried = _STARTS_ALONE if len(self.classes) == 1 else 1
             for lead in np.argsort(-greatest)[:tried]:
                 grid = int(best[lead])
                 found.append((greatest[lead], self._start(k, grid, screens[grid], int(lead))))

@@ -50,7 +50,7 @@ def thickness(energy_ev: Floats, low_loss: Array) -> Floats:
     spectra = np.asarray(low_loss, dtype=np.float64)
     elastic = np.where(_elastic(energy_ev, spectra), spectra, 0).sum(axis=1)
     total = spectra.sum(axis=1)
-    good = (elastic > 0) & (total > 0) & _has_peak(energy_ev, spectra) & ~_cut_off(spectra)
+    good = (elastic > 0) & (total > 0) & _has_whole_peak(energy_ev, spectra)
     return np.where(good, np.log(np.where(good, total, 1) / np.where(good, elastic, 1)), np.nan)
 
 
@@ -110,7 +110,7 @@ def _inverse(step_ev: float, channels: int, energy_ev: Floats, spectra: Floats) 
     """Damped reciprocals (N, C) of low losses (N, L), and which of these are a specimen's, others being 1."""
     inside = _elastic(energy_ev, spectra)
     elastic = np.where(inside, spectra, 0).sum(axis=1)
-    good = (elastic > 0) & _has_peak(energy_ev, spectra) & ~_cut_off(spectra)
+    good = (elastic > 0) & _has_whole_peak(energy_ev, spectra)
     counted = np.where(inside, 0, spectra) / np.where(good, elastic, 1)[:, None]
     counted[~good] = 0
     # losses on the edges' channels, from the zero-loss peak on: counts per channel
@@ -169,9 +169,10 @@ def _has_peak(energy_ev: Floats, spectra: Floats) -> Bools:
     return np.asarray(narrow & low[rows, left] & low[rows, right] & (spectra[rows, peak] > 0))
 
 
-def _cut_off(spectra: Floats) -> Bools:
-    """Which spectra (N, C) have as many channels at their maximum as a plateau."""
-    return np.asarray((spectra == spectra.max(axis=1, keepdims=True)).sum(axis=1) >= _CUT_OFF)
+def _has_whole_peak(energy_ev: Floats, spectra: Floats) -> Bools:
+    """Which spectra (N, C) have a zero-loss peak that is not cut off: few channels are at its maximum."""
+    at_top = (spectra == spectra.max(axis=1, keepdims=True)).sum(axis=1)
+    return np.asarray(_has_peak(energy_ev, spectra) & (at_top < _CUT_OFF))
 
 
 def single_scattering(raw: RawSpectra, edge: Edge) -> RawSpectra:
