@@ -116,11 +116,12 @@ def _cut_off(energy_ev: Floats, counts: Array, edge: Edge) -> Bools:
     coarse = np.full(len(y), _RIPPLES[1])
     found |= clear & _ends_abruptly(energy, y, [np.maximum(_RIPPLES[0], ripple / height), coarse], edge)
     clear = (ripple / height < _MOST_RIPPLE_OF_MEANS) & (noise < _MOST_NOISE_OF_MEANS * height)
-    if clear.any():
-        means = moving_average(y, channels)
+    rows = np.flatnonzero(clear & ~found)
+    if len(rows):
+        means = moving_average(y[rows], channels)
         top = means.max(axis=1, keepdims=True)
         means /= np.where(top > _RIPPLES[0], top, np.inf)
-        found |= clear & _ends_abruptly(energy, means, [coarse], edge)
+        found[rows] = _ends_abruptly(energy, means, [coarse[rows]], edge)
     return found
 
 
