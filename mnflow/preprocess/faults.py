@@ -106,22 +106,21 @@ def _cut_off(energy_ev: Floats, counts: Array, edge: Edge) -> Bools:
         level = y[:, before].mean(axis=1, keepdims=True)
     else:
         level = y[:, lines].min(axis=1, keepdims=True)
-    channels = round(_MEAN_EV / float(np.diff(energy).max()))
-    noise = moving_average(y[:, before], channels).std(axis=1) if 1 < channels < before.sum() else np.inf
-    energy, y = energy[lines], y[:, lines] - level
-    height = y.max(axis=1)
+    height = y[:, lines].max(axis=1) - level[:, 0]
     height = np.where(height > 1e-9 * np.abs(counts).max(axis=1), height, np.inf)  # else there is no line
-    clear = ripple / height < _MOST_RIPPLE
-    y = y / height[:, None]
-    coarse = np.full(len(y), _RIPPLES[1])
-    found |= clear & _ends_abruptly(energy, y, [np.maximum(_RIPPLES[0], ripple / height), coarse], edge)
-    clear = (ripple / height < _MOST_RIPPLE_OF_MEANS) & (noise < _MOST_NOISE_OF_MEANS * height)
-    rows = np.flatnonzero(clear & ~found)
-    if len(rows):
-        means = moving_average(y[rows], channels)
+    y, ripple = (y - level) / height[:, None], ripple / height
+    rows = np.flatnonzero((ripple < _MOST_RIPPLE) & ~found)
+    depths = [np.maximum(_RIPPLES[0], ripple[rows]), np.full(len(rows), _RIPPLES[1])]
+    found[rows] = _ends_abruptly(energy[lines], y[np.ix_(rows, lines)], depths, edge)
+    channels = round(_MEAN_EV / float(np.diff(energy).max()))
+    rows = np.flatnonzero((ripple < _MOST_RIPPLE_OF_MEANS) & ~found)
+    if len(rows) and 1 < channels < before.sum():
+        quiet = moving_average(y[np.ix_(rows, before)], channels).std(axis=1) < _MOST_NOISE_OF_MEANS
+        rows = rows[quiet]
+        means = moving_average(y[np.ix_(rows, lines)], channels)
         top = means.max(axis=1, keepdims=True)
         means /= np.where(top > _RIPPLES[0], top, np.inf)
-        found[rows] = _ends_abruptly(energy, means, [coarse[rows]], edge)
+        found[rows] = _ends_abruptly(energy[lines], means, [np.full(len(rows), _RIPPLES[1])], edge)
     return found
 
 
