@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import nnls
 
 from mnflow.maps.pixels import mean_spectra
 from mnflow.preprocess.crops import normalise
@@ -53,6 +52,8 @@ def composition_of(intensity: Floats32, references: Sequence[Reference]) -> Comp
 
     Shares are of intensity, not of atoms: references are normalised, and white lines grow with 3d holes.
     """
+    from scipy.optimize import nnls  # a third of a second, and the page shows its map without
+
     columns = np.stack([r.intensity for r in references], axis=1).astype(np.float64)  # (n_crop, R)
     constant = np.ones((len(columns), 1))
     target = np.asarray(intensity, dtype=np.float64)

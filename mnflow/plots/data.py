@@ -1,12 +1,16 @@
 """The numbers behind a figure, read off the figure itself, so that the two cannot differ."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def figure_data(figure: Figure) -> pd.DataFrame:
+
+def figure_data(figure: Figure) -> "pd.DataFrame":
     """Everything that a figure draws, as one long table for a CSV beside the PNG.
 
     Parameters
@@ -21,12 +25,14 @@ def figure_data(figure: Figure) -> pd.DataFrame:
         `value` (images). Bands and mixed colours are left out: they follow from the data that a step logs as
         a table.
     """
+    import pandas as pd  # a quarter of a second, and the page shows its map without
+
     parts = [part for i, axes in enumerate(figure.axes) if axes.get_visible() for part in _panel(axes, i)]
     columns = ["panel", "kind", "series", "x", "y", "value"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _panel(axes: Axes, number: int) -> list[pd.DataFrame]:
+def _panel(axes: Axes, number: int) -> "list[pd.DataFrame]":
     name = axes.get_title(loc="left") or axes.get_title() or f"panel {number + 1}"
     parts = [
         _table(name, "line", _label(line.get_label()), *np.asarray(line.get_data(), dtype=float))
@@ -45,7 +51,9 @@ def _panel(axes: Axes, number: int) -> list[pd.DataFrame]:
     return parts
 
 
-def _table(panel: str, kind: str, series: str, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+def _table(panel: str, kind: str, series: str, x: np.ndarray, y: np.ndarray) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame({"panel": panel, "kind": kind, "series": series, "x": x, "y": y, "value": np.nan})
 
 

@@ -1,16 +1,20 @@
 """What was served per day: how much, which classes, how much was flagged, how far windows moved."""
 
+from typing import TYPE_CHECKING
+
 import matplotlib.dates as mdates
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mnflow.plots.style import legend_beside, new_figure, sequence_colours, styled
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @styled
-def served_counts(days: pd.DataFrame, classes: list[str], flags: list[str]) -> Figure:
+def served_counts(days: "pd.DataFrame", classes: list[str], flags: list[str]) -> Figure:
     """Three panels over the days: spectra by class, share flagged by reason, and the windows' mean move.
 
     Parameters

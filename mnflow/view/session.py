@@ -34,6 +34,8 @@ EXPORTS = {
 }
 """What the page exports, and as what."""
 
+_KEPT_BYTES = 10**9  # spectra that stay in memory: packed files would be unpacked again for every region
+
 
 class Session:
     """The state of one page. Work runs in a thread; whatever the page shows changes in Bokeh's own."""
@@ -75,6 +77,8 @@ class Session:
 
     def _read_spectra(self, path: Path) -> None:
         raw = read_file(path, edge=self.shared.load().edge)
+        if np.prod(raw.counts.shape) * raw.counts.dtype.itemsize <= _KEPT_BYTES:
+            raw = replace(raw, counts=np.asarray(raw.counts))
         self._predict(raw)
         self.raw = raw
         self.forget_references()  # they are of another image's axis

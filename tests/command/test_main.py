@@ -37,6 +37,14 @@ def test_predict_imports_nothing_that_takes_long(tmp_path: Path) -> None:
     assert said.splitlines()[-1] == "[]"
 
 
+def test_the_page_waits_for_nothing_that_its_map_does_not_need(tmp_path: Path) -> None:
+    later = {*HEAVY, "scipy.optimize"} - {"matplotlib"}
+    said = in_fresh_interpreter(
+        f"import sys, mnflow.view.server; print(sorted({later!r} & set(sys.modules)))", tmp_path
+    )
+    assert said == "[]\n"
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_stop_nothing(closed: str, tmp_path: Path) -> None:
     asked = f"'{sys.executable}' -m mnflow predict '{EXAMPLE}' --model shipped --csv {closed}"

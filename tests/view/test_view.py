@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bokeh.document import Document
 
 from mnflow.errors import InputError
 from mnflow.serve.predictor import Predictor
 from mnflow.view.server import _file_name, make_server
+from mnflow.view.session import Session
+from mnflow.view.shared import Shared
 from tests.helpers.browser import Page, browse, needs_browser
 from tests.maps.conftest import ENERGY_EV, image, signal
 from tests.maps.test_thickness import low_loss
@@ -162,6 +165,20 @@ def test_a_low_loss_on_the_page_does_what_the_command_does(
     np.testing.assert_array_equal(session.maps.raw.counts[:], expected.raw.counts[:])
     assert session.maps.notes == expected.notes != plain.notes
     assert session.maps.thickness_ratio == pytest.approx(expected.thickness_ratio)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 10**9])
+def test_spectra_that_fit_stay_in_memory(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    counts = image()
+    signal(counts).save(tmp_path / "image.hspy")
+    monkeypatch.setattr("mnflow.view.session._KEPT_BYTES", kept_bytes)
+    session = Session(Document(), Shared(lambda: predictor, None))
+    session._read_spectra(tmp_path / "image.hspy")
+    assert session.raw is not None
+    assert isinstance(session.raw.counts, np.ndarray) == (kept_bytes > 0)
+    assert np.array_equal(np.asarray(session.raw.counts), counts.reshape(-1, counts.shape[-1]))
 
 
 def test_files_need_the_pages_token(predictor: Predictor) -> None:
