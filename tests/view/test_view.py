@@ -19,6 +19,8 @@ from bokeh.document import Document
 
 from mnflow.errors import InputError
 from mnflow.serve.predictor import Predictor
+from mnflow.spectra import RawSpectra
+from mnflow.spectra.raw import CountsOnDemand
 from mnflow.view.server import _file_name, make_server
 from mnflow.view.session import Session
 from mnflow.view.shared import Shared
@@ -167,18 +169,29 @@ def test_a_low_loss_on_the_page_does_what_the_command_does(
     assert session.maps.thickness_ratio == pytest.approx(expected.thickness_ratio)
 
 
+class OnDisk(CountsOnDemand):
+    """Spectra that are read when they are sliced."""
+
+    def __init__(self, counts: np.ndarray) -> None:
+        self.counts, self.shape, self.dtype = counts, counts.shape, counts.dtype
+
+    def _rows(self, rows: slice, channels: slice) -> np.ndarray:
+        return self.counts[rows, channels]
+
+
 @pytest.mark.parametrize("kept_bytes", [0, 10**9])
 def test_spectra_that_fit_stay_in_memory(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
 ) -> None:
-    counts = image()
-    signal(counts).save(tmp_path / "image.hspy")
+    on_disk = OnDisk(image().reshape(12, -1))
+    raw = RawSpectra(ENERGY_EV, on_disk, (3, 4), None, "a", tmp_path)
+    monkeypatch.setattr("mnflow.view.session.read_file", lambda path, edge: raw)
     monkeypatch.setattr("mnflow.view.session._KEPT_BYTES", kept_bytes)
     session = Session(Document(), Shared(lambda: predictor, None))
-    session._read_spectra(tmp_path / "image.hspy")
+    session._read_spectra(tmp_path)
     assert session.raw is not None
     assert isinstance(session.raw.counts, np.ndarray) == (kept_bytes > 0)
-    assert np.array_equal(np.asarray(session.raw.counts), counts.reshape(-1, counts.shape[-1]))
+    assert np.array_equal(np.asarray(session.raw.counts), on_disk.counts)
 
 
 def test_files_need_the_pages_token(predictor: Predictor) -> None:
