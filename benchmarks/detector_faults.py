@@ -17,8 +17,8 @@ from benchmarks.measure import emit
 from mnflow.fit.mixture_errors import QUIET, draw_and_read
 from mnflow.fit.mixtures import Conditions
 from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.detector.spikes import without_spikes_of_scan
 from mnflow.preprocess.locate import MIN_CONTRAST
-from mnflow.preprocess.spikes import without_spikes_of_scan
 from mnflow.preprocess.window import place_windows
 from mnflow.serve.answer import FLAGS, flagged
 from mnflow.serve.predictor import Predictor

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import emit, machine, median_seconds
-from mnflow.fit.novelty import PLANES
+from mnflow.fit.out_of_distribution import PLANES
 from mnflow.maps.pixels import read_pixels
 from mnflow.models import keras_nets
 from mnflow.models.architectures import design

@@ -108,7 +108,7 @@ def _check_store() -> str:
             return "no tracking store"
         raise RuntimeError(f"There is no tracking database at {path}: {_SET_UP}.")
     if find_spec("mlflow"):
-        from mnflow.track.database import check_database
+        from mnflow.track.connection import check_database
 
         check_database(uri)
     connection = sqlite3.connect(path)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.detector.faults import REASONS
 from mnflow.preprocess.window import place_windows
 from mnflow.read.microscopes import read_file
 from mnflow.read.source import list_source

@@ -90,14 +90,14 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow
 
     from mnflow.runtime import project
-    from mnflow.track import database
+    from mnflow.track import connection
 
-    made_by = zlib.crc32(b"".join(Path(m.__file__).read_bytes() for m in (project, database)))
+    made_by = zlib.crc32(b"".join(Path(m.__file__).read_bytes() for m in (project, connection)))
     path = tmp_path_factory.mktemp("store") / f"mlflow-{mlflow.__version__}-{made_by}.db"
     if (_KEPT / path.name).exists():
         shutil.copy(_KEPT / path.name, path)
     else:
-        database.prepare_store(f"sqlite:///{path}")
+        connection.prepare_store(f"sqlite:///{path}")
         _keep(path)
     return path
 

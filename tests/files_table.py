@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from mnflow.errors import InputError
-from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.detector.faults import REASONS
+from mnflow.preprocess.detector.gain_steps import STEP_NOTE
 from mnflow.preprocess.locate import MIN_CONTRAST
 from mnflow.preprocess.scan import typical_spectrum
-from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import placement
 from mnflow.read import SUFFIXES, read_file
 from mnflow.spectra import MN

@@ -8,7 +8,7 @@ import yaml
 from mnflow.doctor import doctor
 from mnflow.runtime.mlflow_env import mlflow_environment, register_environment
 from mnflow.runtime.project import EXPERIMENT, ROOT, default_tracking_uri
-from mnflow.track.database import prepare_store
+from mnflow.track.connection import prepare_store
 
 pytestmark = pytest.mark.slow
 

@@ -45,7 +45,7 @@ HEAVY = {
 }  # fmt: skip
 """Packages that are slow to import, and who may import them."""
 
-FOLDER_SIZE = range(2, 12)
+FOLDER_SIZE = range(2, 11)
 """Modules of a folder, `__init__.py` not counted."""
 
 

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     from mnflow import __version__
     from mnflow.pretrained.choose import choose_predictor
-    from mnflow.serve.app import run
+    from mnflow.serve.http.app import run
 
     predictor, source = choose_predictor(options.model)
     print(f"model: {source}; http://{options.host}:{options.port}/invocations", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from mnflow.fit.intervals import calibrate
 from mnflow.fit.mixtures import Materials, Sets, mix, parted
 from mnflow.fit.posterior import fit_to_sets
 from mnflow.preprocess.crops import normalise
-from mnflow.preprocess.faults import REASONS, find_faults
+from mnflow.preprocess.detector.faults import REASONS, find_faults
 from mnflow.references import References
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.posterior import SPAN, ReferenceMixtures

@@ -19,8 +19,7 @@ import numpy as np
 from mnflow.fit.intervals import AIM, AIM_PURE, FEW, NEIGHBOURHOOD, NOISE_QUANTILES, VALENCE_STEP, calibrate
 from mnflow.fit.layers import PEAK_LEARNING_RATE, fit_layers, new_layers
 from mnflow.fit.mixtures import CHUNK, Materials, Sets, mix, parted
-from mnflow.fit.novelty import fit_novelty
-from mnflow.fit.out_of_distribution import other_elements
+from mnflow.fit.out_of_distribution import fit_novelty, other_elements
 from mnflow.runtime.files import whole_file
 from mnflow.runtime.parallel import ahead
 from mnflow.serve.decision import COVERAGE

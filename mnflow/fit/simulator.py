@@ -23,7 +23,7 @@ from mnflow.fit.refinement import (
     standard_deviations,
 )
 from mnflow.fit.stick_bank import WINDOW_EV, Bank, bank_of
-from mnflow.plots.simulator_fit import fit_figure
+from mnflow.plots.prediction import fit_figure
 from mnflow.serve.novelty import l3_channel
 from mnflow.serve.request import FIELDS, cut
 from mnflow.simulate.library import PARAMETERS

@@ -1,4 +1,4 @@
-"""The counts that servers keep (`mnflow.serve.app.Watch`), joined per day and logged as a run."""
+"""The counts that servers keep (`mnflow.serve.http.app.Watch`), joined per day and logged as a run."""
 
 import json
 from datetime import date

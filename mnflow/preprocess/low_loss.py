@@ -7,11 +7,12 @@ import numpy as np
 
 from mnflow.errors import InputError
 from mnflow.preprocess.background import fit_power_law
-from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
+from mnflow.preprocess.detector.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
+from mnflow.preprocess.detector.gain_steps import STEP_NOTE, GainStep
+from mnflow.preprocess.detector.spikes import without_spikes
 from mnflow.preprocess.locate import MIN_CONTRAST, EdgePosition
 from mnflow.preprocess.resample import few_rows, resampler
 from mnflow.preprocess.scan import typical_spectrum
-from mnflow.preprocess.spikes import STEP_NOTE, GainStep, without_spikes
 from mnflow.preprocess.window import looked_at, placement
 from mnflow.spectra import Edge, RawSpectra
 from mnflow.spectra.arrays import Array, Bools, Floats, Floats32, Ints

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS
 from mnflow.preprocess.clusters import Clusters, edge_features, reject_substrate, reject_thick, shape_features
-from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.detector.faults import REASONS
+from mnflow.preprocess.detector.gain_steps import STEP_NOTE
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.low_loss import single_scattering
 from mnflow.preprocess.scan import Processor, Scan, scan
-from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.preprocess.window import Placement
 from mnflow.spectra import Edge, RawSpectra, SpectrumSet
 from mnflow.spectra.arrays import Floats32

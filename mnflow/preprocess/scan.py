@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.preprocess.background import BACKGROUND_BINS, subtract_background, without_background
-from mnflow.preprocess.faults import find_faults, interpolated
+from mnflow.preprocess.detector.faults import find_faults, interpolated
+from mnflow.preprocess.detector.spikes import without_spikes_of_scan
 from mnflow.preprocess.locate import EdgePosition
 from mnflow.preprocess.resample import Resampler, resampler
-from mnflow.preprocess.spikes import without_spikes_of_scan
 from mnflow.preprocess.window import least_move, placement
 from mnflow.spectra import Edge, RawSpectra
 from mnflow.spectra.arrays import Array, Floats, Floats32, Ints

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from mnflow.errors import InputError
 from mnflow.preprocess.background import BACKGROUND_BINS, without_background
 from mnflow.preprocess.crops import L3_RANGE
-from mnflow.preprocess.faults import find_faults, interpolated
+from mnflow.preprocess.detector.faults import find_faults, interpolated
+from mnflow.preprocess.detector.gain_steps import GainStep, find_gain_steps
+from mnflow.preprocess.detector.spikes import without_spikes, without_spikes_of_scan
 from mnflow.preprocess.locate import MIN_CONTRAST, SEARCH_EV, EdgePosition, locate_edge, locate_edges
 from mnflow.preprocess.resample import Resampler, resampler
-from mnflow.preprocess.spikes import GainStep, find_gain_steps, without_spikes, without_spikes_of_scan
 from mnflow.spectra import Edge
 from mnflow.spectra.arrays import Array, Floats, Floats32, Ints
 from mnflow.spectra.axis import axis_ev

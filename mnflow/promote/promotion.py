@@ -10,7 +10,7 @@ from mnflow import plots
 from mnflow.errors import InputError
 from mnflow.evaluate.saliency import occlusion
 from mnflow.fit import mixture_errors, out_of_distribution
-from mnflow.fit.novelty import fit_novelty
+from mnflow.fit.out_of_distribution import fit_novelty
 from mnflow.folds import Fold
 from mnflow.models import keras_nets
 from mnflow.models.architectures import FULLY_CONVOLUTIONAL

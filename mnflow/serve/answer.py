@@ -9,8 +9,8 @@ import numpy as np
 from mnflow.opinions.oxygen import dispersion_note
 from mnflow.opinions.white_lines import WhiteLines
 from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.detector.gain_steps import STEP_NOTE
 from mnflow.preprocess.locate import Background
-from mnflow.preprocess.spikes import STEP_NOTE
 from mnflow.serve.decision import MIXED, labels
 from mnflow.serve.novelty import Novelty
 from mnflow.serve.predictor import Outcome, Predictor

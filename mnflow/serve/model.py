@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from mnflow.errors import InputError
 from mnflow.serve.answer import answer
-from mnflow.serve.app import App, create
-from mnflow.serve.connections import bound_connections
+from mnflow.serve.http.app import App, create
+from mnflow.serve.http.connections import bound_connections
 from mnflow.serve.predictor import Predictor
 
 

@@ -2,7 +2,7 @@
 
 The second score is that of chemometrics: the residual beside the principal components of known spectra (Q),
 after L3 was moved to one place. Q takes another element's edge for a strange Mn edge, so a third score tells
-the two apart: it is a regression on what `mnflow.fit.novelty` was shown of both.
+the two apart: it is a regression on what `mnflow.fit.out_of_distribution` was shown of both.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnflow.errors import InputError
 from mnflow.opinions.oxygen import o_k_distance_ev
-from mnflow.preprocess.faults import REASONS
+from mnflow.preprocess.detector.faults import REASONS
 from mnflow.preprocess.locate import MIN_CONTRAST, Background
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import Edge

@@ -14,8 +14,8 @@ import numpy as np
 from mnflow.errors import InputError
 from mnflow.maps import Region, ValenceMaps, maps_of
 from mnflow.maps.comparison import Reference, read_reference
+from mnflow.maps.export import methods
 from mnflow.maps.figures import spectrum_figure
-from mnflow.maps.methods import methods
 from mnflow.read import read_file, read_low_loss
 from mnflow.spectra import RawSpectra
 from mnflow.view.panels import Panels

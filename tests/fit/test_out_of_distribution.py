@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnflow.fit import out_of_distribution
-from mnflow.fit.novelty import fit_novelty
+from mnflow.fit.out_of_distribution import fit_novelty
 from mnflow.preprocess import crop
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import SHIPPED

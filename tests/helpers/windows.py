@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnflow.errors import InputError
-from mnflow.preprocess.faults import MAX_INTENSITY, REASONS
+from mnflow.preprocess.detector.faults import MAX_INTENSITY, REASONS
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import Edge
 from mnflow.spectra.axis import ordered

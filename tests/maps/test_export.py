@@ -1,10 +1,12 @@
 """Maps as files where no more can be written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import mnflow
+from mnflow.maps.export import methods
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import image, signal
 
@@ -24,3 +26,18 @@ def test_no_room_for_maps_gives_a_clear_error_and_leaves_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_paragraph_names_the_background_that_was_taken_off(predictor: Predictor) -> None:
+    maps = mnflow.predict(signal(image()), predictor)
+    assert "Background: power law." in methods(maps)
+    level = replace(
+        maps, where=replace(maps.where, position=replace(maps.where.position, background="level"))
+    )
+    assert "Background: level, since too little lies before the edge for a power law." in methods(level)
+
+
+def test_the_paragraph_names_bridged_spikes(predictor: Predictor) -> None:
+    data = image()
+    data[1, 2, 100] *= 20
+    assert "channels were bridged in 1 of 12 spectra." in methods(mnflow.predict(signal(data), predictor))

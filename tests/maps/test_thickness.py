@@ -9,7 +9,7 @@ import pytest
 import mnflow
 from mnflow.errors import InputError
 from mnflow.maps import relative_thickness
-from mnflow.maps.methods import methods
+from mnflow.maps.export import methods
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import image, signal
 

@@ -13,6 +13,7 @@ import pytest
 
 from mnflow import plots
 from mnflow.plots import style
+from mnflow.plots.prediction import fit_figure
 from mnflow.preprocess import crop
 from mnflow.preprocess.clusters import Clusters
 from mnflow.runtime.project import ROOT
@@ -293,3 +294,14 @@ def test_a_users_usetex_and_a_notebooks_backend_need_not_be_there(tmp_path: Path
 def test_augmentations_stand_in_the_order_of_their_crops() -> None:
     legend = _figure("noise_grid").legends[0]
     assert [text.get_text() for text in legend.get_texts()] == AUGMENTATIONS
+
+
+def test_fit_figure_shows_present_classes_and_what_is_left() -> None:
+    x = np.linspace(635, 660, 50)
+    parts = np.array([np.exp(-((x - 645) ** 2)), np.zeros(50)])
+    figure = fit_figure(x, parts[0] + 0.1, parts[0], parts, ("Mn2+", "Mn3+"), "title")
+    axes, below = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Mn2+", "measured", "fitted"]
+    np.testing.assert_allclose(below.lines[1].get_ydata(), 0.1)
+    assert below.get_ylabel() == "residual"
+    assert len(below.get_yticks()) > 1

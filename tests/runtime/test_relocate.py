@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mnflow.runtime.relocate import relocate
-from mnflow.track.database import prepare_store
+from mnflow.track.connection import prepare_store
 
 
 @pytest.fixture

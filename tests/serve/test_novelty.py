@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.fit.novelty import fit_novelty
+from mnflow.fit.out_of_distribution import fit_novelty
 from mnflow.preprocess import crop, normalise
 from mnflow.serve.novelty import Novelty, aligned, locate
 from mnflow.spectra import MN

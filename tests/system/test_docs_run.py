@@ -17,7 +17,7 @@ from mnflow.pipeline import grid
 from mnflow.runtime import parallel
 from mnflow.runtime.cli import parse
 from mnflow.runtime.project import ROOT
-from mnflow.serve.app import Watch
+from mnflow.serve.http.app import Watch
 from mnflow.simulate import simulate_references
 from mnflow.simulate.write import write_hspy
 from mnflow.track import tracking

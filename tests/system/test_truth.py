@@ -16,7 +16,7 @@ import pytest
 
 from mnflow.command import predict as command
 from mnflow.maps.prediction import predict as maps_of
-from mnflow.serve.app import create
+from mnflow.serve.http.app import create
 from mnflow.serve.pretrained import pretrained
 from mnflow.simulate.foreign_laboratory import reference
 from mnflow.simulate.library import library_of

@@ -20,7 +20,6 @@ from mnflow.errors import InputError
 from mnflow.runtime.files import whole_file
 from mnflow.runtime.project import ROOT
 from mnflow.track import connection, tracking
-from mnflow.track import database as tracking_database
 from mnflow.track.query import _runs, artifact, finished_runs
 
 pytestmark = pytest.mark.slow
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(tracking_database, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "LOCK_SECONDS", 0.1)
     connection.connect.cache_clear()
     yield tmp_path / "mlflow.db"
     connection.connect.cache_clear()
@@ -56,21 +55,21 @@ def test_a_damaged_database(store: Path) -> None:
     content[20_000:60_000] = b"x" * 40_000
     path.write_bytes(content)
     with pytest.raises(RuntimeError, match=r"is damaged .*: restore a backup"):
-        tracking_database.check_database(f"sqlite:///{path}")
+        connection.check_database(f"sqlite:///{path}")
 
 
 def test_a_database_of_another_mlflow(store: Path) -> None:
     path = store / "mlflow.db"
-    tracking_database.check_database(f"sqlite:///{path}")
+    connection.check_database(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE alembic_version SET version_num = 'abc'")
     with pytest.raises(RuntimeError, match="is of another version of MLflow"):
-        tracking_database.check_database(f"sqlite:///{path}")
+        connection.check_database(f"sqlite:///{path}")
 
 
 def test_a_percent_sign_in_the_path(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="cannot open a database whose path holds a %"):
-        tracking_database.check_database(f"sqlite:///{tmp_path}/100%/mlflow.db")
+        connection.check_database(f"sqlite:///{tmp_path}/100%/mlflow.db")
 
 
 def start_a_step() -> None:

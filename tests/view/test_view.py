@@ -242,7 +242,7 @@ def test_refuses_a_missing_file_and_a_taken_port(predictor: Predictor, tmp_path:
 
 def test_methods_name_the_model_the_versions_and_what_was_left_out(predictor: Predictor) -> None:
     import mnflow
-    from mnflow.maps.methods import methods
+    from mnflow.maps.export import methods
 
     maps = mnflow.predict(signal(image()), predictor)
     maps.pixels.flags[:] = False

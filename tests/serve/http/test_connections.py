@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mnflow.serve.app import App
-from mnflow.serve.connections import MAX_CONNECTIONS, bound_connections, most_connections
+from mnflow.serve.http.app import App
+from mnflow.serve.http.connections import MAX_CONNECTIONS, bound_connections, most_connections
 
 
 class Impatient(H11Protocol):

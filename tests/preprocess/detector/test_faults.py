@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnflow.preprocess.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
+from mnflow.preprocess.detector.faults import MAX_INTENSITY, REASONS, find_faults, interpolated
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
 

@@ -15,7 +15,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.serve import model as served_model
-from mnflow.serve.app import WATCH_VARIABLE, App, Watch, create
+from mnflow.serve.http.app import WATCH_VARIABLE, App, Watch, create
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.request import FEW_BYTES
 

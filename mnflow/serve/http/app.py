@@ -18,7 +18,7 @@ from typing import Any
 from mnflow.errors import InputError
 from mnflow.runtime.files import whole_file
 from mnflow.serve.answer import answer
-from mnflow.serve.connections import bound_connections
+from mnflow.serve.http.connections import bound_connections
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.request import FEW_BYTES, FEW_SPECTRA, MAX_BODY_BYTES, parse
 

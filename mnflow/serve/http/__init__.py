@@ -1,0 +1,1 @@
+"""The served model over HTTP: a small ASGI app, and a bound on its connections."""
