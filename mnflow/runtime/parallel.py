@@ -1,6 +1,8 @@
 """Run a function on many items in parallel: local one-thread processes, or a Dask cluster."""
 
+import logging
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from mnflow.errors import InputError
 from mnflow.runtime.backend import keras_backend
 
 if TYPE_CHECKING:
-    from distributed import Client, Security
+    from distributed import Client, Security, Worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -149,6 +151,7 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     import dask
     from distributed import LocalCluster, Security
 
+    logging.getLogger("distributed.nanny").addFilter(_is_news)
     keys = Security.temporary()
     environment = ONE_THREAD | {"KERAS_BACKEND": keras_backend()}
     no_pages = dask.config.set({"distributed.scheduler.http.routes": []})  # any user could read logs there
@@ -162,6 +165,7 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
             scheduler_kwargs={"dashboard": False},
             security=keys,
             env=environment,
+            preload=[__name__],
         ) as cluster,
     ):
         _keys[cluster.scheduler_address] = keys
@@ -169,6 +173,21 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
             yield cluster.scheduler_address
         finally:
             del _keys[cluster.scheduler_address]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that a worker is killed at the end, which is what Ctrl-C asked for."""
+    return "still alive after" not in record.getMessage()
+
+
+def dask_setup(worker: "Worker") -> None:
+    """Dask calls it in every worker of a local cluster: Ctrl-C is for the process that started them.
+
+    A terminal sends it to all of them, and each would print where it was, and what it had to leave.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("distributed.worker.memory").setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -305,6 +305,7 @@ def _noting(
             raise
         except KeyboardInterrupt:
             _queue_again(study, study.trials[trial.number])
+            optuna.logging.set_verbosity(optuna.logging.ERROR)  # else it prints where the trial was
             raise
 
     return noted

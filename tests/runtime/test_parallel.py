@@ -108,6 +108,31 @@ def test_a_killed_worker_costs_a_retry_of_its_unfinished_items(scheduler: str, t
     assert 7 <= sum(tries) <= 8  # the one that was killed, and one that was done there but not fetched yet
 
 
+def _wait(folder: str, item: int) -> None:
+    Path(folder, str(item)).touch()
+    time.sleep(600)
+
+
+def test_ctrl_c_prints_nothing_from_the_workers(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom mnflow.runtime import parallel, signals\n"
+        "from tests.runtime.test_parallel import _wait\n"
+        "signals.listen()\n"
+        "try:\n    parallel.run_parallel(_wait, sys.argv[1], [0, 1], workers=2)\n"
+        "except KeyboardInterrupt as stop:\n    print(stop, file=sys.stderr)\n"
+        "signals.leave(130)"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    while len(list(tmp_path.iterdir())) < 2 and started.poll() is None:
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+    assert (started.communicate()[1], started.returncode) == ("SIGINT\n", 130)
+
+
 def test_local_processes_work_and_what_fails_is_raised(tmp_path: Path) -> None:
     results = run_parallel(_work, str(tmp_path), [0, 1], workers=1)
     assert [item for item, _ in results] == [0, 1]

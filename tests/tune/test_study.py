@@ -1,5 +1,6 @@
 """A study is resumed by name, shared by workers, and loses no trial when one of them dies."""
 
+import logging
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,24 @@ def test_a_trial_that_stops_its_worker_again_and_again_is_passed_over(tmp_path: 
             study.run_trials(opened(tmp_path), deadly, 3)
     assert len(set(drawn[:-1])) == 1
     assert drawn[-1] != drawn[0]
+
+
+def test_an_interrupted_trial_prints_no_traceback(tmp_path: Path) -> None:
+    printed = StringIO()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    handler = logging.StreamHandler(printed)
+    logging.getLogger("optuna").addHandler(handler)
+
+    def stopped(trial: Trial) -> float:
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            study.run_trials(opened(tmp_path), stopped, 1)
+    finally:
+        logging.getLogger("optuna").removeHandler(handler)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    assert "Traceback" not in printed.getvalue()
 
 
 def test_a_trial_whose_worker_died_before_it_named_itself_is_not_left_running(tmp_path: Path) -> None:
