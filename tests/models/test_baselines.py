@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from mnflow.errors import InputError
 from mnflow.models import baselines
-from mnflow.preprocess import crop
+from mnflow.preprocess import crop, normalise
 from mnflow.spectra import MN, SpectrumSet
 
 WIDTH_EV, L2_STRENGTH = np.array([1.0, 1.4, 1.0]), np.array([0.25, 0.45, 0.55])
@@ -47,6 +47,19 @@ def test_alignment_makes_a_baseline_stand_a_shift(method: str) -> None:
     train, test = _edges(seed=0), _edges(seed=1)
     aligned = baselines.build(method, align=True).fit(crop(train), train.valence)
     assert (aligned.predict(crop(test, 35)) == test.valence).mean() > 0.9
+
+
+def test_alignment_interpolates_between_channels_and_continues_the_ends() -> None:
+    # more than are moved together, some shifted so far that an end value fills much of the crop
+    crops = np.concatenate([crop(_edges(seed=seed), shift) for seed in range(4) for shift in (-45, 0, 45)])
+    align = baselines.AlignEdge().fit(crops)
+    align.position_ += 100.25
+    channels = np.arange(crops.shape[1])
+    moved = [
+        np.interp(channels + by, channels, spectrum)
+        for spectrum, by in zip(crops, baselines._vertex(crops.astype(float)) - align.position_, strict=True)
+    ]
+    np.testing.assert_allclose(align.transform(crops), normalise(np.array(moved)), atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["least_squares", "cosine_svm", "random_forest", "nearest_neighbours"])
