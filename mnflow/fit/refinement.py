@@ -1,6 +1,7 @@
 """Least squares over the nonlinear parameters of a spectrum, and alternatives that fit nearly as well."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -31,7 +32,9 @@ BOUNDS = {
 }  # fmt: skip
 """Limits of a fit; growth and limit of widths have those of the settings."""
 
-_CONTINUUM = {"delay_ev": 2.0, "width_ev": 3.0, "decay": 0.005}  # middles of the simulated ranges
+CONTINUUM = {"delay_ev": 2.0, "width_ev": 3.0, "decay": 0.005}
+"""Middles of the simulated ranges."""
+
 _STARTS, _STARTS_ALONE = 3, 15  # starting points of the refinement, and of one class alone
 _CANDIDATES = 8  # stick spectra per class whose mixtures make the intervals
 _CORRELATED = 25.0  # channels that count as one: what is left is the model's, and keeps its sign over a line
@@ -54,7 +57,7 @@ class State:
 class Problem:
     """A spectrum `target` (W,) at `place_ev` (W,) from its maximum, and the bank that it is looked for in.
 
-    `classes` are those that may be in it, in order.
+    `classes` are those that may be in it, in order; `steps` are where the continuum begins, and how.
     """
 
     bank: Bank
@@ -62,6 +65,7 @@ class Problem:
     target: Array
     classes: tuple[int, ...]
     noise: float = 0.01
+    steps: Mapping[str, float] = field(default_factory=lambda: CONTINUUM)
 
     def split(self, z: Array) -> tuple[dict[str, float], Array]:
         """`COMMON` by name, and `OWN` (n, 3)."""
@@ -87,7 +91,7 @@ class Problem:
         energy = self.place_ev * common["dispersion"] + common["shift_ev"]
         atoms = self.bank.on_window(seen, energy) * self.bank.holes[classes][:, None]
         l2_ev = np.mean(at + self.bank.l2_ev[rows]) + common["l2_shift_ev"]
-        steps = continuum(energy, float(np.mean(at)), float(l2_ev), **_CONTINUUM)
+        steps = continuum(energy, float(np.mean(at)), float(l2_ev), **self.steps)
         ones = np.ones_like(energy)
         return np.stack([*atoms, steps, ones, -ones], axis=1)
 

@@ -29,7 +29,7 @@ from mnflow.serve.request import FIELDS, cut
 from mnflow.simulate.library import PARAMETERS
 from mnflow.simulate.settings import is_shipped, settings_of
 from mnflow.spectra import MN, Edge
-from mnflow.spectra.arrays import Array
+from mnflow.spectra.arrays import Array, Ints
 
 WIDENED = ("mean_valence", "share", "thickness")
 """What is compared with the truth of simulated spectra, to calibrate its intervals."""
@@ -186,16 +186,26 @@ def fit_spectrum(
 
 def fit_crop(crop: Array, edge: Edge = MN, only: Sequence[str] = (), bank: Bank | None = None) -> FitResult:
     """As `fit_spectrum`, of a crop (n_crop,) without background; `bank` is another one than the element's."""
+    problem, channels = problem_of(crop, edge, only, bank or bank_of(edge.element))
+    best = min((problem.refined(start) for start in problem.starts()), key=lambda s: s.cost)
+    best = min(best, problem.refined(problem.reselected(best)), key=lambda s: s.cost)
+    return _result(problem, best, edge, edge.crop_axis_ev[channels])
+
+
+def problem_of(crop: Array, edge: Edge, only: Sequence[str], bank: Bank) -> tuple[Problem, Ints]:
+    """What is fitted of a crop (n_crop,), and its channels."""
     l3 = int(l3_channel(crop[None].astype(np.float32))[0])
     first, stop = (l3 + round(ev / edge.dispersion_ev) for ev in WINDOW_EV)
     channels = np.arange(max(first, 0), min(stop, len(crop)))
     target = (crop[channels] - crop.min()) / np.ptp(crop)
     classes = tuple(k for k, name in enumerate(edge.classes) if not only or name in only)
-    bank = bank or bank_of(edge.element)
-    problem = Problem(bank, (channels - l3) * edge.dispersion_ev, target, classes)
-    best = min((problem.refined(start) for start in problem.starts()), key=lambda s: s.cost)
-    best = min(best, problem.refined(problem.reselected(best)), key=lambda s: s.cost)
-    return _result(problem, best, edge, edge.crop_axis_ev[channels])
+    return Problem(bank, (channels - l3) * edge.dispersion_ev, target, classes), channels
+
+
+def distance(measured: Array, fitted: Array) -> float:
+    """Distance of two shapes (C,), means removed and of unit length."""
+    shapes = [v - v.mean() for v in (measured, fitted)]
+    return float(np.linalg.norm(np.subtract(*(v / np.linalg.norm(v) for v in shapes))))
 
 
 def plot(result: FitResult) -> Figure:
@@ -237,16 +247,13 @@ def _result(problem: Problem, best: State, edge: Edge, energy_ev: Array) -> FitR
     }
     charge_range = float(charges.min()), float(charges.max())
     fitted = columns @ amounts
-    shapes = [v - v.mean() for v in (problem.target, fitted)]
-    residual = float(
-        np.linalg.norm(shapes[0] / np.linalg.norm(shapes[0]) - shapes[1] / np.linalg.norm(shapes[1]))
-    )
     components = np.zeros((len(charges), len(fitted)))
     components[classes] = (columns[:, :n] * amounts[:n]).T
     return FitResult(
         edge, energy_ev, problem.target, fitted, components, tuple(parts),
         _interval(best_shares @ charges, valence_sd, *charge_range, widening["mean_valence"]),
-        named["thickness"], named["resolution_ev"], named["l2_shift_ev"], named["dispersion"], residual,
+        named["thickness"], named["resolution_ev"], named["l2_shift_ev"], named["dispersion"],
+        distance(problem.target, fitted),
     )  # fmt: skip
 
 

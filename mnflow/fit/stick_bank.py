@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnflow.fit.mixtures import parted
-from mnflow.simulate.library import library_of
+from mnflow.simulate.library import Library, library_of
 from mnflow.simulate.physics.lineshape import STICK_EV, LineShape, above_onset_ev, shared, split_ev, widths
 from mnflow.simulate.physics.scattering import plural_factor, response_factor
 from mnflow.simulate.settings import Lines, Settings, settings_of
@@ -83,8 +83,11 @@ def bank_of(element: str, known_only: bool = False) -> Bank:
     """All stick spectra of an element's own laboratory, or those that `parted` does not set aside."""
     settings = settings_of(element)
     library = library_of(settings)
-    if known_only:
-        library = parted(library)[0]
+    return bank_from(settings, parted(library)[0] if known_only else library)
+
+
+def bank_from(settings: Settings, library: Library) -> Bank:
+    """The own laboratory's stick spectra of a library."""
     own = ~library.foreign
     strength, valence = library.strength[own].astype(np.float64), library.valence[own]
     channels = round((_SPAN_EV[1] - _SPAN_EV[0]) / STEP_EV)
