@@ -1,0 +1,178 @@
+"""Every figure as words: its lines, colours, limits, words and legends, against those that were looked at.
+
+After a wanted change look at the figure, then write the words anew: `python -m tests.plots.test_pictures`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import Collection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+
+from mnflow import plots
+from mnflow.plots.panels import Line
+from mnflow.plots.prediction import fit_figure
+from mnflow.plots.valence import Answers
+from tests.plots.test_plots import CLASSES, _made_up
+
+LOOKED_AT = Path(__file__).with_name("pictures.txt")
+
+
+def _numbers(values: Any) -> str:
+    """How many, the ends, mean and spread of numbers, and where the mass lies."""
+    x = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan).ravel()
+    x = x[np.isfinite(x)]
+    if not len(x):
+        return "none"
+    lean = x @ np.linspace(-1, 1, len(x)) / len(x)
+    ends = f"{round(x[0], 4) + 0.0:.4g} {round(x[-1], 4) + 0.0:.4g}"
+    return f"{len(x)}: {ends} " + " ".join(f"{round(v, 4) + 0.0:.3g}" for v in (x.mean(), x.std(), lean))
+
+
+def _colours(values: Any) -> str:
+    return " ".join(to_hex(c, keep_alpha=True) for c in np.atleast_2d(mpl.colors.to_rgba_array(values))[:6])
+
+
+def _words(artist: Any) -> str | None:
+    """One artist in a line; None for what only frames others."""
+    kind = type(artist).__name__
+    if isinstance(artist, Axes):
+        limits = " ".join(f"{v:.4g}" for v in (*artist.get_xlim(), *artist.get_ylim()))
+        ticks = [t.get_text() for a in (artist.xaxis, artist.yaxis) for t in a.get_ticklabels()]
+        scales = f"{artist.get_xscale()} {artist.get_yscale()} {artist.get_aspect()}"
+        inverted = "" if artist.get_visible() else " hidden"
+        return f"axes {limits} {scales}{inverted} ticks {'|'.join(ticks)}"
+    if isinstance(artist, Line2D):
+        if not artist.get_label():  # of a tick or the grid
+            return None
+        look = (
+            artist.get_linestyle(),
+            artist.get_marker(),
+            f"{artist.get_linewidth():g}",
+            artist.get_alpha(),
+        )
+        faces = _colours([artist.get_color(), artist.get_markerfacecolor(), artist.get_markeredgecolor()])
+        x, y = (
+            _numbers(np.asarray(v, dtype=float))
+            for v in (artist.get_xdata(orig=False), artist.get_ydata(orig=False))
+        )
+        return f"{kind} {artist.get_label()} x {x} y {y} {look} {faces}"
+    if isinstance(artist, AxesImage):
+        colours = artist.get_cmap().name
+        extent = _numbers(artist.get_extent())
+        return f"{kind} {_numbers(artist.get_array())} {artist.get_clim()} {colours} {extent}"
+    if isinstance(artist, Collection):
+        points = np.concatenate([_numbers_of(p) for p in artist.get_paths()] or [np.empty(0)])
+        places = _numbers(artist.get_offsets())
+        values = artist.get_array()
+        shown = "" if values is None else _numbers(values)
+        faces, edges = (
+            _colours(c) if len(c) else "" for c in (artist.get_facecolor(), artist.get_edgecolor())
+        )
+        look = f"{faces} {edges} {artist.get_alpha()}"
+        return f"{kind} {artist.get_label()} {_numbers(points)} at {places} {shown} {look}"
+    if isinstance(artist, Legend):
+        return f"legend {artist._loc} {artist.get_title().get_text()}"
+    if isinstance(artist, Text):
+        text = artist.get_text()
+        if not text or not artist.get_visible():
+            return None
+        place = " ".join(f"{v:.3g}" for v in artist.get_unitless_position())
+        look = f"{artist.get_fontsize():g} {artist.get_ha()} {artist.get_va()} {artist.get_rotation():g}"
+        return f"text {text!r} at {place} {look} {_colours(artist.get_color())}"
+    if isinstance(artist, Patch) and type(artist).__name__ == "Rectangle" and artist.get_visible():
+        x, y, width, height = artist.get_bbox().bounds
+        place = f"{x:.3g} {y:.3g} {width:.3g} {height:.3g}"
+        return f"bar {place} {artist.get_label()} {_colours(artist.get_facecolor())}"
+    return None
+
+
+def _numbers_of(path: Any) -> np.ndarray:
+    return np.asarray(path.vertices, dtype=float).ravel()
+
+
+def words(figure: Figure) -> Iterator[str]:
+    """A figure in lines of words."""
+    yield f"figure {' '.join(f'{v:g}' for v in figure.get_size_inches())} inches"
+    for artist in figure.findobj():
+        line = _words(artist)
+        if line is not None:
+            yield " ".join(line.split())
+
+
+def _answers(shape: tuple[int, ...], **settings: Any) -> Answers:
+    rng = np.random.default_rng(1)
+    energy_ev = np.linspace(635, 665, 60)
+    lines = [
+        Line(energy_ev, rng.random(60), name, f"{name}: {n}")
+        for name, n in zip(CLASSES, (3, 4, 5), strict=True)
+    ]
+    mean = rng.uniform(2, 4, shape)
+    return Answers(
+        "Mn", CLASSES, (2, 3, 4), rng.random(shape), mean, np.stack([mean - 0.1, mean + 0.2], axis=-1),
+        rng.dirichlet([1, 1, 1], shape), rng.random(shape) < 0.2, lines, "two are flagged", **settings,
+    )  # fmt: skip
+
+
+def _more() -> dict[str, Any]:
+    """What draws the figures of answers."""
+    rng = np.random.default_rng(2)
+    x = np.linspace(635, 665, 60)
+    days = pd.DataFrame(
+        {
+            "spectra": [10, 20],
+            "Mn2+": [4, 5],
+            "noise": [1, 2],
+            "moved_ev": [0.1, 0.2],
+            "moved_std_ev": [0.0, 0.1],
+        },
+        index=pd.to_datetime(["2026-01-01", "2026-01-02"]),
+    )
+    return {
+        "valence_image": lambda: plots.valence_image(_answers((6, 8), pixel=2.0, unit="nm")),
+        "valence_image_with_thickness": lambda: plots.valence_image(
+            _answers((6, 8), thickness=rng.random((6, 8)))
+        ),
+        "valence_profile": lambda: plots.valence_profile(_answers((9,), pixel=1.0, unit="nm"), np.arange(9)),
+        "reliability_diagram": lambda: plots.reliability_diagram(
+            [0.3, 0.6, 0.9], [0.2, 0.7, 0.9], [5, 10, 50], 0.03
+        ),
+        "served_counts": lambda: plots.served_counts(days, ["Mn2+"], ["noise"]),
+        "fit": lambda: fit_figure(x, rng.random(60), rng.random(60), rng.random((3, 60)), CLASSES, "a fit"),
+        "valence_spectrum": lambda: plots.valence_spectrum(
+            Line(x, rng.random(60), "Mn2+", "Mn2+ 2.00"),
+            (x, rng.random(60), rng.random(60)),
+            rng.random(60),
+            CLASSES,
+        ),
+    }
+
+
+def _drawn(name: str) -> str:
+    figures = _made_up() | _more()  # anew, so that each draws the same numbers in any order
+    return "\n".join([f"== {name}", *words(figures[name]())])
+
+
+NAMES = [*_made_up(), *_more()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_looks_as_it_did_when_it_was_looked_at(name: str) -> None:
+    looked_at = {part.partition("\n")[0]: part for part in LOOKED_AT.read_text().split("\n\n")}
+    assert _drawn(name).splitlines() == looked_at[f"== {name}"].strip().splitlines()
+
+
+if __name__ == "__main__":
+    LOOKED_AT.write_text("\n\n".join(_drawn(name) for name in NAMES) + "\n")
