@@ -90,6 +90,7 @@ def _words(artist: Any) -> str | None:
         if not text or not artist.get_visible():
             return None
         place = " ".join(f"{v:.3g}" for v in artist.get_unitless_position())
+        place += " ".join(f" {v:.4g}" for v in getattr(artist, "xy", ()))  # what an annotation points at
         look = f"{artist.get_fontsize():g} {artist.get_ha()} {artist.get_va()} {artist.get_rotation():g}"
         return f"text {text!r} at {place} {look} {_colours(artist.get_color())}"
     if isinstance(artist, Patch) and type(artist).__name__ == "Rectangle" and artist.get_visible():
@@ -110,6 +111,11 @@ def words(figure: Figure) -> Iterator[str]:
         line = _words(artist)
         if line is not None:
             yield " ".join(line.split())
+    data = plots.figure_data(figure)
+    yield f"data {len(data)} {data.index[-1]} {' '.join(data.columns)}"
+    for (panel, kind, series), part in data.groupby(["panel", "kind", "series"], sort=False):
+        numbers = " ".join(_numbers(part[column]) for column in ("x", "y", "value"))
+        yield " ".join(f"data {panel} {kind} {series or 'unnamed'} {numbers}".split())
 
 
 def _answers(shape: tuple[int, ...], **settings: Any) -> Answers:
