@@ -41,7 +41,7 @@ def test_both_types(tmp_path: Path, datatype: str | None) -> None:
 def test_the_x_column_is_believed(tmp_path: Path, energy: np.ndarray) -> None:
     raw = read_file(_msa(tmp_path, energy))
     np.testing.assert_allclose(raw.energy_ev, energy, atol=1e-4)
-    assert "X column" in raw.notes[0]
+    assert raw.notes == ("the energies are those of the X column; OFFSET and XPERCHAN say otherwise",)
 
 
 @pytest.mark.parametrize("datatype", ["XY", "Y"])
@@ -72,7 +72,9 @@ def test_units_in_words_or_in_numbers(tmp_path: Path, units: str, factor: float)
     assert raw.notes == ((read_as,) if units in ("", "<undefined>") else ())
 
 
-@pytest.mark.parametrize(("written", "kev"), [(200, 200.0), (200_000, 200.0), ("many", None), (0, None)])
+@pytest.mark.parametrize(
+    ("written", "kev"), [(200, 200.0), (5000, 5000.0), (200_000, 200.0), ("many", None), (0, None)]
+)
 def test_the_beam_energy_in_kv_or_v(tmp_path: Path, written: object, kev: float | None) -> None:
     assert read_file(_msa(tmp_path, BEAMKV=written)).metadata.get("beam_energy_kev") == kev
 
@@ -132,6 +134,21 @@ def test_a_file_without_data_is_cut_short(tmp_path: Path, datatype: str) -> None
     path = _msa(tmp_path, DATATYPE=datatype)
     path.write_text("\n".join(line for line in path.read_text().splitlines() if line.startswith("#")))
     with pytest.raises(InputError, match=r"a\.msa: NPOINTS 300 but 0 values: it is cut short"):
+        read_file(path)
+
+
+def test_keywords_with_units_and_blanks_before_them(tmp_path: Path) -> None:
+    path = _msa(tmp_path, DATATYPE="Y")
+    path.write_text(
+        path.read_text().replace("#XPERCHAN    :", "  #XPERCHAN-eV :").replace("#OFFSET", "\t#OFFSET")
+    )
+    np.testing.assert_allclose(read_file(path).energy_ev, ENERGY_EV, atol=1e-9)
+
+
+def test_data_before_the_header_ends_are_none(tmp_path: Path) -> None:
+    path = _msa(tmp_path)
+    path.write_text(path.read_text().replace("#SPECTRUM    : ", "620, 1\n#SPECTRUM    : "))
+    with pytest.raises(InputError, match="expected a header from #FORMAT to #SPECTRUM"):
         read_file(path)
 
 

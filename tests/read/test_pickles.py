@@ -193,7 +193,7 @@ def test_the_name_tells_window_and_valence(
     path.write_bytes(_array(np.ones((2, 700))))
     raw = read_file(path)
     np.testing.assert_allclose(raw.energy_ev, start_ev + 0.1 * np.arange(700))
-    assert (raw.valence, raw.group) == (valence, path.stem)
+    assert (raw.valence, raw.group, raw.path) == (valence, path.stem, path)
 
 
 @pytest.mark.parametrize("window", ["615-615eV", "685-615eV"])

@@ -7,7 +7,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.preprocess import normalise
 from mnflow.read import read_all, read_source
-from mnflow.read.source import files_in, not_read
+from mnflow.read.source import files_in, not_read, read_manifest
 from mnflow.references import read_references
 from mnflow.spectra import MN, UNLABELLED, Edge
 from tests.helpers.files import counts_image, signal, write
@@ -220,3 +220,54 @@ def test_a_folders_files_are_read_by_suffix_or_content_and_the_others_are_named(
     (tmp_path / "h.zspy" / "0.0").write_text("")
     assert [p.name for p in files_in(tmp_path)] == ["b.csv", "c.rpl", "g.x", "h.zspy", "sub.data"]
     assert [p.name for p in not_read(tmp_path)] == ["d.png", "e.zip", "f"]
+
+
+def test_manifest(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("sub/a.csv", "b.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "manifest.csv").write_text("group, file ,valence\nlab 1,sub/a.csv,Mn2+\n,b.csv,Mn2+/Mn3+\n")
+    assert read_manifest(tmp_path) == [
+        (tmp_path / "sub/a.csv", "Mn2+", "lab 1"),
+        (tmp_path / "b.csv", "Mn2+/Mn3+", "b"),
+    ]
+    (tmp_path / "manifest.csv").write_text("valence,file\nMn4+,sub/a.csv\n")
+    assert read_manifest(tmp_path) == [(tmp_path / "sub/a.csv", "Mn4+", "a")]
+
+
+@pytest.mark.parametrize("file", ["../outside.csv", "/etc/passwd", "link.csv", "sub/../../outside.csv"])
+def test_a_path_that_leaves_the_folder(tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "outside.csv").write_text("640,1\n641,2\n")
+    (folder / "link.csv").symlink_to(tmp_path / "outside.csv")
+    (folder / "manifest.csv").write_text(f"file,valence,group\n{file},Mn2+,a\n")
+    with pytest.raises(InputError, match="leads out of it"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "expected the columns file, valence and group, got none"),
+        ("name,label\na,b\n", "expected the columns file, valence and group, got name, label"),
+        ("file,valence,group\n", "at least one row"),
+        ("file,valence,group\nb.csv,,x\n", "line 2: expected a file, a valence and a group"),
+        ("file,valence,group\nb.csv\n", "line 2: expected a file, a valence and a group"),
+        ("file,valence,group\nb.csv,Mn2+,x,more\n", "line 2: expected a file, a valence and a group"),
+        ("file,valence,group\nnone.csv,Mn2+,x\n", "line 2: no file at"),
+        ("file,valence,group\nb.csv,Mn2+,x\n./b.csv,Mn3+,x\n", "expected every file once"),
+        ("file,valence,group\n" + "b" * 5000 + ".csv,Mn2+,x\n", "is no path|no file at"),
+        ('file,valence,group\n"b.csv,Mn2+,x\n', "expected comma-separated values"),
+    ],
+)
+def test_what_is_no_manifest_gives_a_clear_error(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "b.csv").touch()
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        read_manifest(tmp_path)
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^No file at .*manifest\.csv"):
+        read_manifest(tmp_path)

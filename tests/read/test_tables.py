@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.read import read_file
-from mnflow.read.source import read_manifest
 from mnflow.read.tables import MAX_LINE
 
 
@@ -52,6 +51,11 @@ def test_two_columns(tmp_path: Path, text: str) -> None:
         ("energy_ev,counts,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns"),
         ("# eV,I,std\n640.5,1,0.1\n641,2.5,0.1\n", "of 3 columns, eV is the energy and I the intensity"),
         ("x,keV,counts\n9,0.6405,1\n8,0.641,2.5\n", "of 3 columns, keV is the energy and counts the"),
+        (
+            '"keV","counts","std"\n0.6405,1,0.1\n0.641,2.5,0.1\n',
+            "of 3 columns, keV is the energy and counts the",
+        ),
+        ("eV,raw_counts,fit\n640.5,1,9\n641,2.5,9\n", "of 3 columns, eV is the energy and raw_counts the"),
         ("Loss in keV then counts of all pixels\n0.6405,1\n0.641,2.5\n", None),
     ],
 )
@@ -181,6 +185,16 @@ def test_a_giant_line_is_not_taken_apart(tmp_path: Path) -> None:
         read_file(_csv(tmp_path, "640,1\n641," + "1" * (MAX_LINE - 3) + "\n"))
 
 
+def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    path = _csv(tmp_path, "640,1\n641,2\n")
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(InputError, match=r"a\.csv cannot be read: expected a text file .*Input/output error"):
+        read_file(path)
+
+
 def test_a_giant_text_is_not_read(tmp_path: Path) -> None:
     for name in ("a.csv", "a.msa", "a.pkl"):
         with (tmp_path / name).open("wb") as file:
@@ -210,52 +224,3 @@ def test_any_order_and_repetition_of_energies(
     np.testing.assert_array_equal(raw.energy_ev, sorted(set(energies)))
     first = np.mean([v for e, v in zip(energies, values, strict=True) if e == min(energies)])
     assert raw.counts[0, 0] == pytest.approx(first)
-
-
-def test_manifest(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("sub/a.csv", "b.csv"):
-        (tmp_path / name).touch()
-    _csv(tmp_path, "group, file ,valence\nlab 1,sub/a.csv,Mn2+\n,b.csv,Mn2+/Mn3+\n", "manifest.csv")
-    assert read_manifest(tmp_path) == [
-        (tmp_path / "sub/a.csv", "Mn2+", "lab 1"),
-        (tmp_path / "b.csv", "Mn2+/Mn3+", "b"),
-    ]
-
-
-@pytest.mark.parametrize("file", ["../outside.csv", "/etc/passwd", "link.csv", "sub/../../outside.csv"])
-def test_a_path_that_leaves_the_folder(tmp_path: Path, file: str) -> None:
-    folder = tmp_path / "data"
-    (folder / "sub").mkdir(parents=True)
-    (tmp_path / "outside.csv").write_text("640,1\n641,2\n")
-    (folder / "link.csv").symlink_to(tmp_path / "outside.csv")
-    _csv(folder, f"file,valence,group\n{file},Mn2+,a\n", "manifest.csv")
-    with pytest.raises(InputError, match="leads out of it"):
-        read_manifest(folder)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "expected the columns file, valence and group, got none"),
-        ("name,label\na,b\n", "expected the columns file, valence and group, got name, label"),
-        ("file,valence,group\n", "at least one row"),
-        ("file,valence,group\nb.csv,,x\n", "line 2: expected a file, a valence and a group"),
-        ("file,valence,group\nb.csv\n", "line 2: expected a file, a valence and a group"),
-        ("file,valence,group\nb.csv,Mn2+,x,more\n", "line 2: expected a file, a valence and a group"),
-        ("file,valence,group\nnone.csv,Mn2+,x\n", "line 2: no file at"),
-        ("file,valence,group\nb.csv,Mn2+,x\n./b.csv,Mn3+,x\n", "expected every file once"),
-        ("file,valence,group\n" + "b" * 5000 + ".csv,Mn2+,x\n", "is no path|no file at"),
-        ('file,valence,group\n"b.csv,Mn2+,x\n', "expected comma-separated values"),
-    ],
-)
-def test_what_is_no_manifest_gives_a_clear_error(tmp_path: Path, text: str, sentence: str) -> None:
-    (tmp_path / "b.csv").touch()
-    _csv(tmp_path, text, "manifest.csv")
-    with pytest.raises(InputError, match=sentence):
-        read_manifest(tmp_path)
-
-
-def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^No file at .*manifest\.csv"):
-        read_manifest(tmp_path)
