@@ -251,7 +251,7 @@ class Runner:
                     f"{self.path.name}:{mutant.line}{'' if tests else ' (no test)'}\n  - {mutant.old}\n  + "
                     f"{mutant.new}"
                 )
-        killed, total = count["killed"], count.total()
+        killed, total = count["killed"], max(count.total(), 1)
         print(
             f"{self.path.relative_to(ROOT)}: {killed} of {total} killed ({killed / total:.1%}); "
             f"{len(everything)} in all"

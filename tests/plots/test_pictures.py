@@ -4,6 +4,7 @@ After a wanted change look at the figure, then write the words anew: `python -m 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,9 @@ def _words(artist: Any) -> str | None:
         limits = " ".join(f"{v:.4g}" for v in (*artist.get_xlim(), *artist.get_ylim()))
         ticks = [t.get_text() for a in (artist.xaxis, artist.yaxis) for t in a.get_ticklabels()]
         scales = f"{artist.get_xscale()} {artist.get_yscale()} {artist.get_aspect()}"
-        inverted = "" if artist.get_visible() else " hidden"
-        return f"axes {limits} {scales}{inverted} ticks {'|'.join(ticks)}"
+        grid = any(line.get_visible() for line in artist.get_xgridlines() + artist.get_ygridlines())
+        shown = f"{'' if artist.get_visible() else ' hidden'}{' grid' if grid else ''}"
+        return f"axes {limits} {scales}{shown} ticks {'|'.join(ticks)}"
     if isinstance(artist, Line2D):
         if not artist.get_label():  # of a tick or the grid
             return None
@@ -91,8 +93,8 @@ def _words(artist: Any) -> str | None:
             return None
         place = " ".join(f"{v:.3g}" for v in artist.get_unitless_position())
         place += " ".join(f" {v:.4g}" for v in getattr(artist, "xy", ()))  # what an annotation points at
-        look = f"{artist.get_fontsize():g} {artist.get_ha()} {artist.get_va()} {artist.get_rotation():g}"
-        return f"text {text!r} at {place} {look} {_colours(artist.get_color())}"
+        look = f"{artist.get_fontsize():g} {artist.get_weight()} {artist.get_ha()} {artist.get_va()}"
+        return f"text {text!r} at {place} {look} {artist.get_rotation():g} {_colours(artist.get_color())}"
     if isinstance(artist, Patch) and type(artist).__name__ == "Rectangle" and artist.get_visible():
         x, y, width, height = artist.get_bbox().bounds
         place = f"{x:.3g} {y:.3g} {width:.3g} {height:.3g}"
@@ -150,6 +152,13 @@ def _more() -> dict[str, Any]:
         "valence_image": lambda: plots.valence_image(_answers((6, 8), pixel=2.0, unit="nm")),
         "valence_image_with_thickness": lambda: plots.valence_image(
             _answers((6, 8), thickness=rng.random((6, 8)))
+        ),
+        "valence_image_all_flagged": lambda: plots.valence_image(
+            replace(_answers((2, 8)), flagged=np.ones((2, 8), dtype=bool), lines=[])
+        ),
+        "valence_image_of_one_line": lambda: plots.valence_image(_answers((1, 30), pixel=35.0, unit="nm")),
+        "shift_curves_of_augmentations": lambda: plots.shift_curves(
+            {f"fcn {a}": (x, 0.94 + 0.05 * rng.random((3, 60))) for a in ("none", "1x", "10x")}
         ),
         "valence_profile": lambda: plots.valence_profile(_answers((9,), pixel=1.0, unit="nm"), np.arange(9)),
         "reliability_diagram": lambda: plots.reliability_diagram(
