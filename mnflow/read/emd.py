@@ -29,8 +29,8 @@ class _AnySteps(EMD_NCEM):
     def _parse_axis(axis_data: Any) -> tuple[Any, Any]:
         if axis_data.ndim == 1 and len(axis_data) > 2 and np.issubdtype(axis_data.dtype, np.number):
             values = np.asarray(axis_data[:], dtype=np.float64)
-            steps = np.diff(values)
-            if np.isfinite(values).all() and np.ptp(steps) > 1e-3 * abs(steps.mean()):
+            steps = np.diff(values) if np.isfinite(values).all() else np.zeros(1)
+            if np.ptp(steps) > 1e-3 * abs(steps.mean()):
                 return values, float(steps.mean())
         found: tuple[Any, Any] = EMD_NCEM._parse_axis(axis_data)
         return found
