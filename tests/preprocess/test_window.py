@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.preprocess.window import least_move, place_windows, placement
+from mnflow.preprocess.locate import EdgePosition
+from mnflow.preprocess.window import check_place, least_move, place_windows, placement
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
 from tests.helpers.windows import place_window
@@ -178,3 +179,28 @@ def test_a_placement_judges_its_own_window() -> None:
     counts[1, 250], counts[2], counts[3, 5] = np.nan, 7.0, np.nan
     assert placed.faults(counts).tolist() == [0, 1, 2, 0]
     assert placed.faults(counts, 900.0).tolist() == [3, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("first_ev", "last_ev", "is_held"),
+    # L3 at 642.0 eV needs 639.5 ... 656.28 eV; a channel of 1 eV reaches half of one beyond its middle
+    [(639.98, 655.8, True), (640.02, 655.8, False), (639.98, 655.76, False)],
+)
+def test_channels_reach_to_their_borders(first_ev: float, last_ev: float, is_held: bool) -> None:
+    position = EdgePosition(642.0, 640.0, "removed", 10.0, 0.0)
+    energy_ev = np.append(np.arange(first_ev, last_ev - 1.2, 1.0), [last_ev - 1.0, last_ev])
+    if is_held:
+        check_place(energy_ev, position, MN, "mine")
+    else:
+        with pytest.raises(InputError, match="mine: expected the whole edge"):
+            check_place(energy_ev, position, MN, "mine")
+
+
+def test_a_bridged_spike_hides_no_missing_channel() -> None:
+    spectra = 1000 * np.tile(edge_shape(GRID_EV, 0), (2, 1)) + np.random.default_rng(0).normal(0, 1, (2, 700))
+    spectra[0, 520] += 1e5
+    found = place_windows(GRID_EV, spectra, MN)
+    assert (found.faults.tolist(), found.spikes.tolist()) == ([0, 0], [1, 0])
+    np.testing.assert_allclose(found.intensity[0, :250], spectra[0, 200:450], atol=1)
+    spectra[:, 265:275] = np.nan
+    assert place_windows(GRID_EV, spectra, MN).faults.tolist() == [1, 1]
