@@ -80,10 +80,10 @@ def stacked_spectra(energy_ev: Floats) -> int:
 
 _ENERGY_UNIT = re.compile(
     r"(?<![A-Za-z-])(?<!1/)(?<!per )([kKm]-?)?[eE][vV](?![A-Za-z])(?!\s*[/^-])"
-    r"|(?<![A-Za-z])(kilo|milli)?electron_? ?volts?(?![A-Za-z])",
+    r"|(?<![A-Za-z])((kilo|milli)[ -]?)?electron[ -]?volts?(?![A-Za-z])",
     re.IGNORECASE,
 )
-_MEGA = re.compile(r"(?<![A-Za-z])M-?[eE][vV]")
+_MEGA = re.compile(r"(?<![A-Za-z])(M-?[eE][vV]|[mM]ega[ -]?electron)")
 _NO_UNITS = ("", "undefined", "none", "unknown", "nan", "-")
 _OTHER_AXIS = re.compile(
     r"chan|pixel|wave|length|time|index|position|dist|angle|raman|freq|temp|cm"

@@ -2,7 +2,6 @@ import logging
 import struct
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,6 @@ from mnflow.read import formats, ondisk, read_file, read_low_loss
 from mnflow.read.microscopes import _axis_values, _raw, _signal_axis
 from mnflow.read.ondisk import OnDisk
 from mnflow.spectra import MN, RawSpectra
-from mnflow.spectra.axis import ev_per_unit
 from mnflow.spectra.raw import NavAxis
 from tests.helpers.files import axis, counts_image, signal, write, write_dm3
 
@@ -103,32 +101,6 @@ def test_all_that_is_known_of_the_acquisition(tmp_path: Path, counts: np.ndarray
     assert read_file(write(tmp_path / "a.hspy", made)).metadata == {
         "beam_energy_kev": 80.0, "convergence_mrad": 20.0, "collection_mrad": 30, "title": "a title",
     }  # fmt: skip
-
-
-def test_units_that_are_energies() -> None:
-    names = {
-        "eV": 1,
-        "EV": 1,
-        "[eV]": 1,
-        " (keV) ": 1e3,
-        "KEV": 1e3,
-        "meV": 1e-3,
-        "mev": 1e-3,
-        "m-eV": 1e-3,
-        "electronvolt": 1,
-    }
-    names |= {"electron_volt": 1, "kiloelectron_volt": 1e3}
-    for name, factor in names.items():
-        assert ev_per_unit(name, "a file") == factor
-    for name in ("MeV", "MEV", "M-eV", "e", "nm", "ev/ch"):
-        with pytest.raises(
-            InputError,
-            match=f"^a file: expected an energy axis in eV, keV or meV, got '{name}'; set the axis' units",
-        ):
-            ev_per_unit(name, "a file")
-    for nothing in (None, "", "<undefined>", "[]"):
-        with pytest.raises(InputError, match="got no units"):
-            ev_per_unit(nothing, "a file")
 
 
 def test_the_axis_to_blame_is_the_signals() -> None:
@@ -310,26 +282,6 @@ def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch:
     np.testing.assert_array_equal(
         np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200)
     )
-
-
-def test_blocks_cover_every_spectrum_once() -> None:
-    counts = np.arange(70.0).reshape(35, 2)
-    raw = RawSpectra(np.array([1.0, 2.0]), counts, (5, 7), None, "g", Path("x"))
-    blocks = list(raw.blocks(block_bytes=64))
-    assert max(len(b) for _, b in blocks) == 4
-    np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), counts)
-
-
-def test_blocks_of_lazy_files_are_whole_chunks() -> None:
-    lazy = da.zeros((20, 2), chunks=((3, 3, 3, 3, 8), 2))
-    raw = RawSpectra(np.array([1.0, 2.0]), lazy, (20,), None, "g", Path("x"))
-    assert [(s.start, s.stop) for s in raw.block_slices(5 * 16)] == [(0, 6), (6, 12), (12, 20)]
-    assert [(s.start, s.stop) for s in raw.block_slices(1)] == [(0, 3), (3, 6), (6, 9), (9, 12), (12, 20)]
-    assert [(s.start, s.stop) for s in replace(raw, counts=np.zeros((20, 2))).block_slices(7 * 16)] == [
-        (0, 7),
-        (7, 14),
-        (14, 20),
-    ]
 
 
 def test_which_datasets_may_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
