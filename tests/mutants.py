@@ -44,6 +44,9 @@ USED_LATE = (
 )
 """What functions import when they are called: imported once, before there are forks."""
 
+leave = os._exit
+"""Held on to: a test that fails while it has exchanged `os._exit` is noticed, too."""
+
 
 class Mutant(NamedTuple):
     """A module's source with one change: in `line`, from `old` to `new`."""
@@ -161,9 +164,9 @@ def fork(work: Callable[[], int], seconds: float) -> int | None:
     if pid == 0:
         try:
             os.setpgid(0, 0)
-            os._exit(work())
+            leave(work())
         finally:
-            os._exit(3)
+            leave(3)
     spent, pause = 0.0, 0.002
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -204,7 +207,7 @@ class Runner:
         if call.excinfo is not None and not isinstance(call.excinfo.value, pytest.skip.Exception):
             self.failed = True
             if self.in_mutant:
-                os._exit(1)  # before a report is made of it, which takes longer than the test
+                leave(1)  # before a report is made of it, which takes longer than the test
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
