@@ -1,9 +1,10 @@
 """What the simulator lacks to fit measured pure spectra exactly: one piece of physics at a time.
 
 `MNFLOW_REAL_DATA=FOLDER python -m benchmarks.best_fits [--element mn]` fits each measured pure spectrum by
-each class alone and prints a JSON line for every spectrum and freedom: the distance of the best fit by its
-own class, and by the best other. Freedoms are a slope that the background leaves; several sites of the ion;
-where the continuum begins; an electron yield that saturates (of X-ray spectra; Nakajima et al. 1999,
+each class alone and prints JSON lines: what distance the noise of a spectrum would leave by itself, and how
+far one of several spectra lies from their mean; and for every freedom the distance of the best fit by its own
+class, and by the best other. Freedoms are a slope that the background leaves; several sites of the ion; where
+the continuum begins; an electron yield that saturates (of X-ray spectra; Nakajima et al. 1999,
 https://doi.org/10.1103/PhysRevB.59.6421); and more stick spectra from the same ranges.
 """
 
@@ -35,6 +36,12 @@ STARTS = [CONTINUUM, *({**CONTINUUM, "delay_ev": d, "width_ev": w} for d in (0.5
 
 SATURATION = (0.0, 0.1, 0.2, 0.3, 0.4)
 """An absorption x is seen as x / (1 + s x): values of s."""
+
+MANY = 20
+"""Spectra whose halves tell the noise of their mean."""
+
+MEDIAN_OF_GAUSSIAN = 0.6745
+"""Of absolute values, in standard deviations."""
 
 FINER = 5
 """Times as many stick spectra."""
@@ -97,6 +104,38 @@ def best_distance(problem: Problem, sites: int) -> float:
     return distance(problem.target, columns @ problem.solved(columns)[0])
 
 
+def crop_of(energy_ev: Array, intensity: Array, edge: Edge) -> Array:
+    """The crop that `mnflow fit` fits."""
+    cuts, _ = cut([dict(zip(FIELDS, (energy_ev.tolist(), intensity.tolist()), strict=True))], edge)
+    return np.asarray(cuts[0].crop, dtype=float)
+
+
+def noise_distance(energy_ev: Array, spectra: Array, edge: Edge, bank: Bank) -> float:
+    """Distance that the noise of the mean of `spectra` (N, C) leaves where it is fitted.
+
+    Of many spectra from random halves, whose differences also hold noise that neighbouring channels share; of
+    one from its fourth differences, which take the curvature of sharp lines for noise: at most so much.
+    """
+    if len(spectra) >= MANY:
+        order = np.random.default_rng(0).permutation(len(spectra))
+        _, channels = problem_of(crop_of(energy_ev, spectra.mean(axis=0), edge), edge, [], bank)
+        halves = [crop_of(energy_ev, spectra[order[i::2]].mean(axis=0), edge)[channels] for i in (0, 1)]
+        return distance(*halves) / 2
+    mean = spectra.mean(axis=0)  # on its own channels: a crop is resampled, which smooths
+    place_ev = energy_ev - energy_ev[mean.argmax()]
+    shape = mean[(place_ev >= WINDOW_EV[0]) & (place_ev <= WINDOW_EV[1])]
+    sd = np.median(np.abs(np.diff(shape, 4))) / MEDIAN_OF_GAUSSIAN / np.sqrt(70)  # 1 + 16 + 36 + 16 + 1
+    return float(sd * np.sqrt(len(shape)) / np.linalg.norm(shape - shape.mean()))
+
+
+def single_distance(energy_ev: Array, spectra: Array, edge: Edge, bank: Bank) -> float:
+    """Median distance of single spectra (N, C) from their mean, each placed at its own L3."""
+    mean = problem_of(crop_of(energy_ev, spectra.mean(axis=0), edge), edge, [], bank)[0].target
+    singles = (problem_of(crop_of(energy_ev, s, edge), edge, [], bank)[0].target for s in spectra)
+    pairs = ((single, mean[: len(single)]) for single in singles)
+    return float(np.median([distance(single[: len(part)], part) for single, part in pairs]))
+
+
 def finer_bank(element: str) -> Bank:
     """`FINER` times as many stick spectra of the same ranges, other draws."""
     settings = settings_of(element)
@@ -119,9 +158,12 @@ def main() -> None:
     for name, bounds, spectra in measured(Path(os.environ["MNFLOW_REAL_DATA"])):
         if bounds is None or bounds[0] != bounds[1]:
             continue
-        mean = np.mean([s["intensity"] for s in spectra], axis=0)
-        cuts, _ = cut([dict(zip(FIELDS, (spectra[0]["energy_ev"], mean.tolist()), strict=True))], edge)
-        crop, own = np.asarray(cuts[0].crop, dtype=float), edge.charges.index(int(bounds[0]))
+        energy_ev, counts = np.asarray(spectra[0]["energy_ev"]), np.array([s["intensity"] for s in spectra])
+        seen = energy_ev, counts, edge, banks[False]
+        noise, single = noise_distance(*seen), single_distance(*seen)
+        emit("best_fits/noise", spectrum=name, n=len(spectra), distance=noise, of_one=single)
+        crop = crop_of(energy_ev, counts.mean(axis=0), edge)
+        own = edge.charges.index(int(bounds[0]))
         for words in options.only:
             freedom = FREEDOMS[words]
             found: list[Any] = [
