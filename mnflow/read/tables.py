@@ -260,12 +260,12 @@ def _roles(header: list[str], width: int, path: Path) -> tuple[int, list[int]]:
         swapped = header and not _ENERGY.search(header[0]) and _INTENSITY.search(header[0])
         return (1, [0]) if swapped and _ENERGY.search(header[1]) else (0, [1])
     energies = [i for i, name in enumerate(header) if energy_unit(name) is not None]
-    energies = energies or [i for i, name in enumerate(header) if _ENERGY.search(name.replace("_", " "))]
+    energies = energies or [i for i, name in enumerate(header) if _ENERGY.search(name)]
     rest = [
         i for i in range(width) if i not in energies[:1] and header and not _NO_SPECTRUM.search(header[i])
     ]
     rest = [i for i in rest if header[i]]
-    named = [i for i in rest if _INTENSITY.search(header[i].replace("_", " "))]
+    named = [i for i in rest if _INTENSITY.search(header[i])]
     if len(energies) != 1 or not rest:
         raise InputError(
             f"{path}: expected two columns, energy and intensity, or a header that names one column of "

@@ -1,12 +1,13 @@
 import zipfile
 from pathlib import Path
 
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.read import read_file
+from mnflow.read import formats, read_file
 from tests.helpers.files import counts_image, signal, write
 
 
@@ -38,6 +39,17 @@ def test_velox_with_energy_loss_and_x_rays(tmp_path: Path, real_data: Path) -> N
     assert [a.name for a in raw.nav_axes] == ["y", "x"]
     with pytest.raises(InputError, match="got an archive; unpack it"):
         read_file(real_data / "foreign" / "velox_eels_eds.zip")
+
+
+def test_a_big_emd_file_stays_on_disk(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.emd", signal(counts))
+    assert isinstance(read_file(path).counts, np.ndarray)
+    monkeypatch.setattr(formats, "LAZY_BYTES", 1000)
+    raw = read_file(path)
+    assert isinstance(raw.counts, da.Array)
+    np.testing.assert_array_equal(np.asarray(raw.counts), counts.reshape(-1, 1200))
 
 
 def test_an_axis_of_names_is_none_of_energies(tmp_path: Path, counts: np.ndarray) -> None:
