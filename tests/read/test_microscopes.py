@@ -276,9 +276,10 @@ def test_big_files_stay_on_disk(tmp_path: Path, counts: np.ndarray, monkeypatch:
     lazy = read_file(write(tmp_path / "b.hspy", turned))
     assert isinstance(lazy.counts, da.Array)
     _same(lazy, counts)
-    other = read_file(write(tmp_path / "c.emd", signal(counts)))
-    assert isinstance(other.counts, da.Array)
-    _same(other, counts)
+    for name in ("c.emd", "d.nxs"):
+        other = read_file(write(tmp_path / name, signal(counts)))
+        assert isinstance(other.counts, da.Array)
+        _same(other, counts)
     np.testing.assert_array_equal(
         np.concatenate([block for _, block in raw.blocks(1)]), counts.reshape(-1, 1200)
     )
