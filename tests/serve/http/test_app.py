@@ -122,6 +122,65 @@ def test_what_is_no_request_gets_a_clear_error() -> None:
     assert (status, json.loads(text)["message"]) == (400, "No.")
 
 
+BOTH = JSON | {b"content-length": b"16", b"transfer-encoding": b"chunked"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "message"),
+    [
+        (("/nothing", "GET", {}), 404, "There is nothing at /nothing: POST spectra to /invocations."),
+        (("/ping", "POST", {}), 405, "/ping needs GET, got POST."),
+        (("/invocations", "GET", {}), 405, "/invocations needs POST, got GET."),
+        (("/invocations", "POST", {}), 415, "Expected the content type application/json."),
+        (("/invocations", "POST", BOTH), 400, "Content-Length and Transfer-Encoding exclude each other."),
+        (
+            ("/invocations", "POST", JSON | {b"content-length": b"17"}),
+            413,
+            "A request may bring 1.6e-05 MB at most: send fewer spectra at a time.",
+        ),
+        (("/invocations", "POST", JSON), 200, None),
+        (("/ping", "GET", {}), 200, None),
+    ],
+)
+def test_a_refusal_says_why_and_closes_a_connection_whose_rest_cannot_be_trusted(
+    asked: tuple[str, str, dict[bytes, bytes]], status: int, message: str | None
+) -> None:
+    sent: list[dict[str, Any]] = []
+    path, method, headers = asked
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": GOOD}
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    scope = {"type": "http", "path": path, "method": method, "headers": list(headers.items())}
+    asyncio.run(App(doubled, max_bytes=16)(scope, receive, send))
+    body = sent[1].pop("body")
+    closes = [(b"connection", b"close")] if message else []
+    length = (b"content-length", str(len(body)).encode())
+    assert sent == [
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"application/json"), length, *closes],
+        },
+        {"type": "http.response.body"},
+    ]
+    if message:
+        assert json.loads(body) == {"error_code": "INVALID_PARAMETER_VALUE", "message": message}
+
+
+def test_a_websocket_is_closed() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    asyncio.run(App(doubled)({"type": "websocket"}, lambda: None, send))  # type: ignore[arg-type,return-value]
+    assert sent == [{"type": "websocket.close"}]
+
+
 def test_slow_request_gets_504() -> None:
     def slowly(spectra: Any) -> Any:
         time.sleep(0.2)
