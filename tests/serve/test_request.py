@@ -1,12 +1,15 @@
 """What a request brings is bounded before it is parsed, in little memory."""
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.serve.request import MAX_CHANNELS, MAX_SPECTRA, parse
+from mnflow.serve.request import MAX_CHANNELS, MAX_SPECTRA, cut, parse
+from mnflow.spectra import MN
+from tests.helpers.spectra import edge_shape
 
 
 def test_lists_of_numbers_become_arrays() -> None:
@@ -71,3 +74,60 @@ def test_a_body_takes_a_few_times_its_size_in_memory() -> None:
         tracemalloc.stop()
     assert peak < 10 * len(body)
     assert MAX_CHANNELS >= 2**16, "an axis of a camera"
+
+
+AXIS = np.arange(620.0, 680.0, 0.1).tolist()
+
+
+def spectrum(valence: int = 0, l3_ev: float = 642.0, scale: float = 1e4) -> dict[str, Any]:
+    """One raw spectrum on a background."""
+    energy_ev = np.array(AXIS)
+    intensity = edge_shape(energy_ev, valence, l3_ev) + 5 * (energy_ev / 642) ** -3
+    return {"energy_ev": AXIS, "intensity": (scale * intensity).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        ({"energy_ev": AXIS}, "expected an object with the lists energy_ev and intensity, got no intensity."),
+        (None, "expected an object with the lists energy_ev and intensity, got no energy_ev."),
+        (spectrum() | {"intensity": [1.0, 2.0]},
+         "expected as many intensities as energies and two or more, got 2 and 600."),
+        ({"energy_ev": [1.0], "intensity": [1.0]},
+         "expected as many intensities as energies and two or more, got 1 and 1."),
+        (spectrum() | {"intensity": [7.0] * 600},
+         "expected an edge, got the same intensity in every channel near 635 ... 665 eV."),
+        (spectrum() | {"intensity": [1.0, True] * 300},
+         "expected a list of numbers for intensity, got bool at 1."),
+        (spectrum() | {"intensity": [1.0, None] * 300},
+         "expected a list of numbers for intensity, got null at 1."),
+        (spectrum() | {"intensity": [1.0, float("nan")] * 300},
+         "expected finite numbers for intensity, got 300 that are not, the first at 1."),
+        (spectrum() | {"energy_ev": "620"}, "expected a list of numbers for energy_ev, got str."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_one_is_said_and_its_neighbours_are_cut(bad: Any, sentence: str) -> None:
+    cuts, errors = cut([spectrum(), bad, spectrum(2)], MN)
+    assert errors == {1: f"Spectrum 1: {sentence}"}
+    alone = [cut([one], MN)[0][0] for one in (spectrum(), spectrum(2))]
+    for place, one in zip((0, 2), alone, strict=True):
+        np.testing.assert_array_equal(cuts[place].crop, one.crop)
+
+
+def test_what_was_done_to_a_spectrum_comes_with_its_crop() -> None:
+    """By its place in the request, whatever its neighbours on the same axis are."""
+    spoilt, full = spectrum(1, 650.0), spectrum(2)
+    spoilt["intensity"][100] *= 3  # a spike
+    counts = np.array(full["intensity"])
+    full["intensity"] = np.minimum(counts, counts[210:240].max() - 2000).tolist()
+    arrays = {name: np.array(values) for name, values in spectrum().items()}
+    cuts, errors = cut([arrays, spoilt, full], MN)
+    assert not errors
+    told = [(c.moved_bins, c.saturated, c.spikes, c.gain_step, c.edge_seen) for c in cuts.values()]
+    assert told == [
+        (0, False, 0, False, True),
+        (told[1][0], False, 1, False, True),
+        (0, True, 0, False, True),
+    ]
+    assert told[1][0] == cut([spectrum(1, 650.0)], MN)[0][0].moved_bins
+    assert {c.background for c in cuts.values()} == {"power law"}
