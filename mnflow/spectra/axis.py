@@ -61,7 +61,7 @@ def stacked_spectra(energy_ev: Floats) -> int:
     """
     step, span = np.diff(energy_ev), float(np.ptp(energy_ev))
     moving = step[step != 0]
-    if span == 0 or len(moving) == 0:
+    if len(moving) == 0:
         return 1
     upward = (moving > 0).sum() >= (moving < 0).sum()
     leaps = np.flatnonzero((-step if upward else step) > span / 4) + 1

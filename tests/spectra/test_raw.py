@@ -30,8 +30,11 @@ def test_labels_and_notes() -> None:
 def test_counts_on_demand_are_sliced_as_arrays() -> None:
     counts = np.arange(30.0).reshape(6, 5)
 
+    read: list[int] = []
+
     class Stored(CountsOnDemand):
         def _rows(self, rows: slice, channels: slice) -> Array:
+            read.append(len(counts[rows]))
             return counts[rows, channels]
 
     stored = Stored()
@@ -41,6 +44,7 @@ def test_counts_on_demand_are_sliced_as_arrays() -> None:
     np.testing.assert_array_equal(stored[4, 1:3], counts[4, 1:3])
     np.testing.assert_array_equal(stored[::2, 1:3], counts[::2, 1:3])
     assert np.asarray(stored, dtype=np.float32).dtype == np.float32
+    assert read == [6, 2, 1, 1, 3, 6]  # no row more than was asked for
 
 
 def test_blocks_cover_every_spectrum_once() -> None:
@@ -55,6 +59,7 @@ def test_blocks_of_lazy_files_are_whole_chunks() -> None:
     lazy = da.zeros((20, 2), chunks=((3, 3, 3, 3, 8), 2))
     raw = RawSpectra(np.array([1.0, 2.0]), lazy, (20,), None, "g", Path("x"))
     assert [(s.start, s.stop) for s in raw.block_slices(5 * 16)] == [(0, 6), (6, 12), (12, 20)]
+    assert [(s.start, s.stop) for s in raw.block_slices(6 * 16)] == [(0, 6), (6, 12), (12, 20)]
     assert [(s.start, s.stop) for s in raw.block_slices(1)] == [(0, 3), (3, 6), (6, 9), (9, 12), (12, 20)]
     assert [(s.start, s.stop) for s in replace(raw, counts=np.zeros((20, 2))).block_slices(7 * 16)] == [
         (0, 7),
