@@ -60,10 +60,16 @@ def test_lists_become_arrays_and_spectra_get_names() -> None:
         ),
         ({"group": ["a"]}, r"needs intensity \(N, C\)"),
         ({"name": ["a"]}, r"needs intensity \(N, C\)"),
-        ({"energy_ev": [616, 615]}, "uniform, increasing energy axis of two channels or more"),
+        (
+            {"energy_ev": [616, 615]},
+            r"A SpectrumSet needs a uniform, .* axis of two channels or more; resample first\.$",
+        ),
         ({"energy_ev": [615, 616, 618], "intensity": np.ones((2, 3))}, "uniform, increasing energy axis"),
         ({"energy_ev": [615], "intensity": np.ones((2, 1))}, "uniform, increasing energy axis"),
-        ({"intensity": [[1, 2], [np.nan, 4]]}, "finite intensities only; drop or mend the spectra"),
+        (
+            {"intensity": [[1, 2], [np.nan, 4]]},
+            r"^A SpectrumSet holds finite .* mend the spectra with NaN or infinity first\.$",
+        ),
         ({"valence": [0, 3]}, r"Labels must lie in 0 \.\.\. 2 \(or -1 for none\)"),
         ({"valence": [0, -2]}, "Labels must lie"),
     ],
