@@ -1,12 +1,13 @@
 """How much wider the intervals of `mnflow fit` have to be than the fit says, from simulated spectra.
 
-`python -m mnflow.pretrained.fit_intervals mn` makes the numbers that ship, in a minute or two, from the
+`python -m mnflow.pretrained.fit_intervals mn` makes the numbers that ship, in two or three minutes, from the
 materials that intervals are calibrated on: the fit does not know them. `benchmarks.simulator_fit` measures
 the intervals on others.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import settings_of
 from mnflow.spectra.arrays import Floats
 
-SPECTRA = 40
+SPECTRA = 80
 """Spectra of our simulator that are fitted, and as many of the foreign laboratory."""
 
 CALIBRATION_PART = 1
@@ -51,32 +52,35 @@ def intervals_of(name: str, fits: list[FitResult]) -> list[Interval]:
     return [getattr(found, name) for found in fits]
 
 
-def widening(error: Floats, sd: Floats) -> Widening:
+def widening(errors: Sequence[Floats], sds: Sequence[Floats]) -> Widening:
     """The model's standard deviation that makes errors (N,) most likely, and a factor that holds `COVERAGE`.
 
-    Errors are taken to be Laplacian, so that a few wrong fits do not decide.
+    One array for each kind of spectra; the factor is that of the kind that needs most, since a user's
+    spectrum may be as strange as any of them. Errors are taken to be Laplacian, so that a few wrong fits do
+    not decide.
     """
+    error, sd = np.concatenate(errors), np.concatenate(sds)
     spreads = np.maximum(np.hypot(sd, MODEL_SDS[:, None]), LEAST_SPREAD)  # (S, N)
     in_spreads = np.abs(error) / spreads
     surprise = np.log(in_spreads.mean(axis=1)) + np.log(spreads).mean(axis=1)
     best = int(surprise.argmin())
-    level = min(COVERAGE * (1 + 1 / len(error)), 1.0)
-    return Widening(float(MODEL_SDS[best]), round(float(np.quantile(in_spreads[best], level)), 3))
+    kinds = np.split(in_spreads[best], np.cumsum([len(e) for e in errors])[:-1])
+    factor = max(np.quantile(kind, min(COVERAGE * (1 + 1 / len(kind)), 1.0)) for kind in kinds)
+    return Widening(float(MODEL_SDS[best]), round(float(factor), 3))
 
 
 def make(element: str, seed: int = 0) -> Path:
     """Write an element's widenings; returns the path."""
     rng = np.random.default_rng([seed, 6])
-    fits, truths = [], []
-    for foreign in (False, True):
-        found, truth = draw_and_fit(element, CALIBRATION_PART, foreign, SPECTRA, rng)
-        fits += found
-        truths.append(truth)
+    kinds = [draw_and_fit(element, CALIBRATION_PART, foreign, SPECTRA, rng) for foreign in (False, True)]
     made = {}
     for name in WIDENED:
-        intervals = intervals_of(name, fits)
-        error = np.array([i.value for i in intervals]) - np.concatenate([t[name] for t in truths])
-        made[name] = widening(error, np.array([i.sd for i in intervals]))
+        errors, sds = [], []
+        for fits, truth in kinds:
+            value, sd = np.array([(i.value, i.sd) for i in intervals_of(name, fits)]).T
+            errors.append(value - truth[name])
+            sds.append(sd)
+        made[name] = widening(errors, sds)
     path = widenings_path(element)
     with whole_file(path) as part:
         part.write_text(json.dumps(made) + "\n")

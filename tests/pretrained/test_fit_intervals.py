@@ -13,16 +13,26 @@ def test_a_widening_holds_nine_in_ten_where_standard_deviations_are_too_small() 
     rng = np.random.default_rng(0)
     sd = rng.uniform(0.01, 0.1, 4000)
     error = rng.normal(size=4000) * np.hypot(sd, 0.2)
-    model_sd, factor = fit_intervals.widening(error[::2], sd[::2])
+    model_sd, factor = fit_intervals.widening([error[::2]], [sd[::2]])
     held = np.abs(error[1::2]) <= factor * np.hypot(sd[1::2], model_sd)
     assert held.mean() == pytest.approx(0.9, abs=0.02)
     assert model_sd > 0.05
 
 
+def test_the_kind_of_spectra_that_needs_most_is_held_too() -> None:
+    rng = np.random.default_rng(3)
+    sds = [np.full(n, 0.1) for n in (4000, 1000)]
+    errors = [rng.normal(size=len(sd)) * sd * times for sd, times in zip(sds, (1, 2), strict=True)]
+    model_sd, factor = fit_intervals.widening(errors, sds)
+    held = [np.mean(np.abs(e) <= factor * np.hypot(sd, model_sd)) for e, sd in zip(errors, sds, strict=True)]
+    assert held[1] == pytest.approx(0.9, abs=0.005)
+    assert held[0] > 0.99
+
+
 def test_standard_deviations_that_are_right_stay() -> None:
     rng = np.random.default_rng(1)
     sd = rng.uniform(0.02, 0.3, 6000)
-    model_sd, factor = fit_intervals.widening(rng.normal(size=6000) * sd, sd)
+    model_sd, factor = fit_intervals.widening([rng.normal(size=6000) * sd], [sd])
     assert model_sd < 0.05
     assert factor == pytest.approx(1.645, abs=0.1)
 
