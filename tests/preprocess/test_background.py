@@ -120,3 +120,13 @@ def test_of_a_level_only_the_slope_of_a_power_law_is_taken_out(level: float) -> 
     expected = np.full_like(counts, level) if level > 0 else counts
     np.testing.assert_allclose(free, expected, atol=0.005 * abs(level))
     np.testing.assert_array_equal(without_background("removed", energy_ev, counts, 638.0, MN), counts)
+
+
+def test_a_power_law_is_subtracted_and_its_level_is_that_of_the_first_channel() -> None:
+    energy_ev = np.arange(615.0, 685.0, 0.1)
+    power_law = (5 * (energy_ev / 640) ** -3.0)[None].astype(np.float32)
+    assert np.abs(without_background("power law", energy_ev, power_law, 638.0, MN)).max() < 1e-4
+    coarse_ev = np.arange(640.0, 685.0, 1.0)  # in half an eV there is one channel
+    counts = np.where(coarse_ev < 640.5, 5.0, 0.0)[None].astype(np.float32)
+    free = without_background("level", coarse_ev, counts, 638.0, MN)
+    np.testing.assert_allclose(free, counts + 5 * (1 - (coarse_ev / 640) ** -3.0), atol=1e-5)

@@ -204,3 +204,14 @@ def test_a_bridged_spike_hides_no_missing_channel() -> None:
     np.testing.assert_allclose(found.intensity[0, :250], spectra[0, 200:450], atol=1)
     spectra[:, 265:275] = np.nan
     assert place_windows(GRID_EV, spectra, MN).faults.tolist() == [1, 1]
+
+
+def test_of_several_spectra_only_the_one_with_a_step_of_gain_is_mended() -> None:
+    clean = edge_shape(GRID_EV, [0, 1, 2]) + 2 * (GRID_EV / 642) ** -3
+    clean = clean + 0.004 * np.random.default_rng(0).standard_normal(clean.shape)
+    spoilt = clean.copy()
+    spoilt[1, GRID_EV >= 634.0] *= 1.1
+    good, found = (place_windows(GRID_EV, c, MN) for c in (clean, spoilt))
+    assert [step is not None for step in found.gain_steps] == [False, True, False]
+    np.testing.assert_array_equal(found.intensity[[0, 2]], good.intensity[[0, 2]])
+    np.testing.assert_allclose(found.intensity[1], good.intensity[1], atol=0.06)
