@@ -39,7 +39,7 @@ def written(folder: Path, shift_ev: float) -> Path:
 def test_a_reference_on_the_images_axis_is_the_images_spectrum(tmp_path: Path, shift_ev: float) -> None:
     where = placement(ENERGY_EV + shift_ev, image()[0, 0], MN, "image")
     found = read_reference(written(tmp_path, shift_ev), where)
-    assert found.name == f"off by {shift_ev:g}"
+    assert (found.name, found.intensity.dtype) == (f"off by {shift_ev:g}", np.float32)
     np.testing.assert_allclose(found.intensity, normalise(where(image()[0, :1]))[0], atol=1e-4)
 
 
@@ -52,5 +52,5 @@ def test_a_reference_is_not_shifted_to_the_image(tmp_path: Path) -> None:
 
 def test_a_file_without_the_edge_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "none.csv").write_text("energy_ev,intensity\n" + "\n".join(f"{e},1" for e in range(100)))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"none\.csv: expected energies that cover"):
         read_reference(tmp_path / "none.csv", placement(ENERGY_EV, image()[0, 0], MN, "image"))

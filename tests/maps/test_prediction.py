@@ -11,6 +11,7 @@ import mnflow
 from mnflow import maps
 from mnflow.errors import InputError
 from mnflow.maps import prediction
+from mnflow.maps.signals import raw_of_signal
 from mnflow.pretrained.choose import choose_predictor
 from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
@@ -72,8 +73,25 @@ def test_thickness_must_have_the_images_shape(predictor: Predictor) -> None:
     found = mnflow.predict(signal(image()), predictor, thickness=np.full((3, 4), 0.5))
     assert found.thickness is not None
     assert found.thickness.data.tolist() == [[0.5] * 4] * 3
+    as_signal = mnflow.predict(signal(image()), predictor, thickness=found.thickness)
+    assert as_signal.thickness_ratio is not None
+    assert as_signal.thickness_ratio.tolist() == [0.5] * 12
     with pytest.raises(InputError, match=r"a thickness for each of 12 spectra, got shape \(3,\)"):
         mnflow.predict(signal(image()), predictor, thickness=np.ones(3))
+
+
+def test_progress_is_shown_where_it_is_wanted(
+    predictor: Predictor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mnflow.predict(signal(image()), predictor)
+    maps.maps_of(raw_of_signal(signal(image())), predictor)
+    assert capsys.readouterr().err == ""
+    mnflow.predict(signal(image()), predictor, progress=True)
+    assert "12/12" in capsys.readouterr().err
+    done: list[int] = []
+    maps.maps_of(raw_of_signal(signal(image())), predictor, progress=done.append)
+    assert sum(done) == 12
+    assert capsys.readouterr().err == ""
 
 
 def test_the_entry_point_writes_and_logs_maps(predictor: Predictor, store: Path) -> None:

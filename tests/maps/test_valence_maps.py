@@ -10,7 +10,7 @@ import pytest
 
 import mnflow
 from mnflow.errors import InputError
-from mnflow.maps.pixels import FLAGS
+from mnflow.maps.pixels import FLAGS, NO_CLASS
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import ENERGY_EV, image, signal
 
@@ -34,6 +34,10 @@ def test_every_quantity_is_a_signal_with_its_name(some: Any) -> None:
     for name, one in some.signals().items():
         assert one.data.shape == (3, 4), name
         assert one.metadata.General.title.endswith("of a test")
+    of_classes = [f"{what}_{name}" for what in ("fraction", "probability") for name in some.classes]
+    named = ["mean_valence", "mean_valence_low", "mean_valence_high", *of_classes]
+    named += ["valence_class", "intensity", *(f"flag_{name}" for name in FLAGS)]
+    assert list(some.signals()) == [*named, *(f"t_over_lambda_{x}" for x in ("mean", "low", "high"))]
     assert some.intensity.metadata.Signal.quantity == "Mn L2,3 intensity (counts)"
     assert some.thickness is None
 
@@ -105,6 +109,28 @@ def test_one_flagged_pixel_is_still_answered(some: Any) -> None:
     region = some.region(one)
     assert region.mean_valence == pytest.approx(float(some.mean_valence.data[0, 0]))
     assert region.flags == ["noise"]
+
+
+def test_a_region_without_pixels_or_without_a_sure_class_says_so(some: Any) -> None:
+    nothing = some.region(np.zeros((3, 4), dtype=bool))
+    assert (nothing.n, str(nothing)) == (0, "no spectra")
+    one = np.zeros((3, 4), dtype=bool)
+    one[1, 1] = True
+    some.pixels.label[5] = NO_CLASS
+    some.pixels.fractions[5] = np.nan
+    found = some.region(one)
+    assert (found.valence_class, found.fractions) == (None, None)
+    assert str(found).startswith("no sure class, mean valence ")
+    assert some.to_dataframe()["class"][5] == ""
+    some.pixels.label[5] = 3
+    assert some.region(one).valence_class == some.to_dataframe()["class"][5] == "mixed"
+
+
+def test_a_regions_mean_spectrum_has_no_spikes(predictor: Predictor) -> None:
+    clean, spoilt = image(), image()
+    spoilt[1, 2, 100] *= 20
+    means = [mnflow.predict(signal(counts), predictor).region().spectrum for counts in (clean, spoilt)]
+    np.testing.assert_allclose(means[1], means[0], rtol=2e-3)
 
 
 def test_a_mask_of_another_shape_is_refused(some: Any) -> None:
