@@ -63,3 +63,21 @@ def test_held_out_spectra_are_the_same_for_every_net() -> None:
     assert not np.array_equal(first.crops, other.crops)
     assert len(first.truth) == calibration.DRAWS * 36
     assert first.fold_accuracy().shape == (4,)
+    np.testing.assert_array_equal(data.valence[first.index], first.truth)
+
+
+def test_accuracy_is_of_each_fold_alone() -> None:
+    logits = np.eye(3)[[0, 0, 1, 1, 2, 2]]
+    truth, fold = np.array([0, 1, 1, 1, 0, 0]), np.array([4, 4, 1, 1, 2, 2])
+    held = calibration.HeldOut(logits, truth, fold, np.arange(6), np.empty((6, 0)))
+    assert held.fold_accuracy().tolist() == [1.0, 0.0, 0.5]
+
+
+def test_doubtful_predictions_fill_their_own_bins_only() -> None:
+    result = calibration.reliability(
+        np.array([[0.4, 0.35, 0.25], [0.3, 0.5, 0.2]]), np.array([0, 2]), bins=10
+    )
+    assert result.confidence.tolist() == [0.4, 0.5]
+    assert result.accuracy.tolist() == [1.0, 0.0]
+    assert result.count.tolist() == [1, 1]
+    assert result.error == pytest.approx((0.6 + 0.5) / 2)

@@ -1,5 +1,7 @@
 """The model card says in words what was measured, and which models it was compared with."""
 
+from pathlib import Path
+
 import pytest
 
 from mnflow.folds import split
@@ -25,6 +27,8 @@ def test_the_card_is_for_people() -> None:
     record = finished_run("cv_train", run.id)
     finished = FinishedCv("fcn 10x", data, split(data, "stratified", 3), [None] * 3, record)
     text = card(finished, METRICS, "ensemble of 3 fold models", Comparison(0.01, 0.002))
+    masked = text.replace(data.digest(), "DIGEST").replace(run.id, "RUN")
+    assert masked + "\n" == Path(__file__).with_name("card.md").read_text(encoding="utf-8")
     titles = [line for line in text.splitlines() if line.startswith("### ")]
     assert titles[0] == "### fcn 10x: the valence of Mn from its L2,3 edge"
     for part in ("How to call it", "Trained on", "How well", "Rivals", "Limits", "Intended use", "Licence"):
