@@ -93,7 +93,10 @@ def _words(artist: Any) -> str | None:
             return None
         place = " ".join(f"{v:.3g}" for v in artist.get_unitless_position())
         place += " ".join(f" {v:.4g}" for v in getattr(artist, "xy", ()))  # what an annotation points at
-        look = f"{artist.get_fontsize():g} {artist.get_weight()} {artist.get_ha()} {artist.get_va()}"
+        clipped = getattr(artist, "get_annotation_clip", lambda: None)()
+        look = (
+            f"{clipped} {artist.get_fontsize():g} {artist.get_weight()} {artist.get_ha()} {artist.get_va()}"
+        )
         return f"text {text!r} at {place} {look} {artist.get_rotation():g} {_colours(artist.get_color())}"
     if isinstance(artist, Patch) and type(artist).__name__ == "Rectangle" and artist.get_visible():
         x, y, width, height = artist.get_bbox().bounds

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mnflow import plots
-from mnflow.plots import style
+from mnflow.plots import panels, style
 from mnflow.plots.prediction import fit_figure
 from mnflow.preprocess import crop
 from mnflow.preprocess.clusters import Clusters
@@ -305,3 +305,41 @@ def test_fit_figure_shows_present_classes_and_what_is_left() -> None:
     np.testing.assert_allclose(below.lines[1].get_ydata(), 0.1)
     assert below.get_ylabel() == "residual"
     assert len(below.get_yticks()) > 1
+
+
+def test_curves_of_one_net_grow_darker_and_others_differ_in_their_dashes() -> None:
+    one_net = style.series_styles(["fcn none", "fcn 1x", "fcn 10x"])
+    assert [dashes for _, dashes in one_net] == ["-", "-", "-"]
+    lightness = [sum(mpl.colors.to_rgb(colour)) for colour, _ in one_net]
+    assert lightness == sorted(lightness, reverse=True)
+    mixed = style.series_styles(["fcn none", "fcn 1x", "dense 1x", "dense 10x", "forest"])
+    assert len({dashes for _, dashes in mixed}) == 4
+    assert style.series_styles(["fcn 1x", "dense 10x"]) == [
+        style.NET_STYLES["fcn"],
+        style.NET_STYLES["dense"],
+    ]
+    assert style.series_styles([""])[0][1] == "-"
+
+
+@pytest.mark.parametrize(
+    ("values", "bottom"),
+    [([0.93, 1.0], 0.9), ([0.92], 0.5), ([0.53, 0.99], 0.5), ([0.52, 0.99], 0.0), ([0.1], 0.0), ([], 0.0)],
+)
+def test_an_axis_of_accuracies_shows_where_they_differ(values: list[float], bottom: float) -> None:
+    axes = style.new_figure(2.0).subplots()
+    style.accuracy_axis(axes, values)
+    assert axes.get_ylim() == pytest.approx((bottom, 1 + 0.03 * (1 - bottom)))
+    assert axes.get_ylabel() == "accuracy"
+    assert axes.yaxis.get_major_formatter()(0.954) == "95%"
+
+
+@pytest.mark.parametrize(
+    ("largest", "words"),
+    [
+        (2.5e6, (2.5, "counts / 10$^{6}$")), (9.9e3, (9.9e3, "counts")), (1e4, (10.0, "counts / 10$^{3}$")),
+        (0.05, (50.0, "counts / 10$^{-3}$")), (0.1, (0.1, "counts")), (0.0, (0.0, "counts")),
+    ],
+)  # fmt: skip
+def test_counts_are_scaled_by_thousands(largest: float, words: tuple[float, str]) -> None:
+    values, label = panels.scaled_counts([0.0, largest])
+    assert (float(values[1]), label) == (pytest.approx(words[0]), words[1])
