@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvicorn
@@ -116,3 +118,85 @@ def test_a_smuggled_request_is_not_answered(port: int) -> None:
         said = said_until_it_hangs_up(smuggler)
     assert said.startswith(b"HTTP/1.1 400")
     assert b"predictions" not in said
+
+
+class Wire:
+    """A transport that knows whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def made_protocol(**settings: float) -> type[Any]:
+    """A protocol of its own that only keeps what it is told."""
+
+    class Told:
+        transport: Any
+        cycle: Any = None
+
+        def __init__(self) -> None:
+            self.told: list[Any] = []
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.told.append(data)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.told.append(error)
+
+    bound_connections(Told, **settings)  # type: ignore[arg-type]
+    return Told
+
+
+def connected(kind: type[Any], cycle: Any = None) -> Any:
+    """A new connection; `cycle` is its request."""
+    protocol = kind()
+    protocol.cycle = cycle
+    protocol.connection_made(Wire())
+    return protocol
+
+
+ANSWERING = SimpleNamespace(response_complete=False, more_body=False)
+HALF_A_BODY = SimpleNamespace(response_complete=False, more_body=True)
+ANSWERED = SimpleNamespace(response_complete=True, more_body=False)
+
+
+@pytest.mark.parametrize("first", [None, HALF_A_BODY, ANSWERED])
+def test_room_is_made_by_the_oldest_that_waits(first: Any) -> None:
+    async def crowd() -> None:
+        kind = made_protocol(seconds=60, most=2)
+        busy, waiting = connected(kind, ANSWERING), connected(kind, first)
+        assert not waiting.transport.closed
+        third = connected(kind)
+        assert [p.transport.closed for p in (busy, waiting, third)] == [False, True, False]
+        third.cycle = ANSWERING
+        fourth = connected(kind)
+        assert [p.transport.closed for p in (busy, third, fourth)] == [False, False, True], (
+            "all others are busy"
+        )
+        busy.connection_lost(error := OSError())
+        assert busy.told == [error]
+        assert not connected(kind).transport.closed, "there is room again"
+
+    asyncio.run(crowd())
+
+
+def test_headers_are_due_until_a_request_is_there_and_again_after_it() -> None:
+    async def slow() -> None:
+        kind = made_protocol(seconds=0.05, most=9)
+        silent, asking, next_one = (connected(kind) for _ in range(3))
+        asking.cycle = next_one.cycle = ANSWERING
+        for protocol in (asking, next_one):
+            protocol.data_received(b"a whole request")
+        next_one.cycle = ANSWERED
+        next_one.data_received(b"half a")
+        next_one.data_received(b" header")
+        await asyncio.sleep(0.2)
+        assert [p.transport.closed for p in (silent, asking, next_one)] == [True, False, True]
+        assert next_one.told == [b"a whole request", b"half a", b" header"]
+
+    asyncio.run(slow())
