@@ -178,6 +178,7 @@ def test_room_is_made_by_the_oldest_that_waits(first: Any) -> None:
         assert [p.transport.closed for p in (busy, third, fourth)] == [False, False, True], (
             "all others are busy"
         )
+        waiting.connection_lost(None)  # it is told of its own end
         busy.connection_lost(error := OSError())
         assert busy.told == [error]
         assert not connected(kind).transport.closed, "there is room again"
