@@ -1,10 +1,10 @@
-"""How many answers are wrong without a flag after a spike, or a step of the detector's gain.
+"""How many answers are wrong without a flag after a spike, a step of the detector's gain, or saturation.
 
 `python -m benchmarks.detector_faults [--mixtures 400] [--seed 0]`: spectra of materials set aside on a power
 law of 0.5 to 4 times the edge's height, at 0.3 to 2 % noise, each with one fault at a random place within the
 window; for spikes also an image in which each of them is a grain of three by three pixels of different
-thickness, background and (by up to 0.05 eV) energy, with a spike in one of them. Prints JSON lines: the
-shares repaired, flagged, and moved by more than 0.2 and 0.35 without a flag.
+thickness, background and (by up to 0.05 eV) energy, with a spike in one of them; and plateaus that ripple by
+0.5 % of what was counted. Prints JSON lines: the shares repaired, flagged, and moved by more than 0.2 and 0.35 without a flag.
 """
 
 import argparse
@@ -33,6 +33,11 @@ HEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 2.0, 3.0, 5.0, 20.0)
 
 STEPS_FROM_L3_EV = ((-20, -12), (-12, -6), (-6, -3), (-3, -1), (-1, 1), (1, 4), (4, 8), (8, 13), (13, 17))
 GAINS = (0.9, 0.97, 1.03, 1.1)
+CUT_OFF, RIPPLE = (0.5, 0.7, 0.85), 0.005
+"""Where a detector saturates, in peaks above the background, and how much its plateau ripples."""
+
+KINDS = {"width": "spike", "from_l3_ev": "step", "cut_off": "plateau"}
+"""By the first of the facts that are measured."""
 
 ENERGY_EV = axis_ev(600.0, 900, 0.1)
 _COUNTED = FLAGS.index("interval_unreliable")  # flags before it keep a pixel out of means
@@ -113,7 +118,8 @@ def main() -> None:
     predictor, n = pretrained("Mn"), options.mixtures
     rng = np.random.default_rng([options.seed, 6])
     wide, l3_ev, noise, _ = wide_edges(predictor, rng, n)
-    clean = wide + rng.uniform(0.5, 4, (n, 1)) * (ENERGY_EV / 642) ** -3.0
+    background = rng.uniform(0.5, 4, (n, 1)) * (ENERGY_EV / 642) ** -3.0
+    clean = wide + background
     clean += noise * rng.standard_normal(wide.shape)
     before, flags, spikes, steps = read(predictor, clean)
     emit("detector_faults/clean", flagged=float(flags.mean()), spikes=spikes, steps=steps)
@@ -122,7 +128,7 @@ def main() -> None:
         after, flags, spikes, steps = read(predictor, spectra)
         moved = np.where(flags, 0.0, np.abs(after - before))
         emit(
-            f"detector_faults/{'spike' if 'width' in facts else 'step'}",
+            f"detector_faults/{KINDS[next(iter(facts))]}",
             **facts, spikes=spikes, steps=steps,
             flagged=float(flags.mean()), moved_by_0_2=float((moved > 0.2).mean()),
             moved_by_0_35=float((moved > 0.35).mean()),
@@ -148,6 +154,10 @@ def main() -> None:
         behind = l3_ev[:, None] + rng.uniform(low, high, (n, 1)) <= ENERGY_EV
         for gain in GAINS:
             measure(np.where(behind, gain * clean, clean), before, from_l3_ev=(low, high), gain=gain)
+    for cut_off in CUT_OFF:
+        top = cut_off + background[np.arange(n), np.searchsorted(ENERGY_EV, l3_ev)][:, None]
+        rippled = top * (1 + RIPPLE * rng.uniform(-1, 1, clean.shape))
+        measure(np.minimum(clean, rippled), before, cut_off=cut_off)
 
 
 if __name__ == "__main__":
