@@ -4,7 +4,8 @@
 law of 0.5 to 4 times the edge's height, at 0.3 to 2 % noise, each with one fault at a random place within the
 window; for spikes also an image in which each of them is a grain of three by three pixels of different
 thickness, background and (by up to 0.05 eV) energy, with a spike in one of them; and plateaus that ripple by
-0.5 % of what was counted. Prints JSON lines: the shares repaired, flagged, and moved by more than 0.2 and 0.35 without a flag.
+0.5 % of what was counted. Prints JSON lines: the shares repaired, flagged, and moved by more than 0.2 and
+0.35 without a flag.
 """
 
 import argparse
