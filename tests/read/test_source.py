@@ -1,3 +1,6 @@
+import json
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -6,7 +9,7 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.preprocess import normalise
-from mnflow.read import read_all, read_source
+from mnflow.read import read_all, read_file, read_source
 from mnflow.read.source import files_in, not_read, read_manifest
 from mnflow.references import read_references
 from mnflow.spectra import MN, UNLABELLED, Edge
@@ -271,3 +274,28 @@ def test_what_is_no_manifest_gives_a_clear_error(tmp_path: Path, text: str, sent
 def test_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^No file at .*manifest\.csv"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.csv", "a.msa", "a.hspy", "a.emd", "a.ndata", "a.dm3"])
+def test_archives_are_not_unpacked(tmp_path: Path, name: str) -> None:
+    """Not even one that would fill memory, and whose file would be written somewhere else."""
+    with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../outside.dm3", bytes(50_000_000))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        read_file(tmp_path / name, edge=MN)
+    assert tracemalloc.get_traced_memory()[1] < 45_000_000
+    tracemalloc.stop()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert not (tmp_path.parent / "outside.dm3").exists()
+
+
+@pytest.mark.parametrize("name", ["a.ipynb", "a.csv"])
+def test_a_notebook_is_no_table(tmp_path: Path, name: str) -> None:
+    cells = [{"cell_type": "code", "source": [f"{e},{e % 7}\n" for e in range(600, 700)], "outputs": []}]
+    (tmp_path / name).write_text(json.dumps({"cells": cells, "nbformat": 4}))
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        read_file(tmp_path / name, edge=MN)
+    (tmp_path / name).write_text(json.dumps({"cells": cells, "nbformat": 4}, indent=1))
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        read_file(tmp_path / name, edge=MN)
