@@ -13,6 +13,7 @@ reach the changed statement run, until one fails. Survivors are printed.
 import argparse
 import ast
 import importlib
+import inspect
 import os
 import random
 import re
@@ -58,7 +59,10 @@ class Mutant(NamedTuple):
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """All mutants of functions and methods, but of decorated ones and of defaults that are no literals."""
+    """All mutants of functions and methods, but of defaults that are no literals.
+
+    Without `strict=` of zip: it checks what is right while nothing is changed, so no test can miss it.
+    """
     import libcst as cst
     from libcst.metadata import MetadataWrapper, PositionProvider
     from mutmut.mutation.mutators import mutation_operators
@@ -66,6 +70,9 @@ def mutants(source: str) -> Iterator[Mutant]:
     wrapper = MetadataWrapper(cst.parse_module(source))
     module, position = wrapper.module, wrapper.resolve(PositionProvider)
     lines = source.splitlines(keepends=True)
+
+    def meaning(code: str) -> str:
+        return re.sub(r",\s*strict=\w+", "", code)
 
     def nodes(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         literal = cst.Name | cst.BaseNumber | cst.BaseString
@@ -86,24 +93,24 @@ def mutants(source: str) -> Iterator[Mutant]:
     in_classes = [s for c in module.body if isinstance(c, cst.ClassDef) for s in c.body.body]
     seen = {source}
     for function in (s for s in [*module.body, *in_classes] if isinstance(s, cst.FunctionDef)):
-        decorators = [module.code_for_node(d.decorator) for d in function.decorators]
-        if decorators not in ([], ["staticmethod"], ["classmethod"]) or function.name.value == "__new__":
+        if function.name.value == "__new__":
             continue
         first = position[(function.decorators or [function])[0]].start.line - 1
         indent = " " * position[function].start.column
-        whole = [
-            line.strip()
-            for line in module.code_for_node(function.with_changes(leading_lines=())).splitlines()
-        ]
+        original = module.code_for_node(function.with_changes(leading_lines=()))
+        whole, unchanged = [line.strip() for line in original.splitlines()], meaning(original)
         for node in nodes(function):
             for kind, operator in mutation_operators:
                 for changed in operator(node) if isinstance(node, kind) else ():
                     new = function.deep_replace(node, changed).with_changes(leading_lines=())
-                    text = [line.strip() for line in module.code_for_node(new).splitlines()]
+                    code = module.code_for_node(new)
+                    if meaning(code) == unchanged:
+                        continue
+                    text = [line.strip() for line in code.splitlines()]
                     a = next((i for i, (x, y) in enumerate(zip(whole, text, strict=False)) if x != y), None)
                     if a is None:
                         continue
-                    body = module.code_for_node(new).splitlines(keepends=True)
+                    body = code.splitlines(keepends=True)
                     kept = lines[first : first + a]  # as it stands in the file, with what a docstring holds
                     rest = [indent + line if line.strip() else line for line in body[a:]]
                     mutated = "".join([*lines[:first], *kept, *rest, *lines[first + len(whole) :]])
@@ -141,7 +148,7 @@ def exchange(module: ModuleType, source: str) -> None:
 
     def functions(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
         for name, changed in list(new.items()):
-            held, changed = (getattr(f, "__func__", f) for f in (old.get(name), changed))
+            held, changed = (undecorated(f) for f in (old.get(name), changed))
             if getattr(changed, "__module__", None) != module.__name__:
                 continue
             if isinstance(changed, FunctionType) and isinstance(held, FunctionType):
@@ -156,6 +163,13 @@ def exchange(module: ModuleType, source: str) -> None:
                 changed.__defaults__,
                 changed.__kwdefaults__,
             )
+
+
+def undecorated(thing: Any) -> Any:
+    """The function within a method, a property or a wrapper; or what it is, if it is none of these."""
+    for name in ("__func__", "fget", "func"):
+        thing = getattr(thing, name, thing)
+    return inspect.unwrap(thing) if callable(thing) else thing
 
 
 def fork(work: Callable[[], int], seconds: float) -> int | None:
