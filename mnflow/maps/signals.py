@@ -93,9 +93,8 @@ def map_signal(
 
     shape = tuple(int(axis["size"]) for axis in axes)
     inner = min(len(shape), 2)
-    ready = [{**axis, "navigate": i < len(shape) - inner} for i, axis in enumerate(axes)]
     kinds = (hs.signals.BaseSignal, hs.signals.Signal1D, hs.signals.Signal2D)
-    signal = kinds[inner](values.reshape(shape or (1,)), **({"axes": ready} if ready else {}))
+    signal = kinds[inner](values.reshape(shape or (1,)), **({"axes": axes} if axes else {}))
     for node, part in metadata.items():
         signal.metadata.set_item(node, part)
     original = signal.metadata.get_item("General.title", "")

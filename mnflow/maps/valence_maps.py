@@ -70,8 +70,9 @@ class ValenceMaps:
     thickness_ratio: Floats | None = None
 
     def __repr__(self) -> str:
-        size = " x ".join(str(axis["size"]) for axis in self.axes[::-1]) or "one"
-        return f"<ValenceMaps of {self.title}: {size} spectra, {self.flagged.sum()} flagged>"
+        size = " x ".join(str(axis["size"]) for axis in self.axes[::-1])
+        spectra = f"{size} spectra" if size else "one spectrum"
+        return f"<ValenceMaps of {self.title}: {spectra}, {self.flagged.sum()} flagged>"
 
     @property
     def title(self) -> str:

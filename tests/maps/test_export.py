@@ -1,15 +1,20 @@
-"""Maps as files where no more can be written."""
+"""Maps as files, also where no more can be written, and in words."""
 
 import platform
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+import pandas as pd
 import pytest
 
 import mnflow
+from mnflow.errors import InputError
+from mnflow.maps import export
 from mnflow.maps.export import methods, pixel_size
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import image, signal
@@ -69,6 +74,93 @@ def test_the_whole_paragraph(predictor: Predictor) -> None:
     )
 
 
+def test_the_paragraph_says_no_more_than_is_known(
+    predictor: Predictor, flag_only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag_only(np.zeros((1, 1), dtype=bool))
+    one = signal(image()[0, 1])
+    one.metadata.General.title = ""
+    maps = mnflow.predict(one, predictor)
+    monkeypatch.setattr(export, "_NAMED", ("numpy", "mnflow-without-this"))
+    said = methods(maps)
+    assert ". 1 spectrum of The signal with 0.25 eV per channel were used. " in said
+    assert "interval. 0 of 1 spectra were flagged and excluded from all means. The valence" in said
+    assert f"Model: no record. Software: Python {platform.python_version()}, numpy {np.__version__}." in said
+
+
+def test_the_paragraph_gives_energies_as_the_window_moved(predictor: Predictor) -> None:
+    data, moved = signal(image()), signal(image())
+    moved.axes_manager.signal_axes[0].offset += 30
+    for made, window in ((data, "635.0-665.0 eV"), (moved, "665.0-695.0 eV")):
+        maps = mnflow.predict(made, predictor)
+        off = maps.where.moved_bins * 0.1
+        assert f"cut to {635 + off:.1f}-{665 + off:.1f} eV" in methods(maps)
+        assert (off != 0) == (made is moved), window
+
+
+def test_the_table_is_written_as_it_is(predictor: Predictor, tmp_path: Path) -> None:
+    maps = mnflow.predict(signal(image()), predictor)
+    written, table = pd.read_csv(maps.save(tmp_path / "x.CSV"), keep_default_na=False), maps.to_dataframe()
+    assert list(written) == list(table)
+    for name in table:
+        if table[name].dtype.kind == "f":
+            np.testing.assert_allclose(written[name], table[name], rtol=1e-5)
+            assert written[name].astype(str).str.len().max() < 13
+        else:
+            assert written[name].tolist() == table[name].tolist(), name
+
+
+@pytest.mark.parametrize(("unit", "pixel"), [("nm", 2.0), ("", 1.0)])
+def test_pages_are_labelled_and_sized_for_imagej(
+    predictor: Predictor, flag_only: Any, tmp_path: Path, unit: str, pixel: float
+) -> None:
+    from PIL import Image
+
+    flag_only(np.arange(12).reshape(3, 4) == 5)
+    made = signal(image())
+    made.axes_manager.navigation_axes[0].units = unit
+    maps = mnflow.predict(made, predictor)
+    names, shown = list(maps.signals()), list(maps.masked().signals().values())
+    with Image.open(maps.save(tmp_path / "x.tiff")) as pages:
+        n = pages.n_frames
+        assert n == len(names)
+        assert pages.tag_v2[270] == f"ImageJ=1.54f\nimages={n}\nslices={n}\nunit={unit or 'pixel'}\n"
+        assert [float(pages.tag_v2[tag]) for tag in (282, 283, 296)] == [1 / pixel, 1 / pixel, 1]
+        sizes, text = pages.tag_v2[50838], pages.tag_v2[50839]
+        header = text[: sizes[0]]
+        assert (header[:8], int.from_bytes(header[8:], "little")) == (b"JIJIlbal", n)
+        ends = np.cumsum(sizes)
+        assert [text[a:b].decode("utf-16-le") for a, b in pairwise(ends.tolist())] == names
+        assert ends[-1] == len(text)
+        for page, one in enumerate(shown):
+            pages.seek(page)
+            assert np.array(pages).dtype == np.float32
+            np.testing.assert_array_equal(np.array(pages), one.data.astype(np.float32))
+
+
+def test_a_stack_is_one_page_below_the_other_and_a_spectrum_one_number(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for data, shape in (
+        (np.stack([image(), image()]), (6, 4)),
+        (image()[0], (1, 4)),
+        (image()[0, 0], (1, 1)),
+    ):
+        with Image.open(mnflow.predict(signal(data), predictor).save(tmp_path / "x.tif")) as pages:
+            assert np.array(pages).shape == shape
+
+
+def test_a_name_without_a_known_end_is_refused(predictor: Predictor, tmp_path: Path) -> None:
+    maps = mnflow.predict(signal(image()), predictor)
+    for name, came in (("x.png", ".png"), ("x", "none")):
+        with pytest.raises(
+            InputError, match=rf"x.*: expected a name that ends in .hspy, .csv, .tif, .tiff, got {came}\.$"
+        ):
+            maps.save(tmp_path / name)
+
+
 def test_maps_of_hyperspy_come_in_their_order_and_leave_nothing_else(
     predictor: Predictor, tmp_path: Path
 ) -> None:
@@ -87,6 +179,7 @@ def test_maps_of_hyperspy_come_in_their_order_and_leave_nothing_else(
     ("axis", "size"),
     [
         ({"size": 4, "scale": 2.0, "units": "nm"}, (2.0, "nm")),
+        ({"size": 4, "scale": -2.0, "units": "nm"}, (2.0, "nm")),
         ({"size": 4, "scale": 2.0, "units": ""}, (0.0, "")),
         ({"size": 4, "scale": 2.0, "units": "<undefined>"}, (0.0, "")),
         ({"size": 4, "scale": 2.0, "units": None}, (0.0, "")),

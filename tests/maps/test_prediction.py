@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from mnflow.errors import InputError
 from mnflow.maps import prediction
 from mnflow.maps.signals import raw_of_signal
 from mnflow.pretrained.choose import choose_predictor
+from mnflow.references import References
 from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
 from tests.helpers.nets import made_up_net
-from tests.maps.conftest import ENERGY_EV, image, signal
+from tests.maps.conftest import ENERGY_EV, HIGHER, image, in_kev, signal
 
 pytest.importorskip("hyperspy.api")
 
@@ -32,6 +34,24 @@ def test_axes_and_metadata_are_kept(predictor: Predictor) -> None:
     ]
     assert found.metadata.General.title == "mean Mn valence of a test"
     assert found.metadata.Valence.colour_limits == [2.0, 4.0]
+
+
+def test_what_is_known_of_the_sample_and_the_microscope_goes_with_the_maps(predictor: Predictor) -> None:
+    made = signal(image())
+    made.metadata.set_item("General.title", "v. 2")
+    made.metadata.set_item("Sample.elements", ["Mn", "O"])
+    made.metadata.set_item("Acquisition_instrument.TEM.beam_energy", 80.0)
+    made.metadata.set_item("Signal.quantity", "counts")
+    made.axes_manager.navigation_axes[0].offset = -5.0
+    maps = mnflow.predict(made, predictor)
+    assert maps.title == "v. 2"
+    found = maps.mean_valence
+    assert found.metadata.General.title == "mean Mn valence of v. 2"
+    assert found.metadata.Sample.elements == ["Mn", "O"]
+    assert found.metadata.Acquisition_instrument.TEM.beam_energy == 80.0
+    assert found.metadata.Signal.quantity == "mean Mn valence"
+    assert [a.offset for a in found.axes_manager.signal_axes] == [-5.0, 0.0]
+    assert "Acquisition_instrument" not in mnflow.predict(signal(image()), predictor).metadata
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -69,6 +89,14 @@ def test_takes_the_path_of_a_file(predictor: Predictor, tmp_path: Path) -> None:
     assert (found.shape, found.title) == ((3, 4), "a test")
 
 
+def test_the_unit_of_a_file_without_one_is_told_by_the_models_edge(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    found = mnflow.predict(in_kev(tmp_path / "a.csv"), replace(predictor, edge=HIGHER))
+    assert (found.shape, found.title) == ((), "a")
+    assert abs(found.where.position.l3_ev - 742) < 1
+
+
 def test_thickness_must_have_the_images_shape(predictor: Predictor) -> None:
     found = mnflow.predict(signal(image()), predictor, thickness=np.full((3, 4), 0.5))
     assert found.thickness is not None
@@ -87,7 +115,10 @@ def test_progress_is_shown_where_it_is_wanted(
     maps.maps_of(raw_of_signal(signal(image())), predictor)
     assert capsys.readouterr().err == ""
     mnflow.predict(signal(image()), predictor, progress=True)
-    assert "12/12" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert shown.lstrip("\r").startswith("valence:")
+    assert "12/12" in shown
+    assert "spectra/s" in shown or "s/spectra" in shown
     done: list[int] = []
     maps.maps_of(raw_of_signal(signal(image())), predictor, progress=done.append)
     assert sum(done) == 12
@@ -118,6 +149,28 @@ def test_the_entry_point_needs_a_file() -> None:
 def test_loads_a_predictor_by_path(predictor: Predictor, tmp_path: Path) -> None:
     path = predictor.save(tmp_path / "artifacts" / "predictor.npz")
     assert maps.load_predictor(path).edge == maps.load_predictor(tmp_path).edge == predictor.edge
+
+
+def test_says_which_model_it_is_and_which_references_condition_it(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mnflow.fit import own_references
+
+    path = replace(predictor, edge=HIGHER, facts={"sets": "5"}).save(tmp_path / "p.npz")
+    assert maps.load_predictor(path).facts == {"sets": "5", "model": choose_predictor(str(path))[1]}
+    in_kev(tmp_path / "own" / "Mn2+" / "a.csv")
+    given = []
+
+    def conditioned(loaded: Predictor, references: References) -> Predictor:  # which takes a minute
+        given.append(references)
+        return replace(loaded, facts={**loaded.facts, "own_references": "1 spectrum"})
+
+    monkeypatch.setattr(own_references, "conditioned", conditioned)
+    found = maps.load_predictor(path, tmp_path / "own")
+    source = choose_predictor(str(path))[1]
+    assert found.facts["model"] == f"{source}, conditioned on 1 spectrum"
+    assert found.facts["sets"] == "5"
+    assert (given[0].spectra.edge, given[0].valence_text.tolist()) == (HIGHER, ["Mn2+"])
 
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from mnflow.errors import InputError
 from mnflow.maps import relative_thickness
 from mnflow.maps.export import methods
 from mnflow.serve.predictor import Predictor
+from mnflow.spectra import RawSpectra
 from tests.maps.conftest import image, signal
 
 hs: Any = pytest.importorskip("hyperspy.api")
@@ -34,6 +35,20 @@ def test_thickness_of_spectra_and_of_a_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(relative_thickness(made), true, atol=2e-3)
     made.save(tmp_path / "low.hspy")
     np.testing.assert_allclose(relative_thickness(tmp_path / "low.hspy"), true, atol=2e-3)
+    np.testing.assert_allclose(relative_thickness(str(tmp_path / "low.hspy")), true, atol=2e-3)
+
+
+def test_thickness_is_found_block_by_block_and_where_there_are_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true = np.array([[0.2, 0.5, 1.0], [0.05, 0.3, 1.4]])
+    made = low_loss(true)
+    made.data[0, 1], made.data[1, 2, 5] = 0.0, np.nan
+    monkeypatch.setattr(RawSpectra.blocks, "__defaults__", (made.data[0, 0].nbytes,))
+    found = relative_thickness(made)
+    assert np.isnan(found[0, 1])
+    true[0, 1] = np.nan
+    np.testing.assert_allclose(found, true, atol=2e-3)
 
 
 def test_thickness_goes_into_the_maps(predictor: Predictor) -> None:
