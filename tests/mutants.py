@@ -72,7 +72,7 @@ def mutants(source: str) -> Iterator[Mutant]:
     lines = source.splitlines(keepends=True)
 
     def meaning(code: str) -> str:
-        return re.sub(r",\s*strict=\w+", "", code)
+        return re.sub(r",\s*(?=\))", "", re.sub(r",\s*strict=\w+", "", code))
 
     def nodes(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         literal = cst.Name | cst.BaseNumber | cst.BaseString

@@ -44,10 +44,9 @@ def _panel(axes: Axes, number: int) -> "list[pd.DataFrame]":
             parts.append(_table(name, "points", _label(dots.get_label()), offsets[:, 0], offsets[:, 1]))
     for image in axes.get_images():
         values: np.ndarray = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
-        if values.ndim > 2:
-            continue  # mixed colours: their numbers are in the step's own files
-        y, x = np.indices(values.shape[:2])
-        parts.append(_table(name, "image", "", x.ravel(), y.ravel()).assign(value=values.ravel()))
+        if values.ndim == 2:  # not mixed colours: their numbers are in the step's own files
+            y, x = np.indices(values.shape)
+            parts.append(_table(name, "image", "", x.ravel(), y.ravel()).assign(value=values.ravel()))
     return parts
 
 

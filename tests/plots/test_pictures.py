@@ -26,7 +26,8 @@ from mnflow import plots
 from mnflow.plots.panels import Line
 from mnflow.plots.prediction import fit_figure
 from mnflow.plots.valence import Answers
-from tests.plots.test_plots import CLASSES, _made_up
+from tests.helpers.spectra import spectra
+from tests.plots.test_plots import CLASSES, _clusters, _made_up
 
 LOOKED_AT = Path(__file__).with_name("pictures.txt")
 
@@ -53,9 +54,9 @@ def _words(artist: Any) -> str | None:
         limits = " ".join(f"{v:.4g}" for v in (*artist.get_xlim(), *artist.get_ylim()))
         ticks = [t.get_text() for a in (artist.xaxis, artist.yaxis) for t in a.get_ticklabels()]
         scales = f"{artist.get_xscale()} {artist.get_yscale()} {artist.get_aspect()}"
-        grid = any(line.get_visible() for line in artist.get_xgridlines() + artist.get_ygridlines())
-        shown = f"{'' if artist.get_visible() else ' hidden'}{' grid' if grid else ''}"
-        return f"axes {limits} {scales}{shown} ticks {'|'.join(ticks)}"
+        shown = [word for word, there in _parts_of(artist).items() if there]
+        looks = " ".join(_ticks(axis) for axis in (artist.xaxis, artist.yaxis))
+        return f"axes {limits} {scales} {_place(artist)} {' '.join(shown)} ticks {looks} {'|'.join(ticks)}"
     if isinstance(artist, Line2D):
         if not artist.get_label():  # of a tick or the grid
             return None
@@ -63,6 +64,9 @@ def _words(artist: Any) -> str | None:
             artist.get_linestyle(),
             artist.get_marker(),
             f"{artist.get_linewidth():g}",
+            f"{artist.get_markersize():g}",
+            artist.get_drawstyle(),
+            artist.get_zorder(),
             artist.get_alpha(),
         )
         faces = _colours([artist.get_color(), artist.get_markerfacecolor(), artist.get_markeredgecolor()])
@@ -74,19 +78,26 @@ def _words(artist: Any) -> str | None:
     if isinstance(artist, AxesImage):
         colours = artist.get_cmap().name
         extent = _numbers(artist.get_extent())
-        return f"{kind} {_numbers(artist.get_array())} {artist.get_clim()} {colours} {extent}"
+        bad = _colours(artist.get_cmap().get_bad())
+        look = f"{colours} {bad} {artist.get_interpolation()}"
+        return f"{kind} {_numbers(artist.get_array())} {artist.get_clim()} {look} {extent}"
     if isinstance(artist, Collection):
         points = np.concatenate([_numbers_of(p) for p in artist.get_paths()] or [np.empty(0)])
         places = _numbers(artist.get_offsets())
         values = artist.get_array()
-        shown = "" if values is None else _numbers(values)
+        shown = "" if values is None else f"{_numbers(values)} {artist.get_cmap().name}"
         faces, edges = (
             _colours(c) if len(c) else "" for c in (artist.get_facecolor(), artist.get_edgecolor())
         )
-        look = f"{faces} {edges} {artist.get_alpha()}"
+        look = f"{faces} {edges} {artist.get_alpha()} {artist.get_zorder()}"
+        sizes = getattr(artist, "get_sizes", lambda: [])()
+        look += "".join(f" {v:g}" for v in (*artist.get_linewidths()[:1], *sizes[:1]))
         return f"{kind} {artist.get_label()} {_numbers(points)} at {places} {shown} {look}"
     if isinstance(artist, Legend):
-        return f"legend {artist._loc} {artist.get_title().get_text()}"
+        anchor = artist._bbox_to_anchor  # None: where `loc` says
+        beside = "" if anchor is None else " beside"
+        look = f"{artist._ncols} columns {artist.handlelength:g} {artist.get_frame_on()}"
+        return f"legend {artist._loc}{beside} {look} {artist.get_title().get_text()}"
     if isinstance(artist, Text):
         text = artist.get_text()
         if not text or not artist.get_visible():
@@ -97,12 +108,53 @@ def _words(artist: Any) -> str | None:
         look = (
             f"{clipped} {artist.get_fontsize():g} {artist.get_weight()} {artist.get_ha()} {artist.get_va()}"
         )
-        return f"text {text!r} at {place} {look} {artist.get_rotation():g} {_colours(artist.get_color())}"
+        box = artist.get_bbox_patch()
+        behind = "" if box is None else f"on {_colours(box.get_facecolor())} {box.get_linewidth():g}"
+        look += f" {artist.get_rotation():g} {_colours(artist.get_color())} {behind}"
+        return f"text {text!r} at {place} {look}"
     if isinstance(artist, Patch) and type(artist).__name__ == "Rectangle" and artist.get_visible():
         x, y, width, height = artist.get_bbox().bounds
         place = f"{x:.3g} {y:.3g} {width:.3g} {height:.3g}"
-        return f"bar {place} {artist.get_label()} {_colours(artist.get_facecolor())}"
+        edge = (
+            f"{_colours(artist.get_edgecolor())} {artist.get_linewidth():g}" if artist.get_linewidth() else ""
+        )
+        return f"bar {place} {artist.get_label()} {_colours(artist.get_facecolor())} {edge}"
     return None
+
+
+def _parts_of(axes: Axes) -> dict[str, bool]:
+    """What of its frame an axes shows."""
+    return {
+        "hidden": not axes.get_visible(),
+        "off": not axes.axison,
+        "x-grid": any(line.get_visible() for line in axes.get_xgridlines()),
+        "y-grid": any(line.get_visible() for line in axes.get_ygridlines()),
+        **{side: spine.get_visible() for side, spine in axes.spines.items()},
+    }
+
+
+def _place(axes: Axes) -> str:
+    """Where it lies: in a grid of panels, or as shares of the figure."""
+    spec = axes.get_subplotspec()
+    if spec is None:
+        return " ".join(f"{v:.3g}" for v in axes.get_position().bounds)
+    grid = spec.get_gridspec()
+    ratios = [*(grid.get_height_ratios() or []), *(grid.get_width_ratios() or [])]
+    margins = grid.get_subplot_params(axes.figure)
+    sides = [getattr(margins, side) for side in ("left", "right", "top", "bottom", "hspace", "wspace")]
+    shared = [bool(group.joined(axes, other)) for group in _shared(axes) for other in axes.figure.axes[:1]]
+    return " ".join(f"{v:g}" for v in (*spec.get_geometry(), *ratios, *np.round(sides, 3), *shared))
+
+
+def _shared(axes: Axes) -> list[Any]:
+    return [axes.get_shared_x_axes(), axes.get_shared_y_axes()]
+
+
+def _ticks(axis: Any) -> str:
+    """On which sides ticks and their labels are, and how they differ from the usual ones."""
+    look = axis.get_tick_params()
+    sides = [side for side, there in look.items() if there is True and side != "gridOn"]
+    return " ".join([*sides, *(f"{key}={v:g}" for key, v in look.items() if not isinstance(v, bool))])
 
 
 def _numbers_of(path: Any) -> np.ndarray:
@@ -111,7 +163,8 @@ def _numbers_of(path: Any) -> np.ndarray:
 
 def words(figure: Figure) -> Iterator[str]:
     """A figure in lines of words."""
-    yield f"figure {' '.join(f'{v:g}' for v in figure.get_size_inches())} inches"
+    layout = type(figure.get_layout_engine()).__name__
+    yield f"figure {' '.join(f'{v:g}' for v in figure.get_size_inches())} inches {layout}"
     for artist in figure.findobj():
         line = _words(artist)
         if line is not None:
@@ -140,7 +193,7 @@ def _answers(shape: tuple[int, ...], **settings: Any) -> Answers:
 def _more() -> dict[str, Any]:
     """What draws the figures of answers."""
     rng = np.random.default_rng(2)
-    x = np.linspace(635, 665, 60)
+    x, some = np.linspace(635, 665, 60), spectra(36)
     days = pd.DataFrame(
         {
             "spectra": [10, 20],
@@ -164,15 +217,58 @@ def _more() -> dict[str, Any]:
             {f"fcn {a}": (x, 0.94 + 0.05 * rng.random((3, 60))) for a in ("none", "1x", "10x")}
         ),
         "valence_profile": lambda: plots.valence_profile(_answers((9,), pixel=1.0, unit="nm"), np.arange(9)),
+        "valence_profile_without_unit_or_flags": lambda: plots.valence_profile(
+            replace(_answers((9,)), flagged=np.zeros(9, dtype=bool)), 3 * np.arange(9)
+        ),
+        "spectra_of_one_class": lambda: plots.spectra_per_class(
+            some.select(np.flatnonzero(some.valence == 1))
+        ),
+        "cluster_rounds_in_two_rows": lambda: plots.cluster_rounds(
+            [_clusters(f"round {i}") for i in range(4)]
+        ),
+        "reference_spectra_of_two_classes": lambda: plots.reference_spectra(
+            x, rng.random((4, 60)), "abcd", [0, 2, 2, 0], CLASSES
+        ),
+        "reference_matrix_of_wrong_and_mixed_ones": lambda: plots.reference_matrix(
+            rng.dirichlet([1, 1, 1], 5), "abcde", [2, -1, 0, 1, 0], CLASSES
+        ),
+        "kept_maps_in_two_rows": lambda: plots.kept_maps(
+            {f"SI {i}": rng.integers(0, 3, (4, 5)) for i in range(9)}, ["kept", "substrate", "thick"]
+        ),
+        "embeddings_without_references": lambda: plots.embeddings(
+            {"inputs": rng.normal(size=(6, 2))}, [0, 1, 2, 2, -1, -1], {}, [], CLASSES, {"inputs": "0.93"}
+        ),
+        "parameter_slices_in_two_rows": lambda: plots.parameter_slices(
+            {f"filters_{i}": rng.integers(1, 20, 5) for i in range(6)}, rng.random(5)
+        ),
+        "pareto_front_without_knee": lambda: plots.pareto_front(
+            [100, 200, 400, 300], [0.5, 0.8, 0.9, 0.7], [0, 1, 2], None, {}
+        ),
+        "learning_curves_of_losses": lambda: plots.learning_curves(
+            [{"train_loss": np.arange(n), "test_loss": np.ones(n)} for n in (5, 8)]
+        ),
+        "noise_curves_without_examples": lambda: plots.noise_curves(
+            {"fcn": (np.arange(6), rng.random(6)), "dense": (np.arange(6), rng.random(6))}
+        ),
+        "noise_grid_of_other_nets": lambda: plots.noise_grid(
+            {n: {"none": (x, rng.random(60)), "10x": (x, rng.random(60))} for n in ("forest", "fcn", "dense")}
+        ),
         "reliability_diagram": lambda: plots.reliability_diagram(
             [0.3, 0.6, 0.9], [0.2, 0.7, 0.9], [5, 10, 50], 0.03
         ),
         "served_counts": lambda: plots.served_counts(days, ["Mn2+"], ["noise"]),
+        "served_counts_of_nothing_flagged": lambda: plots.served_counts(days, ["Mn2+", "noise"], []),
         "fit": lambda: fit_figure(x, rng.random(60), rng.random(60), rng.random((3, 60)), CLASSES, "a fit"),
         "valence_spectrum": lambda: plots.valence_spectrum(
             Line(x, rng.random(60), "Mn2+", "Mn2+ 2.00"),
             (x, rng.random(60), rng.random(60)),
             rng.random(60),
+            CLASSES,
+        ),
+        "valence_spectrum_without_background": lambda: plots.valence_spectrum(
+            Line(x, rng.random(60), "", "no sure class"),
+            (x, 1e6 * rng.random(60), None),
+            np.zeros(60),
             CLASSES,
         ),
     }

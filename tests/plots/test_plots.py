@@ -321,6 +321,16 @@ def test_curves_of_one_net_grow_darker_and_others_differ_in_their_dashes() -> No
     assert style.series_styles([""])[0][1] == "-"
 
 
+def test_few_colours_begin_darker_than_many() -> None:
+    """The lightest of many is too light for a line of its own."""
+    shades = mpl.colormaps["viridis_r"]
+    for n, first in ((1, 0.35), (2, 0.35), (5, 0.35), (6, 0.08), (11, 0.08)):
+        colours = style.sequence_colours(n)
+        assert len(set(colours)) == n
+        assert colours[-1] == mpl.colors.to_hex(shades(1.0))
+        assert n == 1 or colours[0] == mpl.colors.to_hex(shades(first))
+
+
 @pytest.mark.parametrize(
     ("values", "bottom"),
     [([0.93, 1.0], 0.9), ([0.92], 0.5), ([0.53, 0.99], 0.5), ([0.52, 0.99], 0.0), ([0.1], 0.0), ([], 0.0)],
