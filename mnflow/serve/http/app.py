@@ -147,8 +147,12 @@ class App:
             return await send({"type": "websocket.close"})
         status, text, close = 200, "\n", False
         try:
-            if scope["method"] != _PATHS.get(scope["path"], "GET"):
-                needed = _PATHS.get(scope["path"], "GET")
+            needed = _PATHS.get(scope["path"])
+            if needed is None:
+                raise _Refused(
+                    404, f"There is nothing at {scope['path'][:100]}: POST spectra to /invocations.", True
+                )
+            if scope["method"] != needed:
                 raise _Refused(405, f"{scope['path']} needs {needed}, got {scope['method']}.", True)
             if scope["path"] == "/invocations":
                 async with asyncio.timeout(self.timeout_s):
@@ -158,10 +162,6 @@ class App:
                     text = await self._answer(body)
             elif scope["path"] == "/version":
                 text = self.version
-            elif scope["path"] not in _PATHS:
-                raise _Refused(
-                    404, f"There is nothing at {scope['path'][:100]}: POST spectra to /invocations.", True
-                )
         except _Refused as error:
             status, text, close = error.status, _sentence(str(error)), error.close
         except InputError as error:

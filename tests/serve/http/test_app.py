@@ -6,18 +6,23 @@ import re
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import mlflow
 import pytest
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnflow.errors import InputError
 from mnflow.serve import model as served_model
-from mnflow.serve.http.app import WATCH_VARIABLE, App, Watch, create
+from mnflow.serve.answer import answer
+from mnflow.serve.http.app import WATCH_VARIABLE, App, Watch, create, run
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.request import FEW_BYTES
+from tests.serve.test_answer import raw
 
 JSON = {b"content-type": b"application/json"}
 GOOD = b'{"inputs":[1,2]}'
@@ -129,6 +134,12 @@ BOTH = JSON | {b"content-length": b"16", b"transfer-encoding": b"chunked"}
     ("asked", "status", "message"),
     [
         (("/nothing", "GET", {}), 404, "There is nothing at /nothing: POST spectra to /invocations."),
+        (("/invoke", "POST", JSON), 404, "There is nothing at /invoke: POST spectra to /invocations."),
+        (
+            ("/" + "x" * 150, "GET", {}),
+            404,
+            f"There is nothing at /{'x' * 99}: POST spectra to /invocations.",
+        ),
         (("/ping", "POST", {}), 405, "/ping needs GET, got POST."),
         (("/invocations", "GET", {}), 405, "/invocations needs POST, got GET."),
         (("/invocations", "POST", {}), 415, "Expected the content type application/json."),
@@ -188,7 +199,10 @@ def test_slow_request_gets_504() -> None:
 
     status, text, _ = ask([GOOD + b" " * FEW_BYTES], answer_all=slowly, timeout_s=0.01, max_bytes=1_000_000)
     assert status == 504
-    assert "took too long" in text
+    assert json.loads(text) == {
+        "error_code": "INVALID_PARAMETER_VALUE",
+        "message": "The request took too long: send fewer spectra at a time.",
+    }
 
 
 def test_who_hangs_up_gets_no_answer() -> None:
@@ -211,10 +225,11 @@ def test_other_paths(path: str, method: str, status: int) -> None:
         assert text == "1.2"
 
 
-def test_it_lives_and_ends_with_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+def test_it_lives_and_ends_with_its_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", waits.append)
     said: list[str] = []
-    came = iter(["lifespan.startup", "lifespan.shutdown"])
+    came = iter(["lifespan.startup", "lifespan.shutdown"] * 2)
 
     async def receive() -> Any:
         return {"type": next(came)}
@@ -222,8 +237,48 @@ def test_it_lives_and_ends_with_its_server(monkeypatch: pytest.MonkeyPatch) -> N
     async def send(message: Any) -> None:
         said.append(message["type"])
 
-    asyncio.run(App(doubled)({"type": "lifespan"}, receive, send))
-    assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    for app in (App(doubled), App(doubled, watch=Watch(tmp_path))):
+        asyncio.run(app({"type": "lifespan"}, receive, send))
+        assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        said.clear()
+    assert waits == [0.0002] * 2
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["{}"], "counts are written at the end"
+
+
+@pytest.mark.parametrize("code", [None, 0, 1])
+def test_a_server_listens_where_it_is_told_or_says_that_it_cannot(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    served: list[dict[str, Any]] = []
+
+    def run_app(app: App, **settings: Any) -> None:
+        served.append({"app": app, **settings})
+        if code is not None:
+            raise SystemExit(code)
+
+    monkeypatch.setattr(uvicorn, "run", run_app)
+    cannot = "^Cannot listen on 0.0.0.0:5002: name another port, or stop what listens there.$"
+    with pytest.raises(InputError, match=cannot) if code else nullcontext():
+        run(predictor, "0.0.0.0", 5002, "1.2")
+    (one,) = served
+    app, protocol = one.pop("app"), one.pop("http")
+    assert one == {"host": "0.0.0.0", "port": 5002, "log_level": "warning", "backlog": 64}
+    assert issubclass(protocol, H11Protocol)
+    assert protocol.data_received is not H11Protocol.data_received, "headers are due"
+    assert H11Protocol.data_received.__module__ == H11Protocol.__module__, "uvicorn's own is left alone"
+    assert ask_app(app, [], {}, "/version", "GET")[:2] == (200, "1.2")
+    (found,) = json.loads(ask_app(app, [json.dumps({"inputs": [raw()]}).encode()])[1])["predictions"]
+    assert found == answer(predictor, [raw()])[0]
+
+
+def test_a_server_listens_on_this_machine_alone_unless_told(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[dict[str, Any]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **settings: served.append({"app": app, **settings}))
+    run(predictor)
+    assert (served[0]["host"], served[0]["port"]) == ("127.0.0.1", 5001)
+    assert ask_app(served[0]["app"], [], {}, "/version", "GET")[:2] == (200, "")
 
 
 def test_a_spectrum_with_true_among_its_numbers_is_refused(predictor: Predictor) -> None:
@@ -240,15 +295,17 @@ def test_mlflows_server_gives_out_ours(
     """As mlflow.pyfunc.scoring_server.app does it: the model is loaded first, then `app` is made in the
     module.
     """
-    module = ModuleType(served_model._SERVER)
-    monkeypatch.setitem(sys.modules, served_model._SERVER, module)
-    monkeypatch.setattr(served_model, "bound_connections", lambda protocol: None)
+    module, bounded = ModuleType("mlflow.pyfunc.scoring_server.app"), []
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(served_model, "bound_connections", bounded.append)
     path = predictor.save(tmp_path / "predictor.npz")
     context: Any = SimpleNamespace(artifacts={"predictor": path})
     served_model.ValenceModel().load_context(context)
     exec("app = 'what MLflow makes'", module.__dict__)
-    assert isinstance(module.app, App)
-    assert module.app.version == mlflow.__version__
+    assert ask_app(module.app, [], {}, "/version", "GET")[:2] == (200, mlflow.__version__)
+    status, text, _ = ask_app(module.app, [json.dumps({"inputs": [raw()]}).encode()])
+    assert (status, json.loads(text)["predictions"]) == (200, answer(predictor, [raw()]))
+    assert bounded == [H11Protocol]
 
 
 def test_what_is_served_is_counted_per_day_without_spectra(tmp_path: Path) -> None:
@@ -268,6 +325,29 @@ def test_what_is_served_is_counted_per_day_without_spectra(tmp_path: Path) -> No
     }  # fmt: skip
 
 
+def test_counts_are_kept_per_day_and_written_every_half_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch = Watch(tmp_path)
+    for seconds, day, written in ((30, 4, 0), (1, 4, 2), (30, 4, 2), (1, 5, 4)):
+        now += seconds
+        monkeypatch.setattr(time, "gmtime", lambda day=day: time.struct_time((2026, 5, day, *[0] * 6)))
+        watch.add([])
+        paths = list(tmp_path.iterdir())
+        assert [path.name for path in paths] == [watch.path.name] * bool(written)
+        if paths:
+            requests = [counts["requests"] for counts in json.loads(paths[0].read_text()).values()]
+            assert sum(requests) == written
+    assert {day: counts["requests"] for day, counts in watch.days.items()} == {
+        "2026-05-04": 3,
+        "2026-05-05": 1,
+    }
+    assert re.fullmatch(r"served-[0-9a-f]{12}\.json", watch.path.name)
+    assert Watch(tmp_path).path != watch.path, "of each process its own"
+
+
 def test_counts_that_cannot_be_written_cost_no_answer(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     watch = Watch(tmp_path / "file" / "folder")
@@ -285,3 +365,4 @@ def test_a_server_is_watched_where_the_environment_says_so(
     watch = create(predictor).watch
     assert watch is not None
     assert watch.path.parent == tmp_path
+    assert WATCH_VARIABLE == "MNFLOW_WATCH"
