@@ -9,7 +9,6 @@ import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import BaseModel, Field
 
-from mnflow.errors import InputError
 from mnflow.serve.answer import answer
 from mnflow.serve.http.app import App, create
 from mnflow.serve.http.connections import bound_connections
@@ -60,7 +59,7 @@ _SERVER = "mlflow.pyfunc.scoring_server.app"
 """The module that loads the model and then makes MLflow's app, which uvicorn takes from it by name."""
 
 
-def _take_over(module: ModuleType, app: App) -> None:
+def _take_over(module: ModuleType, ours: App) -> None:
     """Replace MLflow's scoring app by ours.
 
     MLflow's decodes a request twice, bounds neither size nor parts, and has pages that load outside scripts.
@@ -69,7 +68,10 @@ def _take_over(module: ModuleType, app: App) -> None:
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    module.__class__ = type("Server", (ModuleType,), {"app": property(lambda _: app, lambda _, made: None)})
+    class Server(ModuleType):
+        app = property(lambda _: ours)
+
+    module.__class__ = Server
     bound_connections(H11Protocol)  # of this process, which does nothing but serve
 
 
@@ -95,10 +97,7 @@ class ValenceModel(PythonModel):
                 'Expected {"inputs": [{"energy_ev": [...], "intensity": [...]}, ...]}, a list of spectra; '
                 f"got {type(model_input).__name__}."
             )
-        try:
-            return answer(self.predictor, model_input)  # type: ignore[return-value]
-        except InputError as error:
-            raise mlflow.MlflowException.invalid_parameter_value(str(error)) from None
+        return answer(self.predictor, model_input)  # type: ignore[return-value]
 
 
 mlflow.models.set_model(ValenceModel())

@@ -88,12 +88,12 @@ class Calibration:
 def probability_below(values: Floats, mass: Floats, at: Floats) -> Floats32:
     """Probability of valences below `at`, of distributions (N, M) on equally spaced `values` (M,).
 
-    (N, G): `at` is (G,) for all distributions alike, or (N, G). Of a value's own probability half counts as
-    below.
+    (N, G): `at`, from the first to the last value, is (G,) for all distributions alike, or (N, G). Of a
+    value's own probability half counts as below.
     """
     middle = (np.cumsum(mass, axis=1) - mass / 2).astype(np.float32)
     place = (at - values[0]) / (values[1] - values[0])
-    left = np.clip(place.astype(np.int64), 0, len(values) - 2)
+    left = np.minimum(place.astype(np.int64), len(values) - 2)
     share = (place - left).astype(np.float32)
     rows = slice(None) if at.ndim == 1 else np.arange(len(mass))[:, None]
     return np.asarray(middle[rows, left] * (1 - share) + middle[rows, left + 1] * share)

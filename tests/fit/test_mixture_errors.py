@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnflow.errors import InputError
 from mnflow.fit import mixture_errors
 from mnflow.fit.mixtures import Materials, mix, parted
-from mnflow.serve.pretrained import pretrained, pretrained_for
+from mnflow.serve.pretrained import pretrained
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import load
-from mnflow.spectra import MN
 from tests.helpers.nets import made_up_net
 
 SETTINGS = load()
@@ -40,11 +38,3 @@ def test_the_shipped_posterior_holds_on_materials_it_has_not_seen(monkeypatch: p
     assert found["mixture/coverage_foreign"] > 0.8
     assert found["mixture/interval_width"] < 0.42
     assert "mixture/rmse_nets" not in mixture_errors.measure(predictor, seed=0)
-
-
-def test_none_is_shipped_for_other_windows_or_elements() -> None:
-    assert pretrained_for(MN) is not None
-    assert pretrained_for(replace(MN, element="Xx")) is None
-    assert pretrained_for(replace(MN, crop_ev=(636.0, 666.0))) is None
-    with pytest.raises(InputError, match=r"an element with a shipped predictor \(.*Mn.*\), got 'Xx'"):
-        pretrained("Xx")

@@ -25,17 +25,24 @@ def test_it_answers_as_the_predictor_that_was_saved(loaded: model.ValenceModel, 
     assert loaded.predict(None, asked) == answer(predictor, asked)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("asked", "words"), [("none", "a list of spectra; got str"), ({}, "a list of spectra; got dict")]
-)
+@pytest.mark.parametrize(("asked", "kind"), [("none", "str"), ({}, "dict")])
 def test_what_is_no_list_of_spectra_is_refused_in_mlflows_words(
-    loaded: model.ValenceModel, asked: Any, words: str
+    loaded: model.ValenceModel, asked: Any, kind: str
 ) -> None:
-    with pytest.raises(mlflow.MlflowException, match=words) as refused:
+    with pytest.raises(mlflow.MlflowException) as refused:
         loaded.predict(None, asked)  # type: ignore[arg-type]
     assert refused.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert refused.value.message == (
+        'Expected {"inputs": [{"energy_ev": [...], "intensity": [...]}, ...]}, a list of spectra; '
+        f"got {kind}."
+    )
 
 
 def test_mlflow_leaves_the_input_as_it_is() -> None:
     assert model.ValenceModel.predict._is_pyfunc is True
+
+    def predict(spectra: Any) -> None: ...
+
+    assert model._checks_its_input(predict) is predict
+    assert predict._is_pyfunc is True  # type: ignore[attr-defined]
     assert model.ValenceModel._skip_type_hint_validation is True

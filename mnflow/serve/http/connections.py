@@ -21,7 +21,7 @@ def bound_connections(protocol: type[Any], seconds: float = HEADER_SECONDS, most
     connected: dict[Any, None] = {}
 
     def arm(self: Any) -> None:
-        if getattr(self, "_headers_due", None) is None:
+        if self._headers_due is None:
             self._headers_due = asyncio.get_running_loop().call_later(seconds, self.transport.close)
 
     def connection_made(self: Any, transport: asyncio.Transport) -> None:

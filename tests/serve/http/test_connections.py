@@ -71,17 +71,21 @@ ASK = (
 @pytest.mark.slow
 def test_half_sent_headers_are_closed(port: int) -> None:
     """Of a first request and of a second on the same connection; a whole one is answered."""
-    sent = {
-        b"": b"",
-        b"POST /invocations HTTP/1.1\r\nHos": b"",
-        ASK + b"POST /invoc": b'{"predictions": [1]}',
-    }
     with ExitStack() as stack:
-        connections = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in sent]
-        for connection, words in zip(connections, sent, strict=True):
-            connection.sendall(words)
-        for connection, expected in zip(connections, sent.values(), strict=True):
-            assert said_until_it_hangs_up(connection).endswith(expected)
+        silent, first, second = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)
+        )
+        first.sendall(b"POST /invocations HTTP/1.1\r\nHos")
+        second.sendall(ASK)
+        second.settimeout(5)
+        said = b""
+        while not said.endswith(b'{"predictions": [1]}'):
+            part = second.recv(65536)
+            assert part, "closed before its answer"
+            said += part
+        second.sendall(b"POST /invoc")
+        for connection in (silent, first, second):
+            assert said_until_it_hangs_up(connection) == b""
 
 
 @pytest.mark.parametrize("part", [b"POST /invoc", ASK[:-1], ASK], ids=["header", "body", "whole"])
@@ -105,9 +109,10 @@ def test_the_oldest_that_brings_no_whole_request_makes_room(part: bytes) -> None
 
 def test_half_of_the_files_are_left_for_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
-    for files, expected in ((256, 128), (1, 1), (1_000_000, MAX_CONNECTIONS),
+    for files, expected in ((256, 128), (257, 128), (3, 1), (1, 1), (1_000_000, MAX_CONNECTIONS),
                             (resource.RLIM_INFINITY, MAX_CONNECTIONS)):  # fmt: skip
-        monkeypatch.setattr(resource, "getrlimit", lambda kind, files=files: (files, files))
+        limits = {resource.RLIMIT_NOFILE: (files, resource.RLIM_INFINITY)}
+        monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
         assert most_connections() == expected
 
 
@@ -190,6 +195,9 @@ def test_headers_are_due_until_a_request_is_there_and_again_after_it() -> None:
     async def slow() -> None:
         kind = made_protocol(seconds=0.05, most=9)
         silent, asking, next_one = (connected(kind) for _ in range(3))
+        for protocol in (silent, asking):
+            for part in (b"half a", b" header"):
+                protocol.data_received(part)
         asking.cycle = next_one.cycle = ANSWERING
         for protocol in (asking, next_one):
             protocol.data_received(b"a whole request")
