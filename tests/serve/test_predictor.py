@@ -1,16 +1,21 @@
 """What a predictor says, and that it comes back from its file."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mnflow.errors import InputError
-from mnflow.serve.novelty import Novelty
-from mnflow.serve.numpy_nets import NumpyNet
+from mnflow.serve.novelty import Novelty, locate
+from mnflow.serve.numpy_nets import NumpyNet, Step
+from mnflow.serve.posterior import ReferenceMixtures
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import MN
+from tests.helpers.nets import made_up_net
 from tests.helpers.posterior import made_up_posterior
 
 CROPS = np.random.default_rng(0).normal(size=(20, 300)).astype(np.float32)
@@ -19,6 +24,13 @@ CROPS = np.random.default_rng(0).normal(size=(20, 300)).astype(np.float32)
 @pytest.fixture
 def both(predictor: Predictor) -> Predictor:
     return replace(predictor, posterior=made_up_posterior())
+
+
+def sure(predictor: Predictor) -> Predictor:
+    """The same with a posterior that is sure of itself."""
+    assert predictor.posterior is not None
+    first, last = predictor.posterior.weights
+    return replace(predictor, posterior=replace(predictor.posterior, weights=(first, 20 * last)))
 
 
 def test_nets_alone_answer_with_their_probabilities(predictor: Predictor) -> None:
@@ -37,7 +49,8 @@ def test_a_posterior_alone_answers_without_a_second_opinion() -> None:
     outcome = bare(CROPS)
     assert np.isnan(outcome.disagreement).all()
     assert outcome.calibrated
-    with pytest.raises(InputError, match="Expected a predictor with nets"):
+    said = "^Expected a predictor with nets, got one with a posterior only: promote a run to make one.$"
+    with pytest.raises(InputError, match=said):
         bare.second_opinion(CROPS)
 
 
@@ -45,13 +58,46 @@ def test_where_there_are_both_the_posterior_answers(both: Predictor) -> None:
     bare, outcome = Predictor(MN, both.posterior)(CROPS), both(CROPS)
     for name, values in vars(bare.reading).items():
         np.testing.assert_array_equal(getattr(outcome.reading, name), values)
-    assert np.isfinite(outcome.disagreement).all()
+    assert (outcome.disagreement <= 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("votes", "disagreement"), [((1, 1, 1, 1), 0.0), ((0, 2, 0, 0), 0.25), ((2, 2, 1, 0), 0.5)]
+)
+def test_disagreement_is_the_share_of_votes_against_most(
+    both: Predictor, net: NumpyNet, votes: tuple[int, ...], disagreement: float
+) -> None:
+    bias = 1e3 * np.eye(3, dtype=np.float32)[list(votes)]
+    stubborn = NumpyNet((*net.steps[:-1], replace(net.steps[-1], bias=bias)), net.n_channels)
+    for one in (replace(both, net=stubborn), replace(both, net=stubborn, posterior=None)):
+        np.testing.assert_allclose(one(CROPS).disagreement, disagreement)
+
+
+def test_a_single_net_has_nobody_to_disagree_with(predictor: Predictor) -> None:
+    assert predictor.net is not None
+    assert np.isnan(replace(predictor, net=predictor.net.only(0))(CROPS).disagreement).all()
+    assert np.isfinite(replace(predictor, net=made_up_net(2))(CROPS).disagreement).all()
+
+
+def test_without_known_spectra_nothing_is_strange(both: Predictor) -> None:
+    strange = both(CROPS).strange
+    assert (strange.shape, strange.dtype) == ((20, 3), bool)
+    assert not strange.any()
+
+
+def test_own_references_contradict_what_lies_far_from_their_mixtures(both: Predictor) -> None:
+    pure = {k: np.exp(-(((np.arange(300) - 90 - 9 * k) / 8) ** 2)).astype("f") for k in range(3)}
+    mixtures = ReferenceMixtures.of_pure(pure, MN.charges)
+    assert mixtures is not None
+    without, found = (replace(sure(both), own_references=own)(CROPS) for own in (None, mixtures))
+    far = mixtures.contradicts(locate(CROPS), found.reading)
+    np.testing.assert_array_equal(found.contradicted, without.contradicted | far)
+    assert (far & ~without.contradicted).any()
+    assert (without.contradicted & ~far).any()
 
 
 def test_nets_that_contradict_are_noticed(both: Predictor, net: NumpyNet) -> None:
-    assert both.posterior is not None
-    first, last = both.posterior.weights
-    both = replace(both, posterior=replace(both.posterior, weights=(first, 20 * last)))  # sure of itself
+    both = sure(both)
     likeliest = both(CROPS).reading.probabilities.argmax(axis=1)
     bias = np.zeros_like(net.steps[-1].bias)
     bias[:, likeliest[0]] = 1e3  # these nets always say what the posterior says of the first crop
@@ -64,9 +110,10 @@ def test_nets_that_contradict_are_noticed(both: Predictor, net: NumpyNet) -> Non
 
 
 def test_refuses_neither_nor_and_other_charges() -> None:
-    with pytest.raises(InputError, match="a posterior or nets"):
+    with pytest.raises(InputError, match=r"^Expected a posterior or nets to predict with, got neither\.$"):
         Predictor(MN)
-    with pytest.raises(InputError, match="posterior for the charges"):
+    said = r"^Expected a posterior for the charges \(2\.0, 3\.0, 4\.0\), got \(2\.0, 3\.0\)\.$"
+    with pytest.raises(InputError, match=said):
         Predictor(MN, made_up_posterior(2))
 
 
@@ -82,9 +129,49 @@ def test_comes_back_from_its_file(predictor: Predictor, tmp_path: Path, kind: st
     saved = replace(predictor, posterior=posterior, net=None if kind == "posterior" else predictor.net)
     loaded = Predictor.load(saved.save(tmp_path / "p.npz"))
     np.testing.assert_array_equal(loaded.probabilities(CROPS), saved.probabilities(CROPS))
-    assert (loaded.edge, loaded.facts) == (predictor.edge, predictor.facts)
+    assert (loaded.edge, loaded.facts, loaded.temperature) == (MN, {"cv_run": "abc"}, 1.5)
     assert (loaded.net is None, loaded.posterior is None) == (saved.net is None, saved.posterior is None)
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+
+
+def test_a_net_that_sees_bins_around_l3_comes_back(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).normal(size=(2, 1, 45, 3)).astype("f")
+    step = Step(weight, np.zeros((2, 3), "f"), before="flatten")
+    saved = Predictor(MN, net=NumpyNet((step,), 300, l3_bin=4))
+    loaded = Predictor.load(saved.save(tmp_path / "p.npz"))
+    assert loaded.net is not None
+    assert (loaded.net.l3_bin, loaded.net.n_channels) == (4, 300)
+    np.testing.assert_array_equal(loaded.probabilities(CROPS), saved.probabilities(CROPS))
+
+
+def header_changed(path: Path, **changes: Any) -> Path:
+    """The file with another header; what is changed to None is left out."""
+    with np.load(path) as z:
+        arrays = dict(z)
+    header = json.loads(str(arrays.pop("header"))) | changes
+    kept = {k: v for k, v in header.items() if k not in changes or v is not None}
+    np.savez(path, header=np.array(json.dumps(kept)), **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"format": "mnflow-predictor-3"}, "format 'mnflow-predictor-3'"),
+        ({"centred": True}, "its net is of an older mnflow"),
+        ({"facts": None}, "'facts'"),
+        ({"steps": [{"taps": [1.0], "no": 1}]}, ".*'no'.*"),
+        ({"edge": "Mn"}, ".*items.*"),
+    ],
+)
+def test_refuses_a_file_of_another_mnflow(
+    predictor: Predictor, tmp_path: Path, changes: dict[str, Any], why: str
+) -> None:
+    path = predictor.save(tmp_path / "p.npz")
+    assert Predictor.load(header_changed(path, centred=False)).edge == MN
+    words = rf"^{re.escape(str(path))} is not a predictor of mnflow \({why}\): promote a run to make one\.$"
+    with pytest.raises(InputError, match=words):
+        Predictor.load(header_changed(path, **changes))
 
 
 def test_refuses_a_file_that_is_none(tmp_path: Path) -> None:
@@ -96,10 +183,14 @@ def test_refuses_a_file_that_is_none(tmp_path: Path) -> None:
 
 def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    shapes = ((85,), (8, 85), (85, 16), (16,), (16,))
+    shapes = ((86,), (8, 86), (86, 16), (16,), (16,))
     novelty = Novelty(*(rng.normal(size=s).astype("f") for s in shapes), 0.5, (1.0, 0.2, 0.3), 0.02)
     loaded = Predictor.load(replace(predictor, novelty=novelty).save(tmp_path / "p.npz"))
     assert loaded.novelty is not None
     assert tuple(loaded.novelty.limits) == novelty.limits
+    assert (loaded.novelty.noise_slope, loaded.novelty.false_alarm_rate) == (0.5, 0.02)
+    outcome = loaded(CROPS)
+    np.testing.assert_array_equal(outcome.strange, novelty.reasons(locate(CROPS)))
+    assert outcome.strange.any()
     for name in ("mean", "components", "planes", "offsets", "coefficients"):
         np.testing.assert_array_equal(getattr(loaded.novelty, name), getattr(novelty, name))

@@ -39,6 +39,7 @@ def test_lists_of_numbers_become_arrays() -> None:
         (b"9" * 100_000, "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"{", "cannot be read"),
+        (b"}" + b" " * 4_000_000 + b"}" + b" " * 4_000_000, "cannot be read"),
         (b'{"instances": []}', "Expected"),
         (b'{"inputs": {}}', "Expected"),
         (b"[]", "Expected"),
@@ -86,6 +87,11 @@ def spectrum(valence: int = 0, l3_ev: float = 642.0, scale: float = 1e4) -> dict
     return {"energy_ev": AXIS, "intensity": (scale * intensity).tolist()}
 
 
+LONG = {"energy_ev": (600 + 0.25 * np.arange(400)).tolist()}
+UNEVEN_BEFORE = np.append(np.random.default_rng(0).normal(10, 1, 80), np.full(320, 3.0))
+CONSTANT = "expected an edge, got the same intensity in every channel near 635 ... 665 eV."
+
+
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [
@@ -95,8 +101,19 @@ def spectrum(valence: int = 0, l3_ev: float = 642.0, scale: float = 1e4) -> dict
          "expected as many intensities as energies and two or more, got 2 and 600."),
         ({"energy_ev": [1.0], "intensity": [1.0]},
          "expected as many intensities as energies and two or more, got 1 and 1."),
-        (spectrum() | {"intensity": [7.0] * 600},
-         "expected an edge, got the same intensity in every channel near 635 ... 665 eV."),
+        ({"energy_ev": [640.0, 641.0], "intensity": [1.0, 2.0]},
+         "expected energies that cover 635 ... 665 eV or most of it, got 640.0 ... 641.0 eV; check the "
+         "calibration and the units of the axis."),
+        (spectrum() | {"intensity": [7.0] * 600}, CONSTANT),
+        (LONG | {"intensity": UNEVEN_BEFORE}, CONSTANT),  # but for rounding in a fitted background
+        (spectrum() | {"intensity": [-1.0] * 140 + [0.0] * 460}, CONSTANT),  # within the crop alone
+        (spectrum() | {"intensity": [10**400] * 600},
+         "expected a list of numbers for intensity, got numbers that are too large, or lists within the "
+         "list."),
+        (spectrum() | {"intensity": np.ones((2, 300))},
+         "expected a list of numbers for intensity, got ndarray at 0."),
+        (spectrum() | {"intensity": np.array([1.0, np.inf] * 300)},
+         "expected finite numbers for intensity, got 300 that are not, the first at 1."),
         (spectrum() | {"intensity": [1.0, True] * 300},
          "expected a list of numbers for intensity, got bool at 1."),
         (spectrum() | {"intensity": [1.0, None] * 300},
