@@ -29,7 +29,9 @@ class _AnySteps(EMD_NCEM):
     def _parse_axis(axis_data: Any) -> tuple[Any, Any]:
         if axis_data.ndim == 1 and len(axis_data) > 2 and np.issubdtype(axis_data.dtype, np.number):
             values = np.asarray(axis_data[:], dtype=np.float64)
-            steps = np.diff(values) if np.isfinite(values).all() else np.zeros(1)
+            if not np.isfinite(values).all():
+                return values, np.nan  # of the scan: no number; energies are refused where they are ordered
+            steps = np.diff(values)
             if np.ptp(steps) > 1e-3 * abs(steps.mean()):
                 return values, float(steps.mean())
         found: tuple[Any, Any] = EMD_NCEM._parse_axis(axis_data)
@@ -49,7 +51,7 @@ def read_emd(path: Path, lazy: bool) -> list[dict[str, Any]]:
     file = h5py.File(path, "r")
     try:
         if is_EMD_Velox(file):
-            reader: Any = _EnergyLoss(lazy=False)
+            reader: Any = _EnergyLoss()
             reader.read_file(file)
             return [_without(s, "index_in_array") for s in reader.dictionaries]  # they name x and y exchanged
         if not is_EMD_NCEM(file):

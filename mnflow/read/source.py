@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -185,11 +186,7 @@ def read_manifest(folder: Path) -> list[tuple[Path, str, str]]:
         raise InputError(f"{path}: expected comma-separated values ({error}).") from error
     if not entries:
         raise InputError(f"{path}: expected at least one row under the header, got none.")
-    twice = (
-        {str(e[0]) for i, e in enumerate(entries) if e[0] in {x[0] for x in entries[:i]}}
-        if len(entries) < 10_000
-        else set()
-    )
+    twice = [str(file) for file, n in Counter(e[0] for e in entries).items() if n > 1]
     if twice:
         raise InputError(f"{path}: expected every file once, got {min(twice)} more than once.")
     return entries

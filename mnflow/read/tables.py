@@ -77,8 +77,7 @@ class Dialect:
 
     def cells(self, line: str) -> list[str]:
         """A line's cells, without what surrounds them; a separator at its end makes none."""
-        cells = [c.strip().strip("\"'") for c in self.clean(line).split(self.delimiter)]
-        return cells
+        return [c.strip().strip("\"'") for c in self.clean(line).split(self.delimiter)]
 
     def clean(self, line: str) -> str:
         """A line with points for commas, without quotes and the separator some programs put at its end."""

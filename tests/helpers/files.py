@@ -55,9 +55,14 @@ def write(path: Path, made: dict[str, Any]) -> Path:
 
 
 def write_dm3(
-    path: Path, data: np.ndarray, scale: float = 0.1, offset: float = 580.0, promised: int | None = None
+    path: Path,
+    data: np.ndarray,
+    scale: float = 0.1,
+    offset: float = 580.0,
+    promised: int | None = None,
+    kind: int = 2,
 ) -> Path:
-    """Write a spectrum (C,) or an image (C, Y, X) as .dm3; `promised` falsifies its last axis."""
+    """Write a spectrum (C,) or an image (C, Y, X) as .dm3; `promised` and `kind` falsify it."""
 
     def tag(name: str, payload: bytes, group: bool) -> bytes:
         return struct.pack(">Bh", 20 if group else 21, len(name)) + name.encode() + payload
@@ -103,7 +108,7 @@ def write_dm3(
             "ImageData",
             group("Calibrations", brightness, group("Dimension", *dimensions)),
             array("Data", 6, data.astype("<f4").tobytes(), data.size),
-            number("DataType", 2, 3),
+            number("DataType", kind, 3),
             group("Dimensions", *(number("", n, 3) for n in sizes)),
         ),
         group(

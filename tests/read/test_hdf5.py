@@ -92,6 +92,39 @@ def test_a_line_is_answered_by_a_line(
     assert limits == [(resource.RLIMIT_AS, (4_000_000_000, 4_000_000_000))]
 
 
+def test_an_answer_is_sent_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.ones(3)
+    pipe = io.BytesIO()
+    monkeypatch.setattr(resource, "setrlimit", lambda what, limit: None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(str(tmp_path / "a.h5"))))
+    buffered = io.TextIOWrapper(pipe)
+    monkeypatch.setattr(sys, "stdout", buffered)
+    hdf5._serve()
+    monkeypatch.undo()
+    assert json.loads(pipe.getvalue())["bytes"] == 24
+
+
+def test_what_hdf5_says_of_a_damaged_file_is_not_heard(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write(tmp_path / "a.hspy", signal(counts)))
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\necho heard >&2\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    hdf5._stop()
+    monkeypatch.setattr(sys, "executable", str(script))
+    assert hdf5.survey(path)["bytes"] >= counts.nbytes
+    process = hdf5._process
+    assert hdf5.survey(path)["outward"] == []
+    assert hdf5._process is process, "one process serves all files"
+    hdf5._stop()
+    assert process is not None
+    assert process.poll() is not None
+    assert hdf5._process is None
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_leads_hdf5_in_circles_is_left_alone(
     tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

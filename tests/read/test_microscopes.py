@@ -73,6 +73,82 @@ def test_forged_tags_of_digital_micrograph(
         read_file(path)
 
 
+def test_tags_that_lead_back_are_not_followed(tmp_path: Path, counts: np.ndarray) -> None:
+    """Data that call themselves a text of a negative length: its tags would be read again and again."""
+    path = write_dm3(tmp_path / "a.dm3", counts[0, 0])
+    honest = struct.pack(">iiii", 3, 20, 6, 1200)
+    assert path.read_bytes().count(honest) == 1
+    path.write_bytes(path.read_bytes().replace(honest, struct.pack(">iiii", 2, 18, -300, 0)))
+    with pytest.raises(InputError, match=r"cannot be read as \.dm3 \(OSError: tags that point backwards\)"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("kind", [8, 23])
+def test_colour_pictures_are_no_spectra(tmp_path: Path, counts: np.ndarray, kind: int) -> None:
+    path = write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0), kind=kind)
+    with pytest.raises(InputError, match="expected spectra, got a file without any data"):
+        read_file(path)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(7, np.int32), (11, np.uint32), (2, np.float32)])
+def test_numbers_of_digital_micrograph_are_of_their_type(
+    tmp_path: Path, counts: np.ndarray, kind: int, dtype: type
+) -> None:
+    raw = read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0), kind=kind))
+    assert raw.counts.dtype == dtype
+    np.testing.assert_array_equal(raw.counts[7], counts.reshape(12, -1)[7].view(dtype))
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 1), (1, 1)])
+def test_an_image_of_one_line_is_one_of_digital_micrograph_too(
+    tmp_path: Path, counts: np.ndarray, shape: tuple[int, int]
+) -> None:
+    part = counts[: shape[0], : shape[1]]
+    raw = read_file(write_dm3(tmp_path / "a.dm3", np.moveaxis(part, -1, 0)))
+    np.testing.assert_array_equal(raw.counts, part.reshape(-1, 1200))
+    assert raw.nav_shape == {(1, 4): (4,), (3, 1): (3, 1), (1, 1): ()}[shape]
+
+
+def test_data_may_end_where_the_file_does(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write_dm3(tmp_path / "a.dm3", counts[0, 0])
+    whole = path.read_bytes()
+    start = whole.index(counts[0, 0].tobytes())
+    for size, promise in (((len(whole) - start) // 4, None), ((len(whole) - start) // 4 + 1, "promises")):
+        write_dm3(path, counts[0, 0], promised=size)
+        if promise is None:
+            assert read_file(path).counts.shape == (1, size)
+        else:
+            with pytest.raises(
+                InputError,
+                match=rf"a\.dm3: its header promises {4 * size / 1e6:.6g} MB of data, and the file has "
+                rf"{len(whole) / 1e6:.6g} MB; copy it again\.$",
+            ):
+                read_file(path)
+    write_dm3(path, counts[0, 0], promised=-1)
+    with pytest.raises(InputError, match="its header promises"):
+        read_file(path)
+
+
+def test_what_begins_as_digital_micrographs_is_tried_as_such(tmp_path: Path) -> None:
+    """Version 3 or 4, its own size or nearly so, and the order of its bytes."""
+
+    def head(version: int, off: int = 0, order: int = 1, length: int = 200) -> bytes:
+        wide = ">iqi" if version == 4 else ">iii"
+        return struct.pack(wide, version, length + off, order).ljust(length, b"\0")
+
+    path = tmp_path / "a.backup"
+    for content, found in (
+        (head(3), True), (head(4), True), (head(3, order=0), True), (head(4, order=0), True),
+        (head(3, off=63), True), (head(3, off=-63), True), (head(3, off=64), False),
+        (head(4, off=-64), False),
+        (head(3, order=2), False), (head(4, order=2), False), (head(5), False), (head(2), False),
+        (head(4, length=16), True), (head(3, length=16), True), (head(3)[:15], False), (b"", False),
+    ):  # fmt: skip
+        path.write_bytes(content)
+        assert formats.is_microscopes(path) == found, content[:20]
+    assert not formats.is_microscopes(tmp_path)
+
+
 def test_what_digital_micrograph_says_of_the_acquisition(tmp_path: Path, counts: np.ndarray) -> None:
     assert read_file(write_dm3(tmp_path / "a.dm3", counts[0, 0])).metadata == {
         "title": "made",
