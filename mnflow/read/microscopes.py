@@ -322,7 +322,8 @@ def _choose(signals: list[dict[str, Any]], edge: Edge, path: Path) -> RawSpectra
     low, high = edge.crop_ev
     covered = [min(high, r.energy_ev[-1]) - max(low, r.energy_ev[0]) for r in raws]
     covering = [r for r, c in zip(raws, covered, strict=True) if c >= (high - low) / 2]
-    whole = [r for r, c in zip(raws, covered, strict=True) if c >= high - low - edge.dispersion_ev]
+    least = high - low - 1.5 * edge.dispersion_ev  # the last channel begins one before the end
+    whole = [r for r, c in zip(raws, covered, strict=True) if c >= least]
     covering = whole if len(whole) == 1 else covering
     if len(covering) != 1:
         ranges = ", ".join(f"{r.energy_ev[0]:.0f}-{r.energy_ev[-1]:.0f} eV" for r in raws[:6])

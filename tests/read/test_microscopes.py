@@ -1,4 +1,5 @@
 import logging
+import pickle
 import struct
 import sys
 import warnings
@@ -13,9 +14,9 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.read import formats, ondisk, read_file, read_low_loss
-from mnflow.read.microscopes import _axis_values, _raw, _signal_axis
+from mnflow.read.microscopes import _axis_values, _choose, _in_array_order, _raw, _signal_axis, has_format
 from mnflow.read.ondisk import OnDisk
-from mnflow.spectra import MN, RawSpectra
+from mnflow.spectra import MN, Edge, RawSpectra
 from mnflow.spectra.raw import NavAxis
 from tests.helpers.files import axis, counts_image, signal, write, write_dm3
 
@@ -258,6 +259,319 @@ def test_an_axis_that_nexus_holds_beside_its_spectrum_is_none(tmp_path: Path) ->
     raw = read_file(tmp_path / "a.nxs")
     np.testing.assert_allclose(raw.counts, [np.arange(1000)])
     np.testing.assert_allclose(raw.energy_ev, 600 + 0.1 * np.arange(1000))
+
+
+HIGHER = Edge("Mn", MN.classes, MN.charges, wide_ev=(715.0, 785.0), crop_ev=(735.0, 765.0))
+"""The same edge 100 eV higher."""
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "csv", "msa"])
+def test_the_edge_tells_the_unit_of_any_file(tmp_path: Path, counts: np.ndarray, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    kev = 0.68 + 1e-4 * np.arange(1200)
+    if suffix == "csv":
+        np.savetxt(path, np.stack([kev, counts[0, 0]], axis=1), delimiter=",")
+    else:
+        write(path, signal(counts[0, 0], units="" if suffix == "hspy" else "keV", scale=1e-4, offset=0.68))
+        if suffix == "msa":
+            path.write_text(path.read_text().replace("keV", ""))
+    raw = read_file(path, edge=HIGHER)
+    np.testing.assert_allclose(raw.energy_ev, 1e3 * kev)
+    assert "read as keV" in raw.notes[0]
+    try:
+        low_ev = read_file(path).energy_ev[0]
+    except InputError:
+        return
+    assert low_ev == 0.68  # at best taken for eV
+
+
+def test_of_a_published_file_the_edge_tells_window_and_valence(tmp_path: Path) -> None:
+    path = tmp_path / "all.pkl"
+    path.write_bytes(pickle.dumps(np.ones((2, 700)), protocol=4))
+    assert read_file(str(path), edge=HIGHER).energy_ev[0] == 715
+    assert read_file(path, valence="Mn3+", group="mine").valence == "Mn3+"
+    assert (read_file(path).group, read_file(path, group="mine").group) == ("all", "mine")
+
+
+def test_what_is_no_spectrum_is_told_how_to_go_on(tmp_path: Path) -> None:
+    some = r"expected one of \.hspy, \.dm3, \.dm4, \.emd, .*\.msa, .*\.csv, .*\.pkl"
+    for name, content, sentence in (
+        ("a", b"\0nothing", rf"a: {some}, got 'no suffix'; save it as \.hspy\.$"),
+        ("b.doc", b"\0nothing", rf"b\.doc: {some}, got '\.doc'; save it as \.hspy\.$"),
+        ("c.zip", b"PK\x03\x04more", r"c\.zip: expected a file with spectra, got an archive; unpack it\.$"),
+        ("d", b"", rf"d: {some}, got 'no suffix'"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=sentence):
+            read_file(tmp_path / name)
+    with pytest.raises(InputError, match=rf"^No file at .*none\.csv: {some}\.$"):
+        read_file(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\x01", b"\x02", b"\x03", b"PK"])
+def test_text_of_any_name_is_tried_unless_its_beginning_is_none(tmp_path: Path, byte: bytes) -> None:
+    lines = b"".join(b"%d,%d\n" % (n, n % 7) for n in range(600, 2000))
+    for content, text in ((lines, True), (lines[:4000] + byte + lines[4000:], False)):
+        (tmp_path / "a.doc").write_bytes(content)
+        if text:
+            assert len(read_file(tmp_path / "a.doc").energy_ev) == 1400
+        else:
+            with pytest.raises(InputError, match="expected one of"):
+                read_file(tmp_path / "a.doc")
+    (tmp_path / "a.doc").write_bytes(lines[:4096] + byte)  # beyond what is looked at: as text, it is refused
+    with pytest.raises(InputError) as told:
+        read_file(tmp_path / "a.doc")
+    assert "expected one of" not in str(told.value)
+
+
+def test_a_format_is_known_by_its_first_words(tmp_path: Path) -> None:
+    for content, known in (
+        (b"#FORMAT : EMSA", True), (b"\xef\xbb\xbf \t\r\n#Format : EMSA", True), (b"# FORMAT", False),
+        (b" " * 57 + b"#FORMAT", True), (b" " * 58 + b"#FORMAT", False), (b"640,1", False), (b"", False),
+    ):  # fmt: skip
+        (tmp_path / "a.x").write_bytes(content)
+        assert has_format(tmp_path / "a.x") == known, content
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "low"), [(-1.0, 20.0, True), (-0.9, 20.0, False), (-1.0, 19.9, False), (-30, 90, True)]
+)
+def test_a_low_loss_holds_the_zero_loss_peak_and_what_follows(
+    tmp_path: Path, start: float, stop: float, low: bool
+) -> None:
+    energy_ev = np.linspace(start, stop, 300)
+    table = np.stack([energy_ev, np.ones(300)], axis=1)
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header="energy_ev,i", comments="")
+    if low:
+        assert read_low_loss(str(tmp_path / "a.csv")).energy_ev[0] == start
+        return
+    with pytest.raises(InputError) as told:
+        read_low_loss(tmp_path / "a.csv")
+    assert str(told.value) == (
+        f"{tmp_path / 'a.csv'}: expected a low loss from before the zero-loss peak to 20 eV or more, got "
+        f"{start:.1f} ... {stop:.1f} eV."
+    )
+
+
+def test_axes_are_in_the_arrays_order_where_their_index_fits() -> None:
+    def axes(*index: Any, sizes: tuple[Any, ...] = (2, 3, 4)) -> list[dict[str, Any]]:
+        return [{"index_in_array": i, "size": n} for i, n in zip(index, sizes, strict=True)]
+
+    def order(given: list[Any], shape: tuple[int, ...]) -> list[int]:
+        return [next(i for i, a in enumerate(given) if a is x) for x in _in_array_order(given, shape)]
+
+    assert order(axes(2, 0, 1), (3, 4, 2)) == [1, 2, 0]
+    assert order(axes("2", 0, 1), (3, 4, 2)) == [1, 2, 0]
+    for given, shape in (
+        (axes(2, 0, 1), (2, 3, 4)),  # sizes as listed: the index is wrong
+        (axes(1, 1, 0), (4, 2, 3)), (axes(3, 0, 1), (3, 4, 2)), (axes(None, 0, 1), (3, 4, 2)),
+        (axes("x", 0, 1), (3, 4, 2)), (axes(2, 0, 1, sizes=(2, "x", 4)), (3, 4, 2)),
+        ([{"index_in_array": 1}, {}], (3, 4)), (["no axis", {}], (3, 4)),
+    ):  # fmt: skip
+        assert order(given, shape) == list(range(len(given)))
+    unsized = [{"index_in_array": 1}, {"index_in_array": 0}]
+    assert order(unsized, (5, 6)) == [1, 0]
+
+
+def test_axes_of_the_scan_have_names_and_lines_of_one_are_none(counts: np.ndarray) -> None:
+    def raw(shape: tuple[int, ...]) -> RawSpectra:
+        data = np.resize(counts, (*shape, 1200))
+        scan = [axis("", n, 2.0 + i, float(i), "nm", True) for i, n in enumerate(shape)]
+        axes = [*scan, axis("E", 1200, 0.1, 580.0, "eV", False)]
+        return _raw({"data": data, "axes": axes}, Path("a"), MN)
+
+    for shape, nav_shape, names in (
+        ((), (), ()), ((5,), (5,), ("x",)), ((2, 3), (2, 3), ("y", "x")), ((3, 1), (3, 1), ("y", "x")),
+        ((1, 3), (3,), ("x",)), ((1, 1), (), ()), ((2, 3, 4), (2, 3, 4), ("axis 0", "axis 1", "axis 2")),
+        ((1, 1, 4), (4,), ("axis 2",)), ((1, 2, 1), (2, 1), ("axis 1", "axis 2")),
+    ):  # fmt: skip
+        found = raw(shape)
+        assert (found.nav_shape, tuple(a.name for a in found.nav_axes)) == (nav_shape, names)
+        assert found.counts.shape == (int(np.prod(shape)), 1200)
+        first = len(shape) - len(nav_shape)
+        assert [(a.scale, a.offset) for a in found.nav_axes] == [
+            (2.0 + i, i) for i in range(first, len(shape))
+        ]
+
+
+def test_what_is_no_image_of_real_numbers_is_told(counts: np.ndarray) -> None:
+    energy = axis("E", 1200, 0.1, 580.0, "eV", False)
+    for data, axes, sentence in (
+        (counts[0], [energy], "expected real numbers on 2 axes, got float32 on 1 axes."),
+        (
+            counts[0].astype(complex),
+            [{}, energy],
+            "expected real numbers on 2 axes, got complex128 on 2 axes.",
+        ),
+        (np.float64(3), [], "expected real numbers on 0 axes, got float64 on 0 axes."),
+        (counts[0], ["no axis", {}], "expected energies, got an axis without any; save it as .hspy."),
+    ):
+        with pytest.raises(InputError) as told:
+            _raw({"data": data, "axes": axes}, Path("a"), MN)
+        assert str(told.value).startswith(f"a: {sentence}")
+    for kind in ("u1", "i8", "f8", ">f4"):
+        raw = _raw({"data": counts[0].astype(kind), "axes": [{}, energy]}, Path("a"), MN)
+        assert raw.counts.dtype == kind
+
+
+def test_of_several_axes_of_energy_the_signals_last_is_taken(counts: np.ndarray) -> None:
+    def energies(*axes: Any) -> tuple[float, tuple[int, ...]]:
+        data = np.ones([a["size"] if isinstance(a, dict) else 3 for a in axes])
+        raw = _raw({"data": data, "axes": list(axes)}, Path("a"), MN)
+        return float(raw.energy_ev[0]), raw.nav_shape
+
+    def ev(size: int, offset: float, navigate: bool | None, units: str = "eV") -> dict[str, Any]:
+        made = axis("E", size, 0.5, offset, units, bool(navigate))
+        if navigate is None:
+            del made["navigate"]
+        return made
+
+    assert energies(ev(4, 100, True), ev(5, 200, True)) == (200, (4,))
+    assert energies(ev(4, 100, False), ev(5, 200, True)) == (100, (5,))
+    assert energies(ev(4, 100, False), ev(5, 200, None)) == (100, (5,))
+    assert energies(ev(4, 100, False), ev(5, 200, False)) == (200, (4,))
+    # by their numbers: the signal axis first, then any
+    assert energies(ev(200, 600, True, ""), ev(200, 620, False, "")) == (620, (200,))
+    assert energies(ev(200, 600, True, ""), ev(150, 5000, False, "")) == (600, (150,))
+    assert energies(ev(150, 0, True, "nm"), "no axis", ev(200, 600, True, "")) == (600, (150, 3))
+    assert energies(ev(200, 600, False, ""), ev(150, 640, True, "nm")) == (600, (150,))
+    with pytest.raises(InputError, match="expected an energy axis in eV, keV or meV, got 'nm'"):
+        energies(ev(200, 600, True, "m"), ev(200, 620, False, "nm"))
+
+
+def test_what_an_axis_of_the_scan_says_is_kept(counts: np.ndarray) -> None:
+    energy = axis("E", 1200, 0.1, 580.0, "eV", False)
+    for said, kept in (
+        (
+            {"name": "row", "scale": np.float32(0.5), "offset": 3, "units": "um"},
+            NavAxis("row", 0.5, 3.0, "um"),
+        ),
+        ({"name": "<undefined>", "scale": "2", "offset": False, "units": None}, NavAxis("x", 1.0, 0.0, "")),
+        ({"name": None, "scale": -np.inf, "offset": np.nan, "units": "nm"}, NavAxis("x", 1.0, 0.0, "nm")),
+        ("no axis", NavAxis("x", 1.0, 0.0, "")),
+    ):
+        raw = _raw({"data": counts[0], "axes": [said, energy]}, Path("a"), MN)
+        assert raw.nav_axes == (kept,)
+
+
+def test_what_is_known_is_of_its_kind_and_in_its_unit(counts: np.ndarray) -> None:
+    def metadata(**tem: Any) -> dict[str, Any]:
+        made = signal(counts[0])
+        made["metadata"] = {"General": {"title": "t"}, "Acquisition_instrument": {"TEM": tem}}
+        return _raw(made, Path("a"), MN).metadata
+
+    eels = {"collection_angle": np.int64(30), "dwell_time": np.float32(0.5)}
+    found = metadata(beam_energy=200_000, convergence_angle="ten", Detector={"EELS": eels})
+    assert found == {
+        "title": "t", "beam_energy_kev": 200.0, "convergence_mrad": "ten", "collection_mrad": 30.0,
+        "dwell_time_s": 0.5,
+    }  # fmt: skip
+    assert {k: type(v) for k, v in found.items()}["collection_mrad"] is float
+    assert metadata(beam_energy=5000.0)["beam_energy_kev"] == 5000.0
+    assert metadata(beam_energy=5001.0)["beam_energy_kev"] == 5.001
+    assert metadata(beam_energy=True) == metadata(beam_energy=[80]) == metadata() == {"title": "t"}
+    assert metadata(beam_energy="80 kV")["beam_energy_kev"] == "80 kV"
+    bare = signal(counts[0]) | {"metadata": {"General": "no node"}}
+    assert _raw(bare, Path("a"), MN).metadata == {}
+    del bare["metadata"]
+    assert _raw(bare, Path("a"), MN).metadata == {}
+
+
+def chosen(*windows: tuple[float, float], rows: tuple[int, ...] = (3,) * 9) -> RawSpectra:
+    """The one of several signals of 400 channels, each from one energy to another, that is taken for Mn."""
+    signals = [
+        signal(np.ones((n, 401), np.float32), scale=(b - a) / 400, offset=a)
+        for (a, b), n in zip(windows, rows, strict=False)
+    ]
+    return _choose(signals, MN, Path("a"))
+
+
+def test_the_signal_that_covers_the_window_or_half_of_it_is_taken() -> None:
+    assert chosen((100, 200)).energy_ev[0] == 100  # alone, it is whatever was recorded
+    for windows, taken in (
+        (((100, 200), (600, 700)), 600), (((600, 650), (100, 200)), 600), (((650, 700), (100, 200)), 650),
+        (((600, 700), (640, 800)), 600),  # the whole window, rather than most of it
+        (((635, 664.9), (640, 700)), 635), (((640, 655), (100, 200)), 640),
+    ):  # fmt: skip
+        assert chosen(*windows).energy_ev[0] == taken
+    for windows, n in (
+        (((600, 649.9), (100, 200)), 0), (((650.1, 700), (100, 200)), 0), (((600, 700), (610, 690)), 2),
+        (((600, 664.8), (640, 700)), 2), (((635.2, 700), (640, 700)), 2), (((100, 200), (1200, 1300)), 0),
+    ):  # fmt: skip
+        ranges = ", ".join(f"{a:.0f}-{b:.0f} eV" for a, b in windows)
+        with pytest.raises(InputError) as told:
+            chosen(*windows)
+        assert str(told.value) == (
+            f"a: expected one signal that covers 635-665 eV, got {n} among 2 ({ranges}); save the one to use "
+            "in a file of its own."
+        )
+    with pytest.raises(InputError, match=r"got 0 among 7 \((\d+-\d+ eV(, )?){6}\); save"):
+        chosen(*((100.0 * i, 100.0 * i + 50) for i in range(1, 8) if i != 6), (800, 900))
+
+
+def test_the_low_loss_of_the_same_places_comes_with_the_core_loss() -> None:
+    core, low = (600.0, 700.0), (-20.0, 80.0)
+    found = chosen(low, core)
+    assert found.low_loss is not None
+    assert (found.energy_ev[0], found.low_loss.energy_ev[0]) == (600, -20)
+    assert chosen(core, low, rows=(3, 4)).low_loss is None
+    assert chosen(core, low, low).low_loss is None  # which of them?
+    assert chosen(core, (-20.0, 10.0)).low_loss is None
+    both = chosen((-20.0, 700.0), low)
+    assert both.low_loss is not None
+    assert both.low_loss.energy_ev[-1] == pytest.approx(80)
+
+
+def test_signals_that_cannot_be_read_are_passed_over_unless_none_can() -> None:
+    good, bad = (
+        signal(np.ones((3, 401), np.float32), scale=0.25, offset=600.0),
+        signal(np.ones((3, 4), complex)),
+    )
+    for signals in ([good, bad], [bad, good]):
+        assert _choose(signals, MN, Path("a")).energy_ev[0] == 600
+    with pytest.raises(InputError, match="a: expected real numbers on 2 axes, got complex128"):
+        _choose([bad, bad], MN, Path("a"))
+    # an axis that looks like a spectrum is none, unless there is nothing else
+    energy_ev = 600 + 0.25 * np.arange(401)
+    itself = signal(energy_ev[None].astype(np.float64), scale=0.25, offset=600.0)
+    assert _choose([itself, good], MN, Path("a")).counts.shape == (3, 401)
+    with pytest.raises(InputError, match="got 2 among 2"):
+        _choose([itself, itself], MN, Path("a"))
+    twice = signal(np.stack([energy_ev, energy_ev]), scale=0.25, offset=600.0)
+    with pytest.raises(InputError, match="got 2 among 2"):
+        _choose([twice, good], MN, Path("a"))
+
+
+@pytest.mark.parametrize("kind", ["EDS_SEM", "EDX", "WDS", "CL_SEM", "Luminescence"])
+def test_light_and_x_rays_beside_energy_losses_are_passed_over(
+    tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    loss, other = signal(counts), signal(counts)
+    other["metadata"]["Signal"]["signal_type"] = kind
+    (tmp_path / "a.dm3").touch()
+    monkeypatch.setattr(formats, "signals", lambda path: [other, loss])
+    _same(read_file(tmp_path / "a.dm3"), counts)
+    untold = signal(counts) | {"metadata": {}}
+    picture = signal(counts, units="nm")
+    monkeypatch.setattr(formats, "signals", lambda path: [picture, untold])
+    _same(read_file(tmp_path / "a.dm3"), counts)
+    monkeypatch.setattr(formats, "signals", lambda path: [other])
+    with pytest.raises(InputError, match=rf"a\.dm3: expected energy-loss spectra, got {kind} only\.$"):
+        read_file(tmp_path / "a.dm3")
+
+
+def test_energies_that_fall_are_turned_in_memory_and_on_disk(counts: np.ndarray, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = counts
+        rising, falling = signal(counts), signal(counts, scale=-0.1, offset=699.9)
+        assert isinstance(_raw(rising | {"dataset": file["x"]}, Path("a"), MN).counts, OnDisk)
+        turned = _raw(falling | {"dataset": file["x"]}, Path("a"), MN)
+        np.testing.assert_array_equal(turned.counts, counts.reshape(12, -1)[:, ::-1])
+        # up and down again, as a digitized curve may be: it has to be put in order
+        bent = np.r_[580 + 0.1 * np.arange(1199), 590.0]
+        back = signal(counts) | {"dataset": file["x"]}
+        back["axes"][-1] = {"axis": bent, "units": "eV", "navigate": False}
+        assert (np.diff(_raw(back, Path("a"), MN).energy_ev) > 0).all()
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
