@@ -110,15 +110,16 @@ def test_the_table_is_written_as_it_is(predictor: Predictor, tmp_path: Path) -> 
             assert written[name].tolist() == table[name].tolist(), name
 
 
-@pytest.mark.parametrize(("unit", "pixel"), [("nm", 2.0), ("", 1.0)])
+@pytest.mark.parametrize(("unit", "scale", "pixel"), [("nm", 0.5, 0.5), ("", 2.0, 1.0), ("um", -4.0, 4.0)])
 def test_pages_are_labelled_and_sized_for_imagej(
-    predictor: Predictor, flag_only: Any, tmp_path: Path, unit: str, pixel: float
+    predictor: Predictor, flag_only: Any, tmp_path: Path, unit: str, scale: float, pixel: float
 ) -> None:
     from PIL import Image
 
     flag_only(np.arange(12).reshape(3, 4) == 5)
     made = signal(image())
     made.axes_manager.navigation_axes[0].units = unit
+    made.axes_manager.navigation_axes[0].scale = scale
     maps = mnflow.predict(made, predictor)
     names, shown = list(maps.signals()), list(maps.masked().signals().values())
     with Image.open(maps.save(tmp_path / "x.tiff")) as pages:

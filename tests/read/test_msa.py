@@ -155,3 +155,89 @@ def test_data_before_the_header_ends_are_none(tmp_path: Path) -> None:
 def test_any_name_will_do(tmp_path: Path) -> None:
     path = _msa(tmp_path).rename(tmp_path / "mine.spectrum")
     np.testing.assert_allclose(read_file(path).energy_ev, ENERGY_EV, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("units", "label", "factor"),
+    [
+        ("", "Energy loss (keV)", 1e-3), ("<undefined>", "eV", 1.0), (None, "Energy [meV]", 1e3),
+        ("eV", "keV", 1.0), ("keV", "", 1e-3),
+    ],
+)  # fmt: skip
+def test_the_label_names_the_unit_where_the_units_do_not(
+    tmp_path: Path, units: str | None, label: str, factor: float
+) -> None:
+    raw = read_file(
+        _msa(tmp_path, ENERGY_EV * factor, XUNITS=units, XLABEL=label, XPERCHAN=None, OFFSET=None)
+    )
+    np.testing.assert_allclose(raw.energy_ev, ENERGY_EV, atol=0.1)
+    assert raw.notes == ()
+    with pytest.raises(InputError, match="expected an energy axis in eV, keV or meV, got 'nm'"):
+        read_file(_msa(tmp_path, XUNITS="nm", XLABEL=label))
+
+
+@pytest.mark.parametrize("kind", ["EDS", "edx", "WDS", "xeds"])
+def test_x_rays_are_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(InputError, match=rf"a\.msa: expected an energy-loss .*, got X-rays \({kind}\)\.$"):
+        read_file(_msa(tmp_path, SIGNALTYPE=kind))
+    assert len(read_file(_msa(tmp_path, SIGNALTYPE="ELS")).energy_ev) == 300
+
+
+def test_the_x_column_may_differ_by_a_channel_from_what_the_header_says(tmp_path: Path) -> None:
+    said = ("the energies are those of the X column; OFFSET and XPERCHAN say otherwise",)
+    for offset, notes in ((620.19, ()), (619.81, ()), (620.21, said), (619.79, said), (0, said)):
+        assert read_file(_msa(tmp_path, OFFSET=offset)).notes == notes
+    for unsaid in ({"XPERCHAN": 0}, {"XPERCHAN": None}, {"OFFSET": None}):
+        assert read_file(_msa(tmp_path, **unsaid)).notes == ()
+    falling = read_file(_msa(tmp_path, ENERGY_EV[::-1], OFFSET=ENERGY_EV[-1], XPERCHAN=-0.2))
+    assert falling.notes == ()
+    np.testing.assert_array_equal(falling.counts[0], np.arange(300)[::-1])
+
+
+def test_a_table_of_other_than_two_columns_is_no_xy(tmp_path: Path) -> None:
+    path = _msa(tmp_path)
+    head, data = path.read_text().split("#SPECTRUM    : \n")
+    lines = [line for line in data.splitlines() if not line.startswith("#")]
+    for n, shown in ((1, 1), (3, 3)):
+        made = "\n".join(", ".join(line.split(", ")[:1] * n) for line in lines)
+        path.write_text(f"{head}#SPECTRUM    : \n{made}\n")
+        with pytest.raises(
+            InputError, match=rf"a\.msa: expected two columns for DATATYPE XY, got {shown}\.$"
+        ):
+            read_file(path)
+    path.write_text(_msa(tmp_path).read_text().replace(": XY", ": xy"))
+    np.testing.assert_allclose(read_file(path).energy_ev, ENERGY_EV, atol=1e-4)
+
+
+def test_only_irregular_energies_may_be_another_number(tmp_path: Path) -> None:
+    steps = np.where(np.arange(299) % 2, 0.2, 0.2 * 1.009)
+    nearly = 620 + np.r_[0, np.cumsum(steps)]
+    with pytest.raises(InputError, match=r"a\.msa: NPOINTS 299 but 300 values: it is cut short or damaged"):
+        read_file(_msa(tmp_path, np.round(nearly, 3), NPOINTS=299))
+    irregular = 620 + np.r_[0, np.cumsum(np.where(np.arange(299) % 2, 0.2, 0.21))]
+    read = read_file(_msa(tmp_path, irregular, NPOINTS=None, OFFSET=None))
+    assert read.notes == ("its header says no NPOINTS, the irregular energies of 300 channels are believed",)
+    with pytest.raises(InputError, match="NPOINTS 9 but 2 values"):
+        read_file(_msa(tmp_path, irregular[:2], NPOINTS=9))
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("#SPECTRUM : \n1, 2", False), ("#TITLE : x\n#SPECTRUM : \n1, 2", False), 
+        ("#FORMAT : x\n\n 1, 2", False),
+        ("#FORMAT : x\n#NPOINTS : 2\n#TITLE : a: b\n#TITLE : c\n\n#DATATYPE : XY\n#SPECTRUM", True),
+    ],
+)  # fmt: skip
+def test_a_header_ends_where_it_says(tmp_path: Path, text: str, good: bool) -> None:
+    path = tmp_path / "a.msa"
+    path.write_text(f"{text}\n600.0, 1\n700.0, 2\n" if good else text)
+    if good:
+        assert read_file(path).metadata == {"title": "a: b"}
+        return
+    with pytest.raises(InputError) as told:
+        read_file(path)
+    assert str(told.value) == (
+        f"{path} cannot be read as .msa: expected a header from #FORMAT to #SPECTRUM; it is damaged, cut "
+        "short or of another kind."
+    )

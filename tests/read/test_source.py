@@ -9,10 +9,10 @@ import pytest
 
 from mnflow.errors import InputError
 from mnflow.preprocess import normalise
-from mnflow.read import read_all, read_file, read_source
-from mnflow.read.source import files_in, not_read, read_manifest
+from mnflow.read import SUFFIXES, list_source, read_all, read_file, read_source
+from mnflow.read.source import _low_loss_of, files_in, is_folder, not_read, read_manifest
 from mnflow.references import read_references
-from mnflow.spectra import MN, UNLABELLED, Edge
+from mnflow.spectra import MN, UNLABELLED, Edge, RawSpectra
 from tests.helpers.files import counts_image, signal, write
 
 
@@ -210,6 +210,156 @@ def test_one_bad_file_costs_no_other(tmp_path: Path) -> None:
     found = list(read_all([tmp_path, tmp_path / "none.csv", tmp_path / "empty"], MN))
     assert [p.name for p, _ in found] == ["a.csv", "b.csv", "c.txt", "none.csv", "empty"]
     assert [isinstance(r, InputError) for _, r in found] == [False, True, False, True, True]
+
+
+def _columns(path: Path, energies: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(path, np.stack([energies, np.ones(len(energies))], axis=1), delimiter=",")
+    return path
+
+
+def test_files_are_read_for_the_edge_and_with_the_low_loss_that_is_asked_for(tmp_path: Path) -> None:
+    higher = Edge("Mn", MN.classes, MN.charges, wide_ev=(715.0, 785.0), crop_ev=(735.0, 765.0))
+    kev = 0.7 + 1e-4 * np.arange(1000)
+    folder = _columns(tmp_path / "core" / "Mn3+" / "a.b.csv", kev).parents[1]
+    low = _columns(tmp_path / "low.csv", -20 + 0.1 * np.arange(1000))
+    ((path, of_all),) = read_all([str(folder)], higher, low)
+    (of_source,) = read_source(str(folder), higher, low)
+    assert path == folder / "Mn3+" / "a.b.csv"
+    for raw in (of_all, of_source):
+        assert isinstance(raw, RawSpectra)
+        np.testing.assert_allclose(raw.energy_ev, 1e3 * kev)
+        assert raw.low_loss is not None
+        assert raw.low_loss.energy_ev[0] == -20
+    assert (of_source.valence, of_source.group) == ("Mn3+", "Mn3+/a.b")
+    assert of_all.valence is None
+
+
+def test_a_source_is_a_manifest_a_folder_or_a_file(tmp_path: Path) -> None:
+    energies = 600 + 0.1 * np.arange(900)
+    one = _columns(tmp_path / "all" / "Mn2+" / "deep" / "a.csv", energies)
+    two = _columns(tmp_path / "all" / "b.csv", energies)
+    expected = [(one, "Mn2+", "Mn2+/deep/a"), (two, None, "b")]
+    assert list_source(str(tmp_path / "all"), MN) == expected
+    assert list_source(one, MN) == [(one, None, None)]
+    (tmp_path / "all" / "manifest.csv").write_text("file,valence\nb.csv,Mn4+\n")
+    for source in (tmp_path / "all", tmp_path / "all" / "manifest.csv"):
+        assert list_source(source, MN) == [(two, "Mn4+", "b")]
+    assert list_source(one, MN) == [(one, None, None)]
+    with pytest.raises(InputError) as told:
+        list_source(tmp_path / "none", MN)
+    assert str(told.value) == (
+        f"No folder or file at {tmp_path / 'none'}: expected a folder per valence (Mn2+, Mn3+, Mn4+) or a "
+        "manifest.csv."
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError) as told:
+        list_source(tmp_path / "empty", MN)
+    assert str(told.value) == (
+        f"{tmp_path / 'empty'}: expected a manifest.csv or a folder per valence with files of "
+        f"{', '.join(SUFFIXES)}, found none."
+    )
+    _columns(tmp_path / "odd" / "MnO" / "deep" / "a.csv", energies)
+    with pytest.raises(InputError) as told:
+        list_source(tmp_path / "odd", MN)
+    assert str(told.value) == (
+        f"{tmp_path / 'odd' / 'MnO'}: expected a folder named Mn2+ or Mn3+ or Mn4+, got 'MnO'; or add a "
+        "manifest."
+    )
+    with pytest.raises(InputError) as told:
+        next(read_source(one, MN))
+    assert str(told.value) == (
+        f"{one}: its valence is unknown; put it in a folder named Mn2+ or Mn3+ or Mn4+, or add a "
+        "manifest.csv."
+    )
+
+
+def test_low_losses_of_a_source(tmp_path: Path) -> None:
+    source, low = tmp_path / "core", tmp_path / "low"
+    file = _columns(source / "Mn2+" / "a.csv", np.arange(9.0))
+    (source / "manifest.csv").touch()
+    (tmp_path / "low.zspy").mkdir()
+    low.mkdir()
+    assert _low_loss_of(file, source, None) is None
+    for one in (tmp_path / "low.dm3", str(tmp_path / "low.dm3"), tmp_path / "low.zspy"):
+        assert _low_loss_of(file, source, one) == one
+    for given in (source, source / "manifest.csv", source / "Mn2+" / ".."):
+        assert _low_loss_of(file, given, str(low)) == low / "Mn2+" / "a.csv"
+    assert _low_loss_of(file, file, low) == low / "a.csv"
+
+
+def test_what_is_given_and_cannot_be_read_is_a_row_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.zspy").write_text("a file")
+    (tmp_path / "b.ZSPY").mkdir()
+    (tmp_path / "empty").mkdir()
+    assert [is_folder(tmp_path / name) for name in ("a.zspy", "b.ZSPY", "empty", "none")] == [
+        False, False, True, False,
+    ]  # fmt: skip
+    rows = list(read_all([tmp_path / "b.ZSPY", str(tmp_path / "empty")], MN))
+    assert [path.name for path, _ in rows] == ["b.ZSPY", "empty"]
+    assert all(isinstance(found, InputError) for _, found in rows)
+    empty = tmp_path / "empty"
+    assert str(rows[1][1]) == f"{empty}: expected files of {', '.join(SUFFIXES)}, found none."
+
+
+def test_a_manifest_is_searched_for_doubles(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.csv").touch()
+    (tmp_path / "manifest.csv").write_text("file,valence\n" + "b.csv,Mn2+\na.csv,Mn2+\n" * 20)
+    with pytest.raises(InputError) as told:
+        read_manifest(tmp_path)
+    assert str(told.value) == (
+        f"{tmp_path / 'manifest.csv'}: expected every file once, got {tmp_path / 'a.csv'} more than once."
+    )
+
+
+def test_what_a_manifests_rows_must_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.csv").touch()
+    (tmp_path / "b.csv").touch()
+    manifest = folder / "manifest.csv"
+    incomplete = "expected a file, a valence and a group in every row."
+    for text, sentence in (
+        (f"{'x' * 50},{'y' * 50}\n",
+         f": expected the columns file, valence and group, got {'x' * 50}, {'y' * 28}."),
+        ("file,group\na.csv,x\n", ": expected the columns file, valence and group, got file, group."),
+        ("valence,group\na.csv,x\n", ": expected the columns file, valence and group, got valence, group."),
+        ("file,valence\n", ": expected at least one row under the header, got none."),
+        ("file,valence\na.csv,Mn2+\n ,Mn2+\n", f", line 3: {incomplete}"),
+        ("file,valence\na.csv, \n", f", line 2: {incomplete}"),
+        ("file,valence\na.csv,Mn2+,x\n", f", line 2: {incomplete}"),
+        (f"file,valence\n../{'z' * 90},Mn2+\n",
+         f", line 2: expected a file inside {folder}, got '../{'z' * 77}', which leads out of it."),
+        ("file,valence\n../b.csv,Mn2+\n",
+         f", line 2: expected a file inside {folder}, got '../b.csv', which leads out of it."),
+        ("file,valence\nc.csv,Mn2+\n", f", line 2: no file at {folder / 'c.csv'}."),
+    ):  # fmt: skip
+        manifest.write_text(text)
+        with pytest.raises(InputError) as told:
+            read_manifest(folder)
+        assert str(told.value) == f"{manifest}{sentence}"
+    manifest.write_text(f"file,valence\n{'w' * 300},Mn2+\n")
+    with pytest.raises(InputError, match=rf", line 2: ('{'w' * 80}' is no path |no file at)"):
+        read_manifest(folder)
+    manifest.write_text(" file , valence,group ,more\n a.csv , Mn2+ , x , y\n")
+    assert read_manifest(folder) == [(folder / "a.csv", "Mn2+", "x")]
+    manifest.write_text("file,valence,group\na.csv,Mn2+\n")
+    assert read_manifest(folder) == [(folder / "a.csv", "Mn2+", "a")]
+
+
+def test_hidden_files_and_what_lies_in_a_format_that_is_a_folder_are_left_out(tmp_path: Path) -> None:
+    for name in (
+        "a.csv", ".b.csv", ".c/d.csv", "e/.f/g.csv", "e/h.csv", "i.zspy/j.csv", "e/k.ZSPY/l/m.csv",
+        "e/manifest.csv", "n.rpl", "n.raw", "o.raw", "e/p.md", "i.zspy/q.md",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "r.csv").mkdir()
+    for folder in (tmp_path, tmp_path / "r.csv" / ".."):
+        names = [p.relative_to(folder).as_posix() for p in files_in(folder)]
+        assert names == ["a.csv", "e/h.csv", "e/k.ZSPY", "i.zspy", "n.rpl"]
+        assert [p.relative_to(folder).as_posix() for p in not_read(folder)] == ["e/p.md", "o.raw"]
 
 
 def test_a_folders_files_are_read_by_suffix_or_content_and_the_others_are_named(

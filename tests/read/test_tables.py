@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mnflow.errors import InputError
 from mnflow.read import read_file
-from mnflow.read.tables import MAX_LINE
+from mnflow.read.tables import MAX_LINE, columns, dialect_of, numbers_in, read_bytes, read_text
 
 
 def _csv(folder: Path, text: str, name: str = "a.csv") -> Path:
@@ -224,3 +224,184 @@ def test_any_order_and_repetition_of_energies(
     np.testing.assert_array_equal(raw.energy_ev, sorted(set(energies)))
     first = np.mean([v for e, v in zip(energies, values, strict=True) if e == min(energies)])
     assert raw.counts[0, 0] == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    ("line", "dialect", "cells"),
+    [
+        ("1;2", (";", False), ["1", "2"]), ("1,5; 2 ;", (";", True), ["1.5", "2"]),
+        ("1\t2,5\t", ("\t", True), ["1", "2.5"]), ("1.5\t2", ("\t", False), ["1.5", "2"]),
+        ("1,2", (",", False), ["1", "2"]), ("1, 2,", (",", False), ["1", "2"]), 
+        ("1,5 2,5", (None, True), ["1.5", "2.5"]),
+        ("1,5 2", (None, True), ["1.5", "2"]), ("1 2", (None, False), ["1", "2"]),
+        ("1,5", (",", False), ["1", "5"]),
+        ("  1   2.5e3 ", (None, False), ["1", "2.5e3"]), ("1, 2", (",", False), ["1", "2"]),
+        ('"1,5";"2"', (";", True), ["1.5", "2"]), ("-1,5e-3 +2,0E5", (None, True), ["-1.5e-3", "+2.0E5"]),
+        ("\t1 2", (None, False), ["1", "2"]), ("'1' 2", (None, False), ["1", "2"]), 
+        (",5 1,", (",", False), ["", "5 1"]),
+        ("1;2;;", (";", False), ["1", "2"]), ("1;;2", (";", False), ["1", "", "2"]),
+    ],
+)  # fmt: skip
+def test_how_the_numbers_of_a_line_are_written(
+    line: str, dialect: tuple[str | None, bool], cells: list[str]
+) -> None:
+    found = dialect_of(line)
+    assert (found.delimiter, found.decimal_comma) == dialect
+    assert found.cells(line) == cells
+
+
+def test_a_line_of_data_holds_two_numbers_or_more() -> None:
+    for line, numbers in (
+        ("1,2", [1, 2]), ("1;;2", [1, 2]), ("1 2 3", [1, 2, 3]), ("1", None), ("", None), ("1,a", None),
+        ("1,5;2", [1.5, 2]), ("nan 1e3", "nan"),
+    ):  # fmt: skip
+        found = numbers_in(line)
+        assert found == numbers or (numbers == "nan" and found is not None and found[1] == 1000), line
+
+
+def test_comments_among_the_numbers_are_passed_over(tmp_path: Path) -> None:
+    raw = read_file(_csv(tmp_path, "# first\neV,I\n640.5,1\n# between\n  #,,\n\n641,2.5\n#end\n"))
+    np.testing.assert_allclose(raw.counts, [[1, 2.5]])
+    with pytest.raises(InputError, match=r"a\.csv, line 5: expected two numbers, .*, got '641,x'"):
+        read_file(_csv(tmp_path, "eV,I\n640.5,1\n# between\n\n641,x\n"))
+    with pytest.raises(InputError, match=rf"line 3: expected two numbers, .*, got '641,{'y' * 56}'"):
+        read_file(_csv(tmp_path, f"eV,I\n640.5,1\n641,{'y' * 99}\n"))
+
+
+def test_ragged_lines_follow_one_another() -> None:
+    np.testing.assert_array_equal(
+        columns(["1, 2, 3,", "", "# x", "4"], 1, "a", ragged=True), [[1], [2], [3], [4]]
+    )
+    np.testing.assert_array_equal(columns(["1 2", "3"], 1, "a", ragged=True), [[1], [2], [3]])
+    with pytest.raises(InputError, match=r"^mine, line 8: expected 3 numbers, got '4, x'\.$"):
+        columns(["1, 2, 3,", "4, x"], 7, "mine", ragged=True)
+    with pytest.raises(InputError, match=r"^mine, line 8: expected 3 numbers, got '4, 5'\.$"):
+        columns(["1, 2, 3,", "4, 5"], 7, "mine")
+
+
+def test_numbers_must_begin_within_a_thousand_lines(tmp_path: Path) -> None:
+    for n, found in ((999, True), (1000, False)):
+        path = _csv(tmp_path, "some words\n" * n + "640.5,1\n660,2.5\n")
+        if found:
+            assert read_file(path).counts.tolist() == [[1, 2.5]]
+        else:
+            with pytest.raises(InputError, match=r"line 2: expected two numbers, .*got 'some words'"):
+                read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "a.csv: expected two columns, energy and intensity, got an empty file."),
+        ("# 640\n\n", "a.csv: expected two columns, energy and intensity, got an empty file."),
+        ("energy;counts", "a.csv: expected two channels or more, got a header alone."),
+        ("energy\tcounts", "a.csv: expected two channels or more, got a header alone."),
+        ("\n\nenergy", "a.csv, line 3: expected two numbers, energy and intensity, got 'energy'."),
+        ("640\n641\n", "a.csv, line 1: expected two numbers, energy and intensity, got '640'."),
+        ("E\n640\n", "a.csv, line 2: expected two numbers, energy and intensity, got '640'."),
+        ("_e\n640\n", "a.csv, line 2: expected two numbers, energy and intensity, got '640'."),
+        ('"e"\n640\n', "a.csv, line 2: expected two numbers, energy and intensity, got '640'."),
+        ("x" * 70, f"a.csv, line 1: expected two numbers, energy and intensity, got '{'x' * 60}'."),
+    ],
+)
+def test_a_file_without_two_numbers_in_a_line(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InputError) as told:
+        read_file(_csv(tmp_path, text))
+    assert str(told.value) == f"{tmp_path}/{sentence}"
+
+
+COLUMNS = "640.5,1,3,5\n660,2.5,4,6\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "spectra", "names"),
+    [
+        ("eV,a,b,c", [1, 2, 3], "a, b, c"), ("E (eV),I,b,c", [1], "I"),
+        ("energy,counts,signal,c", [1, 2, 3], "counts, signal, c"),
+        ("energy,a,std,resid", [1], "a"), ("energy,a,err,b", [1, 3], "a, b"), ("x,a,,b", [1, 3], "a, b"),
+        ("loss,sigma,dy,mu", [3], "mu"), ("e_loss,index,chan,background", None, ""), ("a,b,c,d", None, ""),
+        ("keV,eV,a,b", None, ""), ("energy,loss,a,b", None, ""),
+        ("energy eV,loss,a,b", [1, 2, 3], "loss, a, b"),
+        ("#eV,a,b,c", [1, 2, 3], "a, b, c"), ("! eV,a,b,c", [1, 2, 3], "a, b, c"),
+        ("eV;a;b;c", [1, 2, 3], "a, b, c"),
+        ("eV a b c", [1, 2, 3], "a, b, c"), ("eV,a,b", None, ""), ("", None, ""),
+    ],
+)  # fmt: skip
+def test_a_header_says_which_columns_are_what(
+    tmp_path: Path, header: str, spectra: list[int] | None, names: str
+) -> None:
+    path = _csv(tmp_path, f"{header}\n{COLUMNS}")
+    table = np.array([[640.5, 1, 3, 5], [660, 2.5, 4, 6]])
+    if spectra is None:
+        with pytest.raises(InputError) as told:
+            read_file(path)
+        shown = header.replace(",", ", ") if header.count(",") == 3 else "no header"
+        assert str(told.value) == (
+            f"{path}: expected two columns, energy and intensity, or a header that names one column of 4 as "
+            f"the energy, got {shown}."
+        )
+        return
+    raw = read_file(path)
+    np.testing.assert_array_equal(raw.counts, table[:, spectra].T)
+    assert raw.counts.flags.c_contiguous
+    assert raw.nav_shape == ((len(spectra),) if len(spectra) > 1 else ())
+    energy = header.replace(";", ",").replace(" a b c", ",").split(",")[0].strip("#! ")
+    assert raw.notes[-1] == f"of 4 columns, {energy} is the energy and {names} the intensity"
+
+
+@pytest.mark.parametrize(
+    ("header", "swapped"),
+    [
+        ("counts,energy", True), ("I,eV", True), ("y,x", True), ("energy,counts", False), ("x,y", False),
+        ("counts,a", False), ("a,energy", False), ("energy signal,energy", False), ("a,b", False),
+    ],
+)  # fmt: skip
+def test_of_two_columns_the_second_is_the_energy_if_both_names_say_so(
+    tmp_path: Path, header: str, swapped: bool
+) -> None:
+    energies = np.arange(630, 670, 0.5)
+    rows = zip(energies[::-1] / 7, energies, strict=True)
+    text = "".join(f"{i},{e}\n" if swapped else f"{e},{i}\n" for i, e in rows)
+    raw = read_file(_csv(tmp_path, f"{header}\n{text}"))
+    np.testing.assert_allclose(raw.energy_ev, energies)
+
+
+def test_a_header_of_words_stands_for_the_energy_of_two_columns(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected an energy axis .*, got 'channels of the camera'"):
+        read_file(_csv(tmp_path, "channels of the camera\n640.5,1\n641,2.5\n"))
+    # a comment is none
+    raw = read_file(_csv(tmp_path, "# channels of the camera\n640.5,1\n641,2.5\n"))
+    assert raw.notes == ("no unit is named: the energies are read as eV",)
+
+
+def test_utf_16_is_known_by_its_mark_and_told_from_noise(tmp_path: Path) -> None:
+    words = "Energie (eV)\t\u00dc\n640.5\t1\n641\t2.5\n"
+    for encoding in ("utf-16", "utf-16-be", "utf-16-le"):
+        mark = {"utf-16-be": b"\xfe\xff", "utf-16-le": b"\xff\xfe"}.get(encoding, b"")
+        (tmp_path / "a.txt").write_bytes(mark + words.encode(encoding))
+        np.testing.assert_allclose(read_file(tmp_path / "a.txt").counts, [[1, 2.5]])
+    for ascii_, other, good in ((10, 10, True), (9, 11, False)):
+        (tmp_path / "b.txt").write_bytes(("a" * ascii_ + "\u4e2d" * other).encode("utf-16"))
+        if good:
+            assert len(read_text(tmp_path / "b.txt")) == 20
+        else:
+            with pytest.raises(InputError, match=r"b\.txt cannot be read as text: expected text .*no text"):
+                read_text(tmp_path / "b.txt")
+
+
+def test_bytes_beyond_a_bound_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.x"
+    path.write_bytes(b"x" * 1_500_000)
+    assert len(read_bytes(path, 1_500_000, "some bytes")) == 1_500_000
+    with pytest.raises(InputError) as told:
+        read_bytes(path, 1_499_999, "some bytes")
+    assert str(told.value) == f"{path}: expected some bytes below 1.5 MB, got 1.5 MB."
+    for missing in (tmp_path, tmp_path / "none"):
+        with pytest.raises(InputError) as told:
+            read_bytes(missing, 1, "some bytes")
+        assert str(told.value) == f"No file at {missing}."
+
+
+def test_a_line_may_be_a_million_characters(tmp_path: Path) -> None:
+    tail = " " * (MAX_LINE - 5)
+    assert read_file(_csv(tmp_path, f"640,1{tail}\n641,2\n")).counts.tolist() == [[1, 2]]
