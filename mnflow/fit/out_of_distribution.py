@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from mnflow.augment.pca_noise import principal_components
 from mnflow.errors import InputError
 from mnflow.fit.mixtures import Materials, mix, parted
+from mnflow.preprocess.crops import normalise
+from mnflow.preprocess.resample import moving_average
 from mnflow.serve.answer import answer
-from mnflow.serve.novelty import Novelty, Scores, aligned, beyond, locate
+from mnflow.serve.novelty import SMOOTHING, Novelty, Scores, aligned, beyond, locate
 from mnflow.serve.predictor import Predictor
 from mnflow.simulate.library import library_of
 from mnflow.simulate.settings import is_shipped, settings_of
@@ -37,14 +39,22 @@ STRETCHES = (0.78, 0.81, 0.84, 0.88, 1.15, 1.19, 1.23, 1.28)
 """What makes an unknown element's edge of ours, roughly: its L3 and L2 are closer together or further apart.
 """
 
-PLANES, RIDGE = 256, 0.01
-"""Random planes whose sum tells other elements' edges from ours, and the penalty on their coefficients."""
+PLANES, RIDGE = 512, 0.001
+"""Random planes whose sums tell other edges and saturated lines from ours; the penalty on their coefficients.
+"""
+
+CUT_OFF, RIPPLE = (0.4, 0.9), (0.003, 0.03)
+"""Where lines are cut off that stand for saturated ones, and how much their plateaus ripple, as shares of the
+height: 0.5 % of what was counted, on backgrounds of up to four times the edge.
+"""
 
 MAX_CROPS = 10_000
 """Most crops that the planes are fitted to."""
 
-FALSE_ALARMS = 0.02
-"""Target false-alarm rate, split equally between the three limits."""
+_BLOCK = 4096  # spectra; all of them would take some 500 MB
+
+FALSE_ALARMS = 0.007
+"""Target false-alarm rate of each limit."""
 
 PARTS = 5
 """Parts of the groups: what is held out is scored by what the others made."""
@@ -68,7 +78,8 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, Floats]:
 
     `noise`; a `flat` line; a `background` without an edge; `carbon`, the two peaks and the slow decay of its
     K edge; another element's L2,3 edge (`iron`, or manganese for other elements); and ours, if there are
-    shipped settings for it, cut off at 30 to 70 % of its height (`saturated`).
+    shipped settings for it, cut off at 30 to 70 % of its height on a background (`saturated`), where the
+    plateau ripples by 0.5 % of what was counted.
     """
     x = edge.wide_axis_ev
     onset = edge.crop_ev[0] + rng.uniform(3, 10, (DRAWN, 1))
@@ -85,9 +96,10 @@ def draw(edge: Edge, rng: np.random.Generator) -> dict[str, Floats]:
     noisy = {kind: clean + _NOISE * rng.standard_normal((DRAWN, len(x))) for kind, clean in kinds.items()}
     noisy["flat"] = np.ones((DRAWN, len(x)))
     if is_shipped(edge.element):
-        noisy["saturated"] = np.minimum(
-            _white_lines(edge.element, x, onset, rng), rng.uniform(0.3, 0.7, (DRAWN, 1))
-        )
+        lines, below = _white_lines(edge.element, x, onset, rng), rng.uniform(0.3, 4, (DRAWN, 1))
+        counted = lines + below + _NOISE * rng.standard_normal(lines.shape)
+        plateau = (rng.uniform(0.3, 0.7, (DRAWN, 1)) + below) * (1 + 0.005 * rng.uniform(-1, 1, lines.shape))
+        noisy["saturated"] = np.minimum(counted, plateau)
     return noisy
 
 
@@ -177,36 +189,57 @@ def _learnt(crops: Floats32, foreign: Sequence[Floats32]) -> Novelty:
     components = principal_components(centred, COMPONENTS)
     some = locate(crops[:: -(-len(crops) // MAX_CROPS)])
     stretched = aligned(some, STRETCHES).reshape(-1, spectra.shape[1])
-    known = Novelty(mean, components, *_planes(aligned(some)[0], [*foreign, stretched]))
+    cut_off = aligned(locate(saturated(some.crops, np.random.default_rng(0))))[0]
+    known = Novelty(mean, components, *_planes(aligned(some)[0], [*foreign, stretched], cut_off))
     return replace(known, noise_slope=_noise_slope(known.scores(located)))
 
 
-def _planes(known: Floats32, foreign: Sequence[Floats32]) -> tuple[Floats32, Floats32, Floats32]:
-    """Planes (P, H), offsets (H,) and regression coefficients (H,): 0 for known, 1 for OOD spectra.
+def saturated(crops: Floats32, rng: np.random.Generator) -> Floats32:
+    """Normalised crops (N, n_crop) with their lines cut off at `CUT_OFF`, in a plateau with a `RIPPLE`."""
+    smooth = moving_average(crops, SMOOTHING)
+    level = smooth.min(axis=1, keepdims=True)
+    height = smooth.max(axis=1, keepdims=True) - level
+    share, ripple = (rng.uniform(*limits, (len(crops), 1)) for limits in (CUT_OFF, RIPPLE))
+    plateau = share + ripple * rng.uniform(-1, 1, crops.shape)
+    return normalise(np.minimum(crops, level + height * plateau)).astype(np.float32)
 
-    The planes are drawn at random, as in extreme learning machines
-    (https://doi.org/10.1016/j.neucom.2005.12.126): what is left is a linear problem, whose answer does not
-    depend on an order or on the machine's rounding. Every kind of foreign spectra counts alike, and all
-    together as much as the known ones.
+
+def _planes(
+    known: Floats32, foreign: Sequence[Floats32], cut_off: Floats32
+) -> tuple[Floats32, Floats32, Floats32]:
+    """Planes (P, H), offsets (H,) and coefficients (H, 2): regressions for other elements, saturated lines.
+
+    They give 0 for known and 1 for OOD spectra. The planes are drawn at random, as in extreme learning
+    machines (https://doi.org/10.1016/j.neucom.2005.12.126): what is left is a linear problem, whose answer
+    does not depend on an order or on the machine's rounding.
     """
     rng = np.random.default_rng(0)
     mean, scale = known.mean(axis=0), known.std(axis=0)
     planes = rng.standard_normal((len(mean), PLANES)) / np.sqrt(len(mean)) / np.maximum(scale, 1e-6)[:, None]
     offsets = 0.5 * rng.standard_normal(PLANES) - mean @ planes
     planes, offsets = planes.astype(np.float32), offsets.astype(np.float32)
-    (ours, our_squares), *others = (
-        _moments(beyond(x, planes, offsets).astype(np.float64)) for x in (known, *foreign)
-    )
+    ours, flat, *others = (_moments(x, planes, offsets) for x in (known, cut_off, *foreign))
+    coefficients = np.column_stack([_regression(ours, others), _regression(ours, [flat])])
+    return planes, offsets, coefficients.astype(np.float32)
+
+
+def _regression(ours: tuple[Floats, Floats], others: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """Coefficients (H,) from moments: every kind of other spectra counts alike, and all as much as ours."""
     theirs, their_squares = (sum(moments) / len(others) for moments in zip(*others, strict=True))
-    middle = (ours + theirs) / 2
-    covariance = (our_squares + their_squares) / 2 - np.outer(middle, middle)
+    middle = (ours[0] + theirs) / 2
+    covariance = (ours[1] + their_squares) / 2 - np.outer(middle, middle)
     covariance += RIDGE * np.trace(covariance) / PLANES * np.eye(PLANES)
-    return planes, offsets, np.linalg.solve(covariance, (theirs - middle) / 2).astype(np.float32)
+    return np.asarray(np.linalg.solve(covariance, (theirs - middle) / 2))
 
 
-def _moments(values: Floats) -> tuple[Floats, Floats]:
-    """Mean (H,) of the rows (N, H), and mean (H, H) of their products."""
-    return values.mean(axis=0), values.T @ values / len(values)
+def _moments(spectra: Floats32, planes: Floats32, offsets: Floats32) -> tuple[Floats, Floats]:
+    """How far spectra (N, P) are beyond the planes: means (H,), and means of products (H, H)."""
+    total, squares = np.zeros(len(offsets)), np.zeros((len(offsets),) * 2)
+    for first in range(0, len(spectra), _BLOCK):
+        values = beyond(spectra[first : first + _BLOCK], planes, offsets).astype(np.float64)
+        total += values.sum(axis=0)
+        squares += values.T @ values
+    return total / len(spectra), squares / len(spectra)
 
 
 def _noise_slope(scores: Scores) -> float:
@@ -218,10 +251,10 @@ def _noise_slope(scores: Scores) -> float:
     return max(0.0, float(np.polyfit(noise, upper, 1)[0]))
 
 
-def _limits(scores: Sequence[Floats32]) -> tuple[float, float, float]:
-    noise, residual, other_element = (float(np.quantile(s, 1 - FALSE_ALARMS / 3)) for s in scores)
-    return noise, residual, other_element
+def _limits(scores: Sequence[Floats32]) -> tuple[float, float, float, float]:
+    noise, residual, other_element, saturated = (float(np.quantile(s, 1 - FALSE_ALARMS)) for s in scores)
+    return noise, residual, other_element, saturated
 
 
-def exceeds(scores: Scores, limits: tuple[float, float, float]) -> Bools:
+def exceeds(scores: Scores, limits: tuple[float, float, float, float]) -> Bools:
     return np.asarray((np.stack(scores, axis=1) > np.array(limits)).any(axis=1))

@@ -19,7 +19,6 @@ from mnflow.spectra.arrays import Bools, Ints
 
 FLAGS = (
     *Novelty.REASONS,
-    "saturated",
     "no_edge",
     "second_opinion",
     "interval_unreliable",
@@ -74,13 +73,16 @@ def answer(predictor: Predictor, spectra: Sequence[Any]) -> list[dict[str, Any]]
 
 
 def flagged(outcome: Outcome, saturated: Bools, edge_seen: Bools) -> Bools:
-    """Which of `FLAGS` N readable spectra get: (N, 9)."""
+    """Which of `FLAGS` N readable spectra get: (N, 9).
+
+    Those that are saturated by their counts (`saturated`), and those whose lines look like it.
+    """
+    strange = outcome.strange.copy()
+    strange[:, Novelty.REASONS.index("saturated")] |= saturated
     undecided = outcome.reading.label > outcome.reading.fractions.shape[1]
-    unreliable = outcome.strange.any(axis=1) | saturated | ~edge_seen | (not outcome.calibrated)
+    unreliable = strange.any(axis=1) | ~edge_seen | (not outcome.calibrated)
     readable = np.zeros(len(undecided), dtype=bool)
-    return np.column_stack(
-        [outcome.strange, saturated, ~edge_seen, outcome.contradicted, unreliable, undecided, readable]
-    )
+    return np.column_stack([strange, ~edge_seen, outcome.contradicted, unreliable, undecided, readable])
 
 
 def in_words(found: dict[str, Any]) -> str:

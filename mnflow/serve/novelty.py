@@ -1,8 +1,9 @@
-"""Novelty score, for out-of-distribution (OOD) spectra: noise, shape, white lines of another element.
+"""Novelty score, for out-of-distribution (OOD) spectra: noise, shape, another element, saturation.
 
 The second score is that of chemometrics: the residual beside the principal components of known spectra (Q),
-after L3 was moved to one place. Q takes another element's edge for a strange Mn edge, so a third score tells
-the two apart: it is a regression on what `mnflow.fit.out_of_distribution` was shown of both.
+after L3 was moved to one place. Q takes another element's edge, or white lines that end in a plateau, for a
+strange Mn edge, so two more scores tell these apart: regressions on what `mnflow.fit.out_of_distribution`
+was shown of each.
 """
 
 from collections.abc import Sequence
@@ -47,11 +48,12 @@ def locate(crops: Floats32) -> Located:
 
 
 class Scores(NamedTuple):
-    """Three numbers for each of N crops; the higher, the less like the known spectra."""
+    """Four numbers for each of N crops; the higher, the less like the known spectra."""
 
     noise: Floats32
     residual: Floats32
     other_element: Floats32
+    saturated: Floats32
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,14 @@ class Novelty:
         Mean of the aligned, smoothed spectra.
     components : ndarray, shape (R, P)
         Their principal components.
-    planes, offsets, coefficients : ndarray, shapes (P, H), (H,), (H,)
-        What tells other elements' edges from ours: a sum of `coefficients` times how far a spectrum is beyond
-        each plane.
+    planes, offsets, coefficients : ndarray, shapes (P, H), (H,), (H, 2)
+        What tells other elements' edges, and saturated white lines, from ours: sums of `coefficients` times
+        how far a spectrum is beyond each plane.
     noise_slope : float
         How much the residual grows with the noise.
     limits : tuple of float
-        Largest noise, residual (beyond what the noise explains) and likeness to another element of known
-        spectra.
+        Largest noise, residual (beyond what the noise explains), likeness to another element and likeness to
+        saturated white lines of known spectra.
     false_alarm_rate : float
         Share of held-out known spectra beyond a limit, on spectrum images that the limits were not made from.
     """
@@ -82,10 +84,10 @@ class Novelty:
     offsets: Floats32
     coefficients: Floats32
     noise_slope: float = 0.0
-    limits: tuple[float, float, float] = (np.inf, np.inf, np.inf)
+    limits: tuple[float, float, float, float] = (np.inf, np.inf, np.inf, np.inf)
     false_alarm_rate: float = 0.0
 
-    REASONS = ("noise", "unknown_shape", "other_element")
+    REASONS = ("noise", "unknown_shape", "other_element", "saturated")
 
     def scores(self, located: Located) -> Scores:
         """Score N normalised crops."""
@@ -93,11 +95,11 @@ class Novelty:
         residual = spectra - self.mean
         residual -= (residual @ self.components.T) @ self.components
         misfit = np.sqrt(np.einsum("np,np->n", residual, residual))
-        other = beyond(spectra, self.planes, self.offsets) @ self.coefficients
-        return Scores(located.noise, misfit - self.noise_slope * located.noise, other)
+        other, saturated = (beyond(spectra, self.planes, self.offsets) @ self.coefficients).T
+        return Scores(located.noise, misfit - self.noise_slope * located.noise, other, saturated)
 
     def reasons(self, located: Located) -> Bools:
-        """Which limit each crop is beyond: (N, 3) in the order of `REASONS`."""
+        """Which limit each crop is beyond: (N, 4) in the order of `REASONS`."""
         return np.stack(self.scores(located), axis=1) > np.array(self.limits, dtype=np.float32)
 
 

@@ -20,7 +20,7 @@ from mnflow.serve.posterior import Posterior, ReferenceMixtures, compositions
 from mnflow.spectra import Edge
 from mnflow.spectra.arrays import Bools, Floats, Floats32
 
-_FORMAT = "mnflow-predictor-4"
+_FORMAT = "mnflow-predictor-5"
 _NOVELTY_ARRAYS = ("mean", "components", "planes", "offsets", "coefficients")
 _NOVELTY_NUMBERS = ("noise_slope", "limits", "false_alarm_rate")
 
@@ -41,7 +41,7 @@ class Outcome:
     contradicted : ndarray of bool, shape (N,)
         Whether a second opinion contradicts the posterior: the nets' (`CONTRADICTION`), that of the white
         lines (`mnflow.opinions.white_lines`), or the nearest mixture of own references.
-    strange : ndarray of bool, shape (N, 3)
+    strange : ndarray of bool, shape (N, 4)
         Which limits of known spectra a crop is beyond, in the order of `Novelty.REASONS`.
     calibrated : bool
         Whether the intervals' coverage was measured.
@@ -104,7 +104,11 @@ class Predictor:
         """Read normalised crops (N, n_crop)."""
         crops = np.asarray(crops, dtype=np.float32)
         located = locate(crops)
-        strange = self.novelty.reasons(located) if self.novelty else np.zeros((len(crops), 3), bool)
+        strange = (
+            self.novelty.reasons(located)
+            if self.novelty
+            else np.zeros((len(crops), len(Novelty.REASONS)), bool)
+        )
         lines = measure(located.smooth, located.l3, self.edge)
         implied = implied_valence(lines, self.edge)
         disagreement, contradicted = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
