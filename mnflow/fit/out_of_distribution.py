@@ -39,8 +39,9 @@ STRETCHES = (0.78, 0.81, 0.84, 0.88, 1.15, 1.19, 1.23, 1.28)
 """What makes an unknown element's edge of ours, roughly: its L3 and L2 are closer together or further apart.
 """
 
-PLANES, RIDGE = 512, 0.001
-"""Random planes whose sums tell other edges and saturated lines from ours; the penalty on their coefficients.
+PLANES, RIDGE = 512, 20.0
+"""Random planes whose sums tell other edges and saturated lines from ours; the penalty on their coefficients,
+which weighs as much as the mean variance of so many known spectra.
 """
 
 CUT_OFF, RIPPLE = (0.4, 0.9), (0.003, 0.03)
@@ -219,16 +220,17 @@ def _planes(
     offsets = 0.5 * rng.standard_normal(PLANES) - mean @ planes
     planes, offsets = planes.astype(np.float32), offsets.astype(np.float32)
     ours, flat, *others = (_moments(x, planes, offsets) for x in (known, cut_off, *foreign))
-    coefficients = np.column_stack([_regression(ours, others), _regression(ours, [flat])])
+    ridge = RIDGE / len(known)
+    coefficients = np.column_stack([_regression(ours, kinds, ridge) for kinds in (others, [flat])])
     return planes, offsets, coefficients.astype(np.float32)
 
 
-def _regression(ours: tuple[Floats, Floats], others: Sequence[tuple[Floats, Floats]]) -> Floats:
+def _regression(ours: tuple[Floats, Floats], others: Sequence[tuple[Floats, Floats]], ridge: float) -> Floats:
     """Coefficients (H,) from moments: every kind of other spectra counts alike, and all as much as ours."""
     theirs, their_squares = (sum(moments) / len(others) for moments in zip(*others, strict=True))
     middle = (ours[0] + theirs) / 2
     covariance = (ours[1] + their_squares) / 2 - np.outer(middle, middle)
-    covariance += RIDGE * np.trace(covariance) / PLANES * np.eye(PLANES)
+    covariance += ridge * np.trace(covariance) / PLANES * np.eye(PLANES)
     return np.asarray(np.linalg.solve(covariance, (theirs - middle) / 2))
 
 

@@ -30,8 +30,8 @@ N = aligned(locate(np.zeros((1, 300), np.float32)))[0].shape[1]
 
 NOVELTY = Novelty(
     mean=np.zeros(N, np.float32), components=np.eye(3, N, dtype=np.float32),
-    planes=np.ones((N, 4), np.float32), offsets=np.zeros(4, np.float32), coefficients=np.ones(4, np.float32),
-    noise_slope=0.1, limits=(0.1, 0.1, 0.1), false_alarm_rate=0.02,
+    planes=np.ones((N, 4), np.float32), offsets=np.zeros(4, np.float32),
+    coefficients=np.ones((4, 2), np.float32), noise_slope=0.1, limits=(0.1,) * 4, false_alarm_rate=0.02,
 )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def reverse_names(predictor: Predictor) -> Predictor:
 
 def open_limits(predictor: Predictor) -> Predictor:
     assert predictor.novelty is not None
-    return replace(predictor, novelty=replace(predictor.novelty, limits=(1e9, 1e9, 1e9)))
+    return replace(predictor, novelty=replace(predictor.novelty, limits=(1e9,) * 4))
 
 
 def scramble(folder: Path) -> None:

@@ -218,15 +218,18 @@ UNRELIABLE = FLAGS.index("interval_unreliable")
 
 
 def test_any_doubt_about_a_spectrum_makes_its_interval_unreliable(shipped: Predictor) -> None:
-    outcome = shipped(np.random.default_rng(0).random((7, MN.n_crop)))
-    outcome = replace(outcome, strange=np.vstack([np.eye(3, dtype=bool), np.zeros((4, 3), bool)]))
-    saturated, edge_seen = np.arange(7) == 3, np.arange(7) != 4
+    outcome = shipped(np.random.default_rng(0).random((8, MN.n_crop)))
+    outcome = replace(outcome, strange=np.vstack([np.eye(4, dtype=bool), np.zeros((4, 4), bool)]))
+    saturated, edge_seen = np.arange(8) == 4, np.arange(8) != 5
     found = flagged(outcome, saturated, edge_seen)
-    assert found[:, UNRELIABLE].tolist() == [True] * 5 + [False] * 2
-    np.testing.assert_array_equal(found[:, :5], np.eye(7, 5, dtype=bool))
-    mixed_or_not = replace(outcome, reading=replace(outcome.reading, label=np.array([0, 1, 2, 3, 4, 0, 0])))
+    assert found[:, UNRELIABLE].tolist() == [True] * 6 + [False] * 2
+    reasons = np.eye(8, 5, dtype=bool)[[0, 1, 2, 3, 3, 4, 7, 7]]
+    np.testing.assert_array_equal(found[:, :5], reasons, "saturated by shape or by counts is one flag")
+    mixed_or_not = replace(
+        outcome, reading=replace(outcome.reading, label=np.array([0, 1, 2, 3, 4, 0, 0, 0]))
+    )
     uncertain = flagged(mixed_or_not, saturated, edge_seen)[:, FLAGS.index("uncertain")]
-    assert uncertain.tolist() == [False] * 4 + [True] + [False] * 2, "3 is a mixture, 4 is no answer"
+    assert uncertain.tolist() == [False] * 4 + [True] + [False] * 3, "3 is a mixture, 4 is no answer"
     assert flagged(replace(outcome, calibrated=False), saturated, edge_seen)[:, UNRELIABLE].all()
 
 

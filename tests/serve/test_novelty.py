@@ -74,6 +74,19 @@ def test_what_was_shown_as_foreign_is_found_again() -> None:
     assert plain.reasons(locate(strange[1::2]))[:, column].mean() < 0.5
 
 
+def test_lines_that_end_in_a_plateau_are_saturated(novelty: Novelty) -> None:
+    """It ripples by a fortieth of the edge's height."""
+    whole = np.repeat(edge_shape(ENERGY_EV, [0, 1, 2]), 20, axis=0)
+    plateau = 0.6 * whole.max() + 0.025 * np.random.default_rng(0).uniform(-1, 1, whole.shape)
+    column = Novelty.REASONS.index("saturated")
+    seen = [
+        novelty.reasons(locate(normalise(noisy(x)).astype(np.float32)))[:, column].mean()
+        for x in (np.minimum(whole, plateau), whole)
+    ]
+    assert seen[0] > 0.9
+    assert seen[1] == 0
+
+
 def test_alignment_forgets_shift_gain_and_offset() -> None:
     here, there = (edge_shape(ENERGY_EV, 1, l3_ev)[None].astype(np.float32) for l3_ev in (642.0, 644.5))
     windows = [aligned(locate(x))[0] for x in (here, 3 * there + 1)]
