@@ -156,18 +156,19 @@ def test_scores_are_noise_the_residual_without_what_noise_explains_and_what_is_b
     first, second, third = aligned(located)[0].astype(np.float64)
     direction = (second - first) / np.linalg.norm(second - first)
     found = Novelty(
-        first, direction[None], third[:, None], np.array([-0.5]), np.array([2.0]), noise_slope=3.0,
-        limits=(np.inf, -1.0, 0.9),
+        first, direction[None], third[:, None], np.array([-0.5]), np.array([[2.0, 4.0]]),
+        noise_slope=3.0, limits=(np.inf, -1.0, 0.9, np.inf),
     )  # fmt: skip
     scores = found.scores(located)
     off = third - first
     residual = [0, 0, np.linalg.norm(off - (off @ direction) * direction)]
     np.testing.assert_array_equal(scores.noise, located.noise)
     np.testing.assert_allclose(scores.residual, residual - 3.0 * located.noise, atol=1e-5)
-    np.testing.assert_allclose(scores.other_element, 2 * (np.array([first, second, third]) @ third - 0.5),
-                               atol=1e-5)  # fmt: skip
+    far = np.array([first, second, third]) @ third - 0.5
+    np.testing.assert_allclose(scores.other_element, 2 * far, atol=1e-5)
+    np.testing.assert_allclose(scores.saturated, 4 * far, atol=1e-5)
     other = [2 * (x @ third - 0.5) > 0.9 for x in (first, second, third)]
-    assert found.reasons(located).tolist() == [[False, True, bool(x)] for x in other]
+    assert found.reasons(located).tolist() == [[False, True, bool(x), False] for x in other]
 
 
 def test_the_end_values_go_on_where_the_window_leaves_the_crop() -> None:
