@@ -81,7 +81,7 @@ def test_a_single_net_has_nobody_to_disagree_with(predictor: Predictor) -> None:
 
 def test_without_known_spectra_nothing_is_strange(both: Predictor) -> None:
     strange = both(CROPS).strange
-    assert (strange.shape, strange.dtype) == ((20, 3), bool)
+    assert (strange.shape, strange.dtype) == ((20, 4), bool)
     assert not strange.any()
 
 
@@ -157,7 +157,7 @@ def header_changed(path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"format": "mnflow-predictor-3"}, "format 'mnflow-predictor-3'"),
+        ({"format": "mnflow-predictor-4"}, "format 'mnflow-predictor-4'"),
         ({"centred": True}, "its net is of an older mnflow"),
         ({"facts": None}, "'facts'"),
         ({"steps": [{"taps": [1.0], "no": 1}]}, ".*'no'.*"),
@@ -183,8 +183,8 @@ def test_refuses_a_file_that_is_none(tmp_path: Path) -> None:
 
 def test_novelty_comes_back_from_the_file(predictor: Predictor, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    shapes = ((86,), (8, 86), (86, 16), (16,), (16,))
-    novelty = Novelty(*(rng.normal(size=s).astype("f") for s in shapes), 0.5, (1.0, 0.2, 0.3), 0.02)
+    shapes = ((86,), (8, 86), (86, 16), (16,), (16, 2))
+    novelty = Novelty(*(rng.normal(size=s).astype("f") for s in shapes), 0.5, (1.0, 0.2, 0.3, 0.4), 0.02)
     loaded = Predictor.load(replace(predictor, novelty=novelty).save(tmp_path / "p.npz"))
     assert loaded.novelty is not None
     assert tuple(loaded.novelty.limits) == novelty.limits
