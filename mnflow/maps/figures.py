@@ -23,11 +23,7 @@ def figure_of(maps: ValenceMaps) -> Figure:
         return spectrum_figure(maps, maps.region())
     if len(maps.shape) == 1:
         axis, (pixel, unit) = maps.axes[0], pixel_size(maps)
-        position = (
-            float(axis.get("offset", 0)) + pixel * np.arange(axis["size"])
-            if unit
-            else np.arange(axis["size"])
-        )
+        position = axis["offset"] + pixel * np.arange(axis["size"]) if unit else np.arange(axis["size"])
         return plots.valence_profile(_answers(maps, maps.shape), position)
     return plots.valence_image(_answers(maps, (-1, maps.shape[-1])))
 
@@ -54,7 +50,7 @@ def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
 
 def saliency_of(maps: ValenceMaps, region: Region) -> Floats:
     """How much a region's answer depends on each energy of the window: (n_crop,)."""
-    crops = np.asarray(normalise(maps.where(region.spectrum[None])), dtype=np.float32)
+    crops = normalise(maps.where(region.spectrum[None]))
     return occlusion(lambda x: class_values(maps.predictor, x)[None], crops)[0]
 
 

@@ -33,7 +33,7 @@ def raw_of_signal(signal: "BaseSignal") -> RawSpectra:
     axes = signal.axes_manager.signal_axes
     if len(axes) != 1:
         raise InputError(f"Expected a signal with one energy axis, got one with {len(axes)} signal axes.")
-    where = str(signal.metadata.get_item("General.title", "") or "The signal")
+    where = str(signal.metadata.get_item("General.title") or "The signal")
     energy_ev = np.asarray(axes[0].axis, dtype=np.float64) * ev_per_unit(axes[0].units, where)
     nav_shape = tuple(int(n) for n in signal.data.shape[:-1])
     counts = signal.data.reshape((int(np.prod(nav_shape)), len(energy_ev)))
@@ -64,7 +64,8 @@ def axes_and_metadata(raw: RawSpectra) -> tuple[list[dict[str, Any]], dict[str, 
 
 def navigation_axes(signal: "BaseSignal") -> list[dict[str, Any]]:
     """The navigation axes of a signal in the order of its data, as HyperSpy's dictionaries."""
-    return [axis.get_axis_dictionary() for axis in signal.axes_manager.navigation_axes[::-1]]
+    # of an axis of any steps, HyperSpy does not give the size
+    return [a.get_axis_dictionary() | {"size": a.size} for a in signal.axes_manager.navigation_axes[::-1]]
 
 
 def kept_metadata(signal: "BaseSignal") -> dict[str, Any]:
@@ -97,7 +98,7 @@ def map_signal(
     signal = kinds[inner](values.reshape(shape or (1,)), **({"axes": axes} if axes else {}))
     for node, part in metadata.items():
         signal.metadata.set_item(node, part)
-    original = signal.metadata.get_item("General.title", "")
+    original = signal.metadata.get_item("General.title")
     signal.metadata.set_item("General.title", f"{title} of {original}" if original else title)
     signal.metadata.set_item("Signal.quantity", f"{title} ({unit})" if unit else title)
     if limits is not None:

@@ -73,9 +73,9 @@ def reference_spectra(
     """
     label, lines = np.asarray(truth), np.asarray(crops)
     shown = [i for i in [*range(len(classes)), UNLABELLED] if (label == i).any()]
-    most = max((int((label == i).sum()) for i in shown), default=1)
+    most = max(int((label == i).sum()) for i in shown)
     figure = new_figure(0.42 * most + 1.2)
-    panels = figure.subplots(1, max(len(shown), 1), sharex=True, sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     for axes, i in zip(panels, shown, strict=True):
         colour = UNKNOWN_COLOUR if i == UNLABELLED else valence_colours(classes)[i]
         axes.set_title("mixed or unknown" if i == UNLABELLED else classes[i])

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mnflow
 from mnflow.errors import InputError
 from mnflow.maps.signals import axes_and_metadata, map_signal, mask_of, navigation_axes, raw_of_signal
 from mnflow.runtime.project import ROOT
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra.raw import NavAxis
 from tests.maps.conftest import ENERGY_EV, image, signal
 
 hs: Any = pytest.importorskip("hyperspy.api")
@@ -67,6 +70,23 @@ def test_a_signals_spectra_have_its_energies_in_ev_and_its_scan() -> None:
     assert metadata == {"General": {"title": "a test"}}
     known = navigation_axes(made)
     assert [{key: a[key] for key in described[0]} for a in known] == described
+
+
+@pytest.mark.parametrize("lines", [3, 1])
+def test_a_scan_of_any_steps_is_kept_as_it_is(predictor: Predictor, tmp_path: Path, lines: int) -> None:
+    made = signal(image(lines) if lines > 1 else image()[0])
+    places = made.axes_manager.navigation_axes[0]
+    places.convert_to_non_uniform_axis()
+    places.axis = np.array([1.0, 2.0, 4.0, 8.0])
+    raw = raw_of_signal(made)
+    assert raw.nav_axes[-1] == NavAxis("axis 2", 1.0, 0.0, "nm")
+    maps = mnflow.predict(made, predictor)
+    assert maps.shape == ((3, 4) if lines > 1 else (4,))
+    np.testing.assert_array_equal(maps.mean_valence.axes_manager.signal_axes[0].axis, [1, 2, 4, 8])
+    assert maps.to_dataframe()["axis 2 / nm"].tolist() == [1.0, 2.0, 4.0, 8.0] * lines
+    for suffix in ("hspy", "csv", "tif"):
+        assert maps.save(tmp_path / f"x.{suffix}").is_file()
+    assert maps.plot().axes
 
 
 def test_energies_that_fall_are_turned_and_lazy_ones_stay_lazy() -> None:

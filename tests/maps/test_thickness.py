@@ -47,6 +47,7 @@ def test_thickness_is_found_block_by_block_and_where_there_are_counts(
     monkeypatch.setattr(RawSpectra.blocks, "__defaults__", (made.data[0, 0].nbytes,))
     found = relative_thickness(made)
     assert np.isnan(found[0, 1])
+    assert found.dtype == np.float64
     true[0, 1] = np.nan
     np.testing.assert_allclose(found, true, atol=2e-3)
 

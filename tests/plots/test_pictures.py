@@ -170,7 +170,7 @@ def words(figure: Figure) -> Iterator[str]:
         if line is not None:
             yield " ".join(line.split())
     data = plots.figure_data(figure)
-    yield f"data {len(data)} {data.index[-1]} {' '.join(data.columns)}"
+    yield f"data {len(data)} {' '.join(map(str, data.index[-1:]))} {' '.join(data.columns)}"
     for (panel, kind, series), part in data.groupby(["panel", "kind", "series"], sort=False):
         numbers = " ".join(_numbers(part[column]) for column in ("x", "y", "value"))
         yield " ".join(f"data {panel} {kind} {series or 'unnamed'} {numbers}".split())
@@ -226,6 +226,10 @@ def _more() -> dict[str, Any]:
         "cluster_rounds_in_two_rows": lambda: plots.cluster_rounds(
             [_clusters(f"round {i}") for i in range(4)]
         ),
+        "cluster_round": lambda: plots.cluster_rounds([_clusters("alone")]),
+        "cluster_rounds_of_nothing": lambda: plots.cluster_rounds([]),
+        "kept_maps_of_nothing": lambda: plots.kept_maps({}, ["kept", "substrate"]),
+        "kept_map": lambda: plots.kept_maps({"SI": np.arange(6).reshape(2, 3) % 2}, ["substrate", "kept"]),
         "reference_spectra_of_two_classes": lambda: plots.reference_spectra(
             x, rng.random((4, 60)), "abcd", [0, 2, 2, 0], CLASSES
         ),
@@ -257,7 +261,10 @@ def _more() -> dict[str, Any]:
             [0.3, 0.6, 0.9], [0.2, 0.7, 0.9], [5, 10, 50], 0.03
         ),
         "served_counts": lambda: plots.served_counts(days, ["Mn2+"], ["noise"]),
-        "served_counts_of_nothing_flagged": lambda: plots.served_counts(days, ["Mn2+", "noise"], []),
+        "served_counts_of_nothing_flagged": lambda: plots.served_counts(days, ["noise"], []),
+        "served_counts_of_many_days": lambda: plots.served_counts(
+            pd.concat([days] * 20).set_index(pd.date_range("2026-01-01", periods=40)), ["Mn2+"], ["noise"]
+        ),
         "fit": lambda: fit_figure(x, rng.random(60), rng.random(60), rng.random((3, 60)), CLASSES, "a fit"),
         "valence_spectrum": lambda: plots.valence_spectrum(
             Line(x, rng.random(60), "Mn2+", "Mn2+ 2.00"),

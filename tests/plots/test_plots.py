@@ -172,6 +172,39 @@ def test_figure_data_holds_the_mean_over_folds() -> None:
     np.testing.assert_allclose(data["y"], accuracy.mean(axis=0))
 
 
+def test_figure_data_is_what_the_panels_show() -> None:
+    figure = mpl.figure.Figure()
+    left, right, hidden = figure.subplots(1, 3)
+    left.set_title("at the left", loc="left")
+    left.set_title("in the middle")
+    left.plot([1, 2], [3, 4], label="a line")
+    left.plot([5], [6])
+    left.scatter([7, 8], np.ma.masked_invalid([9, np.nan]), label="dots")
+    left.fill_between([0, 1], [0, 1], label="a band")
+    right.imshow(np.zeros((2, 3, 3)))  # mixed colours
+    right.imshow(np.ma.masked_equal([[1.0, 2.0, 3.0], [4.0, -1.0, 6.0]], -1))
+    hidden.plot([1], [1])
+    hidden.set_visible(False)
+    data = plots.figure_data(figure)
+    nan = np.nan
+    rows = [
+        ("at the left", "line", "a line", 1, 3, nan), ("at the left", "line", "a line", 2, 4, nan),
+        ("at the left", "line", "", 5, 6, nan),
+        ("at the left", "points", "dots", 7, 9, nan), ("at the left", "points", "dots", nan, nan, nan),
+        *(("panel 2", "image", "", x, y, v) for x, y, v in
+          ((0, 0, 1), (1, 0, 2), (2, 0, 3), (0, 1, 4), (1, 1, nan), (2, 1, 6))),
+    ]  # fmt: skip
+    assert list(data.columns) == ["panel", "kind", "series", "x", "y", "value"]
+    assert data.index.tolist() == list(range(len(rows)))
+    for found, row in zip(data.itertuples(index=False), rows, strict=True):
+        assert tuple(found[:3]) == row[:3]
+        np.testing.assert_array_equal(np.array(found[3:], dtype=float), np.array(row[3:], dtype=float))
+    left.set_title("", loc="left")
+    assert plots.figure_data(figure)["panel"][0] == "in the middle"
+    nothing = plots.figure_data(mpl.figure.Figure())
+    assert (len(nothing), list(nothing.columns)) == (0, list(data.columns))
+
+
 def test_a_wrong_reference_is_marked_and_a_mixed_one_is_not() -> None:
     p = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.5, 0.5, 0.0]])
     axes = plots.reference_matrix(p, ["right", "wrong", "mixed"], [0, 2, UNLABELLED], CLASSES).axes[0]
