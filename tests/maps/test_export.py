@@ -16,6 +16,8 @@ import mnflow
 from mnflow.errors import InputError
 from mnflow.maps import export
 from mnflow.maps.export import methods, pixel_size
+from mnflow.maps.pixels import FLAGS
+from mnflow.runtime import files
 from mnflow.serve.predictor import Predictor
 from tests.maps.conftest import image, signal
 
@@ -55,19 +57,22 @@ def test_the_paragraph_names_bridged_spikes(predictor: Predictor) -> None:
 def test_the_whole_paragraph(predictor: Predictor) -> None:
     known = replace(predictor, facts={"sets": "5", "model": "shipped"})
     maps = mnflow.predict(signal(image()), known).limited(0.0)
+    maps.pixels.flags[:] = False
+    maps.pixels.flags[:3, FLAGS.index("no_edge")] = maps.pixels.flags[:2, FLAGS.index("noise")] = True
+    maps.pixels.spikes[:] = np.arange(12) == 4
     said = methods(maps)
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "hyperspy", "exspy"))
-    reasons = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in maps.reasons().items())
     onset_ev, moved_ev = maps.where.position.onset_ev, maps.where.moved_bins * 0.1
     assert said == (
         f"The oxidation state of Mn was determined from the L2,3 edge with mnflow {mnflow.__version__}. 12 "
         f"spectra of a test (4 x 3) with 0.25 eV per channel were used. The edge onset was found at "
-        f"{onset_ev:.1f} eV. Background: power law. Spectra were resampled to 0.1 eV per channel, cut to "
+        f"{onset_ev:.1f} eV. Background: power law. 1 spikes, dead or hot channels were bridged in 1 of 12 "
+        f"spectra. Spectra were resampled to 0.1 eV per channel, cut to "
         f"{635 + moved_ev:.1f}-{665 + moved_ev:.1f} eV and normalised. Classes are Mn2+, Mn3+, Mn4+; the "
-        f"interval of the mean valence is the 90 % interval. {int(maps.flagged.sum())} of 12 spectra were "
-        f"flagged and excluded from all means ({reasons}; a spectrum can have several flags), among them "
-        "those with an interval wider than 0. The valence of a region is that of the mean spectrum of its "
-        "unflagged pixels. Model: model shipped, sets 5. "
+        f"interval of the mean valence is the 90 % interval. 12 of 12 spectra were "
+        "flagged and excluded from all means (no edge: 3, noise: 2; a spectrum can have several flags), "
+        "among them those with an interval wider than 0. The valence of a region is that of the mean "
+        "spectrum of its unflagged pixels. Model: model shipped, sets 5. "
         f"Software: Python {platform.python_version()}, {versions}, rosettasciio {version('rosettasciio')}. "
         "Method: Chatzidakis and Botton, Sci. Rep. 9, 2126 (2019), "
         "https://doi.org/10.1038/s41598-019-38482-1."
@@ -160,6 +165,17 @@ def test_a_name_without_a_known_end_is_refused(predictor: Predictor, tmp_path: P
             InputError, match=rf"x.*: expected a name that ends in .hspy, .csv, .tif, .tiff, got {came}\.$"
         ):
             maps.save(tmp_path / name)
+
+
+def test_maps_need_room_for_a_part_and_the_whole(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = mnflow.predict(signal(image()), predictor)
+    needed = 2 * sum(one.data.nbytes + files.HDF5_BYTES for one in maps.signals().values())
+    asked: list[tuple[Path, int]] = []
+    monkeypatch.setattr(export, "check_room", lambda path, n: asked.append((path.parent, n)))
+    maps.save(tmp_path / "x.hspy")
+    assert asked == [(tmp_path, needed)]
 
 
 def test_maps_of_hyperspy_come_in_their_order_and_leave_nothing_else(
