@@ -120,11 +120,13 @@ def mean_spectra(
     unknown = np.zeros((len(masks), len(raw.energy_ev)), dtype=bool)
     total = np.zeros((len(masks), len(raw.energy_ev)))
     used = np.asarray(masks.any(axis=0))
+    reach = 0 if spikes is None else raw.columns + 1  # neighbours in the scan tell what a spike is
     for rows in raw.block_slices(_BLOCK_BYTES):
         needed = np.flatnonzero(used[rows])
         if len(needed) == 0:
             continue
-        near = slice(rows.start + int(needed[0]), rows.start + int(needed[-1]) + 1)
+        first, last = rows.start + int(needed[0]) - reach, rows.start + int(needed[-1]) + reach
+        near = slice(max(first, rows.start), min(last + 1, rows.stop))
         block = np.asarray(raw.counts[near])
         counts = block[used[near]].astype(np.float32)
         if where is not None and spikes is not None:

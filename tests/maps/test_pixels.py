@@ -124,6 +124,16 @@ def test_a_low_spike_that_no_neighbour_in_the_scan_has_is_bridged(
         assert np.flatnonzero(found.spikes).tolist() == [13]
         before = mnflow.predict(signal(clean), predictor).pixels
         np.testing.assert_allclose(found.mean_valence, before.mean_valence, atol=0.02)
+        # nor has the mean of some pixels it, even where the neighbours are none of them
+        raw = raw_of_signal(signal(spoilt))
+        masks = np.zeros((3, 30), dtype=bool)
+        masks[0, 13] = masks[1, [12, 13]] = masks[2] = True
+        means = mean_spectra(raw, masks, pixels.place_image(raw, predictor), found.spikes)
+        expected = np.stack([clean.reshape(30, -1)[mask].mean(axis=0) for mask in masks])
+        assert np.abs(means - expected)[:, 125:136].max() < 0.05 * np.ptp(clean[2, 3])
+        np.testing.assert_allclose(means[:, :125], expected[:, :125], rtol=1e-5)
+        alone = mean_spectra(raw, masks[:1], pixels.place_image(raw, predictor), found.spikes)
+        np.testing.assert_allclose(alone[0], means[0], rtol=1e-5)
     no_scan = replace(raw_of_signal(signal(spoilt)), nav_axes=())
     where = pixels.place_image(no_scan, predictor)
     assert not pixels.read_pixels(no_scan, predictor, where).spikes.any()
