@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.serve.answer import FLAGS, OPINIONS, answer, flagged, in_words
+from mnflow.serve.answer import FLAGS, OPINIONS, answer, flagged, in_words, notes
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
 from mnflow.spectra import MN
@@ -69,12 +69,50 @@ def test_notes_name_what_was_done(predictor: Predictor) -> None:
     spike = raw()
     spike["intensity"][168] += 1e6
     step = {**raw(), "intensity": np.where(ENERGY_EV < 634, 0.9, 1.0) * raw()["intensity"]}
-    notes = [a["notes"] for a in answer(predictor, [raw(), raw(background=0.0), short, spike, step])]
-    assert notes[0] == ["background: power law"]
-    assert notes[1] == ["background: removed before"]
-    assert notes[2] == ["background: level, since too little lies before the edge for a power law"]
-    assert notes[3] == ["background: power law", "1 spikes, dead or hot channels were bridged"]
-    assert notes[4] == ["background: power law", "a step of the detector's gain was repaired"]
+    found = [a["notes"] for a in answer(predictor, [raw(), raw(background=0.0), short, spike, step])]
+    assert found[0] == ["background: power law"]
+    assert found[1] == ["background: removed before"]
+    assert found[2] == ["background: level, since too little lies before the edge for a power law"]
+    assert found[3] == ["background: power law", "1 spikes, dead or hot channels were bridged"]
+    assert found[4] == ["background: power law", "a step of the detector's gain was repaired"]
+
+
+def test_notes_of_many_say_in_how_many_spectra() -> None:
+    level = "background: level, since too little lies before the edge for a power law"
+    bridged = "spikes, dead or hot channels were bridged"
+    assert notes("level", np.array([0, 0]), False) == [level]
+    assert notes("removed", np.array([0, 2, 1]), True) == [
+        "background: removed before",
+        f"3 {bridged} in 2 of 3 spectra",
+        "a step of the detector's gain was repaired",
+    ]
+    assert notes("power law", np.array([2]), False) == ["background: power law", f"2 {bridged}"]
+
+
+def test_white_lines_of_another_element_have_values_alone(predictor: Predictor) -> None:
+    """None of its table's charges: there is no range of valences, and nothing that contradicts."""
+    other = replace(predictor, edge=replace(MN, charges=(1.0, 3.0, 4.0)))
+    (found,), (known,) = (answer(one, [raw()]) for one in (other, predictor))
+    for name in ("l3_l2_ratio", "l2_l3_distance_ev"):
+        opinion = known["second_opinions"][name]
+        assert found["second_opinions"][name] == {"value": opinion["value"], "mean_valence": None}
+        numbers = (opinion["value"], *opinion["mean_valence"])
+        assert numbers == tuple(round(x, 3) for x in numbers)
+        assert opinion["value"] % 1 > 0
+
+
+def test_numbers_have_six_decimals(predictor: Predictor) -> None:
+    both = answer(predictor, [raw(ENERGY_EV + 12, l3_ev=654.0)]) + answer(pretrained(), [raw()])
+    for found in both:
+        numbers = [
+            found["mean_valence"],
+            found["moved_ev"],
+            *found["interval"],
+            *(found["t_over_lambda"] or ()),
+        ]
+        numbers += [*found["probabilities"].values(), *found["fractions"].values()]
+        assert numbers == [round(x, 6) for x in numbers]
+        assert found["mean_valence"] != round(found["mean_valence"], 4)
 
 
 def test_thickness_and_the_ranges_of_the_white_lines_are_said(predictor: Predictor) -> None:
@@ -96,6 +134,9 @@ def test_what_oxygen_says_of_the_dispersion_is_said(predictor: Predictor) -> Non
     found = answer(predictor, [{"energy_ev": e.tolist(), "intensity": counts.tolist()} for e in axes])
     right, wrong = (a["second_opinions"]["o_k_distance_ev"]["value"] for a in found)
     assert 1.08 * right < wrong < 1.12 * right
+    assert right % 1 > 0
+    assert right == round(right, 3)
+    assert [a["second_opinions"]["o_k_distance_ev"]["mean_valence"] for a in found] == [None, None]
     assert [any("O K and L3" in note for note in a["notes"]) for a in found] == [False, True]
 
 
@@ -222,6 +263,7 @@ def test_any_doubt_about_a_spectrum_makes_its_interval_unreliable(shipped: Predi
     outcome = replace(outcome, strange=np.vstack([np.eye(4, dtype=bool), np.zeros((4, 4), bool)]))
     saturated, edge_seen = np.arange(8) == 4, np.arange(8) != 5
     found = flagged(outcome, saturated, edge_seen)
+    assert (found.shape, found.dtype) == ((8, len(FLAGS)), bool)
     assert found[:, UNRELIABLE].tolist() == [True] * 6 + [False] * 2
     reasons = np.eye(8, 5, dtype=bool)[[0, 1, 2, 3, 3, 4, 7, 7]]
     np.testing.assert_array_equal(found[:, :5], reasons, "saturated by shape or by counts is one flag")

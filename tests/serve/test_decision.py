@@ -89,10 +89,49 @@ def test_the_interval_holds_nine_tenths() -> None:
     assert mass[0, (values > low) & (values < high)].sum() == pytest.approx(0.9, abs=0.06)
 
 
+def test_an_interval_leaves_five_percent_on_either_side() -> None:
+    """All probability at 2.5 is spread over 2.45 to 2.55, and at a pure compound it is not."""
+    np.testing.assert_allclose(said((1, (0.5, 0.5, 0))).interval, [[2.455, 2.545]], atol=1e-6)
+    np.testing.assert_allclose(said((1, (0, 0, 1))).interval, [[4, 4]])
+
+
+def test_many_are_read_as_each_alone() -> None:
+    each = [
+        posterior((1, (1, 0, 0))),
+        posterior((1, (0, 0, 1))),
+        posterior((1, (0.4, 0.6, 0))),
+        posterior((0.6, (0, 1, 0)), (0.4, (0, 0, 1))),
+    ]
+    together = read_cells(np.concatenate(each))
+    assert together.label.tolist() == [0, 2, MIXED, UNDECIDED]
+    for row, one in enumerate(each):
+        for name, value in vars(read_cells(one)).items():
+            np.testing.assert_allclose(getattr(together, name)[row], value[0], err_msg=name)
+    assert together.t_over_lambda.shape == (4, 3)
+    assert np.isnan(together.t_over_lambda).all()
+
+
+def test_the_thresholds_of_a_name_and_of_a_mixture_count_as_reached() -> None:
+    assert said((0.85, (0.7, 0.3, 0)), (0.15, (0.1, 0.9, 0))).label == [0]
+    assert said((0.84, (0.7, 0.3, 0)), (0.16, (0.1, 0.9, 0))).label == [UNDECIDED]
+    assert said((0.85, (0.2, 0.8, 0)), (0.15, (1, 0, 0))).label == [1], "a name goes before a mixture"
+    assert said((0.5, (0.2, 0.8, 0)), (0.35, (0.8, 0.2, 0)), (0.15, (1, 0, 0))).label == [MIXED]
+    assert said((0.5, (0.2, 0.8, 0)), (0.34, (0.8, 0.2, 0)), (0.16, (1, 0, 0))).label == [UNDECIDED]
+
+
 def test_quantiles_run_through_the_values_and_end_at_pure_compounds() -> None:
     values, mass = np.array([2.0, 3.0, 4.0]), np.array([[0.25, 0.5, 0.25]])
-    found = [float(quantile(values, mass, q)[0]) for q in (0.0, 0.2, 0.25, 0.5, 0.75, 1.0)]
-    assert found == [2.0, 2.0, 2.0, 3.0, 3.5, 4.0]
+    found = [float(quantile(values, mass, q)[0]) for q in (0.0, 0.2, 0.25, 0.5, 0.75, 0.8, 1.0)]
+    assert found == [2.0, 2.0, 2.0, 3.0, 3.5, 4.0, 4.0]
+    short = np.array([[0.25, 0.5, 0.2499], [0.5, 0.4, 0.0]])  # sums that rounding left below 1
+    assert quantile(values, short, 0.95).tolist() == [4.0, 4.0]
+
+
+def test_a_quantile_stays_within_a_value_s_reach_whatever_rounding_does() -> None:
+    values, least = np.array([2.0, 3.0, 4.0, 5.0]), float(np.nextafter(0.3, 0))
+    mass = np.array([[least, 3e-17, 0.4, 0.3]])  # the second is next to nothing, and holds the quantile
+    assert least < 0.3 == mass[0, :2].sum()
+    assert 2.0 <= quantile(values, mass, 0.3)[0] <= 3.5
 
 
 def test_an_interval_is_never_without_the_mean() -> None:

@@ -16,6 +16,7 @@ def test_lists_of_numbers_become_arrays() -> None:
     (found, other) = parse(b'{"inputs": [{"energy_ev": [1, 2.5], "intensity": [1, true]}, null]}')
     assert found["energy_ev"].dtype == np.float64
     assert found["energy_ev"].tolist() == [1, 2.5]
+    assert parse(b'{"inputs": [{"intensity": [1, %d]}]}' % 10**20)[0]["intensity"].tolist() == [1, 1e20]
     assert found["intensity"] == [1, True], "what is no list of numbers is left for the refusal to name"
     assert other is None
 
@@ -34,7 +35,7 @@ def test_lists_of_numbers_become_arrays() -> None:
             "at most 10,000 spectra in one request, got 10,001",
         ),
         (b'{"inputs": [' + b"0," * MAX_SPECTRA + b"0]}", "at most 10,000 spectra in one request, got 10,001"),
-        (b"[" * 100_000, "more lists than that"),
+        (b"[" * 100_000, r"^Expected two lists of numbers a spectrum, got more lists than that\.$"),
         (b"[" * 5_000, "cannot be read"),
         (b"9" * 100_000, "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
@@ -105,6 +106,8 @@ CONSTANT = "expected an edge, got the same intensity in every channel near 635 .
          "expected energies that cover 635 ... 665 eV or most of it, got 640.0 ... 641.0 eV; check the "
          "calibration and the units of the axis."),
         (spectrum() | {"intensity": [7.0] * 600}, CONSTANT),
+        (spectrum() | {"intensity": [9.0, 8.0] * 25 + [7.0] * 550},
+         "expected the whole edge, 618.3 ... 635.1 eV for an L3 line at 620.8 eV, got 620.0 ... 679.9 eV."),
         (LONG | {"intensity": UNEVEN_BEFORE}, CONSTANT),  # but for rounding in a fitted background
         (spectrum() | {"intensity": [-1.0] * 140 + [0.0] * 460}, CONSTANT),  # within the crop alone
         (spectrum() | {"intensity": [10**400] * 600},

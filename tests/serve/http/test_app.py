@@ -150,6 +150,7 @@ BOTH = JSON | {b"content-length": b"16", b"transfer-encoding": b"chunked"}
             "A request may bring 1.6e-05 MB at most: send fewer spectra at a time.",
         ),
         (("/invocations", "POST", JSON), 200, None),
+        (("/invocations", "POST", JSON | {b"content-length": b"16"}), 200, None),
         (("/ping", "GET", {}), 200, None),
     ],
 )
