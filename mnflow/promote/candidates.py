@@ -89,8 +89,8 @@ def _beside(record: MlflowRun, rival: MlflowRun) -> str:
     return f"{rival.info.run_name} {score(rival):.4f}, {score(record) - score(rival):+.4f}{words}"
 
 
-def _setting(record: MlflowRun) -> tuple[str, ...]:
-    return tuple(record.data.tags.get(k, "") for k in names.SETTING)
+def _setting(record: MlflowRun) -> tuple[str | None, ...]:
+    return tuple(record.data.tags.get(k) for k in names.SETTING)
 
 
 def _is_ours(record: MlflowRun) -> bool:

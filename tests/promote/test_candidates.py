@@ -32,15 +32,21 @@ def test_a_deleted_run_is_not_promoted() -> None:
     assert candidates.candidate("best").info.run_id == other
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 97.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 97.0, 1.001, -0.001])
 def test_what_is_no_share_is_never_the_best(value: float) -> None:
     odd = cv_run({**COMPLETE, "shift/integrated_accuracy": value})
     good = cv_run(COMPLETE)
     last = cv_run({**COMPLETE, "noise/accuracy_at_5x": value})
     assert candidates.candidate("best").info.run_id == good
     for run, step in ((odd, "shift_eval"), (last, "noise_eval")):
-        with pytest.raises(InputError, match=f"not evaluated in full.*-e {step} "):
+        said = f"^Run {run} was not evaluated in full, and cannot be judged: first `mlflow run . -e {step} "
+        with pytest.raises(InputError, match=rf"{said}-P run={run}`\.$"):
             candidates.candidate(run)
+
+
+def test_shares_of_none_and_of_all_are_shares() -> None:
+    run = cv_run({**COMPLETE, "shift/worst_accuracy": 0.0, "noise/accuracy_at_5x": 1.0})
+    assert candidates.candidate("best").info.run_id == run
 
 
 def test_a_run_of_another_project_is_never_the_best() -> None:
@@ -53,8 +59,12 @@ def test_a_run_of_another_project_is_never_the_best() -> None:
             client.log_metric(foreign, key, 1.0)
         client.set_terminated(foreign)
         assert candidates.candidate("best").info.run_id == ours
-        with pytest.raises(InputError, match="lacks the tags of a cross-validation of mnflow"):
+        with pytest.raises(InputError) as refused:
             candidates.candidate(foreign)
+        assert str(refused.value) == (
+            f"Run {foreign} lacks the tags of a cross-validation of mnflow ({', '.join(candidates.CV_TAGS)})"
+            ": name a run that `mlflow run . -e cv_train` has made."
+        )
 
 
 def test_the_newest_is_the_one_that_began_last_though_the_clock_went_back(
@@ -102,9 +112,10 @@ def test_nothing_to_promote() -> None:
     ):
         candidates.candidate("best")
     cv_run(COMPLETE, arch="dense")
-    with pytest.raises(
-        InputError, match="No finished cv_train run of a fully convolutional net on the newest data"
-    ):
+    said = (
+        "^No finished cv_train run of a fully convolutional net on the newest data in the experiment test of "
+    )
+    with pytest.raises(InputError, match=said + r".*: `mlflow run . -e cv_train` makes one\.$"):
         candidates.candidate("best")
     with pytest.raises(InputError, match="No run 'abc'"):
         candidates.candidate("abc")
@@ -122,6 +133,31 @@ def test_a_verdict_names_the_best_of_both_kinds_and_where_they_are_ahead() -> No
         "Mean of unshifted, shifted and noise x 5: 0.9200; next fully convolutional: cv 0.9000, +0.0200 "
         "(ahead in no column); best of the others: cv 0.9100, +0.0100 (ahead in noise x 5)."
     )
+
+
+def test_a_verdict_counts_baselines_and_says_all_that_they_are_ahead_in() -> None:
+    run = finished_run("cv_train", cv_run(COMPLETE))
+    known = {"dataset_digest": "d", "dataset_uri": "made up", "noise_augmentation": "false"}
+    better = {**COMPLETE, names.REFERENCE_ACCURACY: 1.0, names.REFERENCE_VOTE_ACCURACY: 0.95}
+    with tracking.step(
+        {**tracking.tags_of("baseline", "lda", "none", "stratified"), **known}, "lda", {}
+    ) as other:
+        other.metrics(better)
+    cv_run({}, arch="dense")
+    assert [r.info.run_id for r in candidates.rivals(run)] == [other.id]
+    assert candidates.verdict(run) == (
+        "Mean of unshifted, shifted and noise x 5: 0.9000; best of the others: lda 0.9000, +0.0000 (ahead in "
+        "other labs mean, other labs vote)."
+    )
+
+
+def test_of_several_runs_with_one_setting_the_newest_counts() -> None:
+    old = cv_run({**COMPLETE, names.CV_ACCURACY: 0.3})
+    cv_run({**COMPLETE, names.CV_ACCURACY: 1.0}, arch="dense")
+    new = cv_run({**COMPLETE, names.CV_ACCURACY: 0.4}, arch="dense")
+    noisy = cv_run({**COMPLETE, names.CV_ACCURACY: 0.5}, arch="dense", noise_augmentation="true")
+    asked = finished_run("cv_train", old)
+    assert [r.info.run_id for r in candidates.rivals(asked)] == [noisy, new]
 
 
 def test_a_verdict_without_rivals_is_empty() -> None:

@@ -4,25 +4,31 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow.entities import Run as MlflowRun
+from mlflow.entities.model_registry import ModelVersion
 
 from mnflow.errors import InputError
+from mnflow.fit import out_of_distribution
 from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
 from mnflow.models.architectures import design
-from mnflow.promote import promotion, registration, registry
+from mnflow.preprocess import crop
+from mnflow.promote import calibration, gate, promotion, registration, registry
 from mnflow.promote.gate import MEASURED_BEFORE, Gate
 from mnflow.runtime.cli import parse
 from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
-from mnflow.spectra import SpectrumSet
+from mnflow.serve.numpy_nets import from_keras
+from mnflow.serve.predictor import Predictor
+from mnflow.spectra import MN, SpectrumSet
 from mnflow.track import cross_validation, names, tracking
 from mnflow.track.cross_validation import FinishedCv
 from mnflow.track.datasets import log_dataset
@@ -31,6 +37,8 @@ from mnflow.train import cross_validate
 from mnflow.train.cross_validate import FoldModel
 from mnflow.train.settings import TrainSettings
 from tests.helpers import promotions
+from tests.helpers.nets import made_up_net
+from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import spectra
 
 pytestmark = pytest.mark.slow
@@ -61,15 +69,37 @@ def run_of(arch: str, monkeypatch: pytest.MonkeyPatch) -> MlflowRun:
     return record
 
 
-def promote(record: MlflowRun, gate: Gate = OPEN, strategy: str = "ensemble") -> str:
+def promote(record: MlflowRun, asked: Gate = OPEN, strategy: str = "ensemble") -> str:
     with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
-        return promotion.promote(run, record, gate, seed=0, strategy=strategy)
+        return promotion.promote(run, record, asked, seed=0, strategy=strategy)
 
 
-def test_a_champion_carries_what_it_is_trusted_for(record: MlflowRun) -> None:
+def champion_() -> ModelVersion:
+    version = registry.aliased("champion")
+    assert version is not None
+    return version
+
+
+def test_a_champion_carries_what_it_is_trusted_for(
+    record: MlflowRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[str] = []
+    drawn = tracking.Run.figure
+    monkeypatch.setattr(
+        tracking.Run, "figure", lambda run, figure, name: figures.append(name) or drawn(run, figure, name)
+    )
     assert promote(record) == (
         "Version 1 of mn-valence is the champion: fcn, fully convolutional, passes all 6 thresholds."
     )
+    assert figures == ["reliability", "saliency"]
+    run = finished_run("promote")
+    own_tags = {"cv_run": record.info.run_id, "arch": "fcn", "augmentation": "10x", "folds": "stratified"}
+    assert run.data.tags.items() >= own_tags.items()
+    assert run.data.metrics == pytest.approx(registration.registration(champion_()).metrics)
+    facts = {"cv_run": record.info.run_id, "dataset_digest": record.data.tags["dataset_digest"]}
+    predictor = registry.load_predictor("models:/mn-valence@champion")
+    assert predictor.facts == {**facts, "code": registration.code_version()}
+    assert predictor.temperature == run.data.metrics["calibration/temperature"]
     champion = registry.aliased("champion")
     assert champion is not None
     own = {"arch": "fcn", "strategy": "ensemble of 3 fold models", "cv_run": record.info.run_id}
@@ -77,7 +107,12 @@ def test_a_champion_carries_what_it_is_trusted_for(record: MlflowRun) -> None:
     assert champion.tags.keys() == {*own, "dataset_digest", "sha256"}, "five"
     known = registration.registration(champion)
     assert {*MEASURED_BEFORE, "calibration/error", "mixture/rmse"} <= known.metrics.keys()
-    assert known.facts.items() >= {"seed": "7", "classes": "Mn2+,Mn3+,Mn4+"}.items()
+    assert known.facts == {
+        **{k: record.data.tags[k] for k in (*names.SETTING, "dataset_digest", "dataset_uri")},
+        "seed": "7",
+        "code_version": registration.code_version(),
+        "classes": "Mn2+,Mn3+,Mn4+",
+    }
     assert len(known.held_out_accuracy) == 3
     assert "Trained on 36 spectra (12 Mn2+, 12 Mn3+, 12 Mn4+; made up; digest" in champion.description
 
@@ -155,6 +190,8 @@ import pytest
 from entrypoints.promote import Options, run
 from mnflow.pipeline.execution import execute
 from tests.helpers import promotions
+from tests.helpers.nets import made_up_net
+from tests.helpers.posterior import made_up_posterior
 promotions.shorten(pytest.MonkeyPatch())
 execute(Options, run)
 """
@@ -179,8 +216,8 @@ def test_two_promotions_of_a_run_at_once_register_it_once(
                 run, FoldModel(fold.number, net, 0.5, np.zeros((12, 3), np.float32), {}), tags
             )
         run.metrics(dict.fromkeys(names.COLUMNS, 0.9))
-    gate = [word for f in fields(Gate) for word in (f"--{f.name}", "1" if f.name.startswith("max") else "0")]
-    command = [sys.executable, "-c", PROMOTE_SOON, "--run", run.id, *gate]
+    words = [word for f in fields(Gate) for word in (f"--{f.name}", "1" if f.name.startswith("max") else "0")]
+    command = [sys.executable, "-c", PROMOTE_SOON, "--run", run.id, *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [subprocess.Popen(command, cwd=store, env=environment) for _ in range(2)]
     assert [process.wait(timeout=300) for process in started] == [0, 0]
@@ -190,6 +227,202 @@ def test_two_promotions_of_a_run_at_once_register_it_once(
     assert registry.aliased("previous") is None
     assert len(tracking.connect().search_model_versions()) == 1, "a run is registered once"
     assert registry.load_predictor("models:/mn-valence/1").net.n_folds == 3  # type: ignore[union-attr]
+
+
+class Recorder:
+    """A run that keeps what is logged to it."""
+
+    id = "a promotion"
+
+    def __init__(self) -> None:
+        self.logged: list[Any] = []
+
+    def metrics(self, metrics: dict[str, float]) -> None:
+        self.logged.append(metrics)
+
+    def tags(self, tags: dict[str, str]) -> None:
+        self.logged.append(tags)
+
+
+TAGS = {"arch": "fcn", "augmentation": "10x", "noise_augmentation": "false", "folds": "stratified",
+        "dataset_digest": "d", "dataset_uri": "made up"}  # fmt: skip
+
+
+def measured_with(accuracy: list[float], arch: str = "fcn", **metrics: float) -> promotion.Measured:
+    """A candidate of which only numbers are known: held-out accuracies by fold, and metrics."""
+    record: Any = SimpleNamespace(
+        info=SimpleNamespace(run_id="a run"), data=SimpleNamespace(tags=TAGS | {"arch": arch}, params={})
+    )
+    data = spectra(12)
+    finished = FinishedCv(f"{arch} 10x", data, split(data, "stratified", 2), [], record)
+    predictor = Predictor(MN, None, made_up_net(3))
+    numbers = {**dict.fromkeys(MEASURED_BEFORE, 0.95), "calibration/error": 0.01, **metrics}
+    reliability = calibration.Reliability(*(np.full(2, x) for x in (0.5, 0.25, 4.0)), 0.125)  # type: ignore[arg-type]
+    return promotion.Measured(finished, predictor, {}, numbers, accuracy, reliability)
+
+
+@pytest.mark.parametrize(
+    ("arch", "last", "theirs", "note"),
+    [
+        ("dense", None, None,
+         "Version 7 of mn-valence is registered (dense 10x); only a fully convolutional net can become "
+         "champion.\nVERDICT"),
+        ("fcn", None, None,
+         "Version 7 of mn-valence is the champion: fcn 10x, fully convolutional, passes all 6 thresholds.\n"
+         "VERDICT"),
+        ("fcn", "5", [0.75, 0.5],
+         "Version 7 of mn-valence is the champion in place of version 5: fcn 10x, fully convolutional, "
+         "passes all 6 thresholds.\nVERDICT\n+0.2500 ± 0.1250 compared with the champion (held-out accuracy, "
+         "paired over folds)"),
+    ],
+)  # fmt: skip
+def test_the_note_of_a_promotion(
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arch: str,
+    last: str | None,
+    theirs: list[float] | None,
+    note: str,
+) -> None:
+    measured, run, done = measured_with([0.875, 0.875], arch), Recorder(), []
+    asked: Any = measured.finished.record
+    monkeypatch.setattr(cross_validation, "load_cv", lambda record: (record is asked) and measured.finished)
+    monkeypatch.setattr(promotion, "measure", lambda *words: done.append(words) or measured)
+    monkeypatch.setattr(promotion, "show", lambda *words: done.append(words))
+    monkeypatch.setattr(promotion, "verdict", lambda record: "VERDICT" if record is asked else "")
+    monkeypatch.setattr(promotion, "_register", lambda *words: done.append(words) or "7")
+    monkeypatch.setattr(registry, "aliased", lambda alias: theirs and f"the {alias}")
+    monkeypatch.setattr(
+        promotion,
+        "held_out_of",
+        lambda *words: words == ("the champion", "d", measured.folds_digest) and theirs,
+    )
+    monkeypatch.setattr(registry, "set_champion", lambda version: last if version == "7" else "wrong")
+    assert promotion.promote(run, asked, Gate(), 3, "refit") == note  # type: ignore[arg-type]
+    assert run.logged[0] == measured.metrics
+    assert run.logged[1] == {
+        **{k: v for k, v in measured.finished.tags.items() if k != "dataset_uri"}, "cv_run": "a run",
+    }  # fmt: skip
+    comparison = None if theirs is None else gate.compare([0.875, 0.875], theirs)
+    assert done == [(measured.finished, 3, "refit"), (run, measured), (run, measured, comparison, 3)]
+
+
+def test_all_that_stands_in_the_way_is_named() -> None:
+    worse = gate.Comparison(-0.5, 0.125)
+    assert promotion._pass(Gate(), measured_with([0.5]), None) is None
+    assert promotion._pass(Gate(), measured_with([0.5, 0.75], **{"refit/accuracy": 0.375}), None) is None
+    with pytest.raises(InputError) as refused:
+        promotion._pass(
+            Gate(), measured_with([0.5, 0.75], **{"refit/accuracy": 0.37, "shift/worst_accuracy": 0.8}), worse
+        )
+    assert str(refused.value) == (
+        "Run a run (fcn 10x) does not pass the gate: shift/worst_accuracy is 0.8; the minimum is 0.85 "
+        "(min_worst_shift_accuracy); it is worse than the champion: -0.5000 ± 0.1250 compared with the "
+        "champion (held-out accuracy, paired over folds); refit/accuracy is 0.37; the minimum is 0.375: what "
+        "the fold models reach unseen. The champion stays as it is."
+    )
+    with pytest.raises(InputError, match="refit/accuracy is nan"):
+        promotion._pass(Gate(), measured_with([0.5], **{"refit/accuracy": float("nan")}), None)
+
+
+def test_a_candidate_is_compared_with_a_champion_of_the_same_data_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = measured_with([0.5, 1.0])
+    monkeypatch.setattr(registry, "aliased", lambda alias: None)
+    assert promotion.beside_champion(measured) is None
+    monkeypatch.setattr(registry, "aliased", lambda alias: {"champion": "it"}[alias])
+    monkeypatch.setattr(promotion, "held_out_of", lambda *words: None)
+    assert promotion.beside_champion(measured) is None
+
+
+@pytest.mark.parametrize("strategy", ["ensemble", "refit"])
+def test_an_element_without_a_shipped_model_is_answered_by_its_nets(
+    monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    data = spectra(36, edge=replace(MN, element="Fe"))
+    folds = split(data, "stratified", 3)
+    small = design("fcn", filters=(2, 2, 2, 2, 2))
+    models = [keras_nets.build(small) for _ in folds]
+    record: Any = SimpleNamespace(
+        info=SimpleNamespace(run_id="a run"),
+        data=SimpleNamespace(tags=TAGS, metrics=dict.fromkeys([*MEASURED_BEFORE, "other"], 0.75)),
+    )
+    finished, asked = FinishedCv("fcn", data, folds, models, record), []
+    novelty = SimpleNamespace(false_alarm_rate=0.125)
+    others = [np.zeros((2, 300), np.float32)]
+    monkeypatch.setattr(out_of_distribution, "other_elements", lambda *words: asked.append(words) or others)
+    monkeypatch.setattr(promotion, "fit_novelty", lambda *words: asked.append(words) or novelty)
+    monkeypatch.setattr(out_of_distribution, "flagged", lambda *words: asked.append(words) or {"seen": 0.5})
+    again = keras_nets.build(small)
+    monkeypatch.setattr(promotion, "refit", lambda f: keras_nets.to_bytes(again) if f is finished else b"")
+    measured = promotion.measure(finished, 3, strategy)
+    held = calibration.held_out(from_keras(models), data, folds, 3)
+    reliability = calibration.reliability(calibration.cross_calibrated(held), held.truth)
+    expected = {
+        **dict.fromkeys(MEASURED_BEFORE, 0.75),
+        "calibration/error": reliability.error,
+        "calibration/temperature": calibration.fit_temperature(held.logits, held.truth),
+        "held_out/accuracy": held.fold_accuracy().mean(),
+        "novelty/false_alarm_rate": 0.125,
+        "seen": 0.5,
+    }
+    served = from_keras(models)
+    if strategy == "refit":
+        served = from_keras([again])
+        expected["refit/accuracy"] = (served.logits(held.crops)[0].argmax(axis=1) == held.truth).mean()
+    assert measured.metrics == pytest.approx(expected)
+    assert measured.fold_accuracy == held.fold_accuracy().tolist()
+    assert measured.reliability.error == reliability.error
+    predictor = measured.predictor
+    assert (predictor.edge, predictor.posterior, predictor.novelty) == (data.edge, None, novelty)
+    assert predictor.temperature == measured.metrics["calibration/temperature"]
+    assert predictor.facts == {"cv_run": "a run", "dataset_digest": "d", "code": registration.code_version()}
+    assert predictor.net is not None
+    np.testing.assert_array_equal(predictor.net.logits(held.crops), served.logits(held.crops))
+    by_fold = {f"fold_{f.number}.keras": [m] for f, m in zip(folds, models, strict=True)}
+    files = {"refit.keras": [again]} if strategy == "refit" else by_fold
+    assert measured.keras_files.keys() == files.keys()
+    for name, nets in files.items():
+        saved = from_keras([keras_nets.from_bytes(measured.keras_files[name])])
+        np.testing.assert_array_equal(saved.logits(held.crops), from_keras(nets).logits(held.crops))
+    (edge, rng), (crops, group, same, foreign), (flagged, seed) = asked
+    assert (edge, rng, foreign, flagged, seed) == (data.edge, same, others, predictor, 3)
+    np.testing.assert_array_equal(crops, held.crops)
+    assert group.tolist() == data.group[held.index].tolist()
+
+
+def test_the_strategy_in_words() -> None:
+    measured = measured_with([0.5])
+    assert measured.strategy == "ensemble of 3 fold models"
+    assert replace(measured, keras_files={"refit.keras": b""}).strategy == "refit on all spectra"
+    none = replace(measured.predictor, net=None, posterior=made_up_posterior())
+    assert replace(measured, predictor=none).strategy == "ensemble of 0 fold models"
+
+
+def test_the_saliency_is_of_the_first_hundred_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(promotion.plots, "saliency", lambda *words: drawn.append(words) or "a figure")
+    monkeypatch.setattr(promotion.plots, "reliability_diagram", lambda *words: drawn.append(words) or "first")
+    looked: list[Any] = []
+    monkeypatch.setattr(
+        promotion, "occlusion", lambda opinion, crops: looked.append((opinion, crops)) or crops
+    )
+    monkeypatch.setattr(promotion, "SHOWN", 3)
+    data = spectra(12)
+    measured = measured_with([0.5])
+    figures: list[Any] = []
+    promotion.show(SimpleNamespace(figure=lambda *words: figures.append(words)), measured)  # type: ignore[arg-type]
+    assert figures == [("first", "reliability"), ("a figure", "saliency")]
+    reliability, (energy_ev, mean, where, classes) = drawn
+    assert [np.mean(x) for x in reliability] == [0.5, 0.25, 4.0, 0.125]
+    np.testing.assert_allclose(energy_ev, MN.crop_axis_ev)
+    assert classes == MN.classes
+    assert [opinion == measured.predictor.second_opinion for opinion, _ in looked] == [True] * 3
+    for label in range(3):
+        crops = crop(data)[label:9:3]
+        for found in (mean[label], where[label], looked[label][1].mean(axis=0)):
+            np.testing.assert_allclose(found, crops.mean(axis=0), atol=1e-6)
 
 
 def test_a_dense_net_is_registered_without_an_alias(

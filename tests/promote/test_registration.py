@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import mlflow
 import numpy as np
 import pytest
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
@@ -95,7 +96,11 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     assert registration.held_out_of(first, "other", "f") is None
 
     run.json({"files": {}}, registration.RECORD)
-    with pytest.raises(InputError, match=f"registration.json of run {run.id} was changed after version 1"):
+    with pytest.raises(
+        InputError,
+        match=f"^registration.json of run {run.id} was changed after version 1 was registered: promote the "
+        r"version's cross-validation again\.$",
+    ):
         registration.registration(first)
     assert registration.held_out_of(first, "d", "f") is None
     logged = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model")))
@@ -108,6 +113,54 @@ def test_a_version_holds_the_model_that_was_logged(tmp_path: Path, monkeypatch: 
     assert tracking.connect().get_logged_model(uri.removeprefix("models:/")).source_run_id == run.id
     (activate,) = (tmp_path / "environments").glob("mlflow-*/bin/activate")
     assert "/.venv" in activate.read_text()
+
+
+@pytest.mark.parametrize(("tags", "run_id"), [({}, "a run"), ({eligible.DIGEST: "abc"}, None)])
+def test_a_version_that_was_not_promoted_has_no_registration(
+    tags: dict[str, str], run_id: str | None
+) -> None:
+    version = ModelVersion("m", "3", 0, run_id=run_id, tags=[ModelVersionTag(k, v) for k, v in tags.items()])
+    with pytest.raises(InputError) as refused:
+        registration.registration(version)
+    assert str(refused.value) == (
+        "Version 3 has no digest of what it serves (tag sha256), and cannot be verified: promote its run "
+        "again."
+    )
+    assert registration.known_registration(version) is None
+
+
+def test_a_version_is_registered_though_no_environment_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Path] = []
+
+    def no_room(environment: Path) -> None:
+        asked.append(environment)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(registration, "register_environment", no_room)
+    predictor = Predictor(MN, net=made_up_net())
+    example = {"energy_ev": [620.0, 621.0], "intensity": [1.0, 2.0]}
+    with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
+        uri = version_contents.log_model(run, predictor, {}, [example])
+        version = registration.register(uri, run, {}, RECORD, "")
+    assert str(version.version) == "1"
+    assert len(asked) == 1
+    said = "the disk is full: `mlflow models serve` will need --env-manager local for this version."
+    out, error = capsys.readouterr()
+    assert said in out + error
+    assert registration.registered_before(predictor) is None, "another model's digest"
+
+
+def test_the_environment_of_a_version_is_the_one_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what the store gives back."""
+    asked: list[str] = []
+    monkeypatch.setattr(registration, "register_environment", asked.append)
+    monkeypatch.setattr(registration, "mlflow_environment", lambda folder: (folder / "MLmodel").read_text())
+    with tracking.step(tracking.tags_of("promote"), "promote", {}) as run:
+        uri = version_contents.log_model(run, Predictor(MN, net=made_up_net()), {}, [{"energy_ev": [1.0]}])
+        registration.register(uri, run, {}, RECORD, "")
+    assert [run.id in text for text in asked] == [True]
 
 
 def test_a_store_that_fails_is_not_taken_for_a_model_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mnflow.errors import InputError
 from mnflow.promote import eligible, registration, registry
 from mnflow.runtime import project
-from mnflow.track import tracking
+from mnflow.track import names, tracking
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -39,7 +39,11 @@ def history() -> str:
 
 def test_no_champion_before_there_is_a_model() -> None:
     assert versions() == (None, None)
-    with pytest.raises(InputError, match="no version `previous` to go back to"):
+    assert registry.champion_in_words() == ""
+    with pytest.raises(
+        InputError,
+        match=r"^The model mn-valence has no version `previous` to go back to: only one was ever promoted\.$",
+    ):
         registry.roll_back()
 
 
@@ -58,12 +62,45 @@ def test_promotion_keeps_the_previous_one_and_its_history() -> None:
     assert re.fullmatch("; ".join(events), history())
 
 
+def test_the_last_forty_moves_are_remembered() -> None:
+    new_version()
+    registry._remember("event 0")
+    registry._remember("event 1")
+    assert history() == "event 0; event 1"
+    events = [f"event {number}" for number in range(41)]
+    client = tracking.connect()
+    client.set_registered_model_tag(registration.MODEL, registry.HISTORY, "; ".join(events[:40]))
+    registry._remember(events[40])
+    assert history() == "; ".join(events[1:])
+
+
+def test_the_champion_is_told_with_its_rivals_while_its_run_is_there() -> None:
+    known = {"dataset_digest": "d", "dataset_uri": "made up", "noise_augmentation": "false"}
+    for arch, accuracy in (("dense", 0.5), ("fcn", 0.75)):
+        with tracking.step(
+            {**tracking.tags_of("cv_train", arch, "10x", "stratified"), **known}, f"{arch} 10x", {}
+        ) as run:
+            run.metrics(dict.fromkeys(names.COLUMNS, accuracy))
+    registry.set_champion(version := new_version({**OURS, "cv_run": run.id}))
+    assert registry.champion_in_words() == (
+        f"Champion: version {version} of mn-valence, fcn 10x. Mean of unshifted, shifted and noise x 5: "
+        "0.7500; best of the others: dense 10x 0.5000, +0.2500 (ahead in no column)."
+    )
+    tracking.connect().delete_run(run.id)
+    assert registry.champion_in_words() == f"Champion: version {version} of mn-valence."
+    client = tracking.connect()
+    client.set_registered_model_alias(registration.MODEL, registry.CHAMPION, new_version({}))
+    assert registry.champion_in_words() == ""
+
+
 def test_promoting_the_champion_again_changes_nothing() -> None:
     first, second = new_version(), new_version()
     registry.set_champion(first)
     registry.set_champion(second)
-    registry.set_champion(second)
+    before = history()
+    assert registry.set_champion(second) is None
     assert versions() == (second, first)
+    assert history() == before
 
 
 def test_roll_back_and_forth() -> None:
@@ -84,7 +121,7 @@ def test_aliases_are_for_versions_that_may_be_champion(tags: dict[str, str], why
     """Somebody has moved an alias in the UI to a dense net, or to a model of another project."""
     good, bad = new_version(), new_version(tags)
     client = tracking.connect()
-    with pytest.raises(InputError, match=why):
+    with pytest.raises(InputError, match=f"^Version {bad} of mn-valence cannot become `champion`: .*{why}"):
         registry.set_champion(bad)
     registry.set_champion(good)
     client.set_registered_model_alias(registration.MODEL, registry.PREVIOUS, bad)
@@ -93,7 +130,9 @@ def test_aliases_are_for_versions_that_may_be_champion(tags: dict[str, str], why
     assert versions() == (good, bad), "nothing has moved"
     client.set_registered_model_alias(registration.MODEL, registry.CHAMPION, bad)
     with pytest.raises(
-        InputError, match=f"The alias champion of mn-valence is on version {bad}, and .*{why}"
+        InputError,
+        match=f"^The alias champion of mn-valence is on version {bad}, and .*{why}.*: `mlflow run . -e "
+        r"promote` moves it to one that passes the gate\.$",
     ):
         registry.load_predictor("models:/mn-valence@champion")
     assert registry.set_champion(good) is None, (
@@ -134,7 +173,7 @@ def test_no_model_to_load_and_a_store_that_fails(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(
         InputError,
         match=r"^No model at models:/mn-valence@champion in the experiment test "
-        r"of sqlite:.* \(.*\): `mlflow run",
+        r"of sqlite:.* \(.*\): `mlflow run . -e promote` makes a champion\.$",
     ):
         registry.load_predictor("models:/mn-valence@champion")
 
