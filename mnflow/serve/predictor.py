@@ -155,7 +155,7 @@ class Predictor:
                 {"relu": s.relu, "taps": s.taps, "stride": s.stride, "before": s.before} for s in steps
             ],
             "l3_bin": self.net.l3_bin if self.net else 0,
-            "n_channels": self.net.n_channels if self.net else self.edge.n_crop,
+            "n_channels": self.edge.n_crop,
             "temperature": self.temperature,
             "facts": self.facts,
             "novelty": None

@@ -21,8 +21,9 @@ from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
 from mnflow.models.architectures import design
 from mnflow.preprocess import crop
-from mnflow.promote import calibration, gate, promotion, registration, registry
+from mnflow.promote import calibration, gate, promotion, registration, registry, version_contents
 from mnflow.promote.gate import MEASURED_BEFORE, Gate
+from mnflow.promote.registration import Registration
 from mnflow.runtime.cli import parse
 from mnflow.runtime.project import ROOT
 from mnflow.serve.answer import answer
@@ -305,6 +306,44 @@ def test_the_note_of_a_promotion(
     }  # fmt: skip
     comparison = None if theirs is None else gate.compare([0.875, 0.875], theirs)
     assert done == [(measured.finished, 3, "refit"), (run, measured), (run, measured, comparison, 3)]
+
+
+@pytest.mark.parametrize("seed", [None, "7"])
+def test_what_a_version_is_registered_with(monkeypatch: pytest.MonkeyPatch, seed: str | None) -> None:
+    measured, comparison, done = measured_with([0.5, 0.75]), gate.Comparison(0.5, 0.25), []
+    finished: Any = measured.finished
+    finished.record.data.params |= {} if seed is None else {"seed": seed}
+
+    def said(answer: Any) -> Any:
+        return lambda *words: done.append(words) or answer
+
+    monkeypatch.setattr(promotion, "registered_before", lambda predictor: None)
+    monkeypatch.setattr(version_contents, "examples", said("examples"))
+    monkeypatch.setattr(version_contents, "log_model", said("a model"))
+    monkeypatch.setattr(promotion, "card", said("a card"))
+    monkeypatch.setattr(promotion, "register", said(SimpleNamespace(version=4)))
+    run: Any = Recorder()
+    assert promotion._register(run, measured, comparison, 3) == "4"
+    record = Registration(
+        measured.metrics,
+        [0.5, 0.75],
+        measured.folds_digest,
+        version_contents.model_digest(measured.predictor),
+        {},
+        {**{k: TAGS[k] for k in (*names.SETTING, "dataset_digest", "dataset_uri")}, "seed": seed or "unknown",
+         "code_version": registration.code_version(), "classes": "Mn2+,Mn3+,Mn4+"},
+    )  # fmt: skip
+    shown = {"arch": "fcn", "strategy": "ensemble of 3 fold models", "cv_run": "a run", "dataset_digest": "d"}
+    assert done == [
+        (finished.spectra, 3),
+        (run, measured.predictor, measured.keras_files, "examples"),
+        (finished, measured.metrics, "ensemble of 3 fold models", comparison),
+        ("a model", run, shown, record, "a card"),
+    ]
+    known = SimpleNamespace(version=2)
+    monkeypatch.setattr(promotion, "registered_before", lambda p: known if p is measured.predictor else None)
+    assert promotion._register(run, measured, comparison, 3) == "2"
+    assert len(done) == 4, "the same model is not registered twice"
 
 
 def test_all_that_stands_in_the_way_is_named() -> None:
