@@ -15,10 +15,15 @@ from mnflow.preprocess.detector.faults import find_faults
 from mnflow.preprocess.detector.gain_steps import find_gain_steps
 from mnflow.preprocess.detector.spikes import without_spikes, without_spikes_of_scan
 from mnflow.preprocess.locate import locate_edges
-from mnflow.preprocess.low_loss import thickness, without_plural_scattering, zero_loss_ev
+from mnflow.preprocess.low_loss import (
+    single_scattering,
+    thickness,
+    without_plural_scattering,
+    zero_loss_ev,
+)
 from mnflow.preprocess.resample import moving_average, resampler
 from mnflow.preprocess.window import place_windows
-from mnflow.spectra import MN
+from mnflow.spectra import MN, RawSpectra
 from tests.helpers.kept_numbers import check, keep
 from tests.helpers.spectra import edge_shape
 
@@ -148,6 +153,27 @@ def _plural(moved: Any) -> dict[str, Any]:
     return {"rows": out.mean(axis=1), "ends": out[:, [0, -1]], "some": out[:, ::90]}
 
 
+def _without_plural(axis: str, removed: bool) -> dict[str, Any]:
+    """Spectra of a file with a low loss of each: a spike, NaN, a plateau and a step of gain among them."""
+    energy_ev, spectra = _spectra(axis)
+    low_ev, low = _low_losses()
+    spectra = spectra[:5] - removed * spectra[:5, :20].mean(axis=1, keepdims=True)
+    middle = np.searchsorted(energy_ev, 650.0)
+    spectra[0, middle] += 4
+    spectra[1, middle + 10] = np.nan
+    spectra[2] = np.minimum(spectra[2], spectra[2, middle - 50 : middle + 50].max() * 0.7)
+    spectra[:, energy_ev > 633] *= 1.15
+    beside = RawSpectra(low_ev, low, (5,), None, "", Path("low"))
+    found = single_scattering(
+        RawSpectra(energy_ev, spectra, (5,), None, "", Path("core"), low_loss=beside), MN
+    )
+    counts = np.nan_to_num(np.asarray(found.counts), nan=-9)
+    return {
+        "rows": counts.mean(axis=1), "some": counts[:, ::40], "thickness": found.thickness,
+        "axis": found.energy_ev[[0, 1, -1]], "notes": list(found.notes),
+    }  # fmt: skip
+
+
 def _clusters() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     points = np.abs(rng.normal(size=(60, len(MN.feature_ev)))).astype(np.float32)
@@ -199,6 +225,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "zero loss": lambda: zero_loss_ev(*_low_losses()),
     "plural scattering": partial(_plural, 0),
     "plural scattering, moved": partial(_plural, np.array([0, 3, -2, 50, 1])),
+    "without plural scattering": partial(_without_plural, "usual", False),
+    "without plural scattering, coarse and removed": partial(_without_plural, "far", True),
     "clusters": _clusters,
     "resampled": _resampled,
     "oxygen": _oxygen,

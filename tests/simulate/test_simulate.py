@@ -1,14 +1,16 @@
 """Numbers of the whole folder, held: sticks, lines, continua, losses, images, references."""
 
+import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mnflow.simulate.foreign_laboratory import reference
+from mnflow.simulate.foreign_laboratory import reference, simulate_references
 from mnflow.simulate.image import detect, image_shapes, material_edge, point_spread, simulate_image
 from mnflow.simulate.library import binned, draw, library_of
 from mnflow.simulate.physics.atom import ion
@@ -119,6 +121,19 @@ def _reference(index: int) -> dict[str, Any]:
     return {"energy_ev": energy_ev, "intensity": intensity}
 
 
+def _references_folder() -> dict[str, Any]:
+    with TemporaryDirectory() as folder:
+        manifest = simulate_references(Path(folder), seed=1)
+        rows = list(csv.reader(manifest.read_text().splitlines()))
+        last = np.loadtxt(manifest.with_name(rows[-1][0]), delimiter=",", skiprows=1)
+        first = np.loadtxt(manifest.with_name(rows[1][0]), delimiter=",", skiprows=1)
+    return {
+        "manifest": [manifest.name, *np.ravel(rows)],
+        "first": first.mean(axis=0),
+        "last": last.mean(axis=0),
+    }
+
+
 def _drawn_sites() -> dict[str, Any]:
     found = {}
     for valence in settings_of("Mn").valence:
@@ -149,6 +164,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "image of Fe": partial(_image, "Fe", 0),
     "detected": _detected,
     **{f"reference {index}": partial(_reference, index) for index in range(3)},
+    "folder of references": _references_folder,
     "drawn sites": _drawn_sites,
 }
 
