@@ -1,7 +1,8 @@
 """Numbers of a folder's functions, held since they were looked at: a rewrite may not change them unnoticed.
 
 A folder's `test_FOLDER.py` names its cases and calls `check`; `python -m tests.FOLDER.test_FOLDER` writes
-them anew after a change that is meant. What differs is then looked at in the diff.
+them anew after a change that is meant. What differs is then looked at in the diff. Cases must not hang on
+rounding: OPENBLAS_CORETYPE (Nehalem, Sandybridge, Haswell, SkylakeX) shows what other processors make of them.
 """
 
 import json
@@ -13,7 +14,6 @@ import numpy as np
 
 Cases = Mapping[str, Callable[[], Any]]
 
-_TOLERANCE = 1e-5
 _SHOWN = 14
 
 
@@ -35,8 +35,8 @@ def _numbers(case: Callable[[], Any]) -> dict[str, list[Any]]:
     return {name: _row(values) for name, values in parts.items()}
 
 
-def check(cases: Cases, name: str, kept: Path) -> None:
-    """Hold a case's numbers against the file `kept`, to five digits."""
+def check(cases: Cases, name: str, kept: Path, tolerance: float = 1e-5) -> None:
+    """Hold a case's numbers against the file `kept`."""
     looked_at, found = json.loads(kept.read_text())[name], _numbers(cases[name])
     assert found.keys() == looked_at.keys()
     for part, values in found.items():
@@ -46,7 +46,7 @@ def check(cases: Cases, name: str, kept: Path) -> None:
         else:
             scale = max((abs(v) for v in old if np.isfinite(v)), default=0.0)
             np.testing.assert_allclose(
-                values, old, rtol=_TOLERANCE, atol=1e-9 * scale, err_msg=f"{name} {part}"
+                values, old, rtol=tolerance, atol=1e-4 * tolerance * scale, err_msg=f"{name} {part}"
             )
 
 
