@@ -2,7 +2,7 @@
 
 A folder's `test_FOLDER.py` names its cases and calls `check`; `python -m tests.FOLDER.test_FOLDER` writes
 them anew after a change that is meant. What differs is then looked at in the diff. Cases must not hang on
-rounding: OPENBLAS_CORETYPE (Nehalem, Sandybridge, Haswell, SkylakeX) shows what other processors make of them.
+rounding: OPENBLAS_CORETYPE (Nehalem, Sandybridge, Haswell, SkylakeX) shows what other processors make.
 """
 
 import json

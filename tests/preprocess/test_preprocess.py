@@ -113,10 +113,15 @@ def _spikes(axis: str) -> dict[str, Any]:
     for row, width in enumerate((1, 1, 2, 2, 3, 3, 1, 1)):
         at = rng.integers(10, len(energy_ev) - 10)
         spectra[row, at : at + width] += (0.15, 0.6, 0.3, 1.5, 0.6, 3.0, -0.7, -0.3)[row]
+    # beside a spike its skirts; and one at either end
+    spectra[3, 100 : 103 + 1] += (0.3, 2.0, 2.0, 0.2)
+    spectra[8, [0, 1, -1]] += (1.5, 0.4, 2.0)
     mended, found = without_spikes(energy_ev, spectra)
+    many, in_many = without_spikes(energy_ev, np.tile(spectra, (30, 1)).astype(np.float32))
     image, in_image = without_spikes_of_scan(energy_ev, np.tile(spectra, (2, 1)), 6, slice(2, 16))
     return {
         "mended": (mended - spectra).sum(axis=1), "found": found,
+        "many": (many - np.tile(spectra, (30, 1))).sum(axis=1)[-9:], "in many": in_many.sum(),
         "image": (image - np.tile(spectra, (2, 1))[2:16]).sum(axis=1), "in image": in_image,
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -34,6 +35,7 @@ from mnflow.simulate.physics.scattering import (
     single_scattering,
 )
 from mnflow.simulate.settings import settings_of
+from mnflow.simulate.write import write_hspy
 from tests.helpers.kept_numbers import check, keep
 
 KEPT = Path(__file__).parent / "kept_numbers.json"
@@ -135,6 +137,23 @@ def _references_folder() -> dict[str, Any]:
     }
 
 
+def _written() -> dict[str, Any]:
+    """Names, texts and numbers in an .hspy file."""
+    found: dict[str, Any] = {}
+
+    def add(name: str, node: Any) -> None:
+        found.update({f"{name} {k}": str(v) for k, v in sorted(node.attrs.items())})
+        if getattr(node, "ndim", 0):
+            found[name] = node[()] if node.dtype.kind == "f" else str(node.shape)
+
+    counts = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    with TemporaryDirectory() as folder:
+        write_hspy(Path(folder) / "a.hspy", counts, np.arange(4) * 0.1 + 640, "a name", 200.0, 0.05)
+        with h5py.File(Path(folder) / "a.hspy") as file:
+            file.visititems(add)
+    return found
+
+
 def _drawn_sites() -> dict[str, Any]:
     found = {}
     for valence in settings_of("Mn").valence:
@@ -166,6 +185,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "detected": _detected,
     **{f"reference {index}": partial(_reference, index) for index in range(3)},
     "folder of references": _references_folder,
+    "an image's file": _written,
     "drawn sites": _drawn_sites,
 }
 
