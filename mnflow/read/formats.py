@@ -5,6 +5,7 @@ unpickled.
 """
 
 import importlib
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -160,15 +161,21 @@ def _bytes(path: Path) -> int:
 
 
 def _check_zarr(path: Path) -> None:
-    """Refuse a store that asks for an unpickler, or that is no folder."""
+    """Refuse a store that asks for an unpickler, holds links, or is no folder.
+
+    Its descriptions are parsed, since JSON can spell a word in several ways.
+    """
     if not path.is_dir():
         raise InputError(f"{path}: expected a folder, as .zspy files are; unpack it.")
+    refused = InputError(f"{path}: refused: it asks for an unpickler, or points out of its folder.")
     for part in path.rglob("*"):
+        if part.is_symlink():
+            raise refused
         if part.name in (".zarray", ".zmetadata", ".zattrs", ".zgroup", "zarr.json") and part.is_file():
             if part.stat().st_size > 50_000_000:
                 raise InputError(f"{path}: {part.name} is too large for a description of data.")
-            if b"pickle" in part.read_bytes().lower() or part.is_symlink():
-                raise InputError(f"{path}: refused: it asks for an unpickler, or points out of its folder.")
+            if "pickle" in json.dumps(json.loads(part.read_bytes())).lower():
+                raise refused
     with suppress(PackageNotFoundError):
         if not version("zarr").startswith("2."):
             raise ModuleNotFoundError

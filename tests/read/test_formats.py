@@ -203,17 +203,21 @@ def test_a_store_must_be_a_folder_of_bounded_words_without_links(tmp_path: Path)
     formats_error = r"needed|cannot be read|expected spectra"
     with pytest.raises(InputError, match=formats_error):
         read_file(path)
-    for said in ('{"id": "Pickle"}', "{}"):
-        words.unlink()
-        if "P" in said:
-            words.write_text(said)
-        else:
-            (tmp_path / "outside").write_text(said)
-            words.symlink_to(tmp_path / "outside")
+    words.unlink()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / ".zattrs").write_text("{}")
+    for said, target in (
+        ('{"id": "Pickle"}', None),
+        (r'{"id": "\u0070ickle"}', None),
+        ("{}", tmp_path / "outside" / ".zattrs"),
+        ("a folder", tmp_path / "outside"),
+    ):
+        words.symlink_to(target) if target else words.write_text(said)
         with pytest.raises(
             InputError, match=r"a\.zspy: refused: it asks for an unpickler, or points out of its folder\.$"
         ):
             read_file(path)
+        words.unlink()
 
 
 def test_first_bytes_are_those_of_a_file(tmp_path: Path) -> None:
