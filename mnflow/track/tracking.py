@@ -138,7 +138,7 @@ def log_figure(runs: Sequence[Run], figure: Figure, name: str) -> None:
     """Log a figure to several runs (see `Run.figure`), drawn once: that takes half a second."""
     with tempfile.TemporaryDirectory() as folder:
         figure.savefig(Path(folder) / f"{name}.png")
-        figure_data(figure).to_csv(Path(folder) / f"{name}.csv", index=False)
+        plain_cells(figure_data(figure)).to_csv(Path(folder) / f"{name}.csv", index=False)
         for run in runs:
             for path in sorted(Path(folder).iterdir()):
                 run.file(path, "figures")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from mnflow import plots
 from mnflow.errors import InputError
@@ -185,17 +186,24 @@ def test_ctrl_c_does_not_wait_for_a_server_that_is_away(server: Server) -> None:
 def test_what_the_store_refuses_is_put_aside_and_the_rest_arrives(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with tracking.step(TAGS, "deleted", {}) as deleted:
+        pass
+
     def log(run: tracking.Run) -> None:
         tracking.Run("no such run").metrics({"a": 1.0})
+        deleted.metrics({"a": 1.0})
         run.metrics({"a": 1.0})
 
     run = gone_for_good(server, log)
     left_by_another()
     server.there = True
+    tracking.connect().delete_run(deleted.id)
     outbox.send_left()
-    assert "is not taken by the store" in capsys.readouterr().err
-    (refused,) = on_disk()
-    assert refused.endswith(".refused")
+    assert capsys.readouterr().err.count("is not taken by the store") == 2
+    refused = on_disk()
+    assert [name.endswith(".refused") for name in refused] == [True, True]
+    outbox.send_left()
+    assert on_disk() == refused, "they are left for the user to look at"
     assert held_status(run) == "FINISHED"
 
 
@@ -243,11 +251,19 @@ def test_a_fold_that_was_cut_in_two_is_logged_again(server: Server, monkeypatch:
     assert on_disk() == []
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError("No space left on device"), OSError),
+        (MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE), InputError),
+    ],
+    ids=["full", "locked"],
+)
 def test_a_fold_that_the_store_cannot_take_now_is_sent_by_the_next_command(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: type[Exception]
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError("No space left on device")
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
 
     runs = []
 
@@ -258,8 +274,8 @@ def test_a_fold_that_the_store_cannot_take_now_is_sent_by_the_next_command(
 
     assert callable(mlflow.keras.log_model)  # what MLflow loads at first use would replace the patch
     with monkeypatch.context() as patch:
-        patch.setattr("mlflow.keras.log_model", full)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr("mlflow.keras.log_model", fails)
+        with pytest.raises(shown, match=r"No space left|database is locked"):
             log()
         assert (statuses(runs[0]), held_status(runs[0])) == ([("0", "KILLED")], "FAILED")
         left_by_another()

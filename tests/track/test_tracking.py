@@ -2,15 +2,19 @@
 
 import contextlib
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from mlflow.exceptions import MlflowException
 
 from mnflow.errors import InputError
 from mnflow.spectra import MN, SpectrumSet
-from mnflow.track import names, provenance, tracking
+from mnflow.track import connection, names, provenance, tracking
 from mnflow.track.query import _experiment_id, artifact, children, finished_run
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -228,6 +232,60 @@ def test_a_server_that_is_away_gives_a_clear_error_within_seconds(monkeypatch: p
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"The tracking server http://127.0.0.1:9 does not answer"):
         tracking.connect()
+
+
+def test_text_of_a_figure_is_no_formula() -> None:
+    figure = Figure()
+    figure.subplots().plot([0, 1], [2, -3], label="=1+1")
+    with tracking.step(TAGS, "a", {}) as run:
+        run.figure(figure, "f")
+    with artifact(run.id, "figures/f.csv") as path:
+        assert path.read_text().splitlines()[1:] == [
+            "panel 1,line,'=1+1,0.0,2.0,",
+            "panel 1,line,'=1+1,1.0,-3.0,",
+        ]
+
+
+class _Late(BaseHTTPRequestHandler):
+    """A server that answers after a while, and that all is well."""
+
+    waited = Event()
+
+    def do_GET(self) -> None:
+        self.waited.wait(30)
+        self.send_response(200)
+        with contextlib.suppress(OSError):  # who asked has gone
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracking.connect.cache_clear()
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
+    with HTTPServer(("127.0.0.1", 0), _Late) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(InputError, match=r"does not answer\. Start it, or correct MLFLOW_TRACKING_URI"):
+            tracking.connect()
+        _Late.waited.set()
+
+
+def test_a_server_that_is_gone_when_its_answer_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow has given up by then; any other error of its is shown as it is."""
+
+    def needs_an_answer() -> None:
+        with tracking.step(TAGS, "a", {}):
+            raise MlflowException("no answer, after many retries")
+
+    with pytest.raises(MlflowException):
+        needs_an_answer()
+    monkeypatch.setattr(tracking, "answers", lambda: False)
+    with pytest.raises(
+        InputError, match=r"\(no answer, after many retries\)\. When it does again, start the same command"
+    ):
+        needs_an_answer()
 
 
 def test_a_curve_may_be_longer_than_what_one_message_takes(store: Path) -> None:

@@ -30,11 +30,11 @@ bound_connections(Crowded, most=3)
 
 
 @contextmanager
-def served_by(protocol: type[H11Protocol]) -> Iterator[int]:
+def served_by(
+    protocol: type[H11Protocol], answer_all: Any = lambda spectra: [1] * len(spectra)
+) -> Iterator[int]:
     """The port of a server."""
-    config = uvicorn.Config(
-        App(lambda spectra: [1] * len(spectra)), port=0, http=protocol, log_level="critical"
-    )
+    config = uvicorn.Config(App(answer_all), port=0, http=protocol, log_level="critical")
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
@@ -123,6 +123,28 @@ def test_a_smuggled_request_is_not_answered(port: int) -> None:
         said = said_until_it_hangs_up(smuggler)
     assert said.startswith(b"HTTP/1.1 400")
     assert b"predictions" not in said
+
+
+def test_a_giant_header_is_not_waited_for() -> None:
+    """Its connection is closed long before its headers are due."""
+    with served_by(Crowded) as port, socket.create_connection(("127.0.0.1", port)) as giant:
+        with suppress(OSError):  # it hangs up while more is coming
+            giant.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 1_000_000)
+            assert said_until_it_hangs_up(giant).startswith(b"HTTP/1.1 400")
+        with suppress(ConnectionError):
+            assert giant.recv(1) == b""
+
+
+def test_an_error_of_ours_gives_out_no_traceback() -> None:
+    def fail(spectra: Any) -> Any:
+        raise RuntimeError("a secret")
+
+    with served_by(Crowded, fail) as port, socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall(ASK)
+        said = said_until_it_hangs_up(asking)
+    assert said.startswith(b"HTTP/1.1 500")
+    assert b"Traceback" not in said
+    assert b"secret" not in said
 
 
 class Wire:
