@@ -87,6 +87,7 @@ def test_maps_say_in_a_line_what_they_are(some: Any) -> None:
     assert repr(one) == "<ValenceMaps of a test: one spectrum, 1 flagged>"
     untitled = replace(some, metadata={}, raw=replace(some.raw, path=Path("b/my.image.dm4")))
     assert untitled.title == "my.image"
+    assert replace(untitled, metadata={"General": {"title": "mine"}}).title == "mine"
 
 
 def test_maps_say_what_was_assumed_and_done(some: Any) -> None:
