@@ -61,6 +61,7 @@ def write_dm3(
     offset: float = 580.0,
     promised: int | None = None,
     kind: int = 2,
+    title: str = "made",
 ) -> Path:
     """Write a spectrum (C,) or an image (C, Y, X) as .dm3; `promised` and `kind` falsify it."""
 
@@ -117,7 +118,7 @@ def write_dm3(
             group("Microscope Info", number("Voltage", 200e3, 6)),
             group("Meta Data", text("Format", "Spectrum image"), text("Signal", "EELS")),
         ),
-        text("Name", "made"),
+        text("Name", title),
     )
     body = struct.pack(">BBi", 1, 0, 1) + group("ImageList", image)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -84,6 +84,27 @@ def test_tags_that_lead_back_are_not_followed(tmp_path: Path, counts: np.ndarray
         read_file(path)
 
 
+def test_a_text_may_be_empty(tmp_path: Path, counts: np.ndarray) -> None:
+    raw = read_file(write_dm3(tmp_path / "a.dm3", counts[0, 0], title=""))
+    _same(raw, counts[0, 0])
+    assert not raw.metadata.get("title")
+
+
+def test_a_header_may_promise_more_than_an_integer_holds(tmp_path: Path) -> None:
+    """A product that overflows to nothing would pass for a file that holds it all."""
+    path = write_dm3(tmp_path / "a.dm3", np.ones((37, 41, 43), np.float32))
+    whole = path.read_bytes()
+    for n in (37, 41, 43):
+        honest = struct.pack(">ii", 1, 3) + struct.pack("<i", n)
+        assert whole.count(honest) == 1
+        whole = whole.replace(honest, struct.pack(">ii", 1, 3) + struct.pack("<i", 2**22))
+    path.write_bytes(whole)
+    with pytest.raises(
+        InputError, match=r"its header promises 2\.95148e\+14 MB of data, and the file has 0\.2"
+    ):
+        read_file(path)
+
+
 @pytest.mark.parametrize("kind", [8, 23])
 def test_colour_pictures_are_no_spectra(tmp_path: Path, counts: np.ndarray, kind: int) -> None:
     path = write_dm3(tmp_path / "a.dm3", np.moveaxis(counts, -1, 0), kind=kind)
