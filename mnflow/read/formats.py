@@ -7,13 +7,16 @@ unpickled.
 import importlib
 import json
 import logging
+import math
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rsciio import IO_PLUGINS
 
 from mnflow.errors import InputError
@@ -138,6 +141,9 @@ def _read_registered(path: Path) -> list[dict[str, Any]]:
     plugins = _BY_SUFFIX[path.suffix.lower()]
     if path.suffix.lower() in FOLDERS:
         _check_zarr(path)
+    if path.suffix.lower() == ".prz":  # an archive of arrays
+        with zipfile.ZipFile(path) as archive:
+            _check_promise(path, path.stat().st_size, sum(e.file_size for e in archive.infolist()))
     failed: Exception | None = None
     for plugin in plugins:
         try:
@@ -161,21 +167,28 @@ def _bytes(path: Path) -> int:
 
 
 def _check_zarr(path: Path) -> None:
-    """Refuse a store that asks for an unpickler, holds links, or is no folder.
+    """Refuse a store that asks for an unpickler, holds links, promises far too much, or is no folder.
 
     Its descriptions are parsed, since JSON can spell a word in several ways.
     """
     if not path.is_dir():
         raise InputError(f"{path}: expected a folder, as .zspy files are; unpack it.")
     refused = InputError(f"{path}: refused: it asks for an unpickler, or points out of its folder.")
+    promised = chunk_bytes = 0
     for part in path.rglob("*"):
         if part.is_symlink():
             raise refused
         if part.name in (".zarray", ".zmetadata", ".zattrs", ".zgroup", "zarr.json") and part.is_file():
             if part.stat().st_size > 50_000_000:
                 raise InputError(f"{path}: {part.name} is too large for a description of data.")
-            if "pickle" in json.dumps(json.loads(part.read_bytes())).lower():
+            description = json.loads(part.read_bytes())
+            if "pickle" in json.dumps(description).lower():
                 raise refused
+            if part.name == ".zarray":
+                item = np.dtype(description["dtype"]).itemsize
+                promised += math.prod(description["shape"], start=item)
+                chunk_bytes = max(chunk_bytes, math.prod(description["chunks"], start=item))
+    _check_promise(path, _bytes(path), promised, chunk_bytes)
     with suppress(PackageNotFoundError):
         if not version("zarr").startswith("2."):
             raise ModuleNotFoundError
@@ -221,15 +234,20 @@ def _check_hdf5(path: Path) -> int:
         raise OSError(found["error"])
     if found["outward"]:
         raise InputError(f"{path}: {found['outward'][0]} lies in another file; copy all data into one file.")
-    if found["chunk_bytes"] > _MAX_CHUNK_BYTES:
+    promised = int(found["bytes"])
+    _check_promise(path, path.stat().st_size, promised, found["chunk_bytes"])
+    return promised
+
+
+def _check_promise(path: Path, held: int, promised: int, chunk_bytes: int = 0) -> None:
+    """Refuse what promises far more bytes than it holds, or has to be unpacked in giant chunks."""
+    if chunk_bytes > _MAX_CHUNK_BYTES:
         raise InputError(
-            f"{path}: it is stored in chunks of {found['chunk_bytes'] / 1e9:.1f} GB; save it with smaller "
-            f"ones."
+            f"{path}: it is stored in chunks of {chunk_bytes / 1e9:.1f} GB; save it with smaller ones."
         )
-    promised, size = int(found["bytes"]), max(path.stat().st_size, 1_000_000)
+    size = max(held, 1_000_000)
     if promised > _MAX_COMPRESSION * size:
         raise InputError(
             f"{path}: {size / 1e6:.0f} MB that promise {promised / 1e9:.1f} GB of data hold no measurement; "
             f"refused."
         )
-    return promised

@@ -1,6 +1,8 @@
 """Which reader reads a file, and what is refused before one does."""
 
+import json
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -218,6 +220,41 @@ def test_a_store_must_be_a_folder_of_bounded_words_without_links(tmp_path: Path)
         ):
             read_file(path)
         words.unlink()
+
+
+def test_a_bomb_in_an_archive_of_arrays_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_MAX_COMPRESSION", 2)
+    path = tmp_path / "a.prz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.npy", bytes(2_000_001))
+    with pytest.raises(InputError, match=r"1 MB that promise .* of data hold no measurement"):
+        read_file(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.npy", b"as much as is allowed")
+    with pytest.raises(InputError, match=r"cannot be read as \.prz"):
+        read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"shape": [5000, 5000, 1200]}, r"1 MB that promise 120\.0 GB of data hold no measurement"),
+        ({"shape": [2, 1], "chunks": [10_000, 12_501]}, r"chunks of 0\.5 GB; save it with smaller ones"),
+        ({"shape": [40, 1000, 1200]}, "needed|cannot be read|expected spectra"),
+        ({"dtype": "none"}, "needed|cannot be read"),
+    ],
+)
+def test_a_store_that_promises_too_much(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    """A chunk that is not there is one of zeros."""
+    path = tmp_path / "a.zspy"
+    for name in ("a", "b"):
+        (path / name).mkdir(parents=True)
+        whole = {"shape": [10, 10], "chunks": [1, 1], "dtype": "<f4"} | (change if name == "a" else {})
+        (path / name / ".zarray").write_text(json.dumps(whole))
+    with pytest.raises(InputError, match=sentence):
+        read_file(path)
 
 
 def test_first_bytes_are_those_of_a_file(tmp_path: Path) -> None:
