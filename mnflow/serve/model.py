@@ -66,13 +66,14 @@ def _take_over(module: ModuleType, ours: App) -> None:
 
     The module's own `app` is still to be made when the model is loaded; a property goes before it.
     """
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.http import auto
 
     class Server(ModuleType):
         app = property(lambda _: ours)
 
     module.__class__ = Server
-    bound_connections(H11Protocol)  # of this process, which does nothing but serve
+    # the one that uvicorn takes: of this process, which does nothing but serve
+    bound_connections(auto.AutoHTTPProtocol)
 
 
 class ValenceModel(PythonModel):
