@@ -198,8 +198,9 @@ class App:
 
     async def _answer(self, body: bytearray) -> str:
         in_thread = partial(asyncio.get_running_loop().run_in_executor, self.threads)
-        spectra = parse(body) if len(body) <= FEW_BYTES else await in_thread(parse, body)
-        if len(body) <= FEW_BYTES and len(spectra) <= FEW_SPECTRA:  # a thread takes longer
+        small = len(body) <= FEW_BYTES
+        spectra = parse(body) if small else await in_thread(parse, body)
+        if small and len(spectra) <= FEW_SPECTRA:  # a thread takes longer
             return self._text(spectra)
         return await in_thread(self._text, spectra)
 
