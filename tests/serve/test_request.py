@@ -1,5 +1,6 @@
 """What a request brings is bounded before it is parsed, in little memory."""
 
+import re
 import tracemalloc
 from typing import Any
 
@@ -10,6 +11,7 @@ from mnflow.errors import InputError
 from mnflow.serve.request import MAX_CHANNELS, MAX_SPECTRA, cut, parse
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
+from tests.opinions.test_oxygen import spectrum as with_oxygen
 
 
 def test_lists_of_numbers_become_arrays() -> None:
@@ -21,39 +23,57 @@ def test_lists_of_numbers_become_arrays() -> None:
     assert other is None
 
 
+UNREADABLE = (
+    r"The request cannot be read \((JSONDecode|UnicodeDecode|Recursion|Value)Error\): expected JSON in UTF-8"
+)
+NO_SPECTRA = re.escape(
+    'Expected {"inputs": [{"energy_ev": [...], "intensity": [...]}, ...]}, a list of spectra'
+)
+TOO_MANY = "Expected at most 10,000 spectra in one request, got 10,001: send fewer at a time"
+MORE_LISTS = "Expected two lists of numbers a spectrum, got more lists than that"
+HOLD_NONE = "bytes on average, which hold none: send 100 at most, and each gets its own error"
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b'{"inputs": [' + b"0," * 3_000_000 + b"0]}", "a list of 3,000,000 elements"),
-        (b'{"inputs": [' + b"0," * 4_000_000 + b"0]}", r"at most 6\.4 MB a spectrum, got 8\.0"),
-        (b" " * 7_000_000, r"at most 6\.4 MB a spectrum, got 7\.0"),
-        (b'{"inputs": [{}, {"a": "' + b"a" * 7_000_000 + b'"}, {}]}', r"at most 6\.4 MB a spectrum, got 7"),
-        (b'{"inputs": [' + b"0," * 9_999 + b"0]}", "got 10,000 elements of 2 bytes on average"),
-        (b'{"inputs": [' + b"{}," * 100 + b"{}]}", "got 101 elements of 3 bytes on average"),
-        (
-            b'{"inputs": [' + b"{}," * MAX_SPECTRA + b"{}]}",
-            "at most 10,000 spectra in one request, got 10,001",
-        ),
-        (b'{"inputs": [' + b"0," * MAX_SPECTRA + b"0]}", "at most 10,000 spectra in one request, got 10,001"),
-        (b"[" * 100_000, r"^Expected two lists of numbers a spectrum, got more lists than that\.$"),
-        (b"[" * 5_000, "cannot be read"),
-        (b"9" * 100_000, "cannot be read"),
-        (b"\xff\xfe\x00", "cannot be read"),
-        (b"{", "cannot be read"),
-        (b"}" + b" " * 4_000_000 + b"}" + b" " * 4_000_000, "cannot be read"),
-        (b'{"instances": []}', "Expected"),
-        (b'{"inputs": {}}', "Expected"),
-        (b"[]", "Expected"),
+        (b'{"inputs": [' + b"0," * 3_000_000 + b"0]}",
+         "Expected at most 100,000 channels a spectrum, got a list of 3,000,000 elements"),
+        (b'{"inputs": [' + b"0," * 4_000_000 + b"0]}", r"Expected at most 6\.4 MB a spectrum, got 8\.0"),
+        (b" " * 7_000_000, r"Expected at most 6\.4 MB a spectrum, got 7\.0"),
+        (b" " * 6_400_001, r"Expected at most 6\.4 MB a spectrum, got 6\.4"),
+        (b" " * 6_400_000, UNREADABLE),
+        (b'{"inputs": [{}, {"a": "' + b"a" * 7_000_000 + b'"}, {}]}',
+         r"Expected at most 6\.4 MB a spectrum, got 7\.0"),
+        (b'{"inputs": [' + b"0," * 9_999 + b"0]}", f"Expected spectra, got 10,000 elements of 2 {HOLD_NONE}"),
+        (b'{"inputs": [' + b"{}," * 100 + b"{}]}", f"Expected spectra, got 101 elements of 3 {HOLD_NONE}"),
+        ((b'{"inputs": [' + b"{}," * 100 + b"{}]}").ljust(300 * 101 - 1),
+         f"Expected spectra, got 101 elements of 300 {HOLD_NONE}"),
+        (b'{"inputs": [' + b"{}," * MAX_SPECTRA + b"{}]}", TOO_MANY),
+        (b'{"inputs": [' + b"0," * MAX_SPECTRA + b"0]}", TOO_MANY),
+        (b"[" * 100_000, MORE_LISTS),
+        (b"[" * 20_002, MORE_LISTS),
+        (b"[" * 20_001, UNREADABLE),
+        (b"[" * 5_000, UNREADABLE),
+        (b"9" * 100_000, UNREADABLE),
+        (b"\xff\xfe\x00", UNREADABLE),
+        (b"{", UNREADABLE),
+        (b"}" + b" " * 4_000_000 + b"}" + b" " * 4_000_000, UNREADABLE),
+        (b'{"instances": []}', NO_SPECTRA),
+        (b'{"inputs": [], "params": {}}', NO_SPECTRA),
+        (b'{"inputs": {}}', NO_SPECTRA),
+        (b"[]", NO_SPECTRA),
     ],
     ids=lambda x: repr(x[:20]),
-)
+)  # fmt: skip
 def test_what_is_too_much_or_no_request_is_refused(body: bytes, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=rf"^{sentence}\.$"):
         parse(body)
 
 
 def test_as_much_as_is_allowed_is_parsed() -> None:
     assert parse(b'{"inputs": [' + b"{}," * 99 + b"{}]}") == [{}] * 100
+    assert parse((b'{"inputs": [' + b"{}," * 100 + b"{}]}").ljust(300 * 101)) == [{}] * 101
     short = b'{"energy_ev": [' + b"640.25," * 22 + b'650], "intensity": [' + b"640.25," * 22 + b"650]}"
     assert len(parse(b'{"inputs": [' + (short + b",") * (MAX_SPECTRA - 1) + short + b"]}")) == MAX_SPECTRA
     row = b"[" + b"1," * (MAX_CHANNELS - 1) + b"1]"
@@ -151,3 +171,13 @@ def test_what_was_done_to_a_spectrum_comes_with_its_crop() -> None:
     ]
     assert told[1][0] == cut([spectrum(1, 650.0)], MN)[0][0].moved_bins
     assert {c.background for c in cuts.values()} == {"power law"}
+
+
+def test_where_o_k_is_on_the_axis_its_distance_comes_with_the_crop() -> None:
+    energy_ev = np.arange(480, 700, 0.2)
+    bare, oxide = edge_shape(energy_ev, 1), with_oxygen(energy_ev, 531.0)
+    asked = [{"energy_ev": energy_ev, "intensity": counts} for counts in (bare, oxide)]
+    cuts, errors = cut([*asked, spectrum()], MN)
+    assert not errors
+    assert [cuts[i].o_k_distance_ev for i in (0, 2)] == [None, None]
+    assert cuts[1].o_k_distance_ev == pytest.approx(642 - 531, abs=1.5)
