@@ -28,6 +28,7 @@ from mnflow.simulate.physics.lineshape import LineShape
 from mnflow.simulate.settings import settings_of
 from mnflow.spectra import MN
 from tests.helpers.kept_numbers import check, keep
+from tests.helpers.nets import made_up_net
 
 KEPT = Path(__file__).parent / "kept_numbers.json"
 TOLERANCE = 2e-3
@@ -147,6 +148,17 @@ def _measured_errors() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _of_a_version() -> dict[str, Any]:
+    """What a promotion measures of mixtures, on few of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture_errors, "MEASURED", 60)
+        found = mixture_errors.measure(replace(pretrained("Mn"), net=made_up_net(2)), seed=1)
+        foreign = mixture_errors.draw_and_read(
+            pretrained("Mn"), settings_of("Mn"), np.random.default_rng(1), 0, True, mixture_errors.QUIET
+        )
+    return {**found, "foreign and quiet": foreign.error, "width": foreign.width, "read": len(foreign.truth)}
+
+
 CASES: dict[str, Callable[[], Any]] = {
     "usual mixtures": partial(_drawn, False, USUAL),
     "foreign mixtures": partial(_drawn, True, USUAL),
@@ -165,6 +177,7 @@ CASES: dict[str, Callable[[], Any]] = {
         kind: spectra.mean(axis=1) for kind, spectra in draw(MN, np.random.default_rng(0)).items()
     },
     "errors": _measured_errors,
+    "errors of a version": _of_a_version,
 }
 
 
