@@ -161,8 +161,9 @@ def test_equal_energies_are_averaged(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_table_gives_a_clear_error(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=sentence) as told:
         read_file(_csv(tmp_path, text))
+    assert str(told.value).startswith(str(tmp_path / "a.csv"))
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
