@@ -29,7 +29,7 @@ def study_history(number: ArrayLike, score: ArrayLike, pruned: ArrayLike) -> Fig
         A pruned trial's score is the mean of the folds that it saw.
     pruned : array of bool, shape (T,)
     """
-    x, y, hollow = np.asarray(number), np.asarray(score, dtype=np.float64), np.asarray(pruned, dtype=bool)
+    x, y, hollow = np.asarray(number), np.asarray(score), np.asarray(pruned, dtype=bool)
     figure = new_figure(2.9)
     axes = figure.subplots()
     axes.scatter(x[hollow], y[hollow], s=16, facecolors="none", edgecolors=UNKNOWN_COLOUR, label="pruned")
@@ -125,7 +125,7 @@ def pareto_front(
     marks : mapping of str to (weights, score)
         Points to name, such as the paper's net.
     """
-    x, y = np.asarray(weights, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    x, y = np.asarray(weights), np.asarray(score)
     figure = new_figure(3.4)
     axes = figure.subplots()
     axes.scatter(x, y, s=14, color=UNKNOWN_COLOUR, alpha=0.6, label="trials")

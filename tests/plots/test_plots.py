@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -291,6 +292,26 @@ def test_valences_and_nets_are_told_apart_with_any_colour_vision(matrix: list[li
         srgb = np.clip(seen, 0, 1) ** (1 / 2.2)
         gaps = np.linalg.norm(srgb[:, None] - srgb[None], axis=2)[np.triu_indices(len(colours), 1)]
         assert gaps.min() > 0.2
+
+
+def test_a_styled_function_draws_its_arguments_in_the_projects_style() -> None:
+    before = dict(mpl.rcParams)
+    seen: list[Any] = []
+
+    @style.styled
+    def drawn(size: float, *, fails: bool = False) -> mpl.figure.Figure:
+        """What it draws."""
+        seen.append((mpl.rcParams["axes.spines.top"], mpl.rcParams["font.size"], mpl.rcParams["text.usetex"]))
+        if fails:
+            raise KeyError
+        return style.new_figure(size)
+
+    assert drawn(2.0).get_size_inches().tolist() == [style.WIDTH_IN, 2.0]
+    with pytest.raises(KeyError):
+        drawn(2.0, fails=True)
+    assert seen == [(False, 9.0, False)] * 2
+    assert dict(mpl.rcParams) == before
+    assert (drawn.__name__, drawn.__doc__) == ("drawn", "What it draws.")
 
 
 def test_plotting_leaves_matplotlib_settings_alone() -> None:
