@@ -16,7 +16,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 
 from mnflow.errors import InputError
-from mnflow.fit import out_of_distribution
+from mnflow.fit import mixture_errors, out_of_distribution
 from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
 from mnflow.models.architectures import design
@@ -169,6 +169,27 @@ def test_a_refit_is_one_net_that_was_trained_on_all_spectra(
     assert predictor.net.n_folds == 1  # type: ignore[union-attr]
     spectrum = {"energy_ev": list(range(600, 700)), "intensity": list(range(100))}
     assert answer(predictor, [spectrum])[0]["disagreement"] is None
+
+
+def test_a_refit_trains_one_fold_of_all_spectra_with_the_settings_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finished = measured_with([0.5]).finished
+    settings, asked = TrainSettings(epochs=3), []
+
+    def train_folds(*words: Any, workers: int) -> list[SimpleNamespace]:
+        asked.append((*words, workers))
+        return [SimpleNamespace(model=b"a net")]
+
+    monkeypatch.setattr(cross_validate, "train_folds", train_folds)
+    monkeypatch.setattr(
+        cross_validation, "load_settings", lambda record: settings if record is finished.record else None
+    )
+    assert promotion.refit(finished) == b"a net"
+    ((data, (fold,), used, workers),) = asked
+    assert (data, used, workers, fold.number) == (finished.spectra, settings, 1, 2)
+    assert fold.train.tolist() == list(range(12))
+    assert fold.test.tolist() == [0]
 
 
 def test_a_refit_that_went_wrong_does_not_pass(record: MlflowRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,6 +450,42 @@ def test_an_element_without_a_shipped_model_is_answered_by_its_nets(
     assert (edge, rng, foreign, flagged, seed) == (data.edge, same, others, predictor, 3)
     np.testing.assert_array_equal(crops, held.crops)
     assert group.tolist() == data.group[held.index].tolist()
+
+
+def test_where_a_model_is_shipped_it_answers_and_its_novelty_score_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = spectra(36)
+    folds = split(data, "stratified", 3)
+    models = [keras_nets.build(design("fcn", filters=(2, 2, 2, 2, 2))) for _ in folds]
+    record: Any = SimpleNamespace(
+        info=SimpleNamespace(run_id="a run"),
+        data=SimpleNamespace(tags=TAGS, metrics=dict.fromkeys(MEASURED_BEFORE, 0.75)),
+    )
+
+    def reasons(located: Any) -> np.ndarray:
+        """A quarter is beyond one limit, and another quarter beyond two."""
+        first, second = np.arange(len(located.crops)) % 4 < 2, np.arange(len(located.crops)) % 4 == 0
+        return np.stack([first, second, 0 * first == 1], axis=1)
+
+    novelty: Any = SimpleNamespace(reasons=reasons)
+    shipped = Predictor(MN, made_up_posterior(), novelty=novelty)
+    monkeypatch.setattr(promotion, "pretrained_for", lambda edge: shipped if edge == data.edge else None)
+    asked: list[Any] = []
+    monkeypatch.setattr(mixture_errors, "measure", lambda *words: asked.append(words) or {"mixture": 0.5})
+    monkeypatch.setattr(out_of_distribution, "flagged", lambda *words: asked.append(words) or {"seen": 0.25})
+    measured = promotion.measure(FinishedCv("fcn", data, folds, models, record), 3)
+    n = len(calibration.held_out(from_keras(models), data, folds, 3).truth)
+    assert n % 4 == 0
+    own = {"novelty/false_alarm_rate": 0.5, "mixture": 0.5, "seen": 0.25}
+    assert measured.metrics.items() >= own.items()
+    predictor = measured.predictor
+    assert (predictor.posterior, predictor.novelty) == (shipped.posterior, novelty)
+    assert predictor.temperature == measured.metrics["calibration/temperature"]
+    assert predictor.facts == {"cv_run": "a run", "dataset_digest": "d", "code": registration.code_version()}
+    assert predictor.net is not None
+    np.testing.assert_array_equal(predictor.net.steps[0].weight, from_keras(models).steps[0].weight)
+    assert asked == [(predictor, 3)] * 2
 
 
 def test_the_strategy_in_words() -> None:
