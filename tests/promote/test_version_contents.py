@@ -146,3 +146,5 @@ def test_a_logged_model_brings_its_spectra_and_answers() -> None:
         "b.keras": b"2",
     }
     assert json.loads((folder / "serving_input_example.json").read_text()) == {"inputs": asked[:1]}
+    flavour = mlflow.models.get_model_info(uri).flavors["python_function"]
+    assert flavour["artifacts"].keys() == {"predictor", "keras", "answers"}, "what the model's code asks for"

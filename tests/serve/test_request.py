@@ -2,6 +2,7 @@
 
 import re
 import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ HOLD_NONE = "bytes on average, which hold none: send 100 at most, and each gets 
         (b" " * 7_000_000, r"Expected at most 6\.4 MB a spectrum, got 7\.0"),
         (b" " * 6_400_001, r"Expected at most 6\.4 MB a spectrum, got 6\.4"),
         (b" " * 6_400_000, UNREADABLE),
+        (b"}" + b" " * 6_400_001, r"Expected at most 6\.4 MB a spectrum, got 6\.4"),
         (b'{"inputs": [{}, {"a": "' + b"a" * 7_000_000 + b'"}, {}]}',
          r"Expected at most 6\.4 MB a spectrum, got 7\.0"),
         (b'{"inputs": [' + b"0," * 9_999 + b"0]}", f"Expected spectra, got 10,000 elements of 2 {HOLD_NONE}"),
@@ -171,6 +173,16 @@ def test_what_was_done_to_a_spectrum_comes_with_its_crop() -> None:
     ]
     assert told[1][0] == cut([spectrum(1, 650.0)], MN)[0][0].moved_bins
     assert {c.background for c in cuts.values()} == {"power law"}
+
+
+def test_objects_with_attributes_are_read_as_mappings_are() -> None:
+    """As MLflow brings them: `mnflow.serve.model.Spectrum`."""
+    whole, half = SimpleNamespace(**spectrum()), SimpleNamespace(energy_ev=AXIS)
+    cuts, errors = cut([whole, spectrum(), half], MN)
+    np.testing.assert_array_equal(cuts[0].crop, cuts[1].crop)
+    assert errors == {
+        2: "Spectrum 2: expected an object with the lists energy_ev and intensity, got no intensity."
+    }
 
 
 def test_where_o_k_is_on_the_axis_its_distance_comes_with_the_crop() -> None:
