@@ -14,6 +14,7 @@ from mnflow.errors import InputError
 from mnflow.promote import eligible, registration, registry
 from mnflow.runtime import project
 from mnflow.track import names, tracking
+from tests.helpers.stopping import stoppable, stopped_after
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -214,3 +215,23 @@ def test_one_process_at_a_time_changes_the_registry(tmp_path: Path, monkeypatch:
     assert "Another process has held the lock" in said[0]
     assert str(tmp_path) in said[0], "in the store's own folder"
     assert said[1:] == ["held"]
+
+
+def test_a_signal_waits_until_all_aliases_have_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = new_version(), new_version()
+    registry.set_champion(first)
+    client = tracking.connect()
+    move = stopped_after(client.set_registered_model_alias)
+    monkeypatch.setattr(client, "set_registered_model_alias", move)
+
+    def promote() -> None:
+        with registry.locked():
+            registry.set_champion(second)
+
+    with stoppable(), pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        promote()
+    assert versions() == (second, first)
+    with stoppable(), pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        registry.roll_back()
+    assert versions() == (first, second)
+    assert history().count("; ") == 2, "and their history is written"

@@ -16,6 +16,7 @@ from mnflow.errors import InputError
 from mnflow.spectra import MN, SpectrumSet
 from mnflow.track import connection, names, provenance, tracking
 from mnflow.track.query import _experiment_id, artifact, children, finished_run
+from tests.helpers.stopping import stoppable, stopped_after
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -123,6 +124,25 @@ def test_a_signal_just_before_or_after_the_block_of_a_step_leaves_no_run_open() 
     with contextlib.suppress(KeyboardInterrupt):
         interrupted()
     assert tracking.connect().get_run(ids[0]).info.status == "KILLED"
+
+
+@pytest.mark.parametrize(("call", "status"), [("create_run", "KILLED"), ("set_terminated", "FINISHED")])
+def test_a_signal_while_a_run_is_made_or_ended_leaves_no_run_open(
+    call: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = tracking.connect()
+    reached: list[str] = []
+
+    def stopped() -> None:
+        with tracking.step(TAGS, "stopped", {}):
+            reached.append("the block")
+
+    monkeypatch.setattr(client, call, stopped_after(getattr(client, call)))
+    with stoppable(), pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        stopped()
+    (run,) = client.search_runs([_experiment_id()])
+    assert run.info.status == status
+    assert reached == ["the block"] * (status == "FINISHED")
 
 
 def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
