@@ -272,7 +272,7 @@ class _Late(BaseHTTPRequestHandler):
     waited = Event()
 
     def do_GET(self) -> None:
-        self.waited.wait(30)
+        self.waited.wait(5)
         self.send_response(200)
         with contextlib.suppress(OSError):  # who asked has gone
             self.end_headers()
@@ -282,13 +282,11 @@ class _Late(BaseHTTPRequestHandler):
 
 
 def test_a_server_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    tracking.connect.cache_clear()
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
     with HTTPServer(("127.0.0.1", 0), _Late) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         Thread(target=server.handle_request, daemon=True).start()
-        with pytest.raises(InputError, match=r"does not answer\. Start it, or correct MLFLOW_TRACKING_URI"):
-            tracking.connect()
+        assert not connection.answers()
         _Late.waited.set()
 
 
