@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnflow.evaluate.saliency import WIDTH, occlusion
+from mnflow.evaluate.saliency import STEP, WIDTH, occlusion
 from mnflow.preprocess import crop
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from tests.helpers.nets import made_up_net
@@ -24,3 +24,25 @@ def test_a_net_that_looks_at_one_place_is_found_out() -> None:
     found = occlusion(lambda x: softmax(net.logits(x)), crops).mean(axis=0)
     assert 100 - WIDTH < found.argmax() < 110 + WIDTH
     assert found[100:110].mean() > 5 * np.delete(found, np.arange(80, 130)).mean()
+
+
+def test_a_channel_has_the_mean_change_of_the_stretches_that_it_lies_in() -> None:
+    """Two models of two spectra with a bump; the favourite is the mean's, and each keeps to its own."""
+    crops = np.zeros((2, 30), np.float32)
+    crops[0, 12], crops[1, 7] = 1.0, 1.0
+
+    def probabilities(x: np.ndarray) -> np.ndarray:
+        bump = np.stack([x[:, 7] - x[:, 0], x[:, 12] - x[:, 0]], axis=1)
+        return np.stack([bump, 0.5 * bump])
+
+    found = occlusion(probabilities, crops)
+    stretches = {start: (start, start + WIDTH) for start in range(0, 30 - WIDTH + 1, STEP)}
+    expected = np.zeros((2, 30))
+    for row, peak in enumerate((12, 7)):
+        for channel in range(30):
+            mine = [s for s, (a, b) in stretches.items() if a <= channel < b]
+            # taken away, the bump is gone: each model loses all it had, unless it is at the stretch's end
+            gone = [s <= peak < s + WIDTH and peak not in (s, s + WIDTH - 1) for s in mine]
+            expected[row, channel] = 0.75 * np.mean(gone)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert stretches[15] == (15, 30), "the last stretch ends with the crop"
