@@ -81,3 +81,12 @@ def test_without_secrets_it_says_which_command_makes_them(tmp_path: Path) -> Non
     done = compose(tmp_path, "config")
     assert done.returncode != 0
     assert "make secrets" in done.stderr
+
+
+def test_images_install_packages_by_their_hashes_only() -> None:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    installs = [line for line in text.splitlines() if "pip install" in line and not line.startswith("#")]
+    assert len(installs) == 3
+    assert all(
+        line.count("pip install") == line.count("--require-hashes -r requirements") for line in installs
+    )
