@@ -107,6 +107,8 @@ def test_a_stretch_moves_what_lies_behind_l3() -> None:
     lines = edge_at(640.0) + 0.5 * edge_at(648.0)
     plain, closer = aligned(locate(lines[None].astype(np.float32)), (1.0, 0.8))[:, 0]
     assert plain.argmax() == closer.argmax() == 15
+    np.testing.assert_allclose([plain.mean(), closer.mean()], 0, atol=1e-6)
+    np.testing.assert_allclose([np.linalg.norm(plain), np.linalg.norm(closer)], 1, rtol=1e-6)
     assert 15 + 30 + plain[45:].argmax() == 15 + 40
     assert 15 + 30 + closer[45:].argmax() == 15 + 50
     np.testing.assert_allclose(aligned(locate(lines[None].astype(np.float32)))[0, 0], plain, atol=1e-6)
