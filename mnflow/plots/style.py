@@ -122,9 +122,9 @@ def accuracy_axis(axes: Axes, values: Iterable[float]) -> None:
     axes.set_ylabel("accuracy")
 
 
-def legend_beside(axes: Axes, **kwargs: object) -> None:
+def legend_beside(axes: Axes) -> None:
     """The legend to the right of the panel, where it hides no data."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **kwargs)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def name_band(axes: Axes, name: str) -> None:

@@ -91,6 +91,10 @@ def write_dm3(
             False,
         )
 
+    def rectangles(name: str) -> bytes:  # an array of three structures of two short integers
+        kinds = struct.pack(">10i", 9, 20, 15, 0, 2, 0, 2, 0, 2, 3)
+        return tag(name, b"%%%%" + kinds + struct.pack("<6h", *range(6)), False)
+
     def text(name: str, value: str) -> bytes:
         return array(name, 4, value.encode("utf-16-le"), len(value))
 
@@ -115,6 +119,7 @@ def write_dm3(
         group(
             "ImageTags",
             rectangle("Area"),
+            rectangles("Areas"),
             group("Microscope Info", number("Voltage", 200e3, 6)),
             group("Meta Data", text("Format", "Spectrum image"), text("Signal", "EELS")),
         ),
