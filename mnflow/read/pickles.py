@@ -129,11 +129,10 @@ def _check_operations(data: bytes) -> None:
 def _array(stub: Any) -> Array:
     """A numeric array from a stand-in of `numpy.ndarray`; its bytes must match shape and type."""
     _version, shape, dtype, fortran, raw = stub.state
-    code = dtype.args[0].encode() if isinstance(dtype.args[0], str) else dtype.args[0]
-    order = dtype.state[1].encode() if isinstance(dtype.state[1], str) else dtype.state[1]
-    if code not in (b"f8", b"f4", b"i8", b"i4") or order not in (b"<", b">", b"="):
+    code, order = dtype.args[0], dtype.state[1]
+    if code not in ("f8", "f4", "i8", "i4") or order not in ("<", ">", "="):
         raise InputError(f"refused: an array of type {code!r}; numbers are expected")
-    out = np.frombuffer(raw.encode("latin-1") if isinstance(raw, str) else raw, dtype=(order + code).decode())
+    out = np.frombuffer(raw.encode("latin-1") if isinstance(raw, str) else raw, dtype=order + code)
     if (
         not 1 <= len(shape) <= 2
         or any(not isinstance(n, int) or n < 0 for n in shape)
