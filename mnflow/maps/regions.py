@@ -1,7 +1,7 @@
 """A region of an image as one spectrum: the mean of its unflagged pixels, and the answer to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -80,7 +80,7 @@ def regions_of(
     alone = masks.sum(axis=1) == 1
     counted = masks & ~(flagged & ~alone[:, None])
     spectra = mean_spectra(raw, counted, where, pixels.spikes)
-    mean_raw = RawSpectra(raw.energy_ev, spectra, (len(spectra),), None, raw.group, raw.path)
+    mean_raw = replace(raw, counts=spectra, nav_shape=(len(spectra),), nav_axes=())  # no scan any more
     answers = read_pixels(mean_raw, predictor, where)
     return [
         _region(
@@ -116,7 +116,7 @@ def _region(
 
     single = np.flatnonzero(counted) if counted.sum() == 1 else None
     source, row = (answers, i) if single is None else (pixels, int(single[0]))  # one pixel: its own answer
-    fractions, ratio = source.fractions[row], source.t_over_lambda[row].astype(float)
+    fractions, ratio = source.fractions[row], source.t_over_lambda[row]
     return Region(
         n=int(mask.sum()),
         n_flagged=int((mask & flagged).sum()),
