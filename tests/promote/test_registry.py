@@ -191,6 +191,8 @@ def test_a_model_of_another_project_is_no_predictor(tmp_path: Path) -> None:
     (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
     with tracking.step(tracking.tags_of("x"), "x", {}) as run:
         tracking.connect().log_artifacts(run.id, str(tmp_path / "model"), "model")
+    (here := tmp_path / "here").mkdir()
+    assert registry.download(f"runs:/{run.id}/model", str(here)).is_relative_to(here)
     with pytest.raises(InputError, match=r"predictor\.npz"):
         registry.load_predictor(f"runs:/{run.id}/model")
 
