@@ -122,7 +122,7 @@ def test_from_a_file_to_its_export(predictor: Predictor, tmp_path: Path) -> None
         assert "MnO2" not in page.wait_for_words("references: other 100%")
 
         page.run(f"send(new File([{text(image()[0, 0])}], 'one.csv'))")
-        page.wait_for_words("one spectra")
+        page.wait_for_words("one spectrum")
 
         energy_ev = np.arange(-20, 120, 0.25)
         zero_loss, plasmon = np.exp(-(energy_ev**2)), 0.3 * np.exp(-(((energy_ev - 22) / 9) ** 2))
