@@ -142,6 +142,18 @@ def test_local_processes_work_and_what_fails_is_raised(tmp_path: Path) -> None:
     assert run_parallel(_work, str(tmp_path), []) == []
 
 
+def _started_with(names: list[str], _: int) -> list[str]:
+    """What the process was started with: malloc looks once, before Python does anything."""
+    lines = Path("/proc/self/environ").read_text().split("\0")
+    found = dict(line.split("=", 1) for line in lines if line)
+    return [found[name] for name in names]
+
+
+def test_workers_keep_freed_memory() -> None:
+    names = list(parallel.KEPT_MEMORY)
+    assert run_parallel(_started_with, names, [0], workers=1) == [["268435456", "33554432"]]
+
+
 def test_a_local_cluster_runs_and_shows_nothing_for_who_has_no_keys() -> None:
     """Another user of the machine reaches its port."""
     with local_cluster(1) as address:
