@@ -160,9 +160,8 @@ def local_cluster(workers: int | None = None) -> Iterator[str]:
     logging.getLogger("distributed.nanny").addFilter(_is_news)
     keys = Security.temporary()
     environment = ONE_THREAD | {"KERAS_BACKEND": keras_backend()}
-    settings: dict[str, Any] = {
-        "distributed.scheduler.http.routes": []
-    }  # pages: any user could read logs there
+    # no pages: any user could read logs there
+    settings: dict[str, Any] = {"distributed.scheduler.http.routes": []}
     settings |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEPT_MEMORY.items()}
     with (
         dask.config.set(settings),

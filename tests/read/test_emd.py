@@ -7,6 +7,7 @@ import dask.array as da
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from mnflow.errors import InputError
 from mnflow.read import formats, read_file
@@ -20,16 +21,21 @@ def counts() -> np.ndarray:
     return counts_image(np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("bend", [1e-6, 1e-5])
-def test_any_steps_of_an_emd_file(tmp_path: Path, counts: np.ndarray, bend: float) -> None:
-    path = write(tmp_path / "a.emd", signal(counts))
-    energy_ev = 580 + 0.1 * np.arange(1200) + bend * np.arange(1200) ** 2
+def exchange_energies(path: Path, energy_ev: ArrayLike) -> None:
+    """Give the signal of an .emd file other energies; its axis keeps its name and units."""
     with h5py.File(path, "a") as file:
         group = file["signals/a title"]
         described = dict(group["dim1"].attrs)
         del group["dim1"]
         group["dim1"] = energy_ev
         group["dim1"].attrs.update(described)
+
+
+@pytest.mark.parametrize("bend", [1e-6, 1e-5])
+def test_any_steps_of_an_emd_file(tmp_path: Path, counts: np.ndarray, bend: float) -> None:
+    path = write(tmp_path / "a.emd", signal(counts))
+    energy_ev = 580 + 0.1 * np.arange(1200) + bend * np.arange(1200) ** 2
+    exchange_energies(path, energy_ev)
     raw = read_file(path)
     np.testing.assert_allclose(raw.energy_ev, energy_ev, rtol=1e-9)
     np.testing.assert_allclose(raw.counts, counts.reshape(-1, 1200))
@@ -42,12 +48,7 @@ def test_three_energies_may_have_any_steps_and_few_are_uniform(tmp_path: Path) -
         ([600.0, 610, 620], False),
     ):
         path = write(tmp_path / "a.emd", signal(np.ones((4, len(energies)), np.float32)))
-        with h5py.File(path, "a") as file:
-            group = file["signals/a title"]
-            described = dict(group["dim1"].attrs)
-            del group["dim1"]
-            group["dim1"] = energies
-            group["dim1"].attrs.update(described)
+        exchange_energies(path, energies)
         (found,) = read_emd(path, lazy=False)
         assert ("axis" in found["axes"][-1]) == bent
         np.testing.assert_allclose(read_file(path).energy_ev, energies)
