@@ -3,6 +3,7 @@
 import atexit
 import os
 import platform
+import random
 import re
 import shutil
 import tempfile
@@ -73,6 +74,12 @@ settings.load_profile("mnflow")
 
 
 _SLOW_FIXTURES = {"store", "module_store", "store_in"}  # a tracking store takes MLflow and a database
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Pin the seeds that Keras draws for a net's first weights, before any fixture builds one."""
+    random.seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)
