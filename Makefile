@@ -24,7 +24,7 @@ demo: setup
 test: setup-dev
 	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-# No training, server or browser: under a minute on two cores.
+# No training, process, server or browser: under a minute on two cores.
 test-fast: setup-dev
 	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m 'not services and not slow'
 

@@ -1,6 +1,7 @@
 """Shared by all tests: pinned threads, a tracking store of their own, and the folder of real spectra."""
 
 import atexit
+import gc
 import os
 import platform
 import random
@@ -68,6 +69,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # else an entry is for one folder only
+
+# Rarer than by default: each collection goes through all of what Keras and MLflow keep, a sixth of the time.
+gc.set_threshold(50_000, 20, 100)
 
 settings.register_profile("mnflow", deadline=None, derandomize=True)  # no test depends on a timing or on luck
 settings.load_profile("mnflow")

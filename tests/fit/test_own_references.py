@@ -84,6 +84,7 @@ def test_spoilt_references_are_left_out_and_a_class_of_them_is_refused(pure: np.
         assert (found.moved_bins.tolist(), found.valence_text.tolist()) == ([0, 2], ["Mn2+", "Mn4+"])
 
 
+@pytest.mark.slow
 def test_mixtures_of_the_references_are_read_better(
     pure: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_mixtures_of_the_references_are_read_better(
     )
 
 
+@pytest.mark.slow
 def test_one_class_is_enough_but_gives_no_second_opinion(
     pure: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_says_which_model_it_is_and_which_references_condition_it(
     assert (given[0].spectra.edge, given[0].valence_text.tolist()) == (HIGHER, ["Mn2+"])
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prediction, "choose_predictor", lambda model: choose_predictor("shipped"))

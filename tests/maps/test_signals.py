@@ -37,6 +37,7 @@ def axis(name: str, size: int, scale: float = 2.0, offset: float = -1.0) -> dict
     return {"name": name, "units": "nm", "scale": scale, "offset": offset, "size": size}
 
 
+@pytest.mark.slow
 def test_maps_need_no_numba_and_print_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     done = subprocess.run(

@@ -320,6 +320,7 @@ def test_plotting_leaves_matplotlib_settings_alone() -> None:
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.slow
 def test_a_users_usetex_and_a_notebooks_backend_need_not_be_there(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("text.usetex: true\nsavefig.transparent: true\n")
     code = (

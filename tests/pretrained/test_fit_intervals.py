@@ -37,6 +37,7 @@ def test_standard_deviations_that_are_right_stay() -> None:
     assert factor == pytest.approx(1.645, abs=0.1)
 
 
+@pytest.mark.slow
 def test_fits_do_not_know_the_materials_they_are_compared_with() -> None:
     fits, truth = fit_intervals.draw_and_fit("Mn", 1, True, 2, np.random.default_rng(2))
     assert set(truth) == set(WIDENED)

@@ -62,7 +62,7 @@ def test_any_axis(
     assert np.asarray(raw.counts).shape == (rows, len(raw.energy_ev))
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 1_000_000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 200_000])
 def test_any_number_of_channels(tmp_path: Path, channels: int) -> None:
     counts = np.resize(counts_image(np.random.default_rng(0), (1,), 1000), (1, channels))
     path = write(tmp_path / "a.hspy", signal(counts, scale=120 / channels))

@@ -59,6 +59,7 @@ def test_files_and_manifest_agree(images):
     assert not [p for p in out.rglob("*") if p.suffix == ".part" or p.name.startswith(".")]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Importing `Lazy.*:hyperspy.exceptions.VisibleDeprecationWarning")
 def test_hyperspy_reads_an_eels_spectrum_image(images):
     import hyperspy.api as hs

@@ -27,6 +27,7 @@ execute(Options, run, [])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of a file's size")
 def test_no_room_for_an_image_gives_a_clear_error(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -100,9 +100,13 @@ def test_ground_multiplet_in_an_octahedron(name, degeneracy):
     assert vectors.T @ vectors == pytest.approx(np.eye(degeneracy), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", IONS)
+LOW = Field(ten_dq=1.2, ds=0.2, dt=0.05)
+FIELDS = [Field(), Field(ten_dq=1.6), Field(ten_dq=-0.5)]
+
+
 @pytest.mark.parametrize(
-    "field", [Field(), Field(ten_dq=1.6), Field(ten_dq=-0.5), Field(ten_dq=1.2, ds=0.2, dt=0.05)]
+    ("name", "field"),
+    [(name, LOW) for name in IONS] + [(name, field) for name in ("Ti3+", "Mn4+", "Ni2+") for field in FIELDS],
 )
 def test_strength_is_the_number_of_holes_whatever_the_field(name, field):
     atom = ion(name)
