@@ -8,6 +8,7 @@ import pandas as pd
 
 from mnflow import plots
 from mnflow.errors import InputError
+from mnflow.preprocess.detector.spikes import spikes_note
 from mnflow.preprocess.pipeline import FATES, Preprocessed, missing_classes
 from mnflow.runtime.cli import say
 from mnflow.spectra import Edge, SpectrumSet
@@ -94,7 +95,7 @@ def _done_to(done: Preprocessed) -> str:
     said = [f"Background: {', '.join(f'{name} in {n} files' for name, n in background.items())}"]
     if spikes := sum(i.spikes for i in done.images):
         mended = sum(i.counts["mended"] for i in done.images)
-        said.append(f"{spikes} spikes, dead or hot channels were bridged in {mended} pixels")
+        said.append(f"{spikes_note(spikes)} in {mended} of the pixels")
     notes = Counter(note for i in done.images for note in i.notes)
     said += [f"{note[0].upper()}{note[1:]} ({n} files)" for note, n in notes.items()]
     return " ".join(f"{sentence}." for sentence in said)

@@ -10,6 +10,7 @@ from mnflow.opinions.oxygen import dispersion_note
 from mnflow.opinions.white_lines import WhiteLines
 from mnflow.preprocess.crops import normalise
 from mnflow.preprocess.detector.gain_steps import STEP_NOTE
+from mnflow.preprocess.detector.spikes import spikes_note
 from mnflow.preprocess.locate import Background
 from mnflow.serve.decision import MIXED, labels
 from mnflow.serve.novelty import Novelty
@@ -129,7 +130,7 @@ def notes(background: Background, spikes: Ints, gain_step: bool) -> list[str]:
     mended = np.count_nonzero(spikes)
     if mended:
         where = f" in {mended} of {len(spikes)} spectra" if len(spikes) > 1 else ""
-        said.append(f"{spikes.sum()} spikes, dead or hot channels were bridged{where}")
+        said.append(spikes_note(spikes.sum()) + where)
     if gain_step:
         said.append(STEP_NOTE)
     return said

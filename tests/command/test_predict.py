@@ -139,7 +139,7 @@ def test_a_spike_in_one_pixel_is_not_in_the_mean() -> None:
     spoilt[5, at : at + 2] += 20 * np.ptp(raw.counts)
     good, found = (summarise("a", r, pretrained()) for r in (raw, replace(raw, counts=spoilt)))
     assert found["mean_valence"] == pytest.approx(good["mean_valence"], abs=0.02)
-    assert found["notes"][-1] == "1 spikes, dead or hot channels were bridged in 1 of 12 spectra"
+    assert found["notes"][-1] == "1 spike, dead or hot channel was bridged in 1 of 12 spectra"
 
 
 def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_low_loss_is_used_and_said(capsys: pytest.CaptureFixture[str], tmp_pat
     assert said[0].startswith("plural scattering was taken out with the low loss, t/lambda ")
     assert said[1:] == [
         "background: power law",
-        "1 spikes, dead or hot channels were bridged in 1 of 6 spectra",
+        "1 spike, dead or hot channel was bridged in 1 of 6 spectra",
     ]
     assert rows_of(capsys, str(core))[1][0]["notes"] == said[1:]
     assert predict.main([str(core), "--csv"]) == 0

@@ -51,7 +51,7 @@ def test_the_paragraph_names_the_background_that_was_taken_off(predictor: Predic
 def test_the_paragraph_names_bridged_spikes(predictor: Predictor) -> None:
     data = image()
     data[1, 2, 100] *= 20
-    assert "channels were bridged in 1 of 12 spectra." in methods(mnflow.predict(signal(data), predictor))
+    assert "channel was bridged in 1 of 12 spectra." in methods(mnflow.predict(signal(data), predictor))
 
 
 def test_the_whole_paragraph(predictor: Predictor) -> None:
@@ -66,7 +66,7 @@ def test_the_whole_paragraph(predictor: Predictor) -> None:
     assert said == (
         f"The oxidation state of Mn was determined from the L2,3 edge with mnflow {mnflow.__version__}. 12 "
         f"spectra of a test (4 x 3) with 0.25 eV per channel were used. The edge onset was found at "
-        f"{onset_ev:.1f} eV. Background: power law. 1 spikes, dead or hot channels were bridged in 1 of 12 "
+        f"{onset_ev:.1f} eV. Background: power law. 1 spike, dead or hot channel was bridged in 1 of 12 "
         f"spectra. Spectra were resampled to 0.1 eV per channel, cut to "
         f"{635 + moved_ev:.1f}-{665 + moved_ev:.1f} eV and normalised. Classes are Mn2+, Mn3+, Mn4+; the "
         f"interval of the mean valence is the 90 % interval. 12 of 12 spectra were "

@@ -73,7 +73,7 @@ def test_notes_name_what_was_done(predictor: Predictor) -> None:
     assert found[0] == ["background: power law"]
     assert found[1] == ["background: removed before"]
     assert found[2] == ["background: level, since too little lies before the edge for a power law"]
-    assert found[3] == ["background: power law", "1 spikes, dead or hot channels were bridged"]
+    assert found[3] == ["background: power law", "1 spike, dead or hot channel was bridged"]
     assert found[4] == ["background: power law", "a step of the detector's gain was repaired"]
 
 

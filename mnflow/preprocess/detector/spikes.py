@@ -23,6 +23,15 @@ _MEDIAN_NETWORK = (
 _TOGETHER = 64  # candidates that are looked at together
 
 
+def spikes_note(n: int) -> str:
+    """What was done to n channels, as it is told: "3 spikes, dead or hot channels were bridged"."""
+    return (
+        f"{n} spikes, dead or hot channels were bridged"
+        if n > 1
+        else f"{n} spike, dead or hot channel was bridged"
+    )
+
+
 def without_spikes(energy_ev: Floats, counts: Array) -> tuple[Array, Ints]:
     """Spectra (N, C) on axis (C,) with straight lines for spikes, and how many spikes each had (N,).
 
