@@ -38,19 +38,6 @@ def test_the_lock_holds_every_direct_pin_with_hashes_and_no_address() -> None:
         assert text.count("--hash=sha256:") >= text.count("==")
 
 
-def test_set_up_points_mlflow_at_the_project_environment(tmp_path: Path) -> None:
-    register_environment(tmp_path / "mlflow-x", venv=tmp_path / "venv")
-    text = (tmp_path / "mlflow-x" / "bin" / "activate").read_text()
-    assert f'VIRTUAL_ENV="{tmp_path}/venv"' in text
-    assert 'VIRTUAL_ENV="$PWD/.venv"' in text
-
-
-def test_an_environment_that_mlflow_built_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "pyvenv.cfg").write_text("")
-    register_environment(tmp_path)
-    assert not (tmp_path / "bin").exists()
-
-
 def test_the_store_is_prepared_once_and_a_bare_mlflow_run_lands_in_our_experiment(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,13 @@ class Options:
     rate: float = option(0.5, "rate")
 
 
+@dataclass(frozen=True)
+class SeededOptions(Options):
+    """With a seed."""
+
+    seed: int = option(1, "a seed")
+
+
 def test_defaults_and_given_words_are_converted() -> None:
     assert parse(Options, []) == Options()
     assert parse(Options, ["--arch", "dense", "--epochs", "7", "--noise", "True", "--rate", "1"]) == Options(
@@ -40,12 +48,15 @@ def test_help_shows_what_may_be_typed(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         parse(Options, ["--help"], "mnflow step")
     said = capsys.readouterr().out
-    assert said.startswith("usage: mnflow step ")
-    assert "For the test." in said
-    assert "the net (default: fcn)" in said
-    assert "--arch {dense,fcn}" in said
-    assert "--noise {true,false}" in said
-    assert "--epochs EPOCHS" in said
+    assert said.startswith("usage: mnflow step [-h] ")
+    assert " ".join(said.split("For the test.")[1].split()) == (
+        "options: -h, --help show this help message and exit --arch {dense,fcn} the net (default: fcn) "
+        "--epochs EPOCHS passes (default: 3) --noise {true,false} with noise (default: False) "
+        "--rate RATE rate (default: 0.5)"
+    )
+    with pytest.raises(SystemExit):
+        parse(Options, ["--help"])
+    assert capsys.readouterr().out.startswith("usage: mnflow [-h] ")
 
 
 def test_words_for_true_and_false() -> None:
@@ -57,51 +68,83 @@ def test_words_for_true_and_false() -> None:
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["--arch", "resnet"], "Option arch: expected one of dense, fcn, got 'resnet'"),
-        (["--epochs", "many"], "Option epochs: expected int, got 'many'"),
-        (["--noise", "perhaps"], "Option noise: expected bool, got 'perhaps'"),
-        (["--epoch_count", "3"], "unrecognized arguments: --epoch_count 3"),
+        (["--arch", "resnet"], "Option arch: expected one of dense, fcn, got 'resnet'."),
+        (["--epochs", "many"], "Option epochs: expected int, got 'many'."),
+        (["--epochs", "1.5"], "Option epochs: expected int, got '1.5'."),
+        (["--rate", "nan"], "Option rate: expected a finite number, got 'nan'."),
+        (["--rate", "inf"], "Option rate: expected a finite number, got 'inf'."),
+        (["--seed", "-1"], "Option seed: expected a seed of 0 or more, got '-1'."),
+        (["--noise", "perhaps"], "Option noise: expected bool, got 'perhaps'."),
+        (
+            ["--epoch_count", "3"],
+            "unrecognized arguments: --epoch_count 3. `mnflow --help` lists the options.",
+        ),
     ],
 )
 def test_a_wrong_word_gets_a_clear_error(argv: list[str], sentence: str) -> None:
-    with pytest.raises(InputError, match=re.escape(sentence)):
-        parse(Options, argv)
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        parse(SeededOptions, argv)
+    words = ["--seed", "0", "--rate", "-2.5", "--epochs", "-1"]  # only a seed may not be below zero
+    assert parse(SeededOptions, words) == SeededOptions(epochs=-1, rate=-2.5, seed=0)
 
 
-def _fail(error: BaseException) -> None:
-    raise error
+AGAIN = ", and start the same command again; what was finished is kept."
 
 
 @pytest.mark.usefixtures("_own_handlers")
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (InputError("No such folder."), 1, "mnflow: No such folder."),
-        (
-            OSError(errno.ENOSPC, "h5py says it in its own words", "a.hspy"),
-            1,
-            "No space left on device (a.hspy): make room",
-        ),
+        (InputError("No such folder."), 1, "No such folder."),
+        (OSError(errno.ENOSPC, "h5py's words", "a"), 1, f"No space left on device (a): make room{AGAIN}"),
         (
             PermissionError(errno.EACCES, "no", "/data"),
             1,
-            "Permission denied (/data): check its permissions, or name another",
+            f"Permission denied (/data): check its permissions, or name another folder{AGAIN}",
         ),
-        (OSError(errno.EFBIG, "big"), 1, "mnflow: File too large: allow larger files"),
-        (OSError(errno.ELOOP, "links", "a.lock"), 1, "(a.lock): remove this link, which leads elsewhere"),
-        (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM"),
+        (KeyboardInterrupt("SIGTERM"), 130, "stopped by SIGTERM; what was finished is kept."),
+        (None, 0, None),
     ],
 )
 def test_execute_ends_with_a_message_and_an_exit_code(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+    error: BaseException | None, code: int, said: str | None, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
     refused: list[str] = []
+    given: list[Options] = []
+
+    def run(options: Options) -> None:
+        given.append(options)
+        if error is not None:
+            raise error
+
     with pytest.raises(SystemExit) as stop:
-        execute(Options, lambda options: _fail(error), [], refused.append)
+        execute(Options, run, ["--epochs", "4"], refused.append)
     assert stop.value.code == code
-    assert said in capsys.readouterr().err
+    assert given == [Options(epochs=4)]
+    assert capsys.readouterr().err == (f"mnflow: {said}\n" if said else "")
     assert refused == ([str(error)] if isinstance(error, InputError) else [])
     assert os.environ["MPLBACKEND"] == "Agg"
+
+
+@pytest.mark.usefixtures("_own_handlers")
+@pytest.mark.parametrize("module", ["entrypoints.tune", "__main__"])
+def test_a_typo_gets_the_help_of_its_own_step(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: Options) -> None:
+        raise AssertionError("a typo comes first")
+
+    run.__module__ = module
+    started = SimpleNamespace(__spec__=SimpleNamespace(name="entrypoints.tune"))  # python -m entrypoints.tune
+    monkeypatch.setitem(sys.modules, "__main__", started)  # type: ignore[arg-type]
+    with pytest.raises(SystemExit) as stop:
+        execute(Options, run, ["--arhc", "fcn"])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == (
+        "mnflow: unrecognized arguments: --arhc fcn. `mnflow tune --help` lists the options.\n"
+    )
 
 
 @pytest.mark.usefixtures("_own_handlers")
@@ -120,22 +163,11 @@ def test_mlflow_reports_nothing_to_its_makers(
 
 @pytest.mark.usefixtures("_own_handlers")
 def test_execute_does_not_hide_other_errors() -> None:
-    with pytest.raises(FileNotFoundError):
-        execute(Options, lambda options: _fail(FileNotFoundError(errno.ENOENT, "no such file", "a.npz")), [])
+    def run(options: Options) -> None:
+        raise FileNotFoundError(errno.ENOENT, "no such file", "a.npz")
 
-
-@pytest.mark.parametrize("words", [["--seed", "-1"], ["--share", "nan"], ["--share", "inf"]])
-def test_a_seed_below_zero_and_what_is_no_number_are_refused(words: list[str]) -> None:
-    @dataclass(frozen=True)
-    class Options:
-        """..."""
-
-        seed: int = option(0, "a seed")
-        share: float = option(0.5, "a share")
-
-    with pytest.raises(InputError, match=r"Option \w+: expected a (seed of 0 or more|finite number), got"):
-        parse(Options, words)
-    assert parse(Options, ["--seed", "0"]).seed == 0
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        execute(Options, run, [])
 
 
 def test_streams_that_are_not_there_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,13 +176,27 @@ def test_streams_that_are_not_there_are_replaced(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
         cli.open_streams()
-        print("Mn²⁺")
-        cli.say("Mn²⁺")
+        print("Mn²⁺", flush=True)
+        cli.say("Mn³⁺")
         for stream in (sys.stdout, sys.stderr):
             if stream is not strict:
-                assert stream.name == os.devnull
+                assert (stream.name, stream.writable()) == (os.devnull, True)
                 stream.close()
-    assert strict.errors == "backslashreplace"
+        assert strict.buffer.getvalue() == (  # type: ignore[attr-defined]
+            b"Mn\\xb3\\u207a\n" if out is None else b"Mn\\xb3\\u207a\nMn\\xb2\\u207a\n"
+        )
+
+
+def test_a_closed_standard_stream_is_the_null_device() -> None:
+    before = os.dup(0)
+    try:
+        os.close(0)
+        cli.open_streams()
+        assert os.path.samestat(os.fstat(0), Path(os.devnull).stat())
+        assert (os.write(0, b"x"), os.read(0, 1)) == (1, b"")
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
 
 
 def _closed(streams: str) -> subprocess.CompletedProcess[str]:
@@ -180,13 +226,38 @@ def test_closed_streams_get_nothing_and_stop_nothing(
     assert (tmp_path / "data").read_text() == "kept"
 
 
-def test_a_full_temporary_folder_and_a_long_name_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_system_refuses_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     full = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
-    assert "set TMPDIR to another folder" in str(cli._outside(full))
-    assert "a shorter name" in str(cli._outside(OSError(errno.ENAMETOOLONG, "x", "a" * 300)))
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
-    assert "is full: make room there" in str(cli._outside(OSError(errno.ENOSPC, "x")))
-    assert cli._outside(OSError(errno.ENOTDIR, "x")) is None
+    assert cli._outside(full) == (
+        "The temporary folder is full or cannot be written (No usable temporary directory found in "
+        "['/tmp']): set TMPDIR to another folder"
+    )
+    for number, said in (
+        (errno.ENAMETOOLONG, "File name too long (a): give it a shorter name"),
+        (errno.EFBIG, "File too large (a): allow larger files (`ulimit -f`), or name another folder"),
+        (errno.ELOOP, "Too many levels of symbolic links (a): remove this link, which leads elsewhere"),
+    ):
+        assert cli._outside(OSError(number, "x", "a")) == said
+    folders: list[str] = []
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: folders.append(folder) or SimpleNamespace(free=999_999)
+    )
+    said = f"The temporary folder {tempfile.gettempdir()} is full: make room there, or set TMPDIR to another"
+    assert cli._outside(OSError(errno.ENOSPC, "x")) == f"{said} folder"
+    assert folders == [tempfile.gettempdir()]
+    for error in (OSError(errno.ENOTDIR, "x"), OSError("x")):
+        assert cli._outside(error) is None
+
+    def fail(folder: str) -> None:
+        raise OSError
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    assert cli._outside(OSError(errno.ENOSPC, "x")) == "No space left on device: make room"
+
+
+def test_paths_are_shown_as_seen_from_the_project() -> None:
+    assert cli.relative(ROOT / "docs" / "index.md") == str(Path("docs", "index.md"))
+    assert cli.relative(ROOT.parent / "elsewhere") == str(ROOT.parent / "elsewhere")
 
 
 def test_code_of_another_project_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +268,11 @@ def test_code_of_another_project_is_not_run(tmp_path: Path, monkeypatch: pytest.
     cli.check_place()  # a project that has no code of its own
     (tmp_path / "mnflow").mkdir()
     (tmp_path / "mnflow" / "__init__.py").touch()
-    with pytest.raises(InputError, match=r"is a project of its own: run `python -m mnflow\.setup` here"):
+    said = (
+        f"The code that runs is that of {ROOT}, and this folder ({tmp_path}) is a project of its own: run "
+        "`python -m mnflow.setup` here (or `make setup`), then use its own .venv."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
         cli.check_place()
     monkeypatch.setattr(cli, "ROOT", tmp_path)
     cli.check_place()

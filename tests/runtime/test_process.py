@@ -36,10 +36,27 @@ def test_a_process_that_has_ended_is_gone(system: str, monkeypatch: pytest.Monke
         assert not is_gone(words)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_number_that_another_process_has_now_and_one_that_nobody_has_waited_for_are_gone() -> None:
+    host, number, started = this_process().split()
+    assert is_gone(f"{host} {number} {int(started) - 1}")
+    assert not is_gone(f"{host}  {number} {started}")  # not as this_process names one
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as child:
+        start = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        assert not is_gone(named := f"{host} {child.pid} {start}")
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # has ended, and stays in the system's table
+        assert is_gone(named)
+
+
 def test_another_users_process_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object) -> str:
         raise PermissionError
 
     monkeypatch.setattr(Path, "read_text", forbidden)
     monkeypatch.setattr(os, "kill", forbidden)
+    assert this_process().endswith(f" {os.getpid()} unknown")
     assert not is_gone(this_process())

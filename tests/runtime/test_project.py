@@ -1,6 +1,7 @@
 """Locks lie in the store's own folder, are waited for with a message and a limit, and empty no file."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,14 +39,22 @@ def test_a_lock_that_is_held_is_waited_for_with_a_message_and_a_limit(
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with (
-            pytest.raises(InputError, match=r"Another process has held the lock .*\.lock for"),
+            pytest.raises(InputError) as error,
             one_at_a_time(uri),
         ):
             pass
         holder.communicate("")
-    assert f"another process holds {tmp_path}/.mnflow-" in capsys.readouterr().err
+    (lock,) = tmp_path.iterdir()
+    assert re.fullmatch(r"\.mnflow-[0-9a-f]{16}\.lock", lock.name)
+    assert str(error.value) == (
+        f"Another process has held the lock {lock} for 0 s: let it end, or stop it, and start this command "
+        "again."
+    )
+    said = f"mnflow: another process holds {lock}; waiting for it ...\n"
+    assert capsys.readouterr() == ("", said)
     with one_at_a_time(uri):
         pass
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_link_has_its_target_left_alone(tmp_path: Path) -> None:
@@ -63,13 +72,23 @@ def test_a_link_has_its_target_left_alone(tmp_path: Path) -> None:
 
 def test_a_server_has_its_lock_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with one_at_a_time("http://somewhere:5000"):
-        assert len(list((tmp_path / "mnflow").iterdir())) == 1
+    for _ in range(2):
+        with one_at_a_time("http://somewhere:5000"):
+            assert len(list((tmp_path / "mnflow").iterdir())) == 1
+    with one_at_a_time("http://somewhere:5000", tmp_path / "of" / "its" / "own"):
+        assert len(list((tmp_path / "of" / "its" / "own").iterdir())) == 1
 
 
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
     assert shown_store() == "postgresql://me:***@db/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somewhere:5000")
+    assert shown_store() == "http://somewhere:5000"
+    for unset in ("", None):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "") if unset == "" else monkeypatch.delenv(
+            "MLFLOW_TRACKING_URI"
+        )
+        assert shown_store() == f"sqlite:///{ROOT}/mlflow.db"
 
 
 def test_a_project_is_a_folder_with_its_two_files(tmp_path: Path) -> None:
