@@ -1,6 +1,6 @@
 """L3/L2 intensity ratio and L2-L3 distance of an edge, and the mean valences that either goes with.
 
-`python -m mnflow.pretrained.opinions mn` makes the table of valences from simulated mixtures.
+`python -m mnflow.pretrained.white_line_table mn` makes the table of valences from simulated mixtures.
 """
 
 import json

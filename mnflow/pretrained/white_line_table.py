@@ -1,7 +1,7 @@
 """What mean valences a white-line ratio or distance goes with, from simulated mixtures.
 
-`python -m mnflow.pretrained.opinions mn` makes the table that ships, in half a minute, from the materials
-that intervals are calibrated on.
+`python -m mnflow.pretrained.white_line_table mn` makes the table that ships, in half a minute, from the
+materials that intervals are calibrated on.
 """
 
 import json
