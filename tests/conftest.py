@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.helpers.memory_store import MemoryStore
 
 # Before numpy, JAX or TensorFlow are imported: one thread each, so that results do not depend on the machine.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -165,3 +169,11 @@ def real_data() -> Path:
             "vendor/"
         )
     return Path(folder)
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "MemoryStore":
+    """A tracking store in memory: for what needs no database."""
+    from tests.helpers.memory_store import memory_store
+
+    return memory_store(tmp_path, monkeypatch)
