@@ -1,4 +1,7 @@
-"""A tracking store in memory, with those of MLflow's calls that the package makes: for quick tests."""
+"""A tracking store in memory, with those of MLflow's calls that the package makes: for quick tests.
+
+Pictures are empty; the numbers that they draw are kept.
+"""
 
 import re
 import shutil
@@ -7,9 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from mnflow.track import connection, provenance, query, tracking
 
@@ -39,7 +45,7 @@ class MemoryStore:
 
     def get_run(self, run_id: str) -> Run:
         if run_id not in self.runs:
-            raise MlflowException(f"Run '{run_id}' not found", error_code=1001)
+            raise MlflowException(f"Run '{run_id}' not found", error_code=RESOURCE_DOES_NOT_EXIST)
         return self.runs[run_id]
 
     def log_batch(
@@ -76,7 +82,8 @@ class MemoryStore:
         self.get_run(run_id).info._run_name = name
 
     def set_terminated(self, run_id: str, status: str, end_time: int | None = None) -> None:
-        self.get_run(run_id).info._status = status
+        info = self.get_run(run_id).info
+        info._status, info._end_time = status, end_time
 
     def delete_run(self, run_id: str) -> None:
         self.get_run(run_id).info._lifecycle_stage = "deleted"
@@ -117,6 +124,15 @@ class MemoryStore:
         """The content of an artifact."""
         return (self.folder / run.id / path).read_text()
 
+    def files(self, run: tracking.Run) -> list[str]:
+        """All artifacts."""
+        place = self.folder / run.id
+        return sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file())
+
+    def table(self, run: tracking.Run, path: str) -> pd.DataFrame:
+        """A .csv artifact."""
+        return pd.read_csv(self.folder / run.id / path, keep_default_na=False)
+
     def curve(self, run: tracking.Run, key: str) -> dict[int, float]:
         """A metric's value by step."""
         return {m.step: m.value for m in self.histories[run.id, key]}
@@ -131,6 +147,7 @@ def memory_store(folder: Path, patch: pytest.MonkeyPatch) -> MemoryStore:
     for module in (connection, query, tracking):
         patch.setattr(module, "connect", lambda: store)
     patch.setattr(tracking, "resolve_tags", dict)
+    patch.setattr(Figure, "savefig", lambda figure, path: Path(path).touch())
     for digest in ("code_digest", "environment_digest"):
         patch.setattr(provenance, digest, lambda: "0")
     return store

@@ -1,10 +1,13 @@
 """Tables of runs: what the report shows of them, and what of a table it does without."""
 
+import json
+
 import pandas as pd
 import pytest
 
 from mnflow.report import tables
 from mnflow.track import tracking
+from tests.helpers.memory_store import MemoryStore
 
 CLASSES = ["Mn2+", "Mn3+"]
 
@@ -22,6 +25,7 @@ def test_references_have_their_true_class_and_rounded_probabilities() -> None:
         {"name": "7", "truth": 1, "p": [0.1235, 0.8765]},
         {"name": "lab", "truth": -1, "p": [0.5, 0.5]},
     ]
+    assert tables.references(table.astype(str), CLASSES) == tables.references(table, CLASSES)
 
 
 @pytest.mark.parametrize("missing", ["name", "valence", "p(Mn3+)"])
@@ -55,7 +59,9 @@ def test_points_have_place_class_set_and_name() -> None:
             "name": ["0", "1", "2"],
         }
     }
-    assert tables.embedding(points(0, 1), CLASSES)["input"]["reference"] == [1]
+    as_text = tables.embedding(points(2, 1).astype(str), CLASSES)  # as if a cell of each column were empty
+    assert as_text == tables.embedding(points(2, 1), CLASSES)
+    assert json.dumps(tables.embedding(points(0, 1), CLASSES)["input"]["reference"]) == "[1]"
     both = points(2, 1).assign(features_x=1, features_y=2)
     assert tables.embedding(both, CLASSES)["features"]["y"] == [2.0] * 3
 
@@ -75,8 +81,7 @@ def test_a_table_of_other_columns_has_no_points(missing: str) -> None:
     assert tables.embedding(None, CLASSES) == {}
 
 
-@pytest.mark.usefixtures("store")
-def test_a_run_without_the_table_has_none_and_names_are_words() -> None:
+def test_a_run_without_the_table_has_none_and_names_are_words(memory: MemoryStore) -> None:
     with tracking.step(tracking.tags_of("tsne"), "tsne", {}) as run:
         run.table(pd.DataFrame({"name": ["NA", "null"]}), "tsne")
     record = tracking.connect().get_run(run.id)
