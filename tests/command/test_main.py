@@ -4,13 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+import mnflow
 from mnflow.command import main as command
+from mnflow.errors import InputError
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.runtime.project import ROOT
+from tests.helpers.help_pages import KEPT
 
 pytestmark = pytest.mark.slow
 
@@ -66,38 +70,113 @@ def test_importing_mnflow_changes_nothing_and_loads_nothing(tmp_path: Path) -> N
     assert [m for m in modules if "editable" not in m] == ["mnflow"]
 
 
-def test_a_typo_names_the_nearest_command(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("predct", "did you mean predict?"),
+        ("wise_eval", "did you mean noise_eval or shift_eval?"),
+        ("preprocte", "did you mean preprocess or reproduce or report?"),
+        ("xyz", "`mnflow --help` lists the commands."),
+    ],
+)
+def test_a_typo_names_the_nearest_commands(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        command.main(["predct"])
+        command.main([word])
     assert end.value.code == 2
-    assert "did you mean predict?" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"mnflow: unknown command {word!r}: {hint}\n"
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["--help"]):
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"], ["-V"], ["--version"]])
+def test_help_lists_every_command(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = (KEPT / "mnflow.txt").read_text(encoding="utf-8").replace("VERSION", mnflow.__version__)
+    monkeypatch.setattr(sys, "argv", ["mnflow", *words])
+    for given in (words, None):
         with pytest.raises(SystemExit) as end:
-            command.main(words)
+            command.main(given)
         assert end.value.code == 0
-        said = capsys.readouterr().out
-        assert all(name in said for name in (*command.COMMANDS, *command.STEPS))
+        shown = f"mnflow {mnflow.__version__}\n" if words in (["-V"], ["--version"]) else kept
+        assert capsys.readouterr().out == shown
+    assert all(f"  {name} " in kept for name in (*command.COMMANDS, *command.STEPS))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InputError("No such folder."), "No such folder."),
+        (
+            ModuleNotFoundError("No module", name="mlflow.tracking"),
+            "`mnflow view` needs the package mlflow.tracking, which is not installed: run `pip install "
+            "'mnflow[train]'`.",
+        ),
+        (
+            ModuleNotFoundError("No module", name="panel"),
+            "`mnflow view` needs the package panel, which is not installed: run `pip install "
+            "'mnflow[view]'`.",
+        ),
+    ],
+)
+def test_bad_input_and_a_missing_extra_are_a_line_and_exit_code_1(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(argv: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "import_module", {"mnflow.command.view": SimpleNamespace(main=fail)}.get)
+    with pytest.raises(SystemExit) as end:
+        command.main(["view"])
+    assert end.value.code == 1
+    assert capsys.readouterr() == ("", f"mnflow: {said}\n")
+
+
+@pytest.mark.parametrize("name", ["ours", None])
+def test_a_missing_package_of_no_extra_is_not_hidden(
+    name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError("No module", name=name)
+
+    monkeypatch.setattr(command, "import_module", missing)
+    with pytest.raises(ModuleNotFoundError):
+        command.main(["view"])
+
+
+@pytest.mark.parametrize(("name", "code"), [("view", 0), ("doctor", 1), ("fit", None)])
+def test_a_command_gets_its_words_and_gives_the_exit_code(
+    name: str, code: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def run(argv: list[str]) -> int | None:
+        given.append(argv)
+        return code
+
+    module = command.COMMANDS[name][0]
+    monkeypatch.setattr(command, "import_module", {module: SimpleNamespace(main=run)}.get)
+    with pytest.raises(SystemExit) as end:
+        command.main([name, "--a", "b"])
+    assert (end.value.code, given) == (code, [["--a", "b"]])
+
+
+def test_a_step_is_the_entry_point_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from entrypoints import tsne
+
+    given: list[tuple[object, ...]] = []
+
+    def stub(*words: object) -> None:
+        given.append(words)
+        sys.exit(7)
+
+    monkeypatch.setattr("mnflow.pipeline.execution.execute", stub)
+    with pytest.raises(SystemExit) as end:
+        command.main(["tsne", "--seed", "3"])
+    assert (end.value.code, given) == (7, [(tsne.Options, tsne.run, ["--seed", "3"])])
 
 
 def test_every_step_of_mlproject_but_predict_is_a_step_of_the_command() -> None:
     entry_points = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
     assert set(entry_points) == {*command.STEPS, "predict", "doctor"}
-
-
-def test_a_missing_extra_is_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
-
-    monkeypatch.setattr(command, "import_module", missing)
-    with pytest.raises(SystemExit) as end:
-        command.main(["cv_train"])
-    assert end.value.code == 1
-    assert "pip install 'mnflow[train]'" in capsys.readouterr().err
 
 
 def test_a_typo_in_a_step_ends_before_anything_is_imported_or_tracked(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """`mnflow predict`: one row per file, errors as rows, and its exit code."""
 
 import csv
+import errno
 import io
 import json
+import os
 import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +15,17 @@ import numpy as np
 import pytest
 
 from mnflow.command import predict
-from mnflow.command.summary import FIELDS, summarise
+from mnflow.command.summary import FIELDS, failure
 from mnflow.errors import InputError
 from mnflow.pretrained.shipped import EXAMPLE
-from mnflow.read import read_file
 from mnflow.references import References
+from mnflow.serve.answer import OPINIONS
 from mnflow.serve.predictor import Predictor
 from mnflow.serve.pretrained import pretrained
-from mnflow.spectra import MN, RawSpectra
+from mnflow.spectra import MN
 from tests.helpers.files import signal, write
+from tests.helpers.help_pages import check_help
 from tests.helpers.nets import made_up_net
-from tests.helpers.posterior import made_up_posterior
 from tests.helpers.spectra import edge_shape
 
 
@@ -63,11 +67,104 @@ def test_a_bad_file_costs_a_row_and_the_exit_code_and_nothing_else(
     assert said.splitlines()[1:] == [f"not read in {tmp_path}, as they are of no format of spectra: more.zip"]
 
 
-def test_patterns_and_repeated_files_are_answered_once(tmp_path: Path) -> None:
-    for name in ("b.msa", "a.msa"):
+def test_patterns_and_repeated_files_are_answered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub" / "folder").mkdir(parents=True)
+    for name in ("b.msa", "a.msa", "[x].dm4", "x.dm4", "sub/folder/c.csv"):
         (tmp_path / name).touch()
-    words = [str(tmp_path / "*.msa"), str(tmp_path / "a.msa")]
-    assert [p.name for p in predict.expand(words)] == ["a.msa", "b.msa"]
+    words = ["*.msa", "a.msa", "none*.msa", "[x].dm4", "**/*.csv", "sub"]
+    expected = ["a.msa", "b.msa", "none*.msa", "[x].dm4", "sub/folder/c.csv", "sub"]
+    assert predict.expand(words) == [Path(word) for word in expected]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(errno.EIO, "Input/output error"), "Input/output error"), (OSError("odd"), "odd")],
+)
+def test_a_file_that_the_system_does_not_give_costs_its_row_only(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(given: list[Path], *_: object) -> Iterator[tuple[Path, InputError]]:
+        if given == [Path("bad")]:
+            raise error
+        yield Path("folder", "other"), InputError("No spectrum.")
+
+    monkeypatch.setattr("mnflow.read.read_all", read)
+    assert list(predict.answer_paths([Path("bad"), Path("folder")], pretrained())) == [
+        failure("bad", MN, f"bad: {said}."),
+        failure(str(Path("folder", "other")), MN, "No spectrum."),
+    ]
+
+
+NOTHING = failure("x", MN, "")
+ANSWERS = [
+    NOTHING | {
+        "file": "f" * 36, "n": 1, "class": "Mn3+", "mean_valence": 2.875, "interval": [2.5, 3.126],
+        "probabilities": {"Mn2+": 0.125, "Mn3+": 0.75, "Mn4+": 0.125},
+        "fractions": {"Mn2+": 0.25, "Mn3+": 0.625, "Mn4+": 0.126}, "error": None,
+        "second_opinions": {"l3_l2_ratio": {"value": 1.5}, "o_k": None}, "moved_ev": -2.0,
+    },
+    NOTHING | {
+        "file": f"folder/{'g' * 30}.dm4", "n": 1234567, "n_flagged": 7, "mean_valence": 3.0, "error": None,
+        "flags": ["noisy", "clipped"], "notes": ["a note", "=another"],
+    },
+    NOTHING | {"file": "=bad.dm4", "error": "-no: such file."},
+    NOTHING | {"file": "few", "n": 2, "flags": ["noisy"], "error": None, "moved_ev": 0.25},
+]  # fmt: skip
+
+
+@pytest.fixture
+def _made_up_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "answer_paths", lambda *_: iter(ANSWERS))
+
+
+@pytest.mark.usefixtures("_made_up_answers")
+def test_the_table_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main([str(EXAMPLE)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"file{' ' * 32}       n  class mean valence       Mn2+   Mn3+   Mn4+  remarks",
+        f"{'f' * 36}       1  Mn3+  2.88 [2.50, 3.13]  0.25   0.62   0.13  window moved by -2.0 eV",
+        f"...{'g' * 29}.dm4 1234567  -     3.00                  -      -      -  noisy, clipped, 7 of "
+        "1234567 flagged; a note; =another",
+        f"=bad.dm4{' ' * 28} error: -no: such file.",
+        f"few{' ' * 33}       2  -     -                     -      -      -  noisy, window moved by +0.2 eV",
+    ]
+
+
+@pytest.mark.usefixtures("_made_up_answers")
+def test_csv_and_json_as_they_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main([str(EXAMPLE), "--json"]) == 1
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ANSWERS
+    assert predict.main([str(EXAMPLE), "--csv"]) == 1
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head == (
+        "file,element,n,n_flagged,class,p(Mn2+),p(Mn3+),p(Mn4+),x(Mn2+),x(Mn3+),x(Mn4+),mean_valence,"
+        f"interval_low,interval_high,{','.join(OPINIONS)},flags,moved_ev,notes,error"
+    )
+    empty = "," * len(OPINIONS)
+    assert rows == [
+        f"{'f' * 36},Mn,1,0,Mn3+,0.125,0.75,0.125,0.25,0.625,0.126,2.875,2.5,3.126,1.5{empty},-2.0,,",
+        f"folder/{'g' * 30}.dm4,Mn,1234567,7,,,,,,,,3.0,,{empty},noisy clipped,,a note; =another,",
+        f"'=bad.dm4,Mn,0,0,,,,,,,,,,{empty},,,,'-no: such file.",
+        f"few,Mn,2,0,,,,,,,,,,{empty},noisy,0.25,,",
+    ]
+
+
+@pytest.mark.usefixtures("_made_up_answers")
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]])
+def test_a_reader_who_has_seen_enough_is_no_error(form: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert predict.main([str(EXAMPLE), *form]) == 0
+        assert os.path.samestat(os.fstat(writer), Path(os.devnull).stat())
+
+
+def test_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    check_help("predict", predict.main, capsys)
 
 
 def test_a_table_for_people_and_csv_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,67 +176,6 @@ def test_a_table_for_people_and_csv_for_programs(capsys: pytest.CaptureFixture[s
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     shares = [float(row[f"p({name})"]) for name in pretrained().edge.classes]
     assert sum(shares) == pytest.approx(1, abs=1e-5)
-
-
-def test_an_image_without_an_unflagged_pixel_has_flags_and_no_numbers() -> None:
-    predictor = pretrained()
-    rng = np.random.default_rng(0)
-    energy_ev = np.arange(610.0, 690.0, 0.1)
-    noise = RawSpectra(energy_ev, rng.normal(100, 30, (6, len(energy_ev))), (2, 3), None, "", Path("noise"))
-    row = summarise("noise", noise, predictor)
-    assert (row["n"], row["n_flagged"]) == (6, 6)
-    assert row["mean_valence"] is None
-    assert row["flags"]
-
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_one_spectrum_is_summed_up_as_an_image_is(n: int) -> None:
-    """An uncertain class is no flag that counts, and a dispersion that O K shows to be wrong is said."""
-    energy_ev = np.arange(470.0, 700.0, 0.25)
-    oxygen = 0.5 / (1 + np.exp(-(energy_ev - 518)))
-    counts = 1e4 * (edge_shape(energy_ev, 1) + oxygen + 8 * (energy_ev / 640) ** -3)
-    raw = RawSpectra(energy_ev, np.repeat(counts[None], n, axis=0), (n,), None, "", Path("it"))
-    unsure = made_up_posterior(sure=True)
-    unsure.biases[1][:] *= 0.35  # pure or mixed, half and half
-    row = summarise("it", raw, Predictor(MN, unsure))
-    assert row["class"] is None
-    assert "uncertain" in row["flags"]
-    assert row["n_flagged"] == 0
-    assert row["notes"][1].startswith("O K and L3 are 12")
-
-
-def _alike(n: int) -> RawSpectra:
-    """Pixels (n,) that are the mean of the shipped image, with noise."""
-    example = read_file(EXAMPLE)
-    mean = np.asarray(example.counts, dtype=np.float64).mean(axis=0)
-    noise = 0.002 * mean.max() * np.random.default_rng(0).standard_normal((n, len(mean)))
-    return replace(example, counts=mean + noise, nav_shape=(n,) if n > 1 else (), nav_axes=())
-
-
-@pytest.mark.parametrize("n", [1, 6])
-def test_what_is_no_number_outside_of_the_window_costs_nothing(n: int) -> None:
-    raw = _alike(n)
-    spoilt = raw.counts.copy()
-    spoilt[0, :50], spoilt[0, -20:] = np.nan, np.inf
-    good, found = (summarise("a", r, pretrained()) for r in (raw, replace(raw, counts=spoilt)))
-    assert found["mean_valence"] == pytest.approx(good["mean_valence"], abs=0.01)
-    assert (found["flags"], found["n_flagged"]) == (good["flags"], 0)
-    spoilt[0, np.searchsorted(raw.energy_ev, 645.0)] = np.nan
-    if n == 1:
-        with pytest.raises(InputError, match="no number where its edge is"):
-            summarise("a", replace(raw, counts=spoilt), pretrained())
-    else:
-        assert summarise("a", replace(raw, counts=spoilt), pretrained())["n_flagged"] == 1
-
-
-def test_a_spike_in_one_pixel_is_not_in_the_mean() -> None:
-    raw = _alike(12)
-    spoilt = raw.counts.copy()
-    at = np.searchsorted(raw.energy_ev, 643.0)
-    spoilt[5, at : at + 2] += 20 * np.ptp(raw.counts)
-    good, found = (summarise("a", r, pretrained()) for r in (raw, replace(raw, counts=spoilt)))
-    assert found["mean_valence"] == pytest.approx(good["mean_valence"], abs=0.02)
-    assert found["notes"][-1] == "1 spike, dead or hot channel was bridged in 1 of 12 spectra"
 
 
 def test_another_model_can_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

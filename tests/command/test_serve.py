@@ -2,21 +2,26 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import mnflow
 from benchmarks.client import is_up, post, request_of
+from mnflow.command import serve
 from mnflow.command.predict import main as predict
 from mnflow.command.summary import FIELDS
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.runtime.project import ROOT
+from mnflow.serve.pretrained import pretrained
+from tests.helpers.help_pages import check_help
 from tests.helpers.services import free_port, process, wait_until
 
 SERVE = [sys.executable, "-m", "mnflow", "serve", "--model", "shipped", "--port"]
@@ -59,3 +64,29 @@ def test_a_port_in_use_gives_a_clear_error() -> None:
         )
     assert done.returncode == 1
     assert f"mnflow: Cannot listen on 127.0.0.1:{port}: name another port" in done.stderr
+
+
+def test_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    check_help("serve", serve.main, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        (["--model", "shipped"], ("127.0.0.1", 5001)),
+        (["--host", "0.0.0.0", "--port", "80", "--model", "shipped"], ("0.0.0.0", 80)),
+    ],
+)
+def test_options_reach_the_server(
+    words: list[str], at: tuple[str, int], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    served: list[tuple[object, ...]] = []
+    stub = SimpleNamespace(run=lambda *given: served.append(given))
+    monkeypatch.setitem(sys.modules, "mnflow.serve.http.app", stub)  # type: ignore[arg-type]
+    assert serve.main(words) == 0
+    ((predictor, *rest),) = served
+    assert rest == [*at, mnflow.__version__]
+    assert predictor.facts == pretrained().facts
+    model = re.escape(f"http://{at[0]}:{at[1]}/invocations")
+    assert re.fullmatch(rf"model: shipped mn\.npz \(sha256 \w+\); {model}\n", capsys.readouterr().err)

@@ -129,3 +129,12 @@ def test_a_dropped_signal_comes_again(alarm: bool, monkeypatch: pytest.MonkeyPat
             time.sleep(0.01)
 
     assert _stopped_in(wait) == "SIGTERM"
+
+
+def test_other_errors_of_destructors_are_still_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    signals.listen()
+    error = SimpleNamespace(exc_value=ValueError("lost"))
+    sys.unraisablehook(error)  # type: ignore[arg-type]
+    assert seen == [error]
