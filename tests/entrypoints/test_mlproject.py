@@ -28,3 +28,28 @@ def test_mlproject_passes_every_option_with_its_default(name: str) -> None:
         f"entrypoints.{name}",
         *(w for f in options for w in (f"--{f.name}", f"{{{f.name}}}")),
     ]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [
+        line.split(" ")[0].split("==") for line in (ROOT / name).read_text().splitlines() if "==" in line
+    ]
+    return {line[0].lower().replace("_", "-"): line[1] for line in lines}
+
+
+def test_python_env_conda_and_lock_install_the_same() -> None:
+    python_env = yaml.safe_load((ROOT / "python_env.yaml").read_text())
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
+    assert python_env["dependencies"] == ["-r requirements.txt"]
+    assert conda["dependencies"][-1] == {"pip": python_env["dependencies"]}
+    assert f"python={python_env['python']}" in conda["dependencies"]
+    assert yaml.safe_load((ROOT / "MLproject").read_text())["python_env"] == "python_env.yaml"
+
+
+def test_the_lock_holds_every_direct_pin_with_hashes_and_no_address() -> None:
+    locked = pins("requirements.txt")
+    assert pins("requirements.in").items() <= locked.items()
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert text.count("--hash=sha256:") >= text.count("==")

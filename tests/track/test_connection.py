@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from mnflow.errors import InputError
 from mnflow.runtime.files import whole_file
-from mnflow.runtime.project import ROOT
+from mnflow.runtime.project import EXPERIMENT, ROOT
 from mnflow.track import connection, tracking
 from mnflow.track.query import _runs, artifact, finished_runs
 
@@ -275,3 +275,25 @@ def test_a_database_that_another_process_locks_within_a_step(store: Path) -> Non
     with tracking.step(tracking.tags_of("cv_train"), "b", {}) as run:
         run.metrics({"a": 1.0})
     assert tracking.connect().get_run(run.id).info.status == "FINISHED"
+
+
+def test_the_store_is_prepared_once_and_a_bare_mlflow_run_lands_in_our_experiment(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/store.db"
+    for _ in range(2):
+        connection.prepare_store(uri)
+    client = MlflowClient(uri)
+    assert [e.name for e in client.search_experiments()] == [EXPERIMENT]
+    assert client.get_experiment("0").name == EXPERIMENT
+
+
+def test_a_worker_that_comes_second_takes_the_experiment_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/store.db"
+    connection.prepare_store(uri)
+    found = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
+    answers = iter([None, found])  # not there when it looked, there when it tried to make it
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda client, name: next(answers))
+    monkeypatch.setattr(MlflowClient, "get_experiment", lambda client, number: found)
+    connection.prepare_store(uri)
+    assert next(answers, None) is None
