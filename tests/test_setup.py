@@ -4,10 +4,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mnflow import setup
+from mnflow.errors import InputError
+from tests.helpers.help_pages import check_help
 
 
 @pytest.fixture
@@ -47,7 +50,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_what_a_set_up_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_set_up_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done: list[object] = []
 
     def create(folder: Path, with_pip: bool) -> None:
@@ -66,6 +71,7 @@ def test_what_a_set_up_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ([*pip, "--no-deps", "--no-build-isolation", "-e", "."], how),
         ([python, "-m", "mnflow.setup", "--here"], how),
     ]
+    assert capsys.readouterr().out == "Setting up .venv (once, 1 to 3 minutes) ...\n"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,47 @@ def test_the_command_line(
             patch.setattr(setup.sys, "version_info", version)
             assert setup.main(words) == code
     assert done == [called]
-    assert "Python 3.11 or newer is needed" in capsys.readouterr().err
+    found = sys.version.split()[0]
+    assert capsys.readouterr() == ("", f"mnflow: Python 3.11 or newer is needed, this is {found}.\n")
+
+
+def test_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    check_help("setup", setup.main, capsys)
+
+
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_this_interpreter_is_registered_with_mlflow_and_the_store_prepared(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr("mnflow.runtime.mlflow_env.mlflow_environment", lambda: tmp_path)
+    monkeypatch.setattr("mnflow.runtime.mlflow_env.register_environment", done.append)
+    stub = SimpleNamespace(connect=lambda: done.append("store"))
+    monkeypatch.setitem(sys.modules, "mnflow.track.connection", stub)  # type: ignore[arg-type]
+    monkeypatch.setattr(setup, "os", SimpleNamespace(name=system))
+    setup.use_here()
+    setup.use_here(store=False)
+    registered = [tmp_path] if system == "posix" else []  # `mlflow run` is not used on Windows
+    assert done == [*registered, "store", *registered]
+    folder = Path("bin" if system == "posix" else "Scripts")
+    assert setup.venv_python(tmp_path).relative_to(tmp_path).parent == folder
+
+
+def test_an_environment_is_foreign_without_its_interpreter_or_its_note_but_not_as_a_link(
+    project: Path, installed: list[str]
+) -> None:
+    venv = project / ".venv"
+    assert not setup.is_foreign()  # there is none
+    setup.set_up()
+    assert not setup.is_foreign()
+    (project / "link").symlink_to(venv)
+    assert not setup.is_foreign(project / "link")
+    setup.venv_python().rename(python := project / "python")
+    assert setup.is_foreign()
+    python.rename(setup.venv_python())
+    assert not setup.is_foreign()
+    (venv / "pyvenv.cfg").unlink()
+    assert setup.is_foreign()
 
 
 def test_a_second_set_up_does_nothing(project: Path, installed: list[str]) -> None:
@@ -109,11 +155,14 @@ def test_development_tools_are_added_when_they_are_wanted_and_then_stay(
     assert installed == ["requirements.txt", "requirements.txt+requirements-dev.txt"]
 
 
-def test_changed_requirements_are_installed(project: Path, installed: list[str]) -> None:
+def test_what_is_installed_and_has_changed_is_installed_again(project: Path, installed: list[str]) -> None:
     setup.set_up()
-    (project / "requirements.txt").write_text("more")
-    setup.set_up()
-    assert len(installed) == 2
+    names = ("requirements-dev.txt", "requirements.txt", "python_env.yaml", "pyproject.toml")
+    for times, name in enumerate(names):  # the first is not used here
+        (project / name).write_text("more")
+        setup.set_up()
+        assert installed == ["requirements.txt"] * (times + 1)
+        assert setup.STAMP.read_text() == setup.wanted(["requirements.txt"])
 
 
 @pytest.mark.parametrize("put", [shutil.move, shutil.copytree])
@@ -132,7 +181,8 @@ def test_the_environment_of_another_place_is_made_anew(
     setup.set_up()
     assert len(installed) == 2
     assert not setup.is_foreign()
-    assert "was made for another place" in capsys.readouterr().out
+    said = f"{new}/.venv was made for another place or interpreter: making it anew."
+    assert said in capsys.readouterr().out.splitlines()
 
 
 def test_a_failed_installation_is_a_message_and_is_tried_again(
@@ -143,5 +193,12 @@ def test_a_failed_installation_is_a_message_and_is_tried_again(
 
     monkeypatch.setattr(setup.subprocess, "run", fail)
     assert setup.main([]) == 1
-    assert "set-up failed" in capsys.readouterr().err
+    assert capsys.readouterr().err == ("mnflow: set-up failed: `-m pip install --quiet ...` ended with 1.\n")
     assert not setup.STAMP.exists()
+
+    def refuse(dev: bool) -> None:
+        raise InputError("The store is of tomorrow.")
+
+    monkeypatch.setattr(setup, "set_up", refuse)
+    assert setup.main([]) == 1
+    assert capsys.readouterr().err == "mnflow: The store is of tomorrow.\n"

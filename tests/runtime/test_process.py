@@ -41,12 +41,15 @@ def test_a_number_that_another_process_has_now_and_one_that_nobody_has_waited_fo
     host, number, started = this_process().split()
     assert is_gone(f"{host} {number} {int(started) - 1}")
     assert not is_gone(f"{host}  {number} {started}")  # not as this_process names one
+    code = "import sys; open('/proc/self/comm', 'w').write('a) 1 S'); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()  # from here on it has a name like the end of one
         start = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
         assert not is_gone(named := f"{host} {child.pid} {start}")
-        assert child.stdin is not None
         child.stdin.close()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # has ended, and stays in the system's table
         assert is_gone(named)
