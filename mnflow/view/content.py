@@ -21,15 +21,18 @@ def class_colours(maps: ValenceMaps) -> dict[str, str]:
 
 
 def quantities(maps: ValenceMaps) -> dict[str, tuple[Array, Any, tuple[float, float] | None]]:
-    """Every map that can be chosen: its values (N,), colours, and limits (None: from the values)."""
+    """Every map that can be chosen: its values (N,), colours, and limits (None: from the values).
+
+    They are the same ones even where all pixels are flagged.
+    """
     hidden, charges = maps.masked().pixels, maps.predictor.edge.charges
     found: dict[str, tuple[Array, Any, tuple[float, float] | None]] = {
         VALENCE: (hidden.mean_valence, Viridis256, (min(charges), max(charges)))
     }
-    if np.isfinite(hidden.interval).any():
+    if np.isfinite(maps.pixels.interval).any():
         found["width of the interval"] = (hidden.interval[:, 1] - hidden.interval[:, 0], Cividis256, None)
-    shares = hidden.probabilities if np.isnan(hidden.fractions).all() else hidden.fractions
-    kind = "probability" if np.isnan(hidden.fractions).all() else "fraction"
+    mixed = not np.isnan(maps.pixels.fractions).all()
+    shares, kind = (hidden.fractions, "fraction") if mixed else (hidden.probabilities, "probability")
     found |= {f"{name} {kind}": (shares[:, i], Cividis256, (0.0, 1.0)) for i, name in enumerate(maps.classes)}
     found["intensity of the edge"] = (maps.pixels.intensity, Greys256, None)
     if maps.t_over_lambda_values():
