@@ -33,12 +33,43 @@ def test_numbers_of_another_model_are_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(card, "PRETRAINED", tmp_path)
     (tmp_path / "mn.npz").write_bytes(b"another model")
     (tmp_path / "mn-numbers.jsonl").write_text((PRETRAINED / "mn-numbers.jsonl").read_text())
-    with pytest.raises(InputError, match=r"run `python -m benchmarks\.posterior"):
+    with pytest.raises(InputError) as error:
+        card.load_numbers()
+    measured, shipped = (digest(folder / "mn.npz")[:12] for folder in (PRETRAINED, tmp_path))
+    assert str(error.value) == (
+        f"mn-numbers.jsonl is about the model {measured}, and {shipped} is the one that ships: run `python "
+        f"-m benchmarks.posterior > {tmp_path / 'mn-numbers.jsonl'}`, then `python -m mnflow.pretrained`."
+    )
+    (tmp_path / "mn-numbers.jsonl").write_text('{"benchmark": "posterior/names"}\n')
+    with pytest.raises(InputError, match="is about the model none, and"):
         card.load_numbers()
 
 
 def test_the_card_is_what_record_and_numbers_say() -> None:
     assert card.card_path().read_text(encoding="utf-8") == card.render()
+
+
+def test_a_card_is_written_whole_and_says_nothing_of_what_was_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped, numbers = card.card_path().read_text(encoding="utf-8"), card.load_numbers()
+    monkeypatch.setattr(card, "card_path", lambda element: tmp_path / f"{element}.md")
+    assert card.write_card() == tmp_path / "Mn.md"
+    assert (tmp_path / "Mn.md").read_text(encoding="utf-8") == shipped
+    simulated = [row for row in numbers if row["benchmark"] != "posterior/measured"]
+    monkeypatch.setattr(card, "load_numbers", lambda element: simulated)
+    card.write_card()
+    words = (tmp_path / "Mn.md").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["Mn.md"]
+    first = shipped.index("\nMeasured spectra of pure compounds")
+    assert words == shipped[:first] + shipped[shipped.index("\n## What it cannot do") :]
+    one = {"benchmark": "posterior/measured", "low": 3, "high": 3, "mean_valence": 2.954, "in_interval": 1}
+    two = one | {"low": 2, "high": 2, "in_interval": 0.5, "spectra": 8}
+    no_compound = [one | {"low": 2.5}, one | {"low": None}]
+    assert card._measured([one, two, *no_compound]).splitlines()[-2:] == [
+        "| 2 | 2.95 | 50 % of 8 |",
+        "| 3 | 2.95 | 100 % of 1 |",
+    ]
 
 
 def test_the_self_test_shows_the_card(capsys: pytest.CaptureFixture[str]) -> None:

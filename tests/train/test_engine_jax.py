@@ -16,7 +16,7 @@ from mnflow.preprocess import crop
 from mnflow.train import engine_jax, engine_keras
 from mnflow.train.cross_validate import make_course, make_plan
 from mnflow.train.plan import Course, FoldData, steps_of_epoch
-from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON, learning_rate
+from mnflow.train.schedule import ADAM_BETAS, ADAM_EPSILON
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
@@ -178,12 +178,3 @@ def test_noise_is_scaled_between_none_and_five_times() -> None:
     assert np.std(drawn - drawn.mean(axis=0)) == pytest.approx(
         np.std(in_numpy - in_numpy.mean(axis=0)), rel=0.1
     )
-
-
-def test_one_cycle_rises_and_falls_to_nothing() -> None:
-    rates = [float(learning_rate("one_cycle", 0.01, p)) for p in (0.0, 0.05, 0.1, 0.55, 1.0)]
-    np.testing.assert_allclose(rates, [0.0005, 0.00525, 0.01, 0.005, 0], atol=1e-9)
-    np.testing.assert_allclose(
-        learning_rate("one_cycle", 0.01, jnp.array([0.0, 0.05, 0.1, 0.55, 1.0])), rates, atol=1e-8
-    )
-    assert learning_rate("constant", 0.01, 0.7) == 0.01
