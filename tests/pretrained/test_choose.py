@@ -73,8 +73,8 @@ def test_an_alias_that_was_moved_to_what_may_not_be_champion_is_refused(project:
         choose.choose_predictor()
     assert str(error.value) == (
         f"The alias champion in {project / 'mlflow.db'} is on version 3, and dense is not fully "
-        "convolutional and does not survive a shift of the energy axis: `mlflow run . -e promote` moves it to one that "
-        "passes the gate; `--model shipped` uses the shipped model."
+        "convolutional and does not survive a shift of the energy axis: `mlflow run . -e promote` moves it "
+        "to one that passes the gate; `--model shipped` uses the shipped model."
     )
 
 

@@ -1,12 +1,51 @@
-"""Files of a simulation where no more can be written."""
+"""Files of a simulation: what is in them, and what is said where no more can be written."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from mnflow.runtime.project import ROOT
+from mnflow.simulate.write import write_hspy, write_table
+
+
+def test_a_table_is_written_as_spreadsheets_read_it_and_runs_nothing_there(tmp_path: Path) -> None:
+    rows = [("a, b", 1, 0.25), ("=1+1", "µ", None)]
+    path = write_table(("name", "n", "share"), rows, tmp_path / "table.csv")
+    assert path == tmp_path / "table.csv"
+    assert path.read_bytes().decode() == 'name,n,share\r\n"a, b",1,0.25\r\n\'=1+1,µ,\r\n'
+
+
+def test_an_image_is_one_signal_with_its_axes_and_what_is_known_of_it(tmp_path: Path) -> None:
+    counts = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    path = write_hspy(tmp_path / "a.hspy", counts, np.array([600.1, 600.3, 600.5, 600.7]), "A", 200.0, 0.05)
+    assert path == tmp_path / "a.hspy"
+    with h5py.File(path) as file:
+        (signal,) = file["Experiments"].values()
+        np.testing.assert_array_equal(signal["data"], counts)
+        axes = [dict(signal[f"axis-{i}"].attrs) for i in range(3)]
+        metadata = signal["metadata"]
+        assert dict(metadata["General"].attrs) == {"title": "A", "notes": "simulated by mnflow"}
+        assert dict(metadata["Signal"].attrs) == {"signal_type": "EELS", "quantity": "Electrons (Counts)"}
+        microscope = metadata["Acquisition_instrument/TEM"]
+        assert dict(microscope.attrs) == {"beam_energy": 200.0}
+        assert dict(microscope["Detector/EELS"].attrs) == {
+            "dwell_time": 0.05, "dispersion": 0.2, "collection_angle": 20.0,
+        }  # fmt: skip
+    scan = {"_type": "UniformDataAxis", "scale": 2.0, "offset": 0.0, "units": "nm", "navigate": True}
+    scan |= {"is_binned": False}
+    assert axes == [
+        scan | {"name": "y", "size": 2},
+        scan | {"name": "x", "size": 3},
+        {
+            "_type": "UniformDataAxis", "name": "Energy loss", "size": 4, "scale": 0.2, "offset": 600.1,
+            "units": "eV", "navigate": False, "is_binned": True,
+        },
+    ]  # fmt: skip
+
 
 WRITE = """
 import resource
