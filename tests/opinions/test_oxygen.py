@@ -29,6 +29,53 @@ def test_the_threshold_is_found(step_ev: float, o_k_ev: float, noise: float) -> 
     assert found == pytest.approx(642 - o_k_ev, abs=1.0)
 
 
+def ramp(energy_ev: np.ndarray, first_ev: float, high: float = 1.0, noise: float = 0.0) -> np.ndarray:
+    """O K that rises over 4 eV to a step, on a power law."""
+    step = high * np.clip((energy_ev - first_ev) / 4, 0, 1)
+    return 8 * (energy_ev / 640) ** -3 + step + noise * np.random.default_rng(1).normal(size=len(energy_ev))
+
+
+@pytest.mark.parametrize("first_ev", [523.1, 530.0, 534.77])
+@pytest.mark.parametrize("step_ev", [0.1, 0.5])
+def test_the_threshold_is_at_three_tenths_of_the_step_between_channels(
+    first_ev: float, step_ev: float
+) -> None:
+    energy_ev = np.arange(480, 600, step_ev)
+    found = o_k_distance_ev(energy_ev, ramp(energy_ev, first_ev), 642.0, MN)
+    assert found == pytest.approx(642 - (first_ev + 0.3 * 4), abs=0.03)
+
+
+def test_a_threshold_is_looked_for_where_an_oxide_may_have_it() -> None:
+    """Within 14 % of 111 eV: from 515.5 to 557.5 eV on this axis."""
+    energy_ev = np.arange(480, 600, 0.1)
+    for first_ev, there in ((513.0, False), (514.5, True), (545.0, True), (546.6, False)):
+        found = o_k_distance_ev(energy_ev, ramp(energy_ev, first_ev), 642.0, MN)
+        assert (found is not None) == there, first_ev
+
+
+@pytest.mark.parametrize(("high", "there"), [(0.3, True), (0.09, False)])
+def test_a_step_must_be_fifteen_times_the_noise(high: float, there: bool) -> None:
+    """Means over 15 channels have a quarter of their noise: here 0.01."""
+    energy_ev = np.arange(480, 600, 0.1)
+    counts = ramp(energy_ev, 530.0, high, noise=0.01 * np.sqrt(15))
+    found = o_k_distance_ev(energy_ev, counts, 642.0, MN)
+    assert (found is not None) == there
+
+
+def test_an_axis_must_begin_a_third_before_and_have_some_channels() -> None:
+    for first_ev, step_ev, there in (
+        (497.0, 0.1, True),
+        (498.0, 0.1, False),
+        (480.3, 3.6, True),
+        (480.3, 4.2, False),
+    ):
+        energy_ev = np.arange(first_ev, 600, step_ev)
+        found = o_k_distance_ev(energy_ev, ramp(energy_ev, 530.0), 642.0, MN)
+        assert (found is not None) == there, (first_ev, step_ev)
+        if found is not None:
+            assert found == pytest.approx(110.8, abs=2)
+
+
 def test_without_oxygen_or_room_before_it_there_is_no_distance() -> None:
     energy_ev = np.arange(480, 700, 0.5)
     assert o_k_distance_ev(energy_ev, spectrum(energy_ev, 530, step=0.0, noise=0.03), 642.0, MN) is None
@@ -50,6 +97,16 @@ def test_a_wrong_dispersion_is_noted(stretch: float) -> None:
     assert notes[0].startswith(f"O K and L3 are {distance:.1f} eV apart, in oxides 106 to 116")
     assert ("by -" in notes[0]) == (stretch < 1)
     assert dispersion_note(None, MN) == []
+
+
+@pytest.mark.parametrize(
+    ("distance_ev", "off"),
+    [(100.0, "-6%"), (105.9, "-0%"), (106.0, ""), (116.0, ""), (116.1, "+0%"), (127.6, "+10%")],
+)
+def test_a_note_says_by_how_much_the_dispersion_is_off_at_least(distance_ev: float, off: str) -> None:
+    apart = f"O K and L3 are {distance_ev:.1f} eV apart, in oxides 106 to 116"
+    expected = [f"{apart}: the dispersion is off by {off} or more"] if off else []
+    assert dispersion_note(distance_ev, MN) == expected
 
 
 def test_measured_oxides_are_within_what_is_expected(real_data: Path) -> None:
