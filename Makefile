@@ -42,7 +42,7 @@ test-team test-docker: test-%: setup-dev
 
 # Kills, a tracking server that goes away, abuse of the served model: half an hour on two cores.
 test-faults: setup-dev
-	.venv/bin/python -m pytest -m services tests/system/test_kills.py tests/track/test_connection.py tests/system/test_server_away.py tests/system/test_server_abuse.py
+	.venv/bin/python -m pytest -m services tests/system/test_kills.py tests/system/test_store_faults.py tests/system/test_server_away.py tests/system/test_server_abuse.py
 
 # The kills alone, KILLS of each of eleven entry points.
 KILLS ?= 10

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
+from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunInputs, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
@@ -51,7 +51,10 @@ class MemoryStore:
     def log_batch(
         self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
     ) -> None:
-        data = self.get_run(run_id).data
+        run = self.get_run(run_id)
+        if run.info.lifecycle_stage != "active":
+            raise MlflowException(f"The run {run_id} must be in the 'active' state.\nNo more.")
+        data = run.data
         for metric in metrics:
             data._add_metric(metric)
             self.histories.setdefault((run_id, metric.key), []).append(metric)
@@ -77,6 +80,7 @@ class MemoryStore:
 
     def log_inputs(self, run_id: str, datasets: Sequence[Any]) -> None:
         self.inputs.setdefault(run_id, []).extend(datasets)
+        self.get_run(run_id)._inputs = RunInputs(self.inputs[run_id])
 
     def update_run(self, run_id: str, name: str) -> None:
         self.get_run(run_id).info._run_name = name
@@ -147,6 +151,7 @@ def memory_store(folder: Path, patch: pytest.MonkeyPatch) -> MemoryStore:
     for module in (connection, query, tracking):
         patch.setattr(module, "connect", lambda: store)
     patch.setattr(tracking, "resolve_tags", dict)
+    patch.setattr(tracking, "_notes", {})
     patch.setattr(Figure, "savefig", lambda figure, path: Path(path).touch())
     for digest in ("code_digest", "environment_digest"):
         patch.setattr(provenance, digest, lambda: "0")

@@ -1,6 +1,9 @@
 """What a step logs while the tracking server is away waits on disk and arrives in order, once."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +23,23 @@ from mnflow.runtime.process import this_process
 from mnflow.track import calls, connection, cross_validation, outbox, tracking
 from mnflow.track.query import artifact, children
 from mnflow.train.cross_validate import FoldModel
+from tests.helpers.memory_store import MemoryStore
+from tests.helpers.server_away import Server, between, left_by_another, on_disk
 from tests.helpers.spectra import spectra
 
 TAGS = tracking.tags_of("shift_eval")
 
 
-class Server:
-    """Between us and the store: `there`: does it answer; `tried`: what was asked; `made`: what it did."""
-
-    def __init__(self) -> None:
-        self.there, self.tried, self.made = True, list[str](), list[str]()
-        self.make = calls.make
-
-    def __call__(self, run_id: str, call: str, files: Sequence[Path], words: dict[str, Any]) -> None:
-        self.tried.append(call)
-        if not self.there:
-            raise MlflowException("no answer")
-        self.make(run_id, call, files, words)
-        self.made.append(call)
+@pytest.fixture
+def server(memory: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with between(monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture
-def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    server = Server()
-    monkeypatch.setattr("mnflow.track.connection.answers", lambda: server.there)
-    monkeypatch.setattr(tracking, "answers", lambda: server.there)
-    monkeypatch.setattr("mnflow.track.connection.PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(calls, "make", server)
-    yield server
-    outbox._waiting.clear()
+def real_server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with between(monkeypatch) as server:
+        yield server
 
 
 def log_all(run: tracking.Run) -> None:
@@ -100,22 +91,14 @@ def gone_for_good(server: Server, log: Callable[[tracking.Run], None]) -> tracki
             server.tried.clear()
             log(run)
 
-    sentence = r"does not answer\. What was to be logged waits in data/unsent, \d+ entries: the next command"
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError) as refused:
         step()
+    assert str(refused.value) == (
+        "The tracking server sqlite:///none.db does not answer. What was to be logged waits in data/unsent, "
+        f"{len(on_disk())} entries: the next command that is started in this folder sends them when it "
+        "answers."
+    )
     return runs[0]
-
-
-def left_by_another() -> None:
-    """Rename this process's entries as if a process that has ended had made them."""
-    host, pid, started = this_process().split()
-    for path in sorted(outbox.FOLDER.glob("*~*")):
-        path.rename(path.with_name(path.name.replace(f"{host}~{pid}~{started}", f"{host}~4194304~{started}")))
-    outbox._waiting.clear()
-
-
-def on_disk() -> list[str]:
-    return sorted(p.name for p in outbox.FOLDER.glob("*~*"))
 
 
 def test_a_server_that_comes_back_has_all_in_order(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,9 +182,13 @@ def test_what_the_store_refuses_is_put_aside_and_the_rest_arrives(
     server.there = True
     tracking.connect().delete_run(deleted.id)
     outbox.send_left()
-    assert capsys.readouterr().err.count("is not taken by the store") == 2
     refused = on_disk()
     assert [name.endswith(".refused") for name in refused] == [True, True]
+    reasons = "Run 'no such run' not found", f"The run {deleted.id} must be in the 'active' state."
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        f"mnflow: data/unsent/{name} is not taken by the store ({reason})."
+        for name, reason in zip(refused, reasons, strict=True)
+    ]
     outbox.send_left()
     assert on_disk() == refused, "they are left for the user to look at"
     assert held_status(run) == "FINISHED"
@@ -224,29 +211,31 @@ def statuses(run: tracking.Run) -> list[tuple[str, str]]:
     return [(r.data.tags["fold"], r.info.status) for r in children(run.id)]
 
 
-def test_folds_wait_on_disk_and_arrive_in_order(server: Server) -> None:
+def test_folds_wait_on_disk_and_arrive_in_order(real_server: Server) -> None:
     with tracking.step(TAGS, "a", {}) as run:
         cross_validation.log_fold(run, fold(2), {})
-        server.there = False
+        real_server.there = False
         cross_validation.log_fold(run, fold(0), {})
         cross_validation.log_fold(run, fold(1), {})
         assert statuses(run) == [("2", "FINISHED")]
         assert len(on_disk()) == 2
-        server.there = True
+        real_server.there = True
     assert statuses(run) == [("2", "FINISHED"), ("0", "FINISHED"), ("1", "FINISHED")]
     assert on_disk() == []
 
 
-def test_a_fold_that_was_cut_in_two_is_logged_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_that_was_cut_in_two_is_logged_again(
+    real_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def go_away(*_: Any, **__: Any) -> None:
-        server.there = False
+        real_server.there = False
         raise MlflowException("half of it")
 
     with tracking.step(TAGS, "a", {}) as run:
         with monkeypatch.context() as patch:
             patch.setattr("mlflow.keras.log_model", go_away)
             cross_validation.log_fold(run, fold(0), {})
-        server.there = True
+        real_server.there = True
     assert sorted(statuses(run)) == [("0", "FINISHED"), ("0", "KILLED")]
     assert on_disk() == []
 
@@ -260,7 +249,7 @@ def test_a_fold_that_was_cut_in_two_is_logged_again(server: Server, monkeypatch:
     ids=["full", "locked"],
 )
 def test_a_fold_that_the_store_cannot_take_now_is_sent_by_the_next_command(
-    server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: type[Exception]
+    real_server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: type[Exception]
 ) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise error
@@ -294,3 +283,95 @@ def test_half_an_entry_of_a_killed_process_is_removed(server: Server) -> None:
     server.there = True
     outbox.send_left()
     assert list(outbox.FOLDER.rglob("*~*")) == []
+
+
+def test_an_entry_holds_its_call_and_copies_of_its_files(server: Server, tmp_path: Path) -> None:
+    before = time.time_ns()
+    (tmp_path / "a.txt").write_text("content")
+    run = tracking.Run(tracking.connect().create_run("7").info.run_id)
+    server.there = False
+    run.file(tmp_path / "a.txt", "notes")
+    (tmp_path / "a.txt").unlink()
+    (path,) = outbox.FOLDER.iterdir()
+    number, _, process = path.name.partition("~")
+    assert before <= int(number) <= time.time_ns()
+    assert process.replace("~", " ") == this_process()
+    assert json.loads((path / "call.json").read_text()) == {
+        "store": "sqlite:///none.db", "run_id": run.id, "call": "file", "words": {"folder": "notes"},
+    }  # fmt: skip
+    assert (path / "files" / "a.txt").read_text() == "content"
+    server.there = True
+    assert outbox.send()
+    with artifact(run.id, "notes/a.txt") as sent:
+        assert sent.read_text() == "content"
+    assert list(outbox.FOLDER.iterdir()) == []
+
+
+def test_entries_keep_their_order_though_the_clock_stands(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tracking.Run(tracking.connect().create_run("7").info.run_id)
+    monkeypatch.setattr(outbox.time, "time_ns", lambda: 10**18)
+    server.there = False
+    for k in range(3):
+        run.tags({"k": k})
+    assert [int(name.partition("~")[0]) - 10**18 for name in on_disk()] == [0, 1, 2]
+    server.there = True
+    run.tags({"k": 3})  # behind those that wait
+    assert tracking.connect().get_run(run.id).data.tags == {"k": "3"}
+    assert on_disk() == []
+    outbox.finish()  # there is nothing left to wait for
+
+
+def test_what_is_refused_stays_on_disk_and_stops_nothing(server: Server) -> None:
+    client = tracking.connect()
+    deleted, run = (tracking.Run(client.create_run("7").info.run_id) for _ in range(2))
+    server.there = False
+    deleted.tags({"a": 1})
+    run.tags({"b": 2})
+    client.delete_run(deleted.id)
+    server.there = True
+    with pytest.raises(MlflowException, match="must be in the 'active' state"):
+        outbox.send()
+    assert len(on_disk()) == 2
+    assert outbox.send()
+    assert client.get_run(run.id).data.tags == {"b": "2"}
+    assert len(on_disk()) == 1
+
+
+def test_an_end_is_not_tried_while_the_server_is_away(server: Server) -> None:
+    run = tracking.Run(tracking.connect().create_run("7").info.run_id)
+    server.there = False
+    run.close("FINISHED")
+    assert server.tried == []
+    assert not outbox.send()
+    server.there = True
+    assert outbox.send()
+    assert (server.tried, held_status(run)) == (["close"], "FINISHED")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (OSError("disk is full"), True),
+        (MlflowException("locked", error_code=TEMPORARILY_UNAVAILABLE), True),
+        (MlflowException("bad"), False),
+        (ValueError("bad"), False),
+    ],
+)
+def test_what_may_be_taken_later_is_not_put_aside(
+    server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, passes: bool
+) -> None:
+    gone_for_good(server, lambda run: run.metrics({"a": 1.0}))
+    left_by_another()
+    server.there = True
+
+    def fails(*_: Any) -> None:
+        server.tried.append("again")
+        raise error
+
+    monkeypatch.setattr(calls, "make", fails)
+    server.tried.clear()
+    outbox.send_left()
+    assert [bool(re.search("refused$", name)) for name in on_disk()] == [not passes] * 2
+    assert len(server.tried) == (1 if passes else 2)  # the next would meet the same

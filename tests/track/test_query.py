@@ -13,6 +13,8 @@ from mnflow.errors import InputError
 from mnflow.track import names, query, tracking
 from tests.helpers.memory_store import MemoryStore
 
+TAGS = tracking.tags_of("cv_train", "fcn", "10x", "stratified")
+
 
 def run(step: str = "cv_train", status: str = "FINISHED", parent: str = "", **tags: str) -> str:
     known = {names.STEP: step, **tags} | ({"mlflow.parentRunId": parent} if parent else {})
@@ -172,4 +174,49 @@ def test_a_full_or_closed_disk_is_no_missing_artifact(
 
     monkeypatch.setattr(memory, "download_artifacts", fails)
     with pytest.raises(OSError, match="disk"), query.artifact("0", "a"):
+        pass
+
+
+def finished(name: str = "a", **tags: str) -> str:
+    with tracking.step({**TAGS, **tags}, name, {}) as own:
+        pass
+    return own.id
+
+
+@pytest.mark.usefixtures("store")
+def test_the_newest_finished_run_with_the_tags_is_found() -> None:
+    finished("old")
+    time.sleep(0.01)  # start times are in milliseconds
+    newest = finished("new")
+    time.sleep(0.01)
+    finished("other", arch="dense")
+    assert query.finished_run("cv_train", arch="fcn").info.run_id == newest
+    assert query.finished_run("cv_train", newest).info.run_id == newest
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_that_cannot_be_used_gives_a_clear_error() -> None:
+    with pytest.raises(
+        InputError,
+        match=r"No finished cv_train run with arch=fcn was found in the experiment test of .*makes one",
+    ):
+        query.finished_run("cv_train", arch="fcn")
+    with pytest.raises(InputError, match="No run 'nonsense'"):
+        query.finished_run("cv_train", "nonsense")
+    other = finished(**{"mnflow.step": "tsne"})
+    with pytest.raises(InputError, match=f"Run {other} is of the step tsne, a cv_train run is needed"):
+        query.finished_run("cv_train", other)
+    with pytest.raises(InputError), tracking.step(TAGS, "a", {}) as own:
+        raise InputError("bad")
+    with pytest.raises(InputError, match="is FAILED, a FINISHED one is needed"):
+        query.finished_run("cv_train", own.id)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_missing_artifact_gives_a_clear_error() -> None:
+    run_id = finished()
+    with (
+        pytest.raises(InputError, match=r"has no artifact cv/folds\.json"),
+        query.artifact(run_id, "cv/folds.json"),
+    ):
         pass

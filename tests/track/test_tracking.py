@@ -1,24 +1,26 @@
 """What is logged comes back from the tracking store, and a run ends with the right status."""
 
 import contextlib
+import json
+import os
+import re
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
 
 from mnflow.errors import InputError
-from mnflow.spectra import MN, SpectrumSet
-from mnflow.track import connection, names, provenance, tracking
-from mnflow.track.query import _experiment_id, artifact, children, finished_run
+from mnflow.track import names, provenance, tracking
+from mnflow.track.query import _experiment_id, artifact
+from tests.helpers.memory_store import MemoryStore
+from tests.helpers.spectra import spectra
 from tests.helpers.stopping import stoppable, stopped_after
-
-pytestmark = pytest.mark.usefixtures("store")
 
 TAGS = tracking.tags_of("cv_train", "fcn", "10x", "stratified")
 
@@ -29,6 +31,7 @@ def finished(name: str = "a", **tags: str) -> str:
     return run.id
 
 
+@pytest.mark.usefixtures("store")
 def test_a_step_logs_tags_params_curves_and_files() -> None:
     with tracking.step(TAGS, "cv_train fcn", {"epochs": 3}, note="in words") as run:
         run.curve("shift/accuracy", np.arange(-5000, 5001, 100), np.linspace(0, 1, 101))
@@ -45,6 +48,7 @@ def test_a_step_logs_tags_params_curves_and_files() -> None:
         assert pd.read_csv(path)["a"].tolist() == [1, 2]
 
 
+@pytest.mark.usefixtures("store")
 def test_the_run_that_mlflow_run_started_is_resumed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     started = tracking.connect().create_run(_experiment_id()).info.run_id
     tracking.connect().log_param(started, "epochs", "3.0")
@@ -59,46 +63,7 @@ def test_the_run_that_mlflow_run_started_is_resumed_once(monkeypatch: pytest.Mon
     assert tracking.connect().get_run(started).data.params == {"epochs": "3.0", "seed": "1"}
 
 
-def run_of_mlflow(**tags: str) -> str:
-    """The id of a run as `mlflow run` starts it."""
-    entry = {"mlflow.project.entryPoint": "cv_train"}
-    return str(tracking.connect().create_run(_experiment_id(), tags={**entry, **tags}).info.run_id)
-
-
-def test_the_run_of_a_refused_command_is_deleted_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    client, started = tracking.connect(), run_of_mlflow()
-    monkeypatch.setenv("MLFLOW_RUN_ID", started)
-    tracking.refuse_run("Option arch: ...")
-    tracking.open_store()
-    refused = client.get_run(started)
-    assert refused.info.lifecycle_stage == "active"  # `mlflow run` has yet to end it
-    assert refused.info.run_name == "refused: cv_train"
-    assert refused.data.tags[names.ERROR] == "Option arch: ..."
-    client.set_terminated(started, "FAILED")  # as `mlflow run` does
-    tracking.open_store()
-    assert client.get_run(started).info.lifecycle_stage == "deleted"
-
-
-def test_other_runs_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = tracking.connect()
-    a_users = str(client.create_run(_experiment_id()).info.run_id)
-    for kept in [run_of_mlflow(**TAGS), a_users, finished()]:
-        monkeypatch.setenv("MLFLOW_RUN_ID", kept)
-        tracking.refuse_run("bad")
-        assert names.REFUSED not in client.get_run(kept).data.tags
-    monkeypatch.setenv("MLFLOW_RUN_ID", "0123")
-    tracking.refuse_run("bad")  # no such run
-    monkeypatch.delenv("MLFLOW_RUN_ID")
-    tracking.refuse_run("bad")
-
-
-def test_steps_of_a_whole_are_shown_within_it() -> None:
-    with tracking.step(TAGS, "main", {}) as whole, tracking.nested(whole):
-        inner = finished("cv_train")
-    assert [r.info.run_id for r in children(whole.id)] == [inner]
-    assert "mlflow.parentRunId" not in tracking.connect().get_run(finished("later")).data.tags
-
-
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("error", "status"),
     [(InputError("bad"), "FAILED"), (KeyError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")],
@@ -114,6 +79,7 @@ def test_a_run_that_stops_early_says_so(error: BaseException, status: str) -> No
         assert tracking.connect().get_run(run_id).info.status == status
 
 
+@pytest.mark.usefixtures("store")
 def test_a_signal_just_before_or_after_the_block_of_a_step_leaves_no_run_open() -> None:
     def interrupted() -> None:
         step = tracking.step(TAGS, "a", {})
@@ -126,6 +92,7 @@ def test_a_signal_just_before_or_after_the_block_of_a_step_leaves_no_run_open() 
     assert tracking.connect().get_run(ids[0]).info.status == "KILLED"
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("call", "status"), [("create_run", "KILLED"), ("set_terminated", "FINISHED")])
 def test_a_signal_while_a_run_is_made_or_ended_leaves_no_run_open(
     call: str, status: str, monkeypatch: pytest.MonkeyPatch
@@ -145,14 +112,14 @@ def test_a_signal_while_a_run_is_made_or_ended_leaves_no_run_open(
     assert reached == ["the block"] * (status == "FINISHED")
 
 
-def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
+def test_a_run_whose_process_is_gone_is_closed_by_the_next_step(memory: MemoryStore) -> None:
     host, pid, started = provenance.tags()[names.PROCESS].split()
     made_by = {
         "gone": f"{host} 4194304 {started}",
         "another": f"{host} {pid} {int(started) + 1}",
         "away": f"elsewhere 1 {started}",
     }
-    client = tracking.connect()
+    client = memory
     runs = {}
     for name, process in made_by.items():
         runs[name] = client.create_run(_experiment_id(), tags={**TAGS, names.PROCESS: process}).info.run_id
@@ -172,114 +139,7 @@ def test_a_run_whose_process_is_gone_is_closed_by_the_next_step() -> None:
     )
 
 
-def test_every_run_says_what_code_and_environment_made_it() -> None:
-    with tracking.step(TAGS, "a", {}) as run, tracking.child(run, {}, "fold 0") as fold:
-        pass
-    for run_id in (run.id, fold.id):
-        tags = tracking.connect().get_run(run_id).data.tags
-        assert tags[names.CODE] == provenance.code_digest()
-        assert tags[names.ENVIRONMENT] == provenance.environment_digest()
-
-
-def test_children_belong_to_their_parent() -> None:
-    with tracking.step(TAGS, "a", {}) as run:
-        for k in range(3):
-            with tracking.child(run, TAGS, f"fold {k}"):
-                pass
-    assert [c.info.run_name for c in children(run.id)] == ["fold 0", "fold 1", "fold 2"]
-
-
-def test_the_newest_finished_run_with_the_tags_is_found() -> None:
-    finished("old")
-    time.sleep(0.01)  # start times are in milliseconds
-    newest = finished("new")
-    time.sleep(0.01)
-    finished("other", arch="dense")
-    assert finished_run("cv_train", arch="fcn").info.run_id == newest
-    assert finished_run("cv_train", newest).info.run_id == newest
-
-
-def test_a_run_that_cannot_be_used_gives_a_clear_error() -> None:
-    with pytest.raises(
-        InputError,
-        match=r"No finished cv_train run with arch=fcn was found in the experiment test of .*makes one",
-    ):
-        finished_run("cv_train", arch="fcn")
-    with pytest.raises(InputError, match="No run 'nonsense'"):
-        finished_run("cv_train", "nonsense")
-    other = finished(**{"mnflow.step": "tsne"})
-    with pytest.raises(InputError, match=f"Run {other} is of the step tsne, a cv_train run is needed"):
-        finished_run("cv_train", other)
-    with pytest.raises(InputError), tracking.step(TAGS, "a", {}) as run:
-        raise InputError("bad")
-    with pytest.raises(InputError, match="is FAILED, a FINISHED one is needed"):
-        finished_run("cv_train", run.id)
-
-
-def test_a_missing_artifact_gives_a_clear_error() -> None:
-    run_id = finished()
-    with (
-        pytest.raises(InputError, match=r"has no artifact cv/folds\.json"),
-        artifact(run_id, "cv/folds.json"),
-    ):
-        pass
-
-
-def test_a_dataset_is_logged_with_its_digest() -> None:
-    energy_ev = 615 + 0.1 * np.arange(700)
-    spectra = SpectrumSet(
-        energy_ev, np.ones((3, 700)), np.arange(3), np.array(list("abc")), MN, "data/simulated"
-    )
-    with tracking.step(TAGS, "a", {}) as run:
-        run.dataset(spectra, "training")
-    (logged,) = tracking.connect().get_run(run.id).inputs.dataset_inputs
-    assert logged.dataset.digest == spectra.digest()
-    assert {t.value for t in logged.tags} == {"training"}
-
-
-def test_a_server_that_is_away_gives_a_clear_error_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    tracking.connect.cache_clear()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(InputError, match=r"The tracking server http://127.0.0.1:9 does not answer"):
-        tracking.connect()
-
-
-def test_text_of_a_figure_is_no_formula() -> None:
-    figure = Figure()
-    figure.subplots().plot([0, 1], [2, -3], label="=1+1")
-    with tracking.step(TAGS, "a", {}) as run:
-        run.figure(figure, "f")
-    with artifact(run.id, "figures/f.csv") as path:
-        assert path.read_text().splitlines()[1:] == [
-            "panel 1,line,'=1+1,0.0,2.0,",
-            "panel 1,line,'=1+1,1.0,-3.0,",
-        ]
-
-
-class _Late(BaseHTTPRequestHandler):
-    """A server that answers after a while, and that all is well."""
-
-    waited = Event()
-
-    def do_GET(self) -> None:
-        self.waited.wait(5)
-        self.send_response(200)
-        with contextlib.suppress(OSError):  # who asked has gone
-            self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def test_a_server_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
-    with HTTPServer(("127.0.0.1", 0), _Late) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        Thread(target=server.handle_request, daemon=True).start()
-        assert not connection.answers()
-        _Late.waited.set()
-
-
+@pytest.mark.usefixtures("store")
 def test_a_server_that_is_gone_when_its_answer_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow has given up by then; any other error of its is shown as it is."""
 
@@ -302,3 +162,214 @@ def test_a_curve_may_be_longer_than_what_one_message_takes(store: Path) -> None:
     client = tracking.connect()
     assert [m.step for m in client.get_metric_history(run.id, "long")] == list(range(2100))
     assert [m.value for m in client.get_metric_history(run.id, "short")] == [0.5]
+
+
+def test_parameters_that_mlflow_run_logged_are_left_alone(memory: MemoryStore) -> None:
+    run = tracking.Run(memory.create_run("7").info.run_id)
+    run.params({"epochs": 3})
+    run.params({"epochs": 4, "seed": 1, "data": None})
+    assert memory.get_run(run.id).data.params == {"epochs": "3", "seed": "1", "data": "None"}
+
+
+def test_numbers_curves_and_words_are_kept_as_they_are(memory: MemoryStore) -> None:
+    run = tracking.Run(memory.create_run("7").info.run_id)
+    before = time.time_ns() // 1_000_000
+    run.metrics({"a": np.float32(0.5), "b": 2})
+    run.curve("c", np.array([3, 4]), np.array([0.1, 0.2]))
+    assert (memory.curve(run, "a"), memory.curve(run, "b")) == ({0: 0.5}, {0: 2.0})
+    assert memory.curve(run, "c") == {3: 0.1, 4: 0.2}
+    stamps = [m.timestamp for history in memory.histories.values() for m in history]
+    assert all(before <= stamp <= time.time_ns() // 1_000_000 for stamp in stamps)
+    run.tags({"t": 3})
+    run.rename("another")
+    run.json([1, {"k": "v"}], "a.json")
+    run.json({}, "deep/er/a.json")
+    run.table(pd.DataFrame({"x": ["=1+1", "b"], "y": [1, 2]}), "t")
+    assert memory.files(run) == ["a.json", "deep/er/a.json", "tables/t.csv"]
+    assert memory.text(run, "a.json") == '[\n 1,\n {\n  "k": "v"\n }\n]'
+    assert memory.text(run, "tables/t.csv") == "x,y\n'=1+1,1\nb,2\n"  # no formula in a spreadsheet
+    record = memory.get_run(run.id)
+    assert (record.info.run_name, record.data.tags) == ("another", {"t": "3"})
+    run.close("KILLED")
+    assert record.info.status == "KILLED"
+    assert before <= record.info.end_time <= time.time_ns() // 1_000_000
+    run.take_up(other := memory.create_run("7").info.run_id)
+    assert memory.get_run(other).data.tags == {"mnflow.resumed_by": run.id}
+
+
+def test_the_source_of_a_dataset_is_told(memory: MemoryStore) -> None:
+    run = tracking.Run(memory.create_run("7").info.run_id)
+    sources = {"data/simulated": "code", "https://example.org/a.npz": "http"}
+    for source in sources:
+        run.dataset(replace(spectra(6), source=source), "training")
+    for logged, (source, kind) in zip(memory.inputs[run.id], sources.items(), strict=True):
+        assert (logged.dataset.name, logged.dataset.source_type) == ("Mn spectra", kind)
+        assert source in logged.dataset.source
+        assert [(t.key, t.value) for t in logged.tags] == [("mlflow.data.context", "training")]
+        profile = json.loads(logged.dataset.profile)
+        assert (profile["features_shape"], profile["targets_shape"]) == ([6, 700], [6])
+
+
+def test_a_step_prints_two_lines_of_its_last_note(
+    memory: MemoryStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "resolve_tags", lambda: {"mlflow.user": "me", "arch": "x"})
+    with tracking.step(TAGS, "a", {}, note="first") as run:
+        run.note("one\ntwo\nthree")
+    assert capsys.readouterr().err.splitlines() == ["one", "two"]
+    assert "mlflow.user" in memory.get_run(run.id).data.tags
+    assert memory.get_run(run.id).data.tags["arch"] == "fcn"  # ours count
+    with tracking.step(TAGS, "a", {}) as run:
+        pass
+    assert names.NOTE not in memory.get_run(run.id).data.tags
+    assert capsys.readouterr().err == ""
+
+
+def test_a_step_takes_the_run_of_mlflow_run_and_nested_ones_their_own(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = memory.create_run("7", run_name="merry-mouse-1", tags={"mlflow.user": "me"}).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", started)
+    with (
+        tracking.step(TAGS, "main", {}) as whole,
+        tracking.nested(whole),
+        tracking.step(TAGS, "cv_train", {}) as inner,
+        tracking.child(inner, {"a": "b"}, "fold 0"),
+    ):
+        pass
+    assert whole.id == started
+    found = {r.info.run_name: r.data.tags for r in memory.runs.values()}
+    assert list(found) == ["main", "cv_train", "fold 0"]
+    assert [tags.get("mlflow.parentRunId") for tags in found.values()] == [None, whole.id, inner.id]
+    assert found["main"].items() >= {**TAGS, "mlflow.user": "me", "mnflow.code": "0"}.items()
+    assert found["fold 0"].items() >= {"a": "b", "mnflow.code": "0"}.items()
+    began = [found[name][names.BEGAN] for name in ("main", "cv_train")]
+    assert began == sorted(began)
+    assert all(r.info.status == "FINISHED" for r in memory.runs.values())
+
+
+def test_a_failed_run_keeps_its_error_and_where_it_was(memory: MemoryStore) -> None:
+    def fails(error: Exception) -> None:
+        with tracking.step(TAGS, "a", {}):
+            raise error
+
+    for error in (InputError("x" * 5000), KeyError("lost")):
+        with pytest.raises(type(error)):
+            fails(error)
+    refused, broken = memory.runs.values()
+    assert refused.data.tags[names.ERROR] == "x" * 4900  # MLflow takes 5000
+    assert broken.data.tags[names.ERROR] == "'lost'"
+    assert [r.info.status for r in (refused, broken)] == ["FAILED", "FAILED"]
+    assert memory.files(tracking.Run(refused.info.run_id)) == []
+    told = memory.text(tracking.Run(broken.info.run_id), "traceback.txt")
+    assert told.startswith("Traceback")
+    assert told.endswith("KeyError: 'lost'\n")
+
+
+def test_a_store_that_is_away_is_not_told_of_a_failure(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        with tracking.step(TAGS, "a", {}):
+            monkeypatch.setattr(tracking, "answers", lambda: False)
+            raise KeyError("lost")
+
+    with pytest.raises(KeyError):
+        fails()
+    (record,) = memory.runs.values()
+    assert record.info.status == "RUNNING"  # the next step closes it
+    assert names.ERROR not in record.data.tags
+
+
+def test_an_error_while_an_error_is_logged_does_not_hide_it(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("disk is full")
+
+    def fails() -> None:
+        with tracking.step(TAGS, "a", {}):
+            monkeypatch.setattr(memory, "log_artifact", full)
+            raise KeyError("lost")
+
+    with pytest.raises(KeyError, match="lost"):
+        fails()
+    (record,) = memory.runs.values()
+    assert (record.info.status, record.data.tags[names.ERROR]) == ("FAILED", "'lost'")
+
+
+@pytest.mark.parametrize(("code", "away"), [(TEMPORARILY_UNAVAILABLE, False), (INTERNAL_ERROR, True)])
+def test_a_store_that_fails_is_told_in_one_line(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch, code: int, away: bool
+) -> None:
+    def fails() -> None:
+        with tracking.step(TAGS, "a", {}):
+            monkeypatch.setattr(tracking, "answers", lambda: not away)
+            raise MlflowException("  locked" + "!" * 400 + "\nmore", error_code=code)
+
+    said = (
+        f"The tracking store sqlite:///none.db does not take what is logged (locked{'!' * 294}). When it "
+        "does again, start the same command again: it goes on from what is finished."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        fails()
+
+
+@pytest.mark.parametrize("state", ["FINISHED", "deleted", "unknown"])
+def test_a_run_that_is_left_from_elsewhere_is_refused(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    run_id = "0123" if state == "unknown" else memory.create_run("7").info.run_id
+    if state == "deleted":
+        memory.delete_run(run_id)
+    elif state == "FINISHED":
+        memory.set_terminated(run_id, state)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    said = (
+        f"MLFLOW_RUN_ID={run_id} is left from elsewhere: in sqlite:///none.db this run is {state}. Unset it."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"), tracking.step(TAGS, "a", {}):
+        pass
+    assert "MLFLOW_RUN_ID" not in os.environ
+
+
+def test_a_refused_command_marks_its_run_which_the_next_one_deletes(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"mlflow.project.entryPoint": "cv_train"}
+    kept = [
+        memory.create_run("7", tags=tags).info.run_id
+        for tags in ({}, {**entry, names.STEP: "cv_train"}, {**entry, "ended": "yes"})
+    ]
+    memory.set_terminated(kept[2], "FAILED")
+    started = memory.create_run("7", tags=entry).info.run_id
+    for run_id in (*kept, "unknown", started):
+        monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+        tracking.refuse_run("m" * 5000)
+    assert [names.REFUSED in memory.get_run(run_id).data.tags for run_id in kept] == [False] * 3
+    refused = memory.get_run(started)
+    assert refused.info.run_name == "refused: cv_train"
+    assert refused.data.tags.items() >= {names.REFUSED: "true", names.ERROR: "m" * 4900}.items()
+    memory.set_terminated(started, "FAILED")
+    tracking.open_store()
+    assert [r.info.lifecycle_stage for r in memory.runs.values()] == ["active"] * 3 + ["deleted"]
+    monkeypatch.setattr(tracking, "_delete_refused", lambda: pytest.fail("no run was started"))
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    tracking.refuse_run("bad")
+
+
+def test_a_figure_is_logged_to_several_runs_with_its_numbers(memory: MemoryStore) -> None:
+    runs = [tracking.Run(memory.create_run("7").info.run_id) for _ in range(2)]
+    figure = Figure()
+    figure.subplots().plot([0, 1], [2, 3], label="=a")
+    tracking.log_figure(runs, figure, "f")
+    for run in runs:
+        assert memory.files(run) == ["figures/f.csv", "figures/f.png"]
+        assert memory.table(run, "figures/f.csv")["series"].tolist() == ["'=a", "'=a"]
+
+
+def test_tags_of_a_step_that_has_no_network_say_so() -> None:
+    assert tracking.tags_of("simulate") == {
+        "mnflow.step": "simulate", "arch": "n/a", "augmentation": "n/a", "folds": "n/a",
+    }  # fmt: skip
+    assert list(TAGS.values()) == ["cv_train", "fcn", "10x", "stratified"]
