@@ -185,11 +185,7 @@ def without_background(
 
 
 def subtract_background(
-    energy_ev: Floats,
-    counts: Floats32,
-    onset_ev: float,
-    edge: Edge,
-    bins: int = BACKGROUND_BINS,
+    energy_ev: Floats, counts: Floats32, onset_ev: float, edge: Edge, bins: int = BACKGROUND_BINS
 ) -> tuple[Floats32, PowerLaw]:
     """Fit the power law to the `bins` channels before the onset of all spectra (N, C), and subtract it.
 

@@ -104,16 +104,9 @@ def _round(
     centres = np.array([points[label == i].mean(axis=0) for i in range(label.max() + 1)])
     order = np.argsort(measure(centres, edge), kind="stable")
     label, centres = np.argsort(order)[label], centres[order]
-    found = Clusters(
-        step,
-        edge.feature_ev + 0.5,
-        centres,
-        measure(centres, edge),
-        name,
-        np.bincount(label),
-        np.zeros(len(centres), dtype=bool),
-    )
-    return found, label
+    sizes, rejected = np.bincount(label), np.zeros(len(centres), dtype=bool)
+    measured = measure(centres, edge)
+    return Clusters(step, edge.feature_ev + 0.5, centres, measured, name, sizes, rejected), label
 
 
 def reject_substrate(
@@ -177,21 +170,13 @@ def reject_thick(
     tuple
         Mask (N,), and the clusters of every round for figures.
     """
-    thick = np.zeros(len(points), dtype=bool)
+    thick, name = np.zeros(len(points), dtype=bool), "above the white lines over L3"
     rounds: list[Clusters] = []
     for number in range(1, _ROUNDS + 1):
         left = np.flatnonzero(~thick)
         if rule == "keep" or len(left) < 2 * k or (rule != "auto" and rounds):
             break
-        found, label = _round(
-            f"thick {number}",
-            points[left],
-            slice(None),
-            k,
-            plural_scattering,
-            "above the white lines over L3",
-            edge,
-        )
+        found, label = _round(f"thick {number}", points[left], slice(None), k, plural_scattering, name, edge)
         rounds.append(found)
         if rule == "auto":
             # a stray pixel is no measure

@@ -84,22 +84,16 @@ def locate_edges(energy_ev: Floats, intensity: Array, edge: Edge) -> list[EdgePo
     step = float(energy_ev[1] - energy_ev[0])
     smooth = moving_average(np.asarray(intensity, dtype=np.float64), max(1, round(0.5 / step)))
     found_ev, contrast = _search(energy_ev, smooth, edge)
-    positions: list[EdgePosition | None] = [None] * len(smooth)
+    positions: dict[int, EdgePosition] = {}
     for near_ev in np.unique(found_ev).tolist():
         rows = np.flatnonzero(found_ev == near_ev)
-        for row, position in zip(
-            rows.tolist(), _near(energy_ev, smooth[rows], near_ev, contrast[rows], edge), strict=True
-        ):
-            positions[row] = position
-    return [p for p in positions if p is not None]
+        found = _near(energy_ev, smooth[rows], near_ev, contrast[rows], edge)
+        positions |= zip(rows.tolist(), found, strict=True)
+    return [positions[i] for i in range(len(smooth))]
 
 
 def _near(
-    energy_ev: Floats,
-    smooth: Floats,
-    near_ev: float,
-    contrast: Floats,
-    edge: Edge,
+    energy_ev: Floats, smooth: Floats, near_ev: float, contrast: Floats, edge: Edge
 ) -> list[EdgePosition]:
     """Positions of spectra (N, C) whose pair of lines was found at `near_ev`."""
     step = float(energy_ev[1] - energy_ev[0])
@@ -141,13 +135,9 @@ def _near(
     seen = contrast >= MIN_CONTRAST
     l3_ev, onset_ev = np.where(seen, energy_ev[peak], edge.l3_ev), np.where(seen, onset_ev, edge.crop_ev[0])
     room_ev = onset_ev - energy_ev[0] + step / 2
-    columns = (a.tolist() for a in (l3_ev, onset_ev, removed, contrast, room_ev))
-    return [
-        EdgePosition(
-            at, onset, "removed" if gone else "power law" if left >= LEAST_ROOM_EV else "level", seen_by, left
-        )
-        for at, onset, gone, seen_by, left in zip(*columns, strict=True)
-    ]
+    background = np.where(removed, "removed", np.where(room_ev >= LEAST_ROOM_EV, "power law", "level"))
+    columns = (a.tolist() for a in (l3_ev, onset_ev, background, contrast, room_ev))
+    return [EdgePosition(*row) for row in zip(*columns, strict=True)]
 
 
 def _search(energy_ev: Floats, smooth: Floats, edge: Edge) -> tuple[Floats, Floats]:
@@ -194,10 +184,8 @@ def _explained(windows: Floats, templates: Floats) -> tuple[Any, Any]:
 
 def _reach(edge: Edge, width_ev: float) -> tuple[int, int]:
     """Bins of a window before and after L3."""
-    return (
-        round(2 * edge.guard_ev / width_ev),
-        round((1.1 * edge.splitting_ev + 2 * edge.guard_ev) / width_ev),
-    )
+    before_ev, after_ev = 2 * edge.guard_ev, 1.1 * edge.splitting_ev + 2 * edge.guard_ev
+    return round(before_ev / width_ev), round(after_ev / width_ev)
 
 
 @lru_cache(maxsize=128)

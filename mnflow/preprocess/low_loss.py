@@ -56,11 +56,7 @@ def thickness(energy_ev: Floats, low_loss: Array) -> Floats:
 
 
 def without_plural_scattering(
-    step_ev: float,
-    edge: Array,
-    energy_ev: Floats,
-    low_loss: Array,
-    moved: Ints | int = 0,
+    step_ev: float, edge: Array, energy_ev: Floats, low_loss: Array, moved: Ints | int = 0
 ) -> Floats:
     """The edges (N, C), free of background, without plural scattering: divided by their low losses.
 
@@ -272,9 +268,9 @@ class SingleScattering(CountsOnDemand):
 
     def _rows(self, rows: slice, channels: slice) -> Array:
         counts = np.asarray(self.raw.counts[rows])[:, self.channels]
-        alone = len(self.low) == 1
-        low = _numbers(np.asarray(self.low.counts[0:1] if alone else self.low.counts[rows]))
-        return self._thin(counts, low, self.moved[0:1] if alone else self.moved[rows])[:, channels]
+        own = slice(1) if len(self.low) == 1 else rows
+        low = _numbers(np.asarray(self.low.counts[own]))
+        return self._thin(counts, low, self.moved[own])[:, channels]
 
     def _thin(self, counts: Array, low: Floats, moved: Ints) -> Floats32:
         energy_ev = self.raw.energy_ev[self.channels]

@@ -161,20 +161,18 @@ def preprocess(
         If a file does not cover the window, is too coarse or has too many bad pixels, or a class is empty.
     """
     options = options or PreprocessOptions()
-    processors: list[Processor] = []
+    processors: dict[int, Processor] = {}
     scans: dict[str, list[Scan]] = {}
     for one in raws:
         edge.label(one.valence or "unknown")
         raw = single_scattering(one, edge)
-        processors.append(Processor(raw, edge, options.background_bins))
+        processors[id(raw)] = Processor(raw, edge, options.background_bins)
         small = len(raw) * edge.n_wide * 4 <= _CACHE_BYTES
-        scans.setdefault(raw.valence or "", []).append(
-            scan(processors[-1], options.saturation_counts, keep_wide=small)
-        )
-        _check_bad(scans[raw.valence or ""][-1], options.max_bad)
-        progress(
-            f"{raw.group} ({raw.valence}): {len(raw)} spectra, L3 at {processors[-1].position.l3_ev:.1f} eV"
-        )
+        one_scan = scan(processors[id(raw)], options.saturation_counts, keep_wide=small)
+        scans.setdefault(raw.valence or "", []).append(one_scan)
+        _check_bad(one_scan, options.max_bad)
+        l3_ev = one_scan.position.l3_ev
+        progress(f"{raw.group} ({raw.valence}): {len(raw)} spectra, L3 at {l3_ev:.1f} eV")
     if not scans:
         raise InputError("Expected spectrum images to preprocess, got none.")
     fates, clusters = {}, {}
@@ -188,9 +186,8 @@ def preprocess(
                 f"{valence}: no spectrum is left after rejection; relax it with substrate=keep or thick=keep."
             )
     ordered = [s for name in edge.classes for s in scans.get(name, [])]
-    by_raw = {id(p.raw): p for p in processors}
-    images = [_report(s, fates[id(s)], by_raw[id(s.raw)].placed) for s in ordered]
-    spectra = _assemble([(by_raw[id(s.raw)], s, fates[id(s)]) for s in ordered], edge, source).present()
+    images = [_report(s, fates[id(s)], processors[id(s.raw)].placed) for s in ordered]
+    spectra = _assemble([(processors[id(s.raw)], s, fates[id(s)]) for s in ordered], edge, source).present()
     if words := missing_classes(edge, spectra):
         progress(words)
     return Preprocessed(spectra, images, clusters)
@@ -211,13 +208,10 @@ def missing_classes(edge: Edge, spectra: SpectrumSet) -> str:
 
 
 def _check_bad(found: Scan, limit: float) -> None:
-    n, total = int((found.bad > 0).sum()), len(found.bad)
+    by_reason = np.bincount(found.bad, minlength=len(REASONS))[1:].tolist()
+    n, total = sum(by_reason), len(found.bad)
     if n == total or n > limit * total:
-        why = ", ".join(
-            f"{int((found.bad == i).sum())} {REASONS[i]}"
-            for i in range(1, len(REASONS))
-            if (found.bad == i).any()
-        )
+        why = ", ".join(f"{k} {reason}" for k, reason in zip(by_reason, REASONS[1:], strict=True) if k)
         raise InputError(
             f"{found.raw.path}: expected at most {limit:.0%} unusable pixels, got {n} of {total} ({why}); "
             "mend the file, leave it out, or raise max_bad."
@@ -254,16 +248,9 @@ def _report(found: Scan, fate: NDArray[np.uint8], placed: Placement) -> ImageRep
     counts = {name: int((fate == i).sum()) for i, name in enumerate(FATES)}
     counts |= {name: int((found.bad == i).sum()) for i, name in enumerate(REASONS) if i}
     counts["mended"] = int((found.spikes > 0).sum())
-    return ImageReport(
-        raw.group,
-        raw.valence or "",
-        str(raw.path),
-        found.position,
-        fate.reshape(raw.nav_shape),
-        counts,
-        int(found.spikes.sum()),
-        raw.notes if placed.gain_step is None else (*raw.notes, STEP_NOTE),
-    )
+    valence, image, spikes = raw.valence or "", fate.reshape(raw.nav_shape), int(found.spikes.sum())
+    notes = raw.notes if placed.gain_step is None else (*raw.notes, STEP_NOTE)
+    return ImageReport(raw.group, valence, str(raw.path), found.position, image, counts, spikes, notes)
 
 
 def _kept_spectra(processor: Processor, found: Scan, fate: NDArray[np.uint8]) -> Floats32:

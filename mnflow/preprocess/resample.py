@@ -53,12 +53,9 @@ class Resampler:
             weighted = part[: len(out[rows])]
             for tap in range(taps):
                 start = int(self.first[0]) + tap
-                source = (
-                    intensity[rows, start : start + targets]
-                    if consecutive
-                    else intensity[rows, self.first + tap]
-                )
-                np.multiply(source, self.weight[tap], out=weighted if tap else out[rows], casting="same_kind")
+                at: Any = slice(start, start + targets) if consecutive else self.first + tap
+                into = weighted if tap else out[rows]
+                np.multiply(intensity[rows, at], self.weight[tap], out=into, casting="same_kind")
                 if tap:
                     out[rows] += weighted
         return out

@@ -96,10 +96,9 @@ class Processor:
 
     def __call__(self, resampled: Floats32) -> Floats32:
         """Background-free intensity (n, n_wide) of resampled spectra (n, n_wide)."""
-        kind, onset_ev, start_ev = self.position.background, self.position.onset_ev, self.raw.energy_ev[0]
-        return without_background(
-            kind, self.energy_ev, resampled, onset_ev, self.edge, self.bins, float(start_ev)
-        )
+        kind, onset_ev = self.position.background, self.position.onset_ev
+        start_ev = float(self.raw.energy_ev[0])
+        return without_background(kind, self.energy_ev, resampled, onset_ev, self.edge, self.bins, start_ev)
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Walk through the file: rows and counts (n, channels) within the wide window."""
@@ -132,26 +131,20 @@ class Processor:
         The background is fitted here to means over 1 eV of all that lies before the onset: the 5 eV of
         `__call__` leave a tilt that would drown what tells thin from thick.
         """
-        per_bin = round(1.0 / self.edge.dispersion_ev)
-        feature_ev = self.edge.feature_ev
-        first = round((self.position.l3_ev + feature_ev[0] - self.energy_ev[0]) / self.edge.dispersion_ev)
+        step_ev, feature_ev = self.edge.dispersion_ev, self.edge.feature_ev
+        per_bin = round(1.0 / step_ev)
+        first = round((self.position.l3_ev + feature_ev[0] - self.energy_ev[0]) / step_ev)
         first = min(max(first, 0), self.edge.n_wide - per_bin * len(feature_ev))
         before = first // per_bin  # whole bins before the features
         part = resampled[:, first - before * per_bin : first + len(feature_ev) * per_bin]
-        binned = part @ np.kron(np.eye(before + len(feature_ev)), np.full((per_bin, 1), 1 / per_bin)).astype(
-            np.float32
-        )  # (n, bins)
+        means = np.kron(np.eye(before + len(feature_ev)), np.full((per_bin, 1), 1 / per_bin))
+        binned = part @ means.astype(np.float32)  # (n, bins)
         if self.position.background != "power law":
             level = 0 if self.position.background_removed else binned[:, :2].mean(axis=1, keepdims=True)
             return (binned - level)[:, before:], np.ones(len(binned), dtype=np.float32)
-        energy = (
-            self.energy_ev[first]
-            + (per_bin - 1) / 2 * self.edge.dispersion_ev
-            + axis_ev(-before, binned.shape[1], 1.0)
-        )
-        free, background = subtract_background(
-            energy, binned, self.position.onset_ev, self.edge, bins=len(energy)
-        )
+        energy = self.energy_ev[first] + (per_bin - 1) / 2 * step_ev + axis_ev(-before, binned.shape[1], 1.0)
+        onset_ev = self.position.onset_ev
+        free, background = subtract_background(energy, binned, onset_ev, self.edge, bins=len(energy))
         return free[:, before:], background(np.array([self.position.l3_ev]))[:, 0]
 
 

@@ -158,11 +158,7 @@ class Placement:
 
 
 def placement(
-    energy_ev: Floats,
-    intensity: Array,
-    edge: Edge,
-    where: str,
-    background_removed: bool | None = None,
+    energy_ev: Floats, intensity: Array, edge: Edge, where: str, background_removed: bool | None = None
 ) -> Placement:
     """Position of the crop window on an increasing axis (C,), from one spectrum; see `place_windows`."""
     check_axis(energy_ev, edge, where)

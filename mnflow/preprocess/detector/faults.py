@@ -57,11 +57,7 @@ def judged(energy_ev: Floats, l3_ev: float, edge: Edge) -> slice:
 
 
 def find_faults(
-    energy_ev: Floats,
-    counts: Array,
-    l3_ev: float,
-    edge: Edge,
-    saturation_counts: float = 0.0,
+    energy_ev: Floats, counts: Array, l3_ev: float, edge: Edge, saturation_counts: float = 0.0
 ) -> NDArray[np.uint8]:
     """Why spectra (N, C) with their L3 line at `l3_ev` cannot be used: indices into `REASONS`, (N,).
 
@@ -155,9 +151,8 @@ def _ends_abruptly(energy_ev: Floats, y: Floats, depths: list[Floats], edge: Edg
 def _equal_top(y: Floats) -> Bools:
     """Which spectra (N, C) have `_RUN` channels in a row at their greatest value."""
     at_top = y == y.max(axis=1, keepdims=True)
-    return np.asarray(
-        np.lib.stride_tricks.sliding_window_view(at_top, _RUN, axis=1).all(axis=-1).any(axis=-1)
-    )
+    runs = np.lib.stride_tricks.sliding_window_view(at_top, _RUN, axis=1)
+    return np.asarray(runs.all(axis=-1).any(axis=-1))
 
 
 def _slopes(x: Floats, y: Floats) -> Floats:

@@ -54,14 +54,9 @@ def find_gain_steps(energy_ev: Floats, counts: Array, l3_ev: Floats, edge: Edge)
     stairs = (counts[:, 1:] == counts[:, :-1]).mean(axis=1) > REPEATED
     for near_ev in np.unique(l3_ev).tolist():
         rows = np.flatnonzero((l3_ev == near_ev) & ~stairs)
-        first, foot, last = np.searchsorted(
-            energy_ev,
-            [
-                near_ev - 5 * edge.guard_ev,
-                near_ev - edge.guard_ev,
-                near_ev + edge.splitting_ev + 2 * edge.guard_ev,
-            ],
-        ).tolist()
+        end_ev = near_ev + edge.splitting_ev + 2 * edge.guard_ev
+        ends = [near_ev - 5 * edge.guard_ev, near_ev - edge.guard_ev, end_ev]
+        first, foot, last = np.searchsorted(energy_ev, ends).tolist()
         if last - first < 12:
             continue
         for some in few_rows(len(rows)):
@@ -107,11 +102,8 @@ def _gain_steps(y: Floats, foot: int, gaps: Bools) -> list[GainStep | None]:
             best[row] = sure[row, at[row]]
             low, more = float(parts[row, at[row], 0]), float(jump[row, at[row]])
             on_background = level[row] > 0.1 * height[row]
-            found[row] = GainStep(
-                half + int(at[row]),
-                (low + more) / low if on_background else 1.0,
-                0.0 if on_background else more,
-            )
+            ratio, offset = ((low + more) / low, 0.0) if on_background else (1.0, more)
+            found[row] = GainStep(half + int(at[row]), ratio, offset)
     return found
 
 

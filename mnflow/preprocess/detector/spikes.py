@@ -25,11 +25,8 @@ _TOGETHER = 64  # candidates that are looked at together
 
 def spikes_note(n: int) -> str:
     """What was done to n channels, as it is told: "3 spikes, dead or hot channels were bridged"."""
-    return (
-        f"{n} spikes, dead or hot channels were bridged"
-        if n > 1
-        else f"{n} spike, dead or hot channel was bridged"
-    )
+    what = "spikes, dead or hot channels were" if n > 1 else "spike, dead or hot channel was"
+    return f"{n} {what} bridged"
 
 
 def without_spikes(energy_ev: Floats, counts: Array) -> tuple[Array, Ints]:
@@ -131,9 +128,8 @@ def _differing(counts: Array) -> Ints:
         y /= np.where(total > 0, total, 1)
         change = np.diff(y, axis=0, prepend=y[1:2], append=y[-2:-1])  # at either end, one neighbour twice
         apart = np.minimum(np.abs(change[:-1]), np.abs(change[1:])) * (change[:-1] * change[1:] < 0)
-        sharp = apart[:, 4:-4] - np.maximum(
-            apart[:, :-8], apart[:, 8:]
-        )  # no difference of thickness or phase
+        # no difference of thickness or phase
+        sharp = apart[:, 4:-4] - np.maximum(apart[:, :-8], apart[:, 8:])
         high = sharp.max(axis=1)
         far = high > _CANDIDATE_IN_SCAN * (y.max(axis=1) - y.min(axis=1))
         far &= high > _LEAST_SIGMA * np.abs(sharp).mean(axis=1)
@@ -195,13 +191,7 @@ def _median_of_seven(y: Floats) -> Floats:
     return np.asarray(x[3])
 
 
-def _mended(
-    y: Floats,
-    away: Floats,
-    sigma: float,
-    height: float,
-    bad: Bools,
-) -> tuple[Floats, int]:
+def _mended(y: Floats, away: Floats, sigma: float, height: float, bad: Bools) -> tuple[Floats, int]:
     """One spectrum (C,) without its spikes, and their number; see `_suspects`."""
     # what is beside a spike and shares its charge goes with it, if it is clearly off too
     near = np.convolve(bad, np.ones(3), mode="same") > 0
