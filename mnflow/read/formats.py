@@ -138,19 +138,18 @@ def _reader(path: Path) -> Callable[[Path], list[dict[str, Any]]]:
 
 def _read_registered(path: Path) -> list[dict[str, Any]]:
     """By the registry: the first of a suffix' formats that finds something."""
-    plugins = _BY_SUFFIX[path.suffix.lower()]
-    if path.suffix.lower() in FOLDERS:
+    suffix = path.suffix.lower()
+    if suffix in FOLDERS:
         _check_zarr(path)
-    if path.suffix.lower() == ".prz":  # an archive of arrays
+    if suffix == ".prz":  # an archive of arrays
         with zipfile.ZipFile(path) as archive:
             _check_promise(path, path.stat().st_size, sum(e.file_size for e in archive.infolist()))
     failed: Exception | None = None
-    for plugin in plugins:
+    for plugin in _BY_SUFFIX[suffix]:
         try:
-            lazy = _bytes(path) > LAZY_BYTES or path.suffix.lower() == ".rpl"
-            found: list[dict[str, Any]] = importlib.import_module(plugin["api"]).file_reader(
-                str(path), lazy=lazy
-            )
+            lazy = _bytes(path) > LAZY_BYTES or suffix == ".rpl"
+            reader = importlib.import_module(plugin["api"])
+            found: list[dict[str, Any]] = reader.file_reader(str(path), lazy=lazy)
         except Exception as error:
             failed = failed or error
             continue

@@ -8,6 +8,7 @@ lost. That process is started once and serves all files; it imports h5py only.
 import atexit
 import contextlib
 import json
+import math
 import queue
 import subprocess
 import sys
@@ -101,13 +102,9 @@ def _walk(path: str) -> dict[str, Any]:
         if isinstance(found, h5py.Dataset):
             if found.external or found.is_virtual:
                 outward.append(name)
-            size, chunk = found.dtype.itemsize, found.dtype.itemsize
-            for n in found.shape or ():
-                size *= int(n)
-            for n in found.chunks or (0,):
-                chunk *= int(n)
+            size = math.prod(found.shape or (), start=found.dtype.itemsize)
             sizes.append(size)
-            chunks.append(chunk)
+            chunks.append(math.prod(found.chunks or (0,), start=found.dtype.itemsize))
             if h5py.check_string_dtype(found.dtype) and size < 1_000_000:
                 found[()]
 

@@ -184,12 +184,10 @@ def _raw(signal: dict[str, Any], path: Path, edge: Edge) -> RawSpectra:
     axes = _in_array_order(list(signal["axes"]), data.shape)
     try:
         at, energy, notes = _find_energy(axes, data.shape, edge, str(path))
+    except InputError:
+        raise
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise (
-            error
-            if isinstance(error, InputError)
-            else InputError(f"{path}: its energy axis is damaged ({error}).")
-        ) from error
+        raise InputError(f"{path}: its energy axis is damaged ({error}).") from error
     order = [*(i for i in range(data.ndim) if i != at), at]
     nav_shape = tuple(int(data.shape[i]) for i in order[:-1])
     if OnDisk.suits(signal.get("dataset"), at) and energy[-1] > energy[0]:
@@ -197,25 +195,13 @@ def _raw(signal: dict[str, Any], path: Path, edge: Edge) -> RawSpectra:
     else:
         counts = data.transpose(order).reshape((int(np.prod(nav_shape)), len(energy)))  # (*scan, C) -> (N, C)
     energy, counts = ordered(energy, counts, str(path))
-    names = (
-        ["y", "x"][-len(nav_shape) :]
-        if 0 < len(nav_shape) < 3
-        else [f"axis {i}" for i in range(len(nav_shape))]
-    )
+    n = len(nav_shape)
+    names = ["y", "x"][2 - n :] if n < 3 else [f"axis {i}" for i in range(n)]
     nav_axes = tuple(_nav_axis(axes[i], name) for i, name in zip(order[:-1], names, strict=True))
     while nav_shape and nav_shape[0] == 1:
         nav_shape, nav_axes = nav_shape[1:], nav_axes[1:]
-    return RawSpectra(
-        energy,
-        counts,
-        nav_shape,
-        None,
-        path.stem,
-        path,
-        metadata=_metadata(signal),
-        notes=notes,
-        nav_axes=nav_axes,
-    )
+    said: dict[str, Any] = {"metadata": _metadata(signal), "notes": notes, "nav_axes": nav_axes}
+    return RawSpectra(energy, counts, nav_shape, None, path.stem, path, **said)
 
 
 def _find_energy(
@@ -253,9 +239,7 @@ def _axis_values(axis: Any, size: int, where: str) -> Floats:
     elif "scale" in axis:
         # what is not finite is refused where energies are ordered
         with np.errstate(invalid="ignore", over="ignore"):
-            values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(
-                size, dtype=np.float64
-            )
+            values = np.float64(axis.get("offset", 0)) + float(axis["scale"]) * np.arange(size)
     elif "expression" in axis:
         raise InputError(
             f"{where}: its energy axis is a function; convert it to a uniform axis and save it again."

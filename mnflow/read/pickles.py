@@ -58,50 +58,34 @@ class _Frame(_Stub): ...
 class _Manager(_Stub): ...
 
 
-class _Index(_Stub): ...
-
-
 class _Array(_Stub): ...
 
 
-class _Dtype(_Stub): ...
-
-
-class _Slice(_Stub): ...
-
-
-class _Name(_Stub): ...
-
-
-def _allowed(module: str, name: str) -> type[_Stub] | None:
-    if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-        return _Array
-    if module == "numpy":
-        return {"ndarray": _Name, "dtype": _Dtype}.get(name)
-    if module == "builtins" or module == "__builtin__":
-        return _Slice if name == "slice" else None
-    if module in ("pandas.core.index", "pandas.core.indexes.base", "pandas.indexes.base"):
-        return (
-            _Index
-            if name == "_new_Index"
-            else _Name
-            if name in ("Index", "Int64Index", "Float64Index", "RangeIndex")
-            else None
-        )
-    if module in (
-        "pandas.core.indexes.numeric",
-        "pandas.indexes.numeric",
-        "pandas.core.indexes.range",
-        "pandas.indexes.range",
-    ):
-        return _Name if name in ("Int64Index", "Float64Index", "RangeIndex") else None
-    pandas = {("pandas.core.frame", "DataFrame"): _Frame, ("pandas.core.internals", "BlockManager"): _Manager}
-    return pandas.get((module, name))
+_INDEXES = ("Int64Index", "Float64Index", "RangeIndex")
+_ALLOWED: dict[tuple[str, str], type[_Stub]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("pandas.core.frame", "DataFrame"): _Frame,
+    ("pandas.core.internals", "BlockManager"): _Manager,
+    **{(module, "slice"): _Stub for module in ("builtins", "__builtin__")},
+    **{("numpy", name): _Stub for name in ("ndarray", "dtype")},
+    **{
+        (f"pandas.{module}", name): _Stub
+        for module in ("core.index", "core.indexes.base", "indexes.base")
+        for name in ("_new_Index", "Index", *_INDEXES)
+    },
+    **{
+        (f"pandas.{module}", name): _Stub
+        for module in ("core.indexes.numeric", "indexes.numeric", "core.indexes.range", "indexes.range")
+        for name in _INDEXES
+    },
+}
+"""What a pickle may name, and the stand-in for it."""
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        stub = _allowed(module, name)
+        stub = _ALLOWED.get((module, name))
         if stub is None:
             raise InputError(
                 f"refused: it asks for {module[:60]}.{name[:60]}; only numpy arrays and pandas' old "

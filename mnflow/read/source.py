@@ -69,7 +69,7 @@ def _all_in(folder: Path) -> list[Path]:
         if (p.is_file() or p.suffix.lower() in FOLDERS)
         and p.name != "manifest.csv"
         and not any(parent.suffix.lower() in FOLDERS for parent in p.relative_to(folder).parents)
-        and not _hidden(p, folder)
+        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
     )
 
 
@@ -102,10 +102,6 @@ def read_all(
                 yield path, error
 
 
-def _hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 def _group(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
@@ -125,7 +121,7 @@ def _folder_valence(path: Path, folder: Path, edge: Edge) -> str | None:
 
 def _low_loss_of(path: Path, source: Path, low_loss: str | Path | None) -> str | Path | None:
     """The low losses of a source's file: in a folder, those of the same place."""
-    if low_loss is None or not Path(low_loss).is_dir() or Path(low_loss).suffix.lower() in FOLDERS:
+    if low_loss is None or not is_folder(Path(low_loss)):
         return low_loss
     folder = source if source.is_dir() else source.parent
     return Path(low_loss) / path.resolve().relative_to(folder.resolve())

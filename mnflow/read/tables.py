@@ -137,14 +137,14 @@ def columns(lines: list[str], first_line: int, where: str, ragged: bool = False)
         return np.loadtxt(_data(lines, dialect), delimiter=dialect.delimiter, ndmin=2, comments=None)
     except ValueError as error:
         width = len(dialect.cells(first))
+        expected = "two numbers, energy and intensity" if width < 3 else f"{width} numbers"
         for number, line in enumerate(lines, first_line):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             cells = dialect.cells(line)
             if (len(cells) != width and not ragged) or not all(_is_number(c) for c in cells):
-                raise InputError(
-                    f"{where}, line {number}: expected {_in_words(width)}, got {line.strip()[:60]!r}."
-                ) from None
+                got = line.strip()[:60]
+                raise InputError(f"{where}, line {number}: expected {expected}, got {got!r}.") from None
         raise InputError(f"{where}: expected columns of numbers ({str(error)[:120]}).") from None
 
 
@@ -153,10 +153,6 @@ def _data(lines: Iterable[str], dialect: Dialect) -> Iterator[str]:
         cleaned = dialect.clean(line)
         if cleaned and not cleaned.startswith("#"):
             yield cleaned
-
-
-def _in_words(width: int) -> str:
-    return "two numbers, energy and intensity" if width < 3 else f"{width} numbers"
 
 
 def _is_number(cell: str) -> bool:
@@ -260,10 +256,8 @@ def _roles(header: list[str], width: int, path: Path) -> tuple[int, list[int]]:
         return (1, [0]) if swapped and _ENERGY.search(header[1]) else (0, [1])
     energies = [i for i, name in enumerate(header) if energy_unit(name) is not None]
     energies = energies or [i for i, name in enumerate(header) if _ENERGY.search(name)]
-    rest = [
-        i for i in range(width) if i not in energies[:1] and header and not _NO_SPECTRUM.search(header[i])
-    ]
-    rest = [i for i in rest if header[i]]
+    others = [i for i, name in enumerate(header) if name and i not in energies[:1]]
+    rest = [i for i in others if not _NO_SPECTRUM.search(header[i])]
     named = [i for i in rest if _INTENSITY.search(header[i])]
     if len(energies) != 1 or not rest:
         raise InputError(
