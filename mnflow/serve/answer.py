@@ -1,6 +1,6 @@
 """From raw spectra of a request to answers; a spectrum that cannot be read gets its own error."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -18,14 +18,7 @@ from mnflow.serve.predictor import Outcome, Predictor
 from mnflow.serve.request import Cut, cut
 from mnflow.spectra.arrays import Bools, Ints
 
-FLAGS = (
-    *Novelty.REASONS,
-    "no_edge",
-    "second_opinion",
-    "interval_unreliable",
-    "uncertain",
-    "unreadable",
-)
+FLAGS = (*Novelty.REASONS, "no_edge", "second_opinion", "interval_unreliable", "uncertain", "unreadable")
 """Everything that a spectrum may be flagged with. The first five are reasons for `out_of_distribution`.
 
 `no_edge`: no pair of white lines rises over what lies around it. `second_opinion`: the champion's nets, the
@@ -136,48 +129,34 @@ def notes(background: Background, spikes: Ints, gain_step: bool) -> list[str]:
     return said
 
 
-def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> Iterator[dict[str, Any]]:
+def _answers(outcome: Outcome, cuts: Sequence[Cut], predictor: Predictor) -> list[dict[str, Any]]:
     """The answers to N spectra; numbers are rounded and turned into Python's for all together."""
-    classes, step_ev, reading = predictor.edge.classes, predictor.edge.dispersion_ev, outcome.reading
-    names = labels(classes)
+    edge, reading = predictor.edge, outcome.reading
+    names = labels(edge.classes)
     saturated, seen = (np.array([getattr(one, name) for one in cuts]) for name in ("saturated", "edge_seen"))
-    flags = flagged(outcome, saturated, seen)
+    flags = flagged(outcome, saturated, seen).tolist()
     numbers = (reading.probabilities, reading.fractions, reading.mean_valence, reading.interval)
-    columns = [array.round(_DECIMALS).tolist() for array in numbers]
-    thickness = [None if np.isnan(row[0]) else row for row in reading.t_over_lambda.round(_DECIMALS).tolist()]
-    voted = [None if np.isnan(x) else round(x, _DECIMALS) for x in outcome.disagreement.tolist()]
-    opinions = _second_opinions(outcome, cuts)
-    lists = (cuts, reading.label.tolist(), *columns, thickness, voted, flags.tolist(), opinions)
-    for (
-        one,
-        label,
-        probabilities,
-        fractions,
-        mean_valence,
-        interval,
-        ratio,
-        disagreement,
-        flag,
-        opinion,
-    ) in zip(*lists, strict=True):
-        strange = ["out_of_distribution"] if any(flag[:_N_REASONS]) else []
-        yield {
-            "class": names[label],
-            "probabilities": dict(zip(classes, probabilities, strict=True)),
-            "fractions": dict(zip(classes, fractions, strict=True)),
-            "mean_valence": mean_valence,
-            "interval": interval,
-            "t_over_lambda": ratio,
-            "disagreement": disagreement,
-            "moved_ev": round(one.moved_bins * step_ev, _DECIMALS),
-            "second_opinions": opinion,
-            "flags": [*strange, *compress(FLAGS, flag)],
-            "notes": [
-                *notes(one.background, np.array([one.spikes]), one.gain_step),
-                *dispersion_note(one.o_k_distance_ev, predictor.edge),
-            ],
-            "error": None,
-        }
+    probabilities, fractions, mean_valence, interval = (a.round(_DECIMALS).tolist() for a in numbers)
+    thickness, voted = reading.t_over_lambda.round(_DECIMALS).tolist(), outcome.disagreement.tolist()
+    columns: dict[str, list[Any]] = {
+        "class": [names[label] for label in reading.label.tolist()],
+        "probabilities": [dict(zip(edge.classes, row, strict=True)) for row in probabilities],
+        "fractions": [dict(zip(edge.classes, row, strict=True)) for row in fractions],
+        "mean_valence": mean_valence,
+        "interval": interval,
+        "t_over_lambda": [None if np.isnan(row[0]) else row for row in thickness],
+        "disagreement": [None if np.isnan(x) else round(x, _DECIMALS) for x in voted],
+        "moved_ev": [round(one.moved_bins * edge.dispersion_ev, _DECIMALS) for one in cuts],
+        "second_opinions": _second_opinions(outcome, cuts),
+        "flags": [["out_of_distribution"] * any(f[:_N_REASONS]) + list(compress(FLAGS, f)) for f in flags],
+        "notes": [
+            notes(one.background, np.array([one.spikes]), one.gain_step)
+            + dispersion_note(one.o_k_distance_ev, edge)
+            for one in cuts
+        ],
+        "error": [None] * len(cuts),
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _second_opinions(outcome: Outcome, cuts: Sequence[Cut]) -> list[dict[str, Any] | None]:

@@ -124,9 +124,8 @@ def aligned(located: Located, stretches: Sequence[float] = (1.0,)) -> Floats32:
     """
     n, n_crop = located.smooth.shape
     first, matrix = _stretching(tuple(stretches), n_crop)
-    window = (located.around_l3(np.arange(first, first + len(matrix))) @ matrix).reshape(
-        n, len(stretches), -1
-    )
+    around = located.around_l3(np.arange(first, first + len(matrix)))
+    window = (around @ matrix).reshape(n, len(stretches), -1)
     window /= np.maximum(np.sqrt(np.einsum("nsp,nsp->ns", window, window)), 1e-9)[..., None]
     return window.transpose(1, 0, 2)
 

@@ -260,7 +260,9 @@ def _chain(model: Any) -> list[Step]:
             raise InputError(
                 f"The layer {layer.name!r} ({kind}) is in none of mnflow's nets, and cannot be served."
             )
-    return _mean_first(steps) if before == "mean" else steps
+    if before == "mean":  # cheaper before the last, linear 1x1 convolution, and the same
+        steps[-1] = replace(steps[-1], before="mean")
+    return steps
 
 
 def _pooled(step: Step, size: int, stride: int, name: str) -> Step:
@@ -269,8 +271,3 @@ def _pooled(step: Step, size: int, stride: int, name: str) -> Step:
         raise InputError(f"The layer {name!r} pools what was pooled already; mnflow's nets do not.")
     taps = np.convolve(step.taps, np.full(size, 1 / size))
     return replace(step, taps=tuple(taps.tolist()), stride=stride)
-
-
-def _mean_first(steps: list[Step]) -> list[Step]:
-    """A mean over energies after the last, linear 1x1 convolution is the same before it, and cheaper."""
-    return [*steps[:-1], replace(steps[-1], before="mean")]

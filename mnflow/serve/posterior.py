@@ -76,9 +76,8 @@ class Calibration:
         """
         grid = np.linspace(values[0], values[-1], 1 + round((values[-1] - values[0]) / _FINE_STEP))
         limits = [[np.interp(grid, self.valences, ends) for ends in limit.T] for limit in self.limits]
-        low, high = np.array(limits, dtype=np.float32)[np.searchsorted(self.noise_edges, noise)].swapaxes(
-            0, 1
-        )
+        by_noise = np.array(limits, dtype=np.float32)[np.searchsorted(self.noise_edges, noise)]
+        low, high = by_noise.swapaxes(0, 1)
         below = probability_below(values, mass, grid)
         held = (low <= below) & (below <= high)  # (N, G)
         ends = np.stack([grid[held.argmax(axis=1)], grid[::-1][held[:, ::-1].argmax(axis=1)]], axis=1)

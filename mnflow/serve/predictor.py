@@ -104,11 +104,8 @@ class Predictor:
         """Read normalised crops (N, n_crop)."""
         crops = np.asarray(crops, dtype=np.float32)
         located = locate(crops)
-        strange = (
-            self.novelty.reasons(located)
-            if self.novelty
-            else np.zeros((len(crops), len(Novelty.REASONS)), bool)
-        )
+        nothing = np.zeros((len(crops), len(Novelty.REASONS)), bool)
+        strange = self.novelty.reasons(located) if self.novelty else nothing
         lines = measure(located.smooth, located.l3, self.edge)
         implied = implied_valence(lines, self.edge)
         disagreement, contradicted = np.full(len(crops), np.nan), np.zeros(len(crops), bool)
@@ -158,9 +155,7 @@ class Predictor:
             "n_channels": self.edge.n_crop,
             "temperature": self.temperature,
             "facts": self.facts,
-            "novelty": None
-            if self.novelty is None
-            else {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
+            "novelty": self.novelty and {k: getattr(self.novelty, k) for k in _NOVELTY_NUMBERS},
         }
         arrays = {f"{kind}{i}": getattr(s, kind) for i, s in enumerate(steps) for kind in ("weight", "bias")}
         if self.novelty is not None:
@@ -186,10 +181,9 @@ class Predictor:
             if header.get("centred"):  # until 2026-11-27: cut and normalised otherwise
                 raise ValueError("its net is of an older mnflow")
             net = NumpyNet(steps, header["n_channels"], header.get("l3_bin", 0)) if steps else None
-            learnt: dict[str, Any] = (
-                {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS} if header["novelty"] else {}
-            )
-            novelty = Novelty(**learnt, **header["novelty"]) if learnt else None
+            numbers = header["novelty"]
+            learnt: dict[str, Any] = {k: z[f"novelty_{k}"] for k in _NOVELTY_ARRAYS if numbers}
+            novelty = Novelty(**learnt, **numbers) if numbers else None
             edge = Edge.from_dict(header["edge"])
             posterior = Posterior.of_arrays(z)
             return cls(edge, posterior, net, header["temperature"], novelty, header["facts"])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,22 +86,19 @@ def parse(body: bytes | bytearray) -> list[Any]:
         raise InputError(
             f"The request cannot be read ({type(error).__name__}): expected JSON in UTF-8."
         ) from None
-    if (
-        not isinstance(request, dict)
-        or request.keys() != {"inputs"}
-        or not isinstance(request["inputs"], list)
-    ):
+    spectra = request.get("inputs") if isinstance(request, dict) and len(request) == 1 else None
+    if not isinstance(spectra, list):
         raise InputError(
             'Expected {"inputs": [{"energy_ev": [...], "intensity": [...]}, ...]}, a list of spectra.'
         )
-    if (n := len(request["inputs"])) > MAX_SPECTRA:
+    if (n := len(spectra)) > MAX_SPECTRA:
         raise _too_many(n)
     if n > SOME_SPECTRA and len(body) < LEAST_SPECTRUM_BYTES * n:
         raise InputError(
             f"Expected spectra, got {n:,} elements of {len(body) / n:.0f} bytes on average, which hold none: "
             f"send {SOME_SPECTRA} at most, and each gets its own error."
         )
-    return request["inputs"]
+    return spectra
 
 
 def _check_counts(body: bytes | bytearray) -> None:
@@ -146,10 +144,8 @@ def _with_arrays(spectrum: dict[str, Any]) -> dict[str, Any]:
     for name in FIELDS:
         values = spectrum.get(name)
         if isinstance(values, list) and set(map(type, values)) <= {int, float}:
-            try:
+            with suppress(OverflowError):  # an integer of hundreds of digits
                 spectrum[name] = np.array(values, dtype=np.float64)
-            except OverflowError:  # an integer of hundreds of digits
-                continue
     return spectrum
 
 
@@ -181,11 +177,7 @@ def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, s
 
 
 def _cut_together(
-    energy_ev: Floats,
-    rows: Mapping[int, Floats],
-    edge: Edge,
-    cuts: dict[int, Cut],
-    errors: dict[int, str],
+    energy_ev: Floats, rows: Mapping[int, Floats], edge: Edge, cuts: dict[int, Cut], errors: dict[int, str]
 ) -> None:
     """Add what was cut out of spectra (C,) that share an axis (C,), or what is wrong with it or with them."""
     try:

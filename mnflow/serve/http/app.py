@@ -72,18 +72,9 @@ class Watch:
     def add(self, answers: Sequence[Any]) -> None:
         """Count a request by its answers, and write the counts now and then."""
         with self._lock:
-            today = time.strftime("%Y-%m-%d", time.gmtime())
-            day = self.days.setdefault(
-                today,
-                {
-                    "requests": 0,
-                    "spectra": 0,
-                    "errors": 0,
-                    "classes": {},
-                    "flags": {},
-                    "moved_ev": [0, 0.0, 0.0],
-                },
-            )
+            nothing: dict[str, Any] = dict.fromkeys(("requests", "spectra", "errors"), 0)
+            nothing |= {"classes": {}, "flags": {}, "moved_ev": [0, 0.0, 0.0]}
+            day = self.days.setdefault(time.strftime("%Y-%m-%d", time.gmtime()), nothing)
             day["requests"] += 1
             for found in answers:
                 day["spectra"] += 1
@@ -167,11 +158,8 @@ class App:
         except InputError as error:
             status, text = 400, _sentence(str(error))
         except TimeoutError:
-            status, text, close = (
-                504,
-                _sentence("The request took too long: send fewer spectra at a time."),
-                True,
-            )
+            status, close = 504, True
+            text = _sentence("The request took too long: send fewer spectra at a time.")
         await _respond(send, status, text.encode(), close)
 
     async def _read(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytearray | None:
@@ -228,15 +216,9 @@ def run(predictor: Predictor, host: str = "127.0.0.1", port: int = 5001, version
         """uvicorn's, that does not wait for half a header for ever."""
 
     bound_connections(Protocol)
+    app = create(predictor, version)
     try:
-        uvicorn.run(
-            create(predictor, version),
-            host=host,
-            port=port,
-            http=Protocol,
-            log_level="warning",
-            backlog=_BACKLOG,
-        )
+        uvicorn.run(app, host=host, port=port, http=Protocol, log_level="warning", backlog=_BACKLOG)
     except SystemExit as error:  # uvicorn has logged the reason
         if error.code:
             raise InputError(
