@@ -42,10 +42,7 @@ def _hspy(maps: ValenceMaps, path: Path) -> None:
     signals = maps.signals()
     # a part and the whole at a time
     check_room(path, 2 * sum(signal.data.nbytes + HDF5_BYTES for signal in signals.values()))
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent) as folder,
-        h5py.File(path, "w") as file,
-    ):
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, h5py.File(path, "w") as file:
         experiments = file.create_group("Experiments", track_order=True)
         for name, signal in signals.items():
             part = Path(folder) / f"{name}.hspy"

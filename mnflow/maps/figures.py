@@ -40,11 +40,8 @@ def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
         f"\nflags: {', '.join(region.flags).replace('_', ' ')}" if region.flags else ""
     )
     line = Line(crop_energies(where), crop, region.valence_class or "", words)
-    recorded = (
-        energy_ev[inside],
-        region.spectrum[inside],
-        None if background is None else background[inside],
-    )
+    shown = None if background is None else background[inside]
+    recorded = energy_ev[inside], region.spectrum[inside], shown
     return plots.valence_spectrum(line, recorded, saliency_of(maps, region), maps.classes)
 
 

@@ -80,10 +80,7 @@ class Pixels:
 
 
 def read_pixels(
-    raw: RawSpectra,
-    predictor: Predictor,
-    where: Placement,
-    progress: Callable[[int], None] = lambda n: None,
+    raw: RawSpectra, predictor: Predictor, where: Placement, progress: Callable[[int], None] = lambda n: None
 ) -> Pixels:
     """The answers to all spectra of a file, one block after the other.
 
@@ -107,10 +104,7 @@ def place_image(raw: RawSpectra, predictor: Predictor) -> Placement:
 
 
 def mean_spectra(
-    raw: RawSpectra,
-    masks: Bools,
-    where: Placement | None = None,
-    spikes: Ints | None = None,
+    raw: RawSpectra, masks: Bools, where: Placement | None = None, spikes: Ints | None = None
 ) -> Floats:
     """Mean raw spectra (R, C) of the pixels that each of R masks (R, N) selects; NaN for an empty mask.
 
@@ -155,8 +149,21 @@ def _read_piece(counts: Array, rows: slice, columns: int, where: Placement, pred
     crops, spikes = where.cut(counts, columns, rows)
     crops[unreadable] = 0
     step_ev = float(np.median(np.diff(where.energy_ev)))
-    seen = where.position.contrast >= MIN_CONTRAST
-    found = _answers(normalise(crops), predictor, bad == 3, _intensity(crops, where, step_ev), spikes, seen)
+    seen = np.full(len(bad), where.position.contrast >= MIN_CONTRAST)
+    outcome = predictor(normalise(crops))
+    reading = outcome.reading
+    undecided = reading.label > reading.fractions.shape[1]
+    found = Pixels(
+        label=np.where(undecided, NO_CLASS, reading.label).astype(np.int8),
+        mean_valence=reading.mean_valence.astype(np.float32),
+        interval=reading.interval.astype(np.float32),
+        probabilities=reading.probabilities.astype(np.float32),
+        fractions=reading.fractions.astype(np.float32),
+        flags=flagged(outcome, bad == 3, seen),
+        intensity=_intensity(crops, where, step_ev),
+        spikes=spikes,
+        t_over_lambda=reading.t_over_lambda.astype(np.float32),
+    )
     if not unreadable.any():
         return found
     found.flags[unreadable] = np.array(FLAGS) == "unreadable"
@@ -170,28 +177,3 @@ def _intensity(crops: Floats32, where: Placement, step_ev: float) -> Floats32:
     l3 = (where.position.l3_ev - edge.crop_ev[0]) / step - where.moved_bins
     low, high = (int(np.clip(round(l3 + share * edge.n_crop), 0, edge.n_crop)) for share in EDGE_SPAN)
     return np.asarray(crops[:, low:high].sum(axis=1) * np.float32(step / step_ev))
-
-
-def _answers(
-    crops: Any,
-    predictor: Predictor,
-    saturated: Bools,
-    intensity: Floats32,
-    spikes: Ints,
-    edge_seen: bool,
-) -> Pixels:
-    """What a predictor says of normalised crops (n, n_crop)."""
-    outcome = predictor(crops)
-    reading = outcome.reading
-    undecided = reading.label > reading.fractions.shape[1]
-    return Pixels(
-        label=np.where(undecided, NO_CLASS, reading.label).astype(np.int8),
-        mean_valence=reading.mean_valence.astype(np.float32),
-        interval=reading.interval.astype(np.float32),
-        probabilities=reading.probabilities.astype(np.float32),
-        fractions=reading.fractions.astype(np.float32),
-        flags=flagged(outcome, saturated, np.full(len(saturated), edge_seen)),
-        intensity=intensity,
-        spikes=spikes,
-        t_over_lambda=reading.t_over_lambda.astype(np.float32),
-    )

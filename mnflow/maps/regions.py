@@ -66,12 +66,7 @@ class Region:
 
 
 def regions_of(
-    masks: Bools,
-    flagged: Bools,
-    pixels: Pixels,
-    raw: RawSpectra,
-    where: Placement,
-    predictor: Predictor,
+    masks: Bools, flagged: Bools, pixels: Pixels, raw: RawSpectra, where: Placement, predictor: Predictor
 ) -> list[Region]:
     """The answer to each of R masks (R, N) in one pass over the spectra.
 
@@ -82,55 +77,33 @@ def regions_of(
     spectra = mean_spectra(raw, counted, where, pixels.spikes)
     mean_raw = replace(raw, counts=spectra, nav_shape=(len(spectra),), nav_axes=())  # no scan any more
     answers = read_pixels(mean_raw, predictor, where)
-    return [
-        _region(
-            i,
-            masks[i],
-            counted[i],
-            flagged,
-            pixels,
-            answers,
-            spectra[i],
-            raw.energy_ev,
-            predictor.edge.classes,
-            raw.thickness is not None,
-        )
-        for i in range(len(masks))
-    ]
+    classes = predictor.edge.classes
 
-
-def _region(
-    i: int,
-    mask: Bools,
-    counted: Bools,
-    flagged: Bools,
-    pixels: Pixels,
-    answers: Pixels,
-    spectrum: Floats,
-    energy_ev: Floats,
-    classes: Sequence[str],
-    scattering_removed: bool,
-) -> Region:
     def by_class(values: Any) -> dict[str, float]:
         return dict(zip(classes, values.astype(float).tolist(), strict=True))
 
-    single = np.flatnonzero(counted) if counted.sum() == 1 else None
-    source, row = (answers, i) if single is None else (pixels, int(single[0]))  # one pixel: its own answer
-    fractions, ratio = source.fractions[row], source.t_over_lambda[row]
-    return Region(
-        n=int(mask.sum()),
-        n_flagged=int((mask & flagged).sum()),
-        valence_class=class_name(int(source.label[row]), classes),
-        probabilities=by_class(source.probabilities[row]),
-        fractions=None if np.isnan(fractions).all() and counted.any() else by_class(fractions),
-        mean_valence=float(source.mean_valence[row]),
-        interval=(float(source.interval[row, 0]), float(source.interval[row, 1])),
-        flags=list(compress(FLAGS, source.flags[row])),
-        t_over_lambda=None if scattering_removed or np.isnan(ratio).any() else tuple(ratio.tolist()),
-        spread=float(pixels.mean_valence[counted].std()) if counted.any() else np.nan,
-        energy_ev=energy_ev,
-        spectrum=spectrum,
-    )
+    def region(i: int) -> Region:
+        used = np.flatnonzero(counted[i])
+        source, row = (pixels, int(used[0])) if len(used) == 1 else (answers, i)  # one pixel: its own answer
+        fractions, ratio = source.fractions[row], source.t_over_lambda[row]
+        return Region(
+            n=int(masks[i].sum()),
+            n_flagged=int((masks[i] & flagged).sum()),
+            valence_class=class_name(int(source.label[row]), classes),
+            probabilities=by_class(source.probabilities[row]),
+            fractions=None if np.isnan(fractions).all() and len(used) else by_class(fractions),
+            mean_valence=float(source.mean_valence[row]),
+            interval=(float(source.interval[row, 0]), float(source.interval[row, 1])),
+            flags=list(compress(FLAGS, source.flags[row])),
+            t_over_lambda=None
+            if raw.thickness is not None or np.isnan(ratio).any()
+            else tuple(ratio.tolist()),
+            spread=float(pixels.mean_valence[used].std()) if len(used) else np.nan,
+            energy_ev=raw.energy_ev,
+            spectrum=spectra[i],
+        )
+
+    return [region(i) for i in range(len(masks))]
 
 
 def class_name(label: int, classes: Sequence[str]) -> str | None:

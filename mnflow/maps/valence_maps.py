@@ -117,28 +117,18 @@ class ValenceMaps:
     @cached_property
     def interval(self) -> "Mapping[str, BaseSignal]":
         """ "low" and "high" end of the 90 % interval of the mean valence; NaN where the model has none."""
-        ends = ("low", "high")
-        return {
-            end: self._valence(self.pixels.interval[:, i], f"{end} end of 90 %") for i, end in enumerate(ends)
-        }
+        columns = zip(("low", "high"), self.pixels.interval.T, strict=True)
+        return {end: self._valence(values, f"{end} end of 90 %") for end, values in columns}
 
     @cached_property
     def fractions(self) -> "Mapping[str, BaseSignal]":
         """Share of every class's atoms, by its name; NaN where the model has no fractions."""
-        columns = enumerate(self.classes)
-        return {
-            x: self._map(self.pixels.fractions[:, i], f"{x} fraction", "", (0, 1), "cividis")
-            for i, x in columns
-        }
+        return self._by_class(self.pixels.fractions, "fraction")
 
     @cached_property
     def probabilities(self) -> "Mapping[str, BaseSignal]":
         """Probability of every class, by its name."""
-        columns = enumerate(self.classes)
-        return {
-            x: self._map(self.pixels.probabilities[:, i], f"{x} probability", "", (0, 1), "cividis")
-            for i, x in columns
-        }
+        return self._by_class(self.pixels.probabilities, "probability")
 
     @cached_property
     def valence_class(self) -> "BaseSignal":
@@ -281,6 +271,10 @@ class ValenceMaps:
         signal = map_signal(values, self.axes, self.metadata, title, unit, limits, colours)
         signal.metadata.set_item("Valence.model", dict(self.predictor.facts))
         return signal
+
+    def _by_class(self, shares: Array, what: str) -> "Mapping[str, BaseSignal]":
+        columns = zip(self.classes, shares.T, strict=True)
+        return {name: self._map(x, f"{name} {what}", "", (0, 1), "cividis") for name, x in columns}
 
     def _valence(self, values: Array, title: str) -> "BaseSignal":
         from mnflow.plots.style import VALENCE_MAP  # matplotlib takes a while
