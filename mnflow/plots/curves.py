@@ -93,9 +93,8 @@ def swing_spectrum(curves: Mapping[str, Curve]) -> Figure:
     """
     figure = new_figure(3.2)
     axes = figure.subplots()
-    for (label, (period, amplitude)), (colour, dashes) in zip(
-        curves.items(), series_styles(list(curves)), strict=True
-    ):
+    styles = series_styles(list(curves))
+    for (label, (period, amplitude)), (colour, dashes) in zip(curves.items(), styles, strict=True):
         folds = np.atleast_2d(np.asarray(amplitude, dtype=np.float64))  # (F, K)
         axes.plot(np.asarray(period), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
     axes.set_xscale("log", base=2)
@@ -150,13 +149,8 @@ def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
         (right, [n for n in names if "loss" not in n]),
     ):
         for name, (colour, dashes) in zip(chosen, _learning_styles(len(chosen)), strict=True):
-            _draw_folds(
-                axes,
-                name.replace("_", " "),
-                [np.asarray(f[name]) for f in per_fold if name in f],
-                colour,
-                dashes,
-            )
+            lines = [np.asarray(f[name]) for f in per_fold if name in f]
+            _draw_folds(axes, name.replace("_", " "), lines, colour, dashes)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if chosen:

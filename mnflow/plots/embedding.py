@@ -45,11 +45,8 @@ def embeddings(
         axes.set_yticks([])
         axes.set_xlabel("t-SNE 1")
         axes.set_ylabel("t-SNE 2")
-    figure.legend(
-        handles=_key(classes, reference_labels if reference_points else []),
-        loc="outside lower center",
-        ncols=len(classes) + 2,
-    )
+    key = _key(classes, reference_labels if reference_points else [])
+    figure.legend(handles=key, loc="outside lower center", ncols=len(classes) + 2)
     return figure
 
 
@@ -70,7 +67,6 @@ def _key(classes: Sequence[str], reference_labels: ArrayLike) -> list[Line2D]:
     if len(labels):
         key.append(Line2D([], [], ls="", marker="^", mfc="white", mec="black", label="reference"))
     if (labels == UNLABELLED).any():
-        key.append(
-            Line2D([], [], ls="", marker="^", mfc=UNKNOWN_COLOUR, mec="black", label="mixed reference")
-        )
+        mixed = Line2D([], [], ls="", marker="^", mfc=UNKNOWN_COLOUR, mec="black", label="mixed reference")
+        key.append(mixed)
     return key

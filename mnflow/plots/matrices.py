@@ -88,20 +88,13 @@ def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float,
     depth = max(len(blocks) for blocks in mean.values())
     height_in = 0.75 * depth + 0.7
     # So many panels take seconds to be arranged; these are all alike, and their margins are known.
-    margins = {
-        "left": 0.06,
-        "right": 0.985,
-        "top": 1 - 0.32 / height_in,
-        "bottom": 0.48 / height_in,
-        "hspace": 0.12,
-        "wspace": 0.09,
-    }
+    margins = {"left": 0.06, "right": 0.985, "hspace": 0.12, "wspace": 0.09}
+    margins |= {"top": 1 - 0.32 / height_in, "bottom": 0.48 / height_in}
     figure = Figure(figsize=(WIDTH_IN, height_in))
     with mpl.rc_context({"axes.grid": False}):
         panels = figure.subplots(depth, len(mean), squeeze=False, sharex=True, gridspec_kw=margins)
-    for column, ((name, blocks), colour) in enumerate(
-        zip(mean.items(), valence_colours(list(mean)), strict=True)
-    ):
+    coloured = zip(mean.items(), valence_colours(list(mean)), strict=True)
+    for column, ((name, blocks), colour) in enumerate(coloured):
         for row, block in enumerate(blocks):
             axes = panels[row, column]
             _activation(axes, np.asarray(block), _scale(mean, row), window_ev, colour)
@@ -113,11 +106,7 @@ def activations(mean: Mapping[str, Sequence[ArrayLike]], window_ev: tuple[float,
 
 
 def _activation(
-    axes: Axes,
-    block: Floats,
-    scale: tuple[float, float],
-    window_ev: tuple[float, float],
-    colour: str,
+    axes: Axes, block: Floats, scale: tuple[float, float], window_ev: tuple[float, float], colour: str
 ) -> None:
     axes.set_yticks([])
     if block.shape[1] == 1:
@@ -155,14 +144,9 @@ def kept_maps(maps: Mapping[str, ArrayLike], categories: Sequence[str]) -> Figur
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     colours = _category_colours(categories)
     for axes, (name, codes) in zip(panels, maps.items(), strict=False):
-        shades = mpl.colors.ListedColormap(colours)
-        axes.imshow(
-            np.atleast_2d(np.asarray(codes)),
-            cmap=shades,
-            vmin=-0.5,
-            vmax=len(colours) - 0.5,
-            interpolation="nearest",
-        )
+        shades, last = mpl.colors.ListedColormap(colours), len(colours) - 0.5
+        image = np.atleast_2d(np.asarray(codes))
+        axes.imshow(image, cmap=shades, vmin=-0.5, vmax=last, interpolation="nearest")
         axes.set_title(name, fontsize=6.5)
     for axes in panels:
         axes.axis("off")

@@ -49,8 +49,10 @@ def spectra_per_class(spectra: SpectrumSet) -> Figure:
         if len(mine):
             low, high = np.quantile(mine, [0.05, 0.95], axis=0)
             axes.fill_between(energy_ev, low - i, high - i, color=colour, alpha=0.25, lw=0)
-            axes.plot(energy_ev, mine.mean(axis=0) - i, color=colour, label=name)
-            _name_line(axes, energy_ev, mine.mean(axis=0) - i, f"{name}\n{len(mine)} spectra", colour)
+            mean = mine.mean(axis=0) - i
+            axes.plot(energy_ev, mean, color=colour, label=name)
+            end = float(energy_ev[-1]), float(mean[-20:].mean())
+            name_beside(axes, end, f"{name}\n{len(mine)} spectra", colour)
     name_band(axes, "5th to 95th percentile of the spectra")
     axes.legend(handles=axes.collections[-1:], loc="upper right")
     energy_axis(axes)
@@ -126,10 +128,6 @@ def energy_axis(axes: Axes) -> None:
     axes.set_ylabel("intensity / a.u.")
     axes.set_yticks([])
     axes.margins(x=0.01)
-
-
-def _name_line(axes: Axes, x: Floats, y: Floats, text: str, colour: str) -> None:
-    name_beside(axes, (float(x[-1]), float(y[-20:].mean())), text, colour)
 
 
 def name_beside(axes: Axes, place: tuple[float, float], text: str, colour: str, **options: Any) -> None:

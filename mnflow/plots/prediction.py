@@ -73,28 +73,15 @@ def valence_spectrum(
     """
     energy_ev, counts, background = recorded
     scaled, label = scaled_counts(counts)
-    share = scaled.max() / np.max(counts)
     figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained")
     above, window = figure.subplots(1, 2)
     colour = class_colour(spectrum.name, classes)
-    above.axvspan(
-        spectrum.energy_ev[0],
-        spectrum.energy_ev[-1],
-        facecolor="#EEEEEE",
-        edgecolor="#BBBBBB",
-        lw=0.5,
-        label="window",
-    )
+    ends = spectrum.energy_ev[0], spectrum.energy_ev[-1]
+    above.axvspan(*ends, facecolor="#EEEEEE", edgecolor="#BBBBBB", lw=0.5, label="window")
     above.plot(energy_ev, scaled, color="black", lw=1.0, label="spectrum")
     if background is not None:
-        above.plot(
-            energy_ev,
-            np.asarray(background) * share,
-            color=UNKNOWN_COLOUR,
-            ls="--",
-            lw=1.0,
-            label="background",
-        )
+        fitted = np.asarray(background) * (scaled.max() / np.max(counts))
+        above.plot(energy_ev, fitted, color=UNKNOWN_COLOUR, ls="--", lw=1.0, label="background")
     above.set_xlabel("energy loss / eV")
     above.set_ylabel(label)
     above.margins(x=0)

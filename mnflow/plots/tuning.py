@@ -34,14 +34,8 @@ def study_history(number: ArrayLike, score: ArrayLike, pruned: ArrayLike) -> Fig
     axes = figure.subplots()
     axes.scatter(x[hollow], y[hollow], s=16, facecolors="none", edgecolors=UNKNOWN_COLOUR, label="pruned")
     axes.scatter(x[~hollow], y[~hollow], s=16, color=_TRIAL, label="complete")
-    axes.step(
-        x[~hollow],
-        np.maximum.accumulate(y[~hollow]),
-        where="post",
-        color=_CHOSEN,
-        lw=1.2,
-        label="best so far",
-    )
+    best = np.maximum.accumulate(y[~hollow])
+    axes.step(x[~hollow], best, where="post", color=_CHOSEN, lw=1.2, label="best so far")
     axes.set_xlabel("trial")
     axes.set_ylabel("score of the inner validation")
     axes.legend(loc="lower right")
@@ -58,14 +52,8 @@ def parameter_importance(importance: Mapping[str, float]) -> Figure:
     axes.hlines(range(len(names)), 0, share, color=_TRIAL, lw=1.2)
     axes.plot(share, range(len(names)), "o", color=_TRIAL)
     axes.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
-    for i, name in enumerate(names):
-        axes.annotate(
-            f"{importance[name]:.2f}",
-            (importance[name], i),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-        )
+    for i, x in enumerate(share):
+        axes.annotate(f"{x:.2f}", (x, i), xytext=(6, 0), textcoords="offset points", va="center")
     axes.set_xlabel("share of the score's variance")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
@@ -131,13 +119,11 @@ def pareto_front(
     axes.scatter(x, y, s=14, color=UNKNOWN_COLOUR, alpha=0.6, label="trials")
     axes.plot(x[list(front)], y[list(front)], "o-", color=_TRIAL, ms=4, drawstyle="steps-post", label="front")
     if knee is not None:
-        axes.plot(
-            x[knee], y[knee], "D", color=_CHOSEN, ms=8, label=f"knee: {x[knee]:.0f} weights, {y[knee]:.4f}"
-        )
+        words = f"knee: {x[knee]:.0f} weights, {y[knee]:.4f}"
+        axes.plot(x[knee], y[knee], "D", color=_CHOSEN, ms=8, label=words)
     for name, point in marks.items():
-        axes.plot(
-            *point, "*", color="#D55E00", ms=12, label=f"{name}: {point[0]:.0f} weights, {point[1]:.4f}"
-        )
+        words = f"{name}: {point[0]:.0f} weights, {point[1]:.4f}"
+        axes.plot(*point, "*", color="#D55E00", ms=12, label=words)
     _weights_axis(axes)
     return figure
 

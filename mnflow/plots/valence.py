@@ -73,27 +73,15 @@ def valence_image(answers: Answers) -> Figure:
         axes = _axes(figure, (left, top, width, height))
         return axes, _axes(figure, (left, top - 0.08 - _STRIP, width, _STRIP))
 
-    axes, strip = place(0)
     _map(
-        axes,
-        strip,
-        f"a  {answers.element} L$_{{2,3}}$ intensity",
-        answers,
-        answers.intensity,
-        "gray",
-        "counts",
+        *place(0), f"a  {answers.element} L$_{{2,3}}$ intensity", answers, answers.intensity, "gray", "counts"
     )
-    axes, strip = place(1)
     ends = (min(answers.charges), max(answers.charges))
     valence = np.where(answers.flagged, np.nan, answers.mean_valence)
-    _map(
-        axes, strip, "b  mean valence", answers, valence, VALENCE_MAP, f"mean {answers.element} valence", ends
-    )
-    axes, strip = place(2)
-    _fractions(axes, strip, answers)
+    _map(*place(1), "b  mean valence", answers, valence, VALENCE_MAP, f"mean {answers.element} valence", ends)
+    _fractions(*place(2), answers)
     if answers.thickness is not None:
-        axes, strip = place(3)
-        _map(axes, strip, "d  thickness", answers, answers.thickness, "cividis", "t/$\\lambda$")
+        _map(*place(3), "d  thickness", answers, answers.thickness, "cividis", "t/$\\lambda$")
     spectra = _axes(figure, (_LEFT, 0.72, WIDTH_IN - _LEFT - _LABELS, below - 0.2))
     _mean_spectra(spectra, "abcde"[maps], answers)
     figure.text(_MARGIN / WIDTH_IN, 0.1 / total, answers.note, fontsize=7.5, color="#444444")
@@ -228,20 +216,12 @@ def _scale_bar(axes: Axes, pixel: float, columns: int, units: str) -> None:
     length = round_length(_BAR_SHARE * columns * pixel)
     left, bottom = 0.05, 0.06
     right = left + length / (columns * pixel)
-    axes.plot(
-        [left, right], [bottom] * 2, transform=axes.transAxes, color="white", lw=5, solid_capstyle="butt"
-    )
-    axes.plot(
-        [left, right], [bottom] * 2, transform=axes.transAxes, color="black", lw=3, solid_capstyle="butt"
-    )
-    text = axes.text(
-        (left + right) / 2,
-        bottom + 0.03,
-        f"{length:g} {units}",
-        transform=axes.transAxes,
-        ha="center",
-        va="bottom",
-    )
+    for colour, lw in (("white", 5), ("black", 3)):
+        axes.plot(
+            [left, right], [bottom] * 2, transform=axes.transAxes, color=colour, lw=lw, solid_capstyle="butt"
+        )
+    middle, words = (left + right) / 2, f"{length:g} {units}"
+    text = axes.text(middle, bottom + 0.03, words, transform=axes.transAxes, ha="center", va="bottom")
     text.set_bbox({"facecolor": "white", "alpha": 0.7, "pad": 1, "lw": 0})
 
 
