@@ -110,24 +110,20 @@ def simulate_image(
     """One spectrum image of class `index` with `shape` (rows, columns) pixels."""
     instrument, specimen, valence = s.instrument, s.specimen, s.valence[index]
     step = s.edge.dispersion_ev
-    energy_ev = (
-        np.arange(round((instrument.axis_ev[1] - instrument.axis_ev[0]) / step)) * step
-        + instrument.axis_ev[0]
-    )
+    low_ev, high_ev = instrument.axis_ev
+    energy_ev = np.arange(round((high_ev - low_ev) / step)) * step + low_ev
     centre_ev = float(np.mean(valence.l3_ev))
     offset_ev = calibration_ev + rng.uniform(*instrument.offset_ev)
-    # what the channel labelled energy_ev really holds, with a wrong dispersion
-    true_ev = centre_ev + (energy_ev - centre_ev - offset_ev) * (
-        1 + rng.uniform(*instrument.dispersion_error)
-    )
+    dispersion = 1 + rng.uniform(*instrument.dispersion_error)
+    # what the channel labelled energy_ev really holds
+    true_ev = centre_ev + (energy_ev - centre_ev - offset_ev) * dispersion
     thickness, grain = wedge(shape, valence, rng), grains(shape, round(rng.uniform(*specimen.grains)), rng)
     edges = np.array([grain_edge(true_ev, s, library, index, rng) for _ in range(grain.max() + 1)])
     edges = scattered(edges[grain.ravel()], thickness, s, rng).reshape(*shape, -1)  # (Y, X, C)
     dose = np.exp(rng.uniform(*np.log(specimen.edge_counts)))
     carbon = rng.uniform(*specimen.substrate_thickness)
-    expected = dose * (
-        thickness[..., None] * edges + background(true_ev, centre_ev, thickness + carbon, specimen, rng)
-    )
+    below = background(true_ev, centre_ev, thickness + carbon, specimen, rng)
+    expected = dose * (thickness[..., None] * edges + below)
     return Image(energy_ev, detect(expected, s, rng), thickness, rng.uniform(*instrument.dwell_s))
 
 
@@ -199,9 +195,8 @@ def scattered(edges: Array, thickness: Array, s: Settings, rng: np.random.Genera
     single = s.scattering.draw(edges.shape[1], step, rng)
     sharp, blur = rng.uniform(*instrument.resolution_ev), rng.uniform(*instrument.thick_blur_ev)
     tail = rng.uniform(*instrument.tail_share), rng.uniform(*instrument.tail_ev)
-    drift_ev = rng.uniform(*instrument.drift_ev) * np.linspace(0, 1, thickness.shape[0]).repeat(
-        thickness.shape[1]
-    )
+    rows, columns = thickness.shape
+    drift_ev = rng.uniform(*instrument.drift_ev) * np.linspace(0, 1, rows).repeat(columns)
     factor = response_factor(step, n_fft, np.hypot(sharp, blur * t), *tail, shift_ev=drift_ev)
     return convolve(edges, factor * plural_factor(single, t, n_fft), n_fft)
 

@@ -92,9 +92,8 @@ def compute(settings: Settings, progress: Progress = lambda line: None, limit: i
     """The library of a settings file, at most `limit` entries per site; the same settings give the same."""
     strength, valence, foreign, parameters = [], [], [], []
     for index, v in enumerate(settings.valence):
-        for j, (site, is_foreign) in enumerate(
-            [(s, False) for s in v.site] + [(s, True) for s in v.foreign_site]
-        ):
+        sites = [(s, False) for s in v.site] + [(s, True) for s in v.foreign_site]
+        for j, (site, is_foreign) in enumerate(sites):
             progress(f"sticks of {v.name}, {'foreign ' if is_foreign else ''}{site.kind}: {site.entries}")
             rng = np.random.default_rng([settings.library_seed, index, j])
             for _ in range(min(site.entries, limit or site.entries)):

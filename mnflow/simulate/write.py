@@ -19,12 +19,7 @@ def write_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], path: 
 
 
 def write_hspy(
-    path: Path,
-    counts: Floats32,
-    energy_ev: Floats,
-    title: str,
-    beam_energy_kev: float,
-    dwell_s: float,
+    path: Path, counts: Floats32, energy_ev: Floats, title: str, beam_energy_kev: float, dwell_s: float
 ) -> Path:
     """Write counts (Y, X, C) on energy_ev (C,) as an .hspy `EELSSpectrum` with axes and metadata."""
     from rsciio.hspy import file_writer  # light: a tenth of the time that importing HyperSpy takes

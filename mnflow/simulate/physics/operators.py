@@ -4,7 +4,7 @@ A term is (creators, annihilators, value): value * a+_c1 a+_c2 ... a_a2 a_a1, th
 """
 
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from math import factorial, sqrt
 
 import numpy as np
@@ -55,28 +55,27 @@ def gaunt(k: int, l1: int, m1: int, l2: int, m2: int) -> float:
 def dd_repulsion(k: int) -> list[Term]:
     """F^k(dd), k = 2 or 4, shifted so that the mean repulsion of a configuration is 0."""
     d = orbitals("d")
-    return _repulsion(list(combinations(d, 2)), list(combinations(d, 2)), k, ("dd",), mean=-2 / 63)
+    return _repulsion(list(combinations(d, 2)), k, "dd", mean=-2 / 63)
 
 
 def pd_repulsion(kind: str, k: int) -> list[Term]:
     """F^2, G^1 or G^3 between 2p and 3d, without its mean over a configuration."""
     pairs = [(a, b) for a in orbitals("p") for b in orbitals("d")]
-    return _repulsion(pairs, pairs, k, (kind,), mean={"F2": 0.0, "G1": -1 / 15, "G3": -3 / 70}[f"{kind}{k}"])
+    return _repulsion(pairs, k, kind, mean={"F2": 0.0, "G1": -1 / 15, "G3": -3 / 70}[f"{kind}{k}"])
 
 
-def _repulsion(bras: list, kets: list, k: int, kinds: tuple[str, ...], mean: float) -> list[Term]:
+def _repulsion(pairs: list, k: int, kind: str, mean: float) -> list[Term]:
     terms: list[Term] = []
-    for a, b in bras:
-        for c, d in kets:
-            value = 0.0
-            if kinds[0] in ("dd", "F"):
-                value += _coulomb(k, a, b, c, d)
-            if kinds[0] in ("dd", "G"):
-                value -= _coulomb(k, a, b, d, c)
-            if (a[0], b[0]) == (c[0], d[0]):
-                value -= mean
-            if abs(value) > 1e-12:
-                terms.append(((a[0], b[0]), (c[0], d[0]), value))
+    for (a, b), (c, d) in product(pairs, repeat=2):
+        value = 0.0
+        if kind in ("dd", "F"):
+            value += _coulomb(k, a, b, c, d)
+        if kind in ("dd", "G"):
+            value -= _coulomb(k, a, b, d, c)
+        if (a[0], b[0]) == (c[0], d[0]):
+            value -= mean
+        if abs(value) > 1e-12:
+            terms.append(((a[0], b[0]), (c[0], d[0]), value))
     return terms
 
 

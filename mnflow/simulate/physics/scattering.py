@@ -9,7 +9,6 @@ from mnflow.spectra.arrays import Array
 
 Range = tuple[float, float]
 
-
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -90,12 +89,8 @@ def single_scattering(
     """
     above = np.clip(loss_ev - band_gap_ev, 0, None)
     onset = 1 - np.exp(-((above / 3) ** 1.5))
-    drude = (
-        loss_ev
-        * plasmon_ev**2
-        * plasmon_width_ev
-        / ((loss_ev**2 - plasmon_ev**2) ** 2 + (loss_ev * plasmon_width_ev) ** 2)
-    )
+    away = (loss_ev**2 - plasmon_ev**2) ** 2 + (loss_ev * plasmon_width_ev) ** 2
+    drude = loss_ev * plasmon_ev**2 * plasmon_width_ev / away
     interband = np.sqrt(above) * np.exp(-above / 5)
     plasmon = onset * drude
     return (1 - low_share) * plasmon / plasmon.sum() + low_share * interband / interband.sum()
