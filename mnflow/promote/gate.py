@@ -96,6 +96,5 @@ def compare(candidate: Sequence[float] | Floats, champion: Sequence[float] | Flo
     """Compare accuracies (n_folds,) of two models on the same folds."""
     difference = np.subtract(candidate, champion)
     n = len(difference)
-    return Comparison(
-        float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
-    )
+    error = float(difference.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+    return Comparison(float(difference.mean()), error)

@@ -220,8 +220,7 @@ def _register(run: tracking.Run, measured: Measured, comparison: Comparison | No
         "code_version": code_version(),
         "classes": ",".join(finished.spectra.edge.classes),
     }
-    model_digest = version_contents.model_digest(measured.predictor)
-    digests = measured.folds_digest, model_digest
+    digests = measured.folds_digest, version_contents.model_digest(measured.predictor)
     record = Registration(measured.metrics, measured.fold_accuracy, *digests, files={}, facts=facts)
     for_readers = {
         names.ARCH: tags[names.ARCH],

@@ -215,25 +215,19 @@ def _with_nets(version: ModelVersion, nets: dict[str, Any], predictor: Predictor
     """The cross-validation of a version with the nets that the version holds, if they are its folds'."""
     finished = cross_validation.load_cv(finished_run(cross_validation.STEP, version.tags[names.CV_RUN]))
     check_tags(version, predictor, nets, cross_validation.load_settings(finished.record))
+    folds = registration.registration(version).folds_digest
     for name, was, found in (
         ("dataset digest", version.tags[names.DATASET_DIGEST], finished.spectra.digest()),
-        (
-            "folds digest",
-            registration.registration(version).folds_digest,
-            registration.folds_digest(finished.folds),
-        ),
+        ("folds digest", folds, registration.folds_digest(finished.folds)),
     ):
         if found != was:
             raise InputError(
                 f"Version {version.version} was registered with the {name} {was}, now it is {found}."
             )
-    held = (
-        [nets[f"fold_{f.number}"] for f in finished.folds]
-        if len(nets) == len(finished.folds)
-        else [*nets.values()]
-    )
-    if not held:
+    if not nets:
         raise InputError(f"Version {version.version} holds no .keras files.")
+    of_folds = len(nets) == len(finished.folds)
+    held = [nets[f"fold_{f.number}"] for f in finished.folds] if of_folds else [*nets.values()]
     crops = crop(finished.spectra)[:100]
     if predictor.net is None:
         raise InputError(f"Version {version.version} holds no nets: it was not made by `promote`.")
@@ -245,7 +239,7 @@ def _with_nets(version: ModelVersion, nets: dict[str, Any], predictor: Predictor
         )
     # A net that was trained anew on all spectra cannot be judged by them: its fold models are those of the
     # cross-validation.
-    return replace(finished, models=held) if len(held) == len(finished.folds) else finished
+    return replace(finished, models=held) if of_folds else finished
 
 
 def param_of(step: str, finished: FinishedCv, name: str, **params: str) -> int:
