@@ -42,8 +42,81 @@ def made_up_score(accuracy: float) -> search.FoldScore:
 
 def test_search_words_become_names_or_a_clear_error() -> None:
     assert search.parse_search("dropout, filters") == ("dropout", "filters")
-    with pytest.raises(InputError, match="Cannot search width: expected some of dropout"):
-        search.parse_search("dropout,width")
+    assert search.parse_search(" kernels ,, depth,") == ("kernels", "depth")
+    some = "expected some of dropout, filters, learning_rate, kernels, depth, l3_bin."
+    for words, wrong in (("dropout,width,XX", "width, XX"), (" , ", "nothing")):
+        with pytest.raises(InputError) as error:
+            search.parse_search(words)
+        assert str(error.value) == f"Cannot search {wrong}: {some}"
+
+
+def test_what_is_drawn_lies_around_the_net() -> None:
+    study_ = optuna.create_study()
+    trial = study_.ask()
+    base = TrainSettings("fcn_wide", epochs=7)
+    settings = search.suggest(trial, base, search.SEARCHABLE)
+    numbers = {k: (d.low, d.high, d.step, d.log) for k, d in trial.distributions.items()}
+    assert numbers == {
+        "dropout": (0.0, 0.9, 0.05, False),
+        "learning_rate": (1e-3, 1e-1, None, True),
+        "depth": (1, 3, 1, False),
+        "l3_bin": (2, 7, 1, False),
+        **{f"filters_{i}": (1, 2 * n, 1, False) for i, n in ((1, 16), (2, 32), (3, 48))},
+        **{f"kernel_{i}": (3, 7, 2, False) for i in (1, 2, 3)},
+    }
+    assert settings == replace(base, **search.train_settings_of(trial.params))
+    assert settings.epochs == 7
+    trial = study_.ask()
+    search.suggest(trial, TrainSettings("fcn"), ("kernels", "depth", "l3_bin"))
+    assert set(trial.params) == {"depth", *(f"kernel_{i}" for i in range(1, 6))}
+    trial = study_.ask()
+    assert search.suggest(trial, TrainSettings("dense"), ("depth", "filters", "kernels")) == TrainSettings(
+        "dense"
+    )
+    assert trial.params == {}
+
+
+def test_the_first_trial_has_the_nets_own_values() -> None:
+    assert search.own_params(TrainSettings("fcn_wide", learning_rate=0.02), search.SEARCHABLE) == {
+        "dropout": 0.2, "learning_rate": 0.02, "depth": 3, "l3_bin": 5, "filters_1": 16, "kernel_1": 5,
+        "filters_2": 32, "kernel_2": 5, "filters_3": 48, "kernel_3": 5,
+    }  # fmt: skip
+    only = search.own_params(TrainSettings("fcn_wide"), ["kernels", "l3_bin"])
+    assert only == {"l3_bin": 5, "kernel_1": 5, "kernel_2": 5, "kernel_3": 5}
+    assert search.own_params(TrainSettings("dense"), ["dropout", "depth", "filters", "l3_bin"]) == {
+        "dropout": 0.5
+    }
+
+
+def test_as_many_folds_are_scored_as_there_are() -> None:
+    some = spectra(60)
+    for n_used in (0, 4):
+        with pytest.raises(InputError) as error:
+            search.inner_folds(some, "stratified", 3, n_used, seed=0)
+        assert str(error.value) == f"Expected to score 1 ... 3 of the 3 folds, got {n_used}."
+    first, again, other = (search.inner_folds(some, "stratified", 3, 3, seed=seed) for seed in (0, 0, 1))
+    assert len(first) == 3
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a.test, b.test)
+        assert not np.array_equal(a.test, c.test)
+
+
+def test_a_trial_keeps_means_over_its_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = [
+        replace(made_up_score(0.6), shift_accuracy=0.9),
+        replace(made_up_score(0.8), noise_accuracy=0.2),
+    ]
+    assert [s.score for s in scores] == pytest.approx([0.7, 0.6])
+    left = iter(scores)
+    monkeypatch.setattr(search, "score_fold", lambda *_: next(left))
+    trial = optuna.create_study(direction="maximize").ask()
+    found = search.score_trial(trial, spectra(6), [None, None], FCN, prune=False)  # type: ignore[list-item]
+    assert found == (scores, False)
+    assert trial.user_attrs == {
+        "n_weights": 673, "folds": 2, "score": pytest.approx(0.65), "accuracy": pytest.approx(0.7),
+        "shift_accuracy": pytest.approx(0.85), "noise_accuracy": pytest.approx(0.4),
+    }  # fmt: skip
+    assert trial.storage.get_trial(trial._trial_id).intermediate_values == {}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +228,10 @@ def test_front_and_knee() -> None:
     front = search.front(weights, score)
     assert front == [0, 1, 3, 4]
     assert search.knee(np.take(weights, front), np.take(score, front)) == 2
+    assert search.knee([1, 10, 100, 1000], [0.0, 0.3, 0.75, 1.0]) == 2  # over log(weights)
+    assert search.knee([1, 10, 100, 1000], [0.5, 0.95, 0.98, 1.0]) == 1
+    assert search.front([100, 100, 50], [0.5, 0.7, 0.7]) == [2]
+    assert search.front([100, 100, 50], [0.5, 0.7, 0.6]) == [2, 1]
     assert search.knee([100], [0.5]) == 0
     assert search.knee([100, 200], [0.5, 0.6]) == 1
 
@@ -188,13 +265,40 @@ def test_the_best_or_the_knee_is_proposed(mode: str, dropout: float, tmp_path: P
         900: "best",
         950: "",
     }
+    assert list(rows.columns) == [
+        "trial", "state", "score", *search.MEASURES, "n_weights", "folds", "dropout", "place",
+    ]  # fmt: skip
+    assert rows["dropout"].tolist() == [0.1, 0.2, 0.3, 0.4]
+    assert set(rows["state"]) == {"complete"}
+
+
+def test_what_explains_the_score_is_said_from_five_trials_on(tmp_path: Path) -> None:
+    found = optuna.create_study(direction="maximize")
+    space = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("a", "b")}
+    for n in range(8):
+        params = {"a": n / 8, "b": n * 5 % 8 / 8}
+        if n < 5:
+            assert search.importance(found) == {}
+        attributes = {"score": 0.5 if n < 5 else params["a"] ** 2}
+        found.add_trial(create_trial(params=params, distributions=space, value=0.0, user_attrs=attributes))
+    assert search.importance(found)["a"] > 0.7
+    assert search.importance(found) == search.importance(found)
+    assert sum(search.importance(found).values()) == pytest.approx(1)
 
 
 def test_a_study_without_complete_trials_proposes_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
     study.open_study("s", study.connect(url), ["maximize"], {"arch": "fcn"}, {"dropout": 0.8}, seed=0)
-    with pytest.raises(InputError, match="no complete trial"):
-        search.best_settings("s", url)
+    found = study.load_study("s", url)
+    assert search.table(found).empty
+    for state in (None, TrialState.PRUNED):
+        if state:
+            attributes = dict.fromkeys(("score", *search.MEASURES), 0.5) | {"n_weights": 9, "folds": 1}
+            found.add_trial(create_trial(state=state, user_attrs=attributes))
+            assert search.table(found)["place"].tolist() == [""]
+        with pytest.raises(InputError) as error:
+            search.best_settings("s", url)
+        assert str(error.value) == "The study 's' has no complete trial yet: run `tune` with this name again."
 
 
 @pytest.mark.parametrize(("mode", "first", "second"), [("score", 5, 6), ("front", 2, 3)])

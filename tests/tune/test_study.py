@@ -118,44 +118,126 @@ def test_an_interrupted_trial_prints_no_traceback(tmp_path: Path) -> None:
 def test_a_trial_whose_worker_died_before_it_named_itself_is_not_left_running(tmp_path: Path) -> None:
     found = opened(tmp_path)
     study.run_trials(found, parabola, 2)
-    nameless = optuna.trial.create_trial(state=TrialState.RUNNING)
-    nameless.datetime_start = datetime.now() - timedelta(hours=1)
-    found.add_trial(nameless)
-    study.run_trials(found, parabola, 3)
-    assert [t.state.name for t in found.trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    for seconds in (61, 50):  # a minute is what others have for a sign of life
+        nameless = optuna.trial.create_trial(state=TrialState.RUNNING)
+        nameless.datetime_start = datetime.now() - timedelta(seconds=seconds)
+        found.add_trial(nameless)
+    assert study.wait_for_room(found, 4)
+    assert [t.state.name for t in found.trials] == ["COMPLETE", "COMPLETE", "FAIL", "RUNNING"]
+
+
+def test_a_trial_of_a_dead_worker_is_told_of_and_queued_again(tmp_path: Path) -> None:
+    lost: list[int] = []
+    storage = study.connect(f"sqlite:///{tmp_path}/s.db", on_lost=lambda trial: lost.append(trial.number))
+    found = study.open_study("s", storage, ["maximize"], TERMS, {"x": 0.25}, seed=0)
+    trial = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/s.db").ask()
+    assert trial.suggest_float("x", 0, 1) == 0.25
+    trial.set_user_attr("worker", f"{socket.gethostname()} 1 0")
+    study.run_trials(found, parabola, 1)
+    assert lost == [0]
+    assert [(t.state.name, t.params) for t in found.trials] == [
+        ("FAIL", {"x": 0.25}), ("COMPLETE", {"x": 0.25}),
+    ]  # fmt: skip
+
+
+def test_a_worker_waits_for_the_last_trial_of_another_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, clock = opened(tmp_path), [0.0]
+    elsewhere = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/studies.db")
+    others = elsewhere.ask()
+    others.set_user_attr("worker", study.this_process())
+    monkeypatch.setattr(study.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(study.time, "sleep", lambda seconds: clock.append(clock.pop() + 100 * seconds))
+    assert study.wait_for_room(found, 2)  # for two of them there is room at once
+    assert clock == [0]
+    assert study.wait_for_room(found, 1)
+    assert clock == [800]  # after more than ten minutes, in steps of 100 times two seconds
+    monkeypatch.setattr(study.time, "sleep", lambda seconds: elsewhere.tell(others, 1.0))
+    assert not study.wait_for_room(found, 1)
+
+
+def test_a_study_that_was_stopped_before_its_first_trial_gets_it(tmp_path: Path) -> None:
+    storage = study.connect(f"sqlite:///{tmp_path}/studies.db")
+    optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    for _ in range(2):
+        found = opened(tmp_path)
+        assert study.terms_of(found) == TERMS
+        assert [t.system_attrs["fixed_params"] for t in found.trials] == [{"x": 0.5}]
+    assert isinstance(found.pruner, optuna.pruners.MedianPruner)
+
+
+def test_nothing_is_pruned_before_eight_trials_are_complete(tmp_path: Path) -> None:
+    found = optuna.create_study(pruner=opened(tmp_path).pruner, direction="maximize")
+    for n in range(9):
+        trial = found.ask()
+        trial.report(-1.0 if n in (7, 8) else 1.0, 0)
+        assert trial.should_prune() == (n == 8)
+        found.tell(trial, 1.0)
 
 
 def test_other_terms_are_refused(tmp_path: Path) -> None:
     opened(tmp_path)
-    with pytest.raises(InputError, match="epochs=3 there, 4 here"):
-        opened(tmp_path, terms=TERMS | {"epochs": 4})
+    with pytest.raises(InputError) as error:
+        opened(tmp_path, terms={"epochs": 4, "seed": 1})
+    assert str(error.value) == (
+        "The study 's' exists with other terms (arch=fcn there, None here; epochs=3 there, 4 here; seed=None "
+        "there, 1 here): use its own to resume it, or give another study name."
+    )
+    assert study.terms_of(opened(tmp_path)) == TERMS
 
 
 def test_an_unknown_study_gives_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
-    opened(tmp_path)
-    with pytest.raises(InputError, match="no study 'other', only s"):
-        study.load_study("other", f"sqlite:///{tmp_path}/studies.db")
+    for there in ("none", "s"):
+        with pytest.raises(InputError) as error:
+            study.load_study("other", f"sqlite:///{tmp_path}/studies.db")
+        makes = "`mlflow run . -e tune` makes one."
+        assert str(error.value) == f"There is no study 'other', only {there}: {makes}"
+        opened(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("storage", "sentence"),
     [
-        ("somewhere", "no database's address"),
-        ("mysql://host/db", "not in mysql"),
-        ("postgresql://me:secret@host/db", "holds a password"),
+        (
+            "somewhere",
+            "'somewhere' is no database's address: expected sqlite:///FILE or postgresql://HOST/NAME.",
+        ),
+        ("mysql://host/db", "Studies are kept in sqlite or postgresql, not in mysql: give such an address."),
+        (
+            "postgresql://me:secret@host/db",
+            "The storage's address holds a password, and parameters are logged: put the address into "
+            "MNFLOW_STUDY_STORAGE, or the password into PGPASSWORD or ~/.pgpass.",
+        ),
     ],
 )
 def test_a_wrong_storage_gives_a_clear_error(storage: str, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError) as error:
         study.storage_url(storage)
+    assert str(error.value) == sentence
+    for address in ("sqlite:///a.db", "postgresql://me@host/db"):
+        assert study.storage_url(address) == address
 
 
 def test_a_storage_that_does_not_answer_gives_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
-    with pytest.raises(InputError, match="cannot be opened"):
+    waited: list[float] = []
+    monkeypatch.setattr(study.time, "sleep", waited.append)
+    with pytest.raises(InputError) as error:
         study.connect(f"sqlite:///{tmp_path}/no/such/folder.db")
+    assert str(error.value) == (
+        f"The studies' storage sqlite:///{tmp_path}/no/such/folder.db cannot be opened ((sqlite3."
+        "OperationalError) unable to open database file): start the database, or correct the address."
+    )
+    assert sum(waited) == 7.5  # seconds, for others that make its tables
+
+
+def test_a_worker_lives_that_gave_a_sign_of_it_within_a_minute(tmp_path: Path) -> None:
+    storage = study.connect(f"sqlite:///{tmp_path}/s.db")
+    assert (storage.get_heartbeat_interval(), storage.grace_period) == (30, 60)
+    storage = study.connect(f"sqlite:///{tmp_path}/s.db", heartbeat_seconds=5)
+    assert (storage.get_heartbeat_interval(), storage.grace_period) == (5, 10)
 
 
 def test_the_storage_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,16 +257,21 @@ def test_a_failed_trial_is_kept_and_the_search_goes_on(tmp_path: Path) -> None:
     study.run_trials(found, objective, 3)
     assert [t.state.name for t in found.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert found.trials[1].user_attrs["error"] == "FloatingPointError: no number"
+    assert all(t.user_attrs["worker"] == study.this_process() for t in found.trials)
 
 
 def test_three_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
     def objective(trial: Trial) -> float:
-        raise InputError("This never works.")
+        if trial.number == 2:
+            return parabola(trial)
+        raise InputError("This never works." + 2000 * ".")
 
     with pytest.raises(
         RuntimeError, match="3 trials failed one after the other, the last with: This never works"
     ):
-        study.run_trials(opened(tmp_path), objective, 10)
+        study.run_trials(found := opened(tmp_path), objective, 10)
+    assert [t.state.name for t in found.trials] == ["FAIL", "FAIL", "COMPLETE", "FAIL", "FAIL", "FAIL"]
+    assert len(found.trials[0].user_attrs["error"]) == 1000
 
 
 def test_an_interrupted_trial_is_queued_again(tmp_path: Path) -> None:
