@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mnflow.augment.pca_noise import fit_noise
 from mnflow.errors import InputError
 from mnflow.folds import Fold, split
 from mnflow.models import keras_nets
@@ -16,6 +18,7 @@ from mnflow.preprocess import crop
 from mnflow.runtime.project import ROOT
 from mnflow.spectra import SpectrumSet
 from mnflow.train import cross_validate, engine_jax
+from mnflow.train.plan import Course
 from mnflow.train.settings import TrainSettings
 from tests.helpers.spectra import COARSE
 from tests.helpers.spectra import spectra as made_up
@@ -52,12 +55,42 @@ def test_folds_train_in_parallel_and_in_order(some: SpectrumSet, folds: list[Fol
     assert sorted(seen) == [0, 1, 2]
     for fold, result in zip(folds, results, strict=True):
         assert result.accuracy > 0.9
+        right = result.probabilities.argmax(axis=1) == some.valence[fold.test]
+        assert result.accuracy == pytest.approx(right.mean())
+        assert 0 < result.seconds < 600
         assert {k: len(v) for k, v in result.curves.items()} == dict.fromkeys(
             ("train/loss", "train/accuracy", "test/loss", "test/accuracy"), 25
         )
         assert result.curves["test/accuracy"][-1] == pytest.approx(result.accuracy)
         saved = keras_nets.from_bytes(result.model).predict(crop(some.select(fold.test)), verbose=0)
         np.testing.assert_allclose(saved, result.probabilities, atol=1e-4)
+
+
+def test_a_fold_comes_back_from_its_files_to_the_last_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    curves = {name: rng.random(3, np.float32) for name in ("train/loss", "test/loss")}
+    fold = cross_validate.FoldModel(4, b"a net", 0.1 + 0.2, rng.random((5, 3), np.float32), curves, 1.25)
+    numbers, net = fold.save(tmp_path)
+    assert (numbers, net) == (tmp_path / "fold.npz", tmp_path / "model.keras")
+    again = cross_validate.FoldModel.load(numbers, net)
+    assert (again.fold, again.model, again.accuracy, again.seconds) == (4, b"a net", 0.1 + 0.2, 1.25)
+    np.testing.assert_array_equal(again.probabilities, fold.probabilities)
+    assert list(again.curves) == list(curves)
+    for name, curve in curves.items():
+        np.testing.assert_array_equal(again.curves[name], curve)
+
+
+def test_a_course_is_what_the_settings_say() -> None:
+    settings = replace(QUICK, augmentation=10, degraded_copies=1, schedule="constant", max_shift_ev=2.0)
+    course = cross_validate.make_course(replace(settings, max_noise_scale=3.0, learning_rate=0.02), COARSE)
+    assert course == Course(
+        crop_start=40, max_shift=10, max_noise_scale=3.0, draws=5, epochs=25, peak_learning_rate=0.02,
+        batch_size=32, schedule="constant",
+    )  # fmt: skip
+    assert cross_validate.make_course(replace(settings, augmentation=0), COARSE).max_shift == 0
+    plan = cross_validate.make_plan(QUICK, COARSE)
+    assert (plan.arch, plan.n_classes, plan.n_channels) == ("fcn", 3, 110)
+    assert (plan.shape.filters, plan.shape.kernels, plan.shape.dropout) == ((4, 6), (9, 7), 0.2)
 
 
 def test_results_do_not_depend_on_the_number_of_workers(some: SpectrumSet, folds: list[Fold]) -> None:
@@ -124,6 +157,11 @@ def test_noise_augmentation_parts_by_the_training_spectra(some: SpectrumSet, fol
     wide, none = cross_validate.prepare(some, folds[0], QUICK)
     cleaned, noise = cross_validate.prepare(some, folds[0], replace(QUICK, noise_augmentation=True))
     assert none is None
+    inside = wide[:, 40:150]
+    np.testing.assert_allclose([np.ptp(row) for row in inside], 1, atol=1e-6)
+    expected = fit_noise(wide[folds[0].train], QUICK.kept_components).split(wide)
+    np.testing.assert_array_equal(cleaned, expected[0])
+    np.testing.assert_array_equal(noise, expected[1])
     np.testing.assert_allclose(cleaned + noise, wide, atol=1e-6)
 
 
@@ -161,5 +199,6 @@ def test_unfit_settings_are_refused_before_a_worker_starts(some: SpectrumSet, fo
     with pytest.raises(InputError, match="Shifts of up to 9"):
         cross_validate.train_folds(some, folds, replace(QUICK, max_shift_ev=9.0))
     cropped = SpectrumSet(some.energy_ev[:100], some.intensity[:, :100], some.valence, some.group, some.edge)
-    with pytest.raises(InputError, match="200 channels, got 100"):
+    with pytest.raises(InputError) as error:
         cross_validate.train_folds(cropped, folds, QUICK)
+    assert str(error.value) == "Training needs spectra of 200 channels, got 100."

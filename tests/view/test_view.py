@@ -1,17 +1,14 @@
 """The page in a real browser, from a file to its export; and that it stays on this machine."""
 
-import asyncio
 import io
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +22,7 @@ from mnflow.view.server import _file_name, make_server
 from mnflow.view.session import Session
 from mnflow.view.shared import Shared
 from tests.helpers.browser import Page, browse, needs_browser
+from tests.helpers.pages import fetch, running
 from tests.maps.conftest import ENERGY_EV, image, signal
 from tests.maps.test_thickness import low_loss
 
@@ -38,37 +36,6 @@ EXPORTS = {
     "maps.hspy": b"\x89HDF", "maps.tif": b"II*\0", "table.csv": b"axis 2 / nm",
     "methods.txt": b"The oxidation state of Mn", "all.zip": b"PK",
 }  # fmt: skip
-
-
-@contextmanager
-def running(model: Predictor, file: Path | None = None) -> Iterator[str]:
-    """The address of a page's server, which runs in a thread."""
-    ready, found = threading.Event(), []
-
-    def run() -> None:
-        asyncio.set_event_loop(asyncio.new_event_loop())
-        found.append(make_server(file, model=model))
-        found[0].start()
-        found[0].io_loop.add_callback(ready.set)
-        found[0].io_loop.start()
-        found[0].io_loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert ready.wait(60)
-    server = found[0]
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.io_loop.add_callback(server.stop)
-        server.io_loop.add_callback(server.io_loop.stop)
-        thread.join(60)
-        server._tornado.settings["shared"].close()
-
-
-def fetch(address: str, path: str, **settings: Any) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(address + path, **settings), timeout=60) as answer:
-        return bytes(answer.read())
 
 
 def text(counts: np.ndarray, energy_ev: np.ndarray = ENERGY_EV) -> str:
