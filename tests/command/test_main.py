@@ -70,6 +70,14 @@ def test_importing_mnflow_changes_nothing_and_loads_nothing(tmp_path: Path) -> N
     assert [m for m in modules if "editable" not in m] == ["mnflow"]
 
 
+def test_public_names_are_there_and_others_are_not() -> None:
+    assert dir(mnflow) == sorted(mnflow.__all__)
+    assert mnflow.InputError is InputError
+    assert [name for name in mnflow.__all__ if not hasattr(mnflow, name)] == []
+    with pytest.raises(AttributeError, match=r"^module 'mnflow' has no attribute 'predcit'$"):
+        mnflow.predcit  # type: ignore[attr-defined]  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("word", "hint"),
     [

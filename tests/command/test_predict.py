@@ -56,7 +56,8 @@ def test_a_bad_file_costs_a_row_and_the_exit_code_and_nothing_else(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.msa").write_text("nothing")
-    (tmp_path / "more.zip").write_bytes(b"PK\x03\x04")
+    for name in ("more.zip", "other.zip"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04")
     (tmp_path / ".zip").touch()
     shutil.copy(EXAMPLE, tmp_path / "good.hspy")
     code, rows, said = rows_of(capsys, str(tmp_path), str(tmp_path / "none.dm4"), str(tmp_path / "x*.hspy"))
@@ -64,7 +65,8 @@ def test_a_bad_file_costs_a_row_and_the_exit_code_and_nothing_else(
     assert [Path(str(r["file"])).name for r in rows] == ["bad.msa", "good.hspy", "none.dm4", "x*.hspy"]
     assert [r["error"] is None for r in rows] == [False, True, False, False]
     assert rows[0]["class"] is None
-    assert said.splitlines()[1:] == [f"not read in {tmp_path}, as they are of no format of spectra: more.zip"]
+    unread = f"not read in {tmp_path}, as they are of no format of spectra: more.zip, other.zip"
+    assert said.splitlines()[1:] == [unread]
 
 
 def test_patterns_and_repeated_files_are_answered_once(
@@ -111,7 +113,7 @@ ANSWERS = [
         "flags": ["noisy", "clipped"], "notes": ["a note", "=another"],
     },
     NOTHING | {"file": "=bad.dm4", "error": "-no: such file."},
-    NOTHING | {"file": "few", "n": 2, "flags": ["noisy"], "error": None, "moved_ev": 0.25},
+    NOTHING | {"file": "few", "n": 2, "n_flagged": 1, "flags": ["noisy"], "error": None, "moved_ev": 0.25},
 ]  # fmt: skip
 
 
@@ -129,7 +131,8 @@ def test_the_table_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         f"...{'g' * 29}.dm4 1234567  -     3.00                  -      -      -  noisy, clipped, 7 of "
         "1234567 flagged; a note; =another",
         f"=bad.dm4{' ' * 28} error: -no: such file.",
-        f"few{' ' * 33}       2  -     -                     -      -      -  noisy, window moved by +0.2 eV",
+        f"few{' ' * 33}       2  -     -{' ' * 21}-      -      -  noisy, 1 of 2 flagged, window moved by "
+        "+0.2 eV",
     ]
 
 
@@ -148,7 +151,7 @@ def test_csv_and_json_as_they_are_printed(capsys: pytest.CaptureFixture[str]) ->
         f"{'f' * 36},Mn,1,0,Mn3+,0.125,0.75,0.125,0.25,0.625,0.126,2.875,2.5,3.126,1.5{empty},-2.0,,",
         f"folder/{'g' * 30}.dm4,Mn,1234567,7,,,,,,,,3.0,,{empty},noisy clipped,,a note; =another,",
         f"'=bad.dm4,Mn,0,0,,,,,,,,,,{empty},,,,'-no: such file.",
-        f"few,Mn,2,0,,,,,,,,,,{empty},noisy,0.25,,",
+        f"few,Mn,2,1,,,,,,,,,,{empty},noisy,0.25,,",
     ]
 
 
@@ -161,6 +164,22 @@ def test_a_reader_who_has_seen_enough_is_no_error(form: list[str], monkeypatch: 
         monkeypatch.setattr(sys, "stdout", out)
         assert predict.main([str(EXAMPLE), *form]) == 0
         assert os.path.samestat(os.fstat(writer), Path(os.devnull).stat())
+
+
+@pytest.mark.parametrize(("form", "header"), [([], 1), (["--csv"], 1), (["--json"], 0)])
+def test_every_answer_is_shown_at_once(form: list[str], header: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    lines: list[int] = []
+
+    def answers(*_: object) -> Iterator[dict[str, object]]:
+        for answer in ANSWERS:
+            yield answer
+            lines.append(shown.getvalue().count(b"\n") - header)
+
+    monkeypatch.setattr(predict, "answer_paths", answers)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown))
+    predict.main([str(EXAMPLE), *form])
+    assert lines == [1, 2, 3, 4]
 
 
 def test_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,8 +80,9 @@ def test_one_channel_is_no_axis() -> None:
         ([UP, UP, UP], 3),
         ([UP, UP[::-1]], 2),
         ([UP[::-1], UP], 2),
-        ([UP, UP + 5], 2),
-        ([UP, UP + 15], 1),  # hardly the same energies: parts of one spectrum
+        ([UP[:8], UP[7::-1]], 2),
+        ([UP, UP + 9], 2),
+        ([UP, UP + 11], 1),  # less than half of the energies are the same
         ([UP[20:], UP[:20]], 1),  # halves in another order
         ([UP[:8], UP[:8]], 2),
         ([UP[:7], UP[:7]], 1),  # too short for spectra
@@ -177,6 +178,7 @@ def test_words_of_other_axes() -> None:
         (np.arange(1.0, 1001.0), None),
         (np.arange(100.0, 1100.0), (1.0, "eV")),
         (np.array([640.0]), None),
+        (np.array([1e306, 2e306]), None),
         (np.array([np.nan, np.nan]), None),
     ],
 )

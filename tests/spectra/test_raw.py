@@ -53,6 +53,7 @@ def test_blocks_cover_every_spectrum_once() -> None:
     blocks = list(raw.blocks(block_bytes=64))
     assert max(len(b) for _, b in blocks) == 4
     np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), counts)
+    assert [len(b) for _, b in raw.blocks(block_bytes=1)] == [1] * len(raw)
 
 
 def test_blocks_of_lazy_files_are_whole_chunks() -> None:
