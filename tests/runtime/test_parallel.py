@@ -1,7 +1,8 @@
 """Work runs on local processes or a Dask cluster; a killed worker costs a retry of unfinished items only."""
 
-import json
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -56,31 +58,6 @@ asyncio.run(attack())
 
 def _nothing(shared: None, item: int) -> tuple[int, None]:
     return item, shared
-
-
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[str]:
-    """A scheduler and two workers, each started by itself as on several machines."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    dask = [sys.executable, "-m", "dask"]
-    file = tmp_path / "scheduler.json"
-    common = ["--no-dashboard", "--scheduler-file", str(file), "--host", "127.0.0.1"]
-    processes = [subprocess.Popen([*dask, "scheduler", "--port", "0", *common], **quiet)]
-    while not file.exists():
-        assert processes[0].poll() is None, "the scheduler did not start"
-        time.sleep(0.1)
-    for _ in range(2):  # without a nanny: a killed worker stays dead
-        processes.append(
-            subprocess.Popen([*dask, "worker", "--no-nanny", "--nthreads", "1", *common], **quiet)
-        )
-    address = json.loads(file.read_text())["address"]
-    with Client(address) as client:
-        client.wait_for_workers(2, timeout=60)
-    yield address
-    for process in processes:
-        process.kill()
-        process.wait()
 
 
 def test_a_killed_worker_costs_a_retry_of_its_unfinished_items(scheduler: str, tmp_path: Path) -> None:
@@ -149,9 +126,16 @@ def _started_with(names: list[str], _: int) -> list[str]:
     return [found[name] for name in names]
 
 
-def test_workers_keep_freed_memory() -> None:
-    names = list(parallel.KEPT_MEMORY)
-    assert run_parallel(_started_with, names, [0], workers=1) == [["268435456", "33554432"]]
+def _environment(names: list[str], _: int) -> tuple[list[str], list[str | None]]:
+    return _started_with(list(parallel.KEPT_MEMORY), 0), [os.environ.get(name) for name in names]
+
+
+def test_workers_keep_freed_memory_and_have_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    names = [*parallel.ONE_THREAD, "KERAS_BACKEND"]
+    found = run_parallel(_environment, names, [0], workers=1)
+    assert found == [(["268435456", "33554432"], [*parallel.ONE_THREAD.values(), "torch"])]
 
 
 def test_a_local_cluster_runs_and_shows_nothing_for_who_has_no_keys() -> None:
@@ -187,14 +171,84 @@ def test_lost_workers_cost_a_retry_and_then_a_clear_error(
     if times == 1:
         assert [item for item, _ in run_parallel(_work, str(tmp_path), [3], workers=1)] == [3]
         return
-    with pytest.raises(InputError, match="1 of 1 tasks were lost with their workers 5 times"):
+    with pytest.raises(InputError) as error:
         run_parallel(_work, str(tmp_path), [3], workers=1)
+    assert str(error.value) == (
+        "1 of 1 tasks were lost with their workers 5 times: look at the workers' logs (is there enough "
+        "memory?) and start again."
+    )
 
 
 def test_no_cluster_gives_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnflow.runtime.parallel.CONNECT_SECONDS", 0.5)
-    with pytest.raises(InputError, match=r"No Dask cluster answers at tcp://127.0.0.1:9"):
-        run_parallel(_work, "", [1], scheduler="tcp://127.0.0.1:9")
+    for address, why in (("tcp://127.0.0.1:9", ".*0.5 s.*"), ("nonsense://x", ".*unknown address scheme.*")):
+        said = (
+            rf"No Dask cluster answers at {address} \({why}\): start `dask scheduler` and `dask worker`, or "
+            r"use local\."
+        )
+        with pytest.raises(InputError, match=rf"(?s)^{said}$"):
+            run_parallel(_work, "", [1], scheduler=address)
+
+
+def test_a_cluster_without_workers_gives_a_clear_error_and_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    class Empty:
+        def __init__(self, address: str, **_: object) -> None:
+            done.append(address)
+
+        def wait_for_workers(self, n: int, timeout: float) -> None:
+            done.append((n, timeout))
+            raise TimeoutError
+
+        def close(self) -> None:
+            done.append("closed")
+
+    monkeypatch.setattr("distributed.Client", Empty)
+    said = "The Dask cluster at tls://a:1 has no workers: start some with `dask worker tls://a:1`."
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        run_parallel(_work, "", [1], scheduler="tls://a:1")
+    assert done == ["tls://a:1", (1, parallel.CONNECT_SECONDS), "closed"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "n_items", "used"), [(None, 9, 4), (0, 9, 4), (2, 9, 2), (9, 3, 3), (None, 1, 1)]
+)
+def test_there_are_no_more_workers_than_cores_or_items_unless_more_are_wanted(
+    workers: int | None, n_items: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    @contextmanager
+    def local(n: int) -> Iterator[str]:
+        found.append(n)
+        raise InterruptedError
+        yield ""
+
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 4)
+    monkeypatch.setattr(parallel, "local_cluster", local)
+    with pytest.raises(InterruptedError):
+        run_parallel(_work, "", range(n_items), workers)
+    assert found == [used]
+
+
+@pytest.mark.usefixtures("_own_handlers")
+def test_workers_leave_ctrl_c_to_the_process_that_started_them() -> None:
+    names = ("distributed", "distributed.worker.memory")
+    before = [logging.getLogger(name).level for name in names]
+    try:
+        parallel.dask_setup(None)  # type: ignore[arg-type]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        for name, level in zip(
+            (*names, "distributed.nanny"), ("CRITICAL", "WARNING", "CRITICAL"), strict=True
+        ):
+            assert logging.getLevelName(logging.getLogger(name).getEffectiveLevel()) == level
+    finally:
+        for name, level_before in zip(names, before, strict=True):
+            logging.getLogger(name).setLevel(level_before)
+    for text, news in (("Worker process still alive after 4 seconds, killing", False), ("Worker lost", True)):
+        record = logging.LogRecord("distributed.nanny", logging.WARNING, "", 0, text, None, None)
+        assert parallel._is_news(record) == news
 
 
 def test_items_come_in_order_and_the_next_is_made_ahead() -> None:
