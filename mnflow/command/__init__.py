@@ -1,1 +1,1 @@
-"""The `mnflow` command: arguments are parsed before anything slow is imported."""
+"""The `mnflow` command, what it prints and writes; arguments are parsed before anything slow is imported."""

@@ -1,1 +1,1 @@
-"""Trained models and spectra -> accuracies, embeddings, activations, saliency. Arrays in, arrays out."""
+"""Trained models and spectra -> accuracies, embeddings (t-SNE), activations, saliency. Arrays in and out."""

@@ -1,1 +1,1 @@
-"""Fits a served predictor's posterior, its intervals and its novelty score; `serve` computes with them."""
+"""Fits what `serve` computes with: posterior, intervals, novelty score (out of distribution)."""

@@ -1,4 +1,4 @@
-"""Valence maps: an EELS signal or a file in, `ValenceMaps` out, block by block, without Keras."""
+"""Valence maps: an EELS signal or a file in, `ValenceMaps` out, block by block; their files and figures."""
 
 from mnflow.maps.prediction import load_predictor, maps_of, predict
 from mnflow.maps.regions import Region

@@ -1,1 +1,1 @@
-"""The steps: each combines packages and logs its results. Entry points parse options and call them."""
+"""The steps and presets: each combines packages and logs its results; entry points parse and call."""

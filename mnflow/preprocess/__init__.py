@@ -1,4 +1,4 @@
-"""From raw spectra to what a net is trained on: background, resampling in eV, rejection, crop, normalisation.
+"""Raw spectra -> what a net is trained on: background, low loss, resampling, rejection, crop, normalisation.
 
 A server needs only what is exported here, and starts sooner without `pipeline` and `clusters`.
 """

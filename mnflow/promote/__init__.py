@@ -1,1 +1,1 @@
-"""The model registry: gate, registration, promotion, rollback, verification."""
+"""The model registry: gate, model card, registration, promotion, rollback, verification."""

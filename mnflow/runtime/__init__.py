@@ -1,1 +1,1 @@
-"""How commands run, without spectra: options, files, processes, signals, workers, the project."""
+"""How commands run, without spectra: options, files, processes, signals, workers, the project, its lock."""

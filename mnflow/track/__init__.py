@@ -1,1 +1,1 @@
-"""MLflow: the store, runs, queries, datasets, and what is kept while a tracking server is away."""
+"""MLflow: the store, runs, queries, names of metrics and tags, and what is kept while a server is away."""

@@ -1,1 +1,1 @@
-"""The served model over HTTP: a small ASGI app, and a bound on its connections."""
+"""The served model over HTTP: a small ASGI app with a limit of the body, and a bound on its connections."""
