@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mnflow.pipeline import execution
+from mnflow.runtime import cli
 from mnflow.runtime.project import ROOT
+from mnflow.track import tracking
 
 _CODE = """
 import sys
@@ -35,3 +39,20 @@ def test_mlflow_is_imported_for_a_refused_command_only_if_it_has_a_run(tmp_path:
     assert "Option arch: expected one of" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ("mlflow was imported\n" if run_id else "")
+
+
+def test_a_refused_command_marks_the_run_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused, given = list[str](), list[Any]()
+
+    def execute(*words: Any, refused: Any) -> None:
+        given.append(words)
+        refused("Option arch: ...")
+
+    monkeypatch.setattr(cli, "execute", execute)
+    monkeypatch.setattr(tracking, "refuse_run", refused.append)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    execution.execute(str, print, ["--a", "b"])
+    assert (given, refused) == ([(str, print, ["--a", "b"])], [])
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123")
+    execution.execute(str, print)
+    assert (given[1], refused) == ((str, print, None), ["Option arch: ..."])

@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pandas as pd
 
 from mnflow.reproduction import claims
-from mnflow.reproduction.document import write_document
+from mnflow.reproduction.document import SHOWN, verdict, write_document
 from mnflow.reproduction.evidence import Evidence
 from tests.helpers.evidence import evidence
 
@@ -37,3 +38,120 @@ def test_other_data_and_our_own_net_are_judged_in_columns_beside() -> None:
     assert other.endswith(": **does not**")
     assert next(line for line in lines if "about 650 weights" in line).endswith("| - | - |")
     assert "dataset abc (settings `mn-oxides`, 2001 spectra)" in " ".join(lines)
+
+
+COLUMNS = ["quantity", "arch", "augmentation", "noise_augmentation", "folds", "seed", "fold", "value"]
+
+
+def small() -> Evidence:
+    """Two folds of some settings."""
+    settings = [
+        ("fcn", "10x", True, "stratified"), ("fcn", "none", False, "grouped"),
+        ("fcn", "2x", False, "stratified"), ("a|b", "none", False, "stratified"),
+        ("fcn", "10x", False, "stratified"),
+    ]  # fmt: skip
+    quantities = {"accuracy": 0.5, "reference/accuracy_fold": 0.25, "reference/accuracy_vote": 0.75}
+    rows = [
+        (quantity, *setting, seed, fold, value + 0.0078702 * (-1) ** fold)
+        for quantity, value in quantities.items()
+        for setting in settings
+        for seed in (2, 0)
+        for fold in range(2)
+        if quantity == "accuracy" or setting[1] == "10x"
+    ]
+    values = pd.DataFrame(rows, columns=COLUMNS)
+    return Evidence(values, {"Mn2+": 3, "Mn3+": 4}, True, "0123", "mn")
+
+
+@cache
+def document() -> str:
+    return write_document(small())
+
+
+def part(text: str, heading: str) -> str:
+    """What stands below a heading."""
+    return text.partition(f"## {heading}\n\n")[2].partition("\n## ")[0]
+
+
+def test_the_head_says_data_seeds_and_what_is_beside() -> None:
+    text = document()
+    assert "\nAll spectra are simulated. Dataset 0123 (settings `mn`). Seeds: 0, 2.\n" in text
+    beside = "*fcn_wide* judges the same claims with this project's own net where the paper has\nits FCN.\n"
+    assert beside in text
+    acquired = replace(small(), simulated=False, values=small().values[:0])
+    said = "The training spectra were acquired, not simulated. Dataset 0123 (settings `mn`). Seeds: none yet."
+    assert said in write_document(acquired)
+    compared = write_document(small(), replace(small(), settings="mn-oxides", digest="abc"))
+    data = (
+        "its FCN; *mn-oxides* with the cross-validations on dataset abc (settings `mn-oxides`,\n7 spectra).\n"
+    )
+    assert data in compared
+    head = "| where | the paper says | we measured | verdict | beside: fcn_wide | beside: mn-oxides |"
+    assert f"{head}\n| --- | --- | --- | --- | --- | --- |\n| Fig. 1 |" in compared
+
+
+def test_the_parts_stand_in_order_with_the_figures_that_were_drawn() -> None:
+    plain, whole = document(), write_document(small(), shown=["swing", "other", *SHOWN])
+    headings = [
+        "What the paper says", "What a reader would ask", "Table 1: spectra of other laboratories", "Figures",
+        "All cross-validations",
+    ]  # fmt: skip
+    assert re.findall("^## (.*)", plain, re.MULTILINE) == headings
+    titles = [title for title, _ in SHOWN.values()]
+    assert re.findall("^## (.*)", whole, re.MULTILINE) == headings[:2] + titles + headings[2:]
+    title, words = SHOWN["swing"]
+    assert part(whole, title) == f"![{title}](figures/swing.png)\n\n{words}\n"
+    ask = "| where | is it so that | we measured | verdict | beside: fcn_wide |"
+    assert part(plain, headings[1]).startswith(ask)
+
+
+def test_a_claim_has_its_measure_and_verdict_and_a_dash_where_nothing_was_measured() -> None:
+    rows = part(document(), "What the paper says").splitlines()
+    weights = next(row for row in rows if "about 650 weights" in row)
+    assert weights == "| Methods | the FCN has about 650 weights | 673 | holds | - |"
+    speed = next(row for row in rows if "3 s for an epoch" in row)
+    says = "3 s for an epoch of 100,000 augmented spectra (GTX 1060)"
+    assert speed == f"| Methods | {says} | - | not measured yet | - |"
+    counts = next(row for row in rows if "2001 spectra remain" in row)
+    assert counts.endswith(" | 3 Mn2+ / 4 Mn3+ = 7 | **does not hold** | - |")
+
+
+def test_a_verdict_is_one_of_four() -> None:
+    holds, exact, fails = (claims.Finding("", h, e) for h, e in ((True, False), (True, True), (False, True)))
+    assert [verdict(holds, simulated) for simulated in (True, False)] == [
+        "holds on simulated data only",
+        "holds",
+    ]
+    assert [verdict(f, True) for f in (exact, fails, None)] == [
+        "holds",
+        "**does not hold**",
+        "not measured yet",
+    ]
+
+
+def test_table_1_has_a_row_per_net_and_a_column_per_augmentation() -> None:
+    assert part(document(), "Table 1: spectra of other laboratories").split("\n\n")[-1] == (
+        "| net | none | 1x | 10x |\n"
+        "| --- | --- | --- | --- |\n"
+        "| dense | - | - | - |\n"
+        "| conv + dense | - | - | - |\n"
+        "| FCN | - | - | 25.0% ± 1.4%; vote 75.0% |\n"
+        "| anti-aliased FCN | - | - | - |\n"
+        "| fcn_wide | - | - | - |\n"
+    )
+
+
+def test_all_settings_are_listed_by_folds_net_and_augmentation() -> None:
+    rest = "| - | - | - |"
+    assert part(document(), "All cross-validations") == (
+        "| net or method | augmentation | folds | accuracy | mean over shifts | worst shift | 5x noise | "
+        "references |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        f"| fcn | none | grouped | 50.0% ± 1.4% {rest} - |\n"
+        f"| a/b | none | stratified | 50.0% ± 1.4% {rest} - |\n"
+        f"| fcn | 2x | stratified | 50.0% ± 1.4% {rest} - |\n"
+        f"| fcn | 10x | stratified | 50.0% ± 1.4% {rest} 25.0% ± 1.4% |\n"
+        f"| fcn | 10x + noise | stratified | 50.0% ± 1.4% {rest} 25.0% ± 1.4% |\n"
+    )
+    nothing = replace(small(), values=small().values[:0])
+    assert part(write_document(nothing), "All cross-validations") == "None yet.\n"
