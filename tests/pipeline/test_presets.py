@@ -28,6 +28,30 @@ def test_the_claims_cells_are_those_of_the_grid_and_of_our_own_nets_for_every_se
     assert set(cells[:20]) - more < set(presets.PRESETS["paper"].cells([0]))
 
 
+def test_a_quick_run_trains_four_nets_once() -> None:
+    quick = presets.PRESETS["quick"]
+    nets = ("dense", "conv_dense", "fcn", "fcn_wide")
+    assert quick.cells([4]) == [presets.Cell(net, "10x", True, 1, "stratified", 10, 20, 4) for net in nets]
+    assert quick.folds == ("stratified",)
+    assert quick.cells([]) == []
+
+
+def test_cells_run_in_the_order_in_which_they_are_of_use() -> None:
+    paper = presets.PRESETS["paper"]
+    assert paper.folds == presets.PRESETS["claims"].folds == ("stratified", "grouped")
+    cells = [(c.folds, c.noise_augmentation, c.augmentation, c.arch) for c in paper.cells([0])]
+    assert cells[:4] == [("stratified", False, "none", net) for net in presets.PAPER_NETS] + [
+        ("stratified", False, "1x", "dense")
+    ]
+    assert cells[9] == ("stratified", True, "none", "dense")
+    assert cells[18] == ("grouped", False, "none", "dense")
+    assert cells[36] == ("stratified", False, "2x", "dense")
+    assert [c.seed for c in paper.cells([5, 2])][:: len(cells)] == [5, 2]
+    assert {(c.degraded_copies, c.n_folds) for c in paper.cells([0])} == {(0, 10)}
+    epochs = {c.augmentation: c.epochs for c in paper.cells([0])}
+    assert (epochs["none"], epochs["1x"], epochs["3x"], epochs["10x"]) == (100, 100, 33, 10)
+
+
 QUANTITIES = (
     "accuracy", "best_epoch_gain", "seconds_per_100k", "shift/integrated", "shift/far", "shift/swing_16",
     "shift/swing_8",
