@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 from mnflow import plots
 from mnflow.evaluate.saliency import occlusion
 from mnflow.maps.export import pixel_size
-from mnflow.maps.pixels import class_values
 from mnflow.maps.regions import Region
 from mnflow.maps.valence_maps import ValenceMaps
 from mnflow.plots.panels import Line
@@ -36,9 +35,8 @@ def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
     inside = (energy_ev >= low + shift_ev) & (energy_ev < high + shift_ev)
     background = background_of(where, region)
     crop = where(region.spectrum[None])[0]
-    words = str(region).replace("; ", "\n") + (
-        f"\nflags: {', '.join(region.flags).replace('_', ' ')}" if region.flags else ""
-    )
+    flags = f"\nflags: {', '.join(region.flags).replace('_', ' ')}" if region.flags else ""
+    words = str(region).replace("; ", "\n") + flags
     line = Line(crop_energies(where), crop, region.valence_class or "", words)
     shown = None if background is None else background[inside]
     recorded = energy_ev[inside], region.spectrum[inside], shown
@@ -48,7 +46,7 @@ def spectrum_figure(maps: ValenceMaps, region: Region) -> Figure:
 def saliency_of(maps: ValenceMaps, region: Region) -> Floats:
     """How much a region's answer depends on each energy of the window: (n_crop,)."""
     crops = normalise(maps.where(region.spectrum[None]))
-    return occlusion(lambda x: class_values(maps.predictor, x)[None], crops)[0]
+    return occlusion(lambda x: maps.predictor.probabilities(x)[None], crops)[0]
 
 
 def crop_energies(where: Placement) -> Floats:

@@ -137,11 +137,6 @@ def mean_spectra(
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def class_values(predictor: Predictor, crops: Any) -> Floats:
-    """The probability of every class (N, K) that a predictor gives normalised crops (N, n_crop)."""
-    return predictor.probabilities(crops)
-
-
 def _read_piece(counts: Array, rows: slice, columns: int, where: Placement, predictor: Predictor) -> Pixels:
     """The answers to some rows of raw spectra (N, C), which are consecutive pixels of lines of `columns`."""
     bad = where.faults(counts[rows])

@@ -99,10 +99,8 @@ class ValenceMaps:
     @property
     def notes(self) -> list[str]:
         """What was assumed in reading and done to the spectra, one sentence each."""
-        return [
-            *self.raw.notes,
-            *notes(self.where.position.background, self.pixels.spikes, self.where.gain_step is not None),
-        ]
+        done = notes(self.where.position.background, self.pixels.spikes, self.where.gain_step is not None)
+        return [*self.raw.notes, *done]
 
     def reasons(self) -> dict[str, int]:
         """Number of spectra per flag of `UNCOUNTED`, most frequent first; a spectrum can have several."""
@@ -157,10 +155,8 @@ class ValenceMaps:
     @cached_property
     def t_over_lambda(self) -> "Mapping[str, BaseSignal]":
         """ "mean", "low" and "high" end of 90 % of t/lambda by the edge alone; none with a low loss."""
-        return {
-            name: self._map(values, f"{name} t/lambda", "", None, "cividis")
-            for name, values in self.t_over_lambda_values().items()
-        }
+        found = self.t_over_lambda_values().items()
+        return {name: self._map(x, f"{name} t/lambda", "", None, "cividis") for name, x in found}
 
     def t_over_lambda_values(self) -> dict[str, Floats32]:
         """The same as arrays (N,), without HyperSpy, which takes a second to import."""

@@ -64,9 +64,8 @@ def _grid(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> Figure:
     """A panel a net, a curve an augmentation, in the order of their numbers of crops."""
     figure = new_figure(2.2 * len(curves) + 0.5)
     panels = figure.subplots(len(curves), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    augmentations = sorted(
-        {a for rows in curves.values() for a in rows}, key=lambda a: (a != "none", len(a), a)
-    )
+    found = {a for rows in curves.values() for a in rows}
+    augmentations = sorted(found, key=lambda a: (a != "none", len(a), a))
     colours = dict(zip(augmentations, sequence_colours(len(augmentations)), strict=True))
     places = {net: place for place, net in enumerate(NET_TITLES)}
     for axes, net in zip(panels, sorted(curves, key=lambda n: places.get(n, len(places))), strict=True):
@@ -144,10 +143,8 @@ def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
     figure = new_figure(2.9)
     left, right = figure.subplots(1, 2)
     names = list(dict.fromkeys(name for fold in per_fold for name in fold))
-    for axes, chosen in (
-        (left, [n for n in names if "loss" in n]),
-        (right, [n for n in names if "loss" not in n]),
-    ):
+    losses = [n for n in names if "loss" in n]
+    for axes, chosen in ((left, losses), (right, [n for n in names if n not in losses])):
         for name, (colour, dashes) in zip(chosen, _learning_styles(len(chosen)), strict=True):
             lines = [np.asarray(f[name]) for f in per_fold if name in f]
             _draw_folds(axes, name.replace("_", " "), lines, colour, dashes)
@@ -181,9 +178,8 @@ def _draw(
         folds = np.atleast_2d(np.asarray(accuracy, dtype=np.float64))  # (F, S)
         axes.plot(np.asarray(x), folds.mean(axis=0), linestyle=dashes, color=colour, label=label)
         if band and len(folds) > 1:
-            axes.fill_between(
-                np.asarray(x), folds.min(axis=0), folds.max(axis=0), color=colour, alpha=0.15, lw=0
-            )
+            low, high = folds.min(axis=0), folds.max(axis=0)
+            axes.fill_between(np.asarray(x), low, high, color=colour, alpha=0.15, lw=0)
             banded = True
         lowest.append(float(folds.min()))
     if banded:

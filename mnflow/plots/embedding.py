@@ -59,10 +59,8 @@ def _scatter(axes: Axes, xy: np.ndarray, labels: np.ndarray, classes: Sequence[s
 
 
 def _key(classes: Sequence[str], reference_labels: ArrayLike) -> list[Line2D]:
-    key = [
-        Line2D([], [], ls="", marker="o", color=c, label=n)
-        for n, c in zip(classes, valence_colours(classes), strict=True)
-    ]
+    coloured = zip(classes, valence_colours(classes), strict=True)
+    key = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in coloured]
     labels = np.asarray(reference_labels)
     if len(labels):
         key.append(Line2D([], [], ls="", marker="^", mfc="white", mec="black", label="reference"))

@@ -121,9 +121,8 @@ def _activation(
 
 def _scale(mean: Mapping[str, Sequence[ArrayLike]], row: int) -> tuple[float, float]:
     """One scale for a block in all valences, so that they can be compared."""
-    values = np.concatenate(
-        [np.asarray(blocks[row]).ravel() for blocks in mean.values() if row < len(blocks)]
-    )
+    shown = [np.asarray(blocks[row]).ravel() for blocks in mean.values() if row < len(blocks)]
+    values = np.concatenate(shown)
     return float(values.min()), float(max(values.max(), values.min() + 1e-9))
 
 

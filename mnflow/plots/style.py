@@ -102,9 +102,8 @@ def series_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
     if all(net in NET_STYLES for net in nets) and len(set(nets)) == len(nets):
         return [NET_STYLES[net] for net in nets]
     ordered = len({re.sub(r"\b(none|\d+x)\b", "", label) for label in labels}) == 1
-    return [
-        (colour, "-" if ordered else _DASHES[i % 4]) for i, colour in enumerate(sequence_colours(len(labels)))
-    ]
+    colours = sequence_colours(len(labels))
+    return [(colour, "-" if ordered else _DASHES[i % 4]) for i, colour in enumerate(colours)]
 
 
 def sequence_colours(n: int) -> list[str]:

@@ -73,9 +73,8 @@ def valence_image(answers: Answers) -> Figure:
         axes = _axes(figure, (left, top, width, height))
         return axes, _axes(figure, (left, top - 0.08 - _STRIP, width, _STRIP))
 
-    _map(
-        *place(0), f"a  {answers.element} L$_{{2,3}}$ intensity", answers, answers.intensity, "gray", "counts"
-    )
+    intensity = f"a  {answers.element} L$_{{2,3}}$ intensity"
+    _map(*place(0), intensity, answers, answers.intensity, "gray", "counts")
     ends = (min(answers.charges), max(answers.charges))
     valence = np.where(answers.flagged, np.nan, answers.mean_valence)
     _map(*place(1), "b  mean valence", answers, valence, VALENCE_MAP, f"mean {answers.element} valence", ends)
@@ -163,9 +162,8 @@ def _map(
     shades = mpl.colormaps[colours].with_extremes(bad=FLAGGED_COLOUR)
     finite = image[np.isfinite(image)]
     low, high = limits or (np.percentile(finite, [0.5, 99.5]).tolist() if finite.size else (0.0, 1.0))
-    shown = axes.imshow(
-        np.ma.masked_invalid(image), cmap=shades, vmin=low, vmax=high, interpolation="nearest"
-    )
+    values = np.ma.masked_invalid(image)
+    shown = axes.imshow(values, cmap=shades, vmin=low, vmax=high, interpolation="nearest")
     _finish(axes, title, answers)
     bar = axes.figure.colorbar(shown, cax=strip, orientation="horizontal")
     bar.set_label(label)

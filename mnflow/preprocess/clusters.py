@@ -73,9 +73,8 @@ def edge_jump(centres: Floats32, edge: Edge) -> Floats:
 
 def plural_scattering(centres: Floats32, edge: Edge) -> Floats:
     """Intensity above the white lines relative to L3, of centres (..., F); it grows with thickness."""
-    return centres[..., edge.above_features].mean(axis=-1).astype(np.float64) / np.maximum(
-        edge_jump(centres, edge), 1e-12
-    )
+    above = centres[..., edge.above_features].mean(axis=-1).astype(np.float64)
+    return above / np.maximum(edge_jump(centres, edge), 1e-12)
 
 
 def kmeans(points: Floats32, k: int) -> Ints:
@@ -135,9 +134,8 @@ def reject_substrate(
     """
     if rule == "keep" or len(points) < 2:
         return np.zeros(len(points), dtype=bool), []
-    found, label = _round(
-        "substrate", points, edge.line_features, k, edge_jump, "edge jump at L3, relative", edge
-    )
+    name = "edge jump at L3, relative"
+    found, label = _round("substrate", points, edge.line_features, k, edge_jump, name, edge)
     if rule == "auto":
         found.rejected[:] = found.measure < threshold * found.measure.max()
     else:

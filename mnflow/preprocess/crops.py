@@ -72,11 +72,8 @@ def crop(spectra: SpectrumSet, shift_bins: ArrayLike = 0) -> Floats32:
         If a shift moves the crop out of the wide window, or the spectra are not on the edge's wide window.
     """
     edge = spectra.edge
-    if spectra.intensity.shape[1] != edge.n_wide:
-        raise InputError(
-            f"Expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), got "
-            f"{spectra.intensity.shape[1]}."
-        )
+    if (n := spectra.intensity.shape[1]) != edge.n_wide:
+        raise InputError(f"Expected spectra of {edge.n_wide} channels ({edge.wide_ev} eV), got {n}.")
     start = np.broadcast_to(crop_start(edge, shift_bins), len(spectra))
     return np.asarray(crops_from(spectra.intensity, start, edge.n_crop), dtype=np.float32)
 

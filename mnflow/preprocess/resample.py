@@ -63,11 +63,8 @@ class Resampler:
     def _average(self, intensity: Array) -> Floats32:
         """Target by target: for sources so fine that a target channel is made of many."""
         taps = len(self.weight)
-        rows = [
-            intensity[:, f : f + taps].astype(np.float32) @ w
-            for f, w in zip(self.first, self.weight.T, strict=True)
-        ]
-        return np.stack(rows, axis=1)
+        targets = zip(self.first, self.weight.T, strict=True)
+        return np.stack([intensity[:, f : f + taps].astype(np.float32) @ w for f, w in targets], axis=1)
 
 
 def resampler(energy_ev: Floats, target_ev: Floats) -> Resampler:

@@ -115,9 +115,8 @@ class Processor:
 
     def mended(self, counts: Array) -> tuple[Array, Ints]:
         """Counts (n, channels) without spikes and what is no number, and how many spikes each had (n,)."""
-        mended, spikes = without_spikes_of_scan(
-            self.raw.energy_ev[self.channels], counts, self.raw.columns, slice(0, len(counts))
-        )
+        energy_ev = self.raw.energy_ev[self.channels]
+        mended, spikes = without_spikes_of_scan(energy_ev, counts, self.raw.columns, slice(None))
         return self._without_step(mended), spikes
 
     def faults(self, counts: Array, saturation_counts: float) -> NDArray[np.uint8]:

@@ -57,24 +57,19 @@ def held_out(net: NumpyNet, spectra: SpectrumSet, folds: Sequence[Fold], seed: i
 
     The same spectra, folds and seed give the same crops for every net, so that nets can be compared in pairs.
     """
-    parts = [
-        _one_fold(net.only(i), spectra, fold, np.random.default_rng([seed, fold.number]))
-        for i, fold in enumerate(folds)
-    ]
+    parts = [_one_fold(net.only(i), spectra, fold, seed) for i, fold in enumerate(folds)]
     logits, crops = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     order = np.concatenate([np.tile(f.test, DRAWS) for f in folds])
     number = np.concatenate([np.full(DRAWS * len(f.test), f.number) for f in folds])
     return HeldOut(logits.astype(np.float64), spectra.valence[order], number, order, crops)
 
 
-def _one_fold(
-    net: NumpyNet, spectra: SpectrumSet, fold: Fold, rng: np.random.Generator
-) -> tuple[Floats32, Floats32]:
+def _one_fold(net: NumpyNet, spectra: SpectrumSet, fold: Fold, seed: int) -> tuple[Floats32, Floats32]:
     """Logits (M, K) and crops (M, n_crop) of a fold's test spectra.
 
     The noise is estimated from the fold's training spectra.
     """
-    edge = spectra.edge
+    edge, rng = spectra.edge, np.random.default_rng([seed, fold.number])
     noise = fit_noise(to_unit_range(spectra.intensity[fold.train], edge))
     cleaned, residual = noise.split(to_unit_range(spectra.intensity[fold.test], edge))
     drawn = [augment(cleaned, residual, edge, rng, max_shift_bins(edge)) for _ in range(DRAWS)]
@@ -127,8 +122,7 @@ def reliability(probabilities: Floats, truth: Ints, bins: int = BINS) -> Reliabi
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     filled = count > 0
-    mean = [
-        np.bincount(place, weights=w, minlength=bins)[filled] / count[filled] for w in (confidence, right)
-    ]
+    sums = (np.bincount(place, weights=w, minlength=bins) for w in (confidence, right))
+    mean = [total[filled] / count[filled] for total in sums]
     error = float((count[filled] * np.abs(mean[0] - mean[1])).sum() / count.sum())
     return Reliability(mean[0], mean[1], count[filled], error)

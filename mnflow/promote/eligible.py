@@ -14,8 +14,6 @@ def unfit(tags: Mapping[str, str]) -> str | None:
     missing = [k for k in (names.CV_RUN, names.ARCH, DIGEST) if k not in tags]
     if missing:
         return f"it was not registered by promote (it lacks {', '.join(missing)})"
-    if tags[names.ARCH] not in FULLY_CONVOLUTIONAL:
-        return (
-            f"{tags[names.ARCH]} is not fully convolutional and does not survive a shift of the energy axis"
-        )
+    if (arch := tags[names.ARCH]) not in FULLY_CONVOLUTIONAL:
+        return f"{arch} is not fully convolutional and does not survive a shift of the energy axis"
     return None

@@ -125,11 +125,8 @@ def measure(finished: FinishedCv, seed: int, strategy: str = "ensemble") -> Meas
         keras_files = {"refit.keras": refit(finished)}
         net = from_keras([keras_nets.from_bytes(keras_files["refit.keras"])])
         metrics[REFIT_ACCURACY] = float((net.logits(held.crops)[0].argmax(axis=1) == held.truth).mean())
-    facts = {
-        names.CV_RUN: finished.run.id,
-        names.DATASET_DIGEST: finished.tags[names.DATASET_DIGEST],
-        "code": code_version(),
-    }
+    facts = {names.CV_RUN: finished.run.id, names.DATASET_DIGEST: finished.tags[names.DATASET_DIGEST]}
+    facts["code"] = code_version()
     shipped = pretrained_for(spectra.edge)
     if shipped is not None:  # it answers, so its novelty score counts, not the nets'
         predictor = replace(shipped, net=net, temperature=temperature, facts=facts)
@@ -150,17 +147,15 @@ def refit(finished: FinishedCv) -> bytes:
     """A .keras file of the CV run's net, trained with its settings on all of its spectra."""
     everything = np.arange(len(finished.spectra))
     fold = Fold(len(finished.folds), everything, everything[:1])  # what is tested is thrown away
-    return cross_validate.train_folds(
-        finished.spectra, [fold], cross_validation.load_settings(finished.record), workers=1
-    )[0].model
+    settings = cross_validation.load_settings(finished.record)
+    return cross_validate.train_folds(finished.spectra, [fold], settings, workers=1)[0].model
 
 
 def show(run: tracking.Run, measured: Measured) -> None:
     """Log how far the probabilities hold, and where the nets looked in each class."""
     found = measured.reliability
-    run.figure(
-        plots.reliability_diagram(found.confidence, found.accuracy, found.count, found.error), "reliability"
-    )
+    diagram = plots.reliability_diagram(found.confidence, found.accuracy, found.count, found.error)
+    run.figure(diagram, "reliability")
     spectra = measured.finished.spectra
     edge = spectra.edge
     mean, looked = [], []

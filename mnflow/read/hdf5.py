@@ -43,9 +43,9 @@ def survey(path: str, seconds: float = SECONDS) -> dict[str, Any]:
     global _process
     with _lock:
         if _process is None or _process.poll() is not None:
-            command = [sys.executable, "-I", __file__]
+            command, pipe = [sys.executable, "-I", __file__], subprocess.PIPE
             _process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
             )
         assert _process.stdin is not None
         assert _process.stdout is not None

@@ -58,12 +58,15 @@ def read_msa(path: Path, edge: Edge) -> RawSpectra:
     factor = _factor(head, values, edge, path, notes)
     with np.errstate(over="ignore"):
         energy_ev, counts = ordered(values * factor, table[None, :, -1], str(path))
+    beam, convergence, collection, dwell_ms = (
+        _number(head, name, path, strict=False) for name in ("BEAMKV", "CONVANGLE", "COLLANGLE", "INTEGTIME")
+    )
     metadata = {
         "title": head.get("TITLE") or None,
-        "beam_energy_kev": _kev(_number(head, "BEAMKV", path, strict=False)),
-        "convergence_mrad": _number(head, "CONVANGLE", path, strict=False),
-        "collection_mrad": _number(head, "COLLANGLE", path, strict=False),
-        "dwell_time_s": _scaled(_number(head, "INTEGTIME", path, strict=False), 1e-3),
+        "beam_energy_kev": beam / 1e3 if beam and beam > _KILOVOLTS else beam or None,
+        "convergence_mrad": convergence,
+        "collection_mrad": collection,
+        "dwell_time_s": dwell_ms * 1e-3 if dwell_ms else None,
     }
     known = {k: v for k, v in metadata.items() if v is not None}
     return RawSpectra(energy_ev, counts, (), None, path.stem, path, metadata=known, notes=tuple(notes))
@@ -127,11 +130,3 @@ def _number(head: dict[str, str], name: str, path: Path, strict: bool = True) ->
         if not strict:
             return None
         raise InputError(f"{path}: expected a number for {name}, got {text[:40]!r}.") from None
-
-
-def _kev(beam: float | None) -> float | None:
-    return beam / 1e3 if beam is not None and beam > _KILOVOLTS else beam or None
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return value * factor if value else None

@@ -97,10 +97,9 @@ def read(cells: Floats, compositions: Floats, distribution: tuple[Floats, Floats
     label = np.where(mixed >= SURE, n_classes, n_classes + 1)
     label = np.where(named.max(axis=1) >= SURE, named.argmax(axis=1), label)
     unknown = np.full((len(cells), 3), np.nan)
-    found = Reading(
-        probabilities, cells @ compositions, mean, spread, np.stack(interval, axis=1), label, unknown
-    )
-    return found.with_interval(found.interval)
+    ends = np.stack(interval, axis=1)
+    found = Reading(probabilities, cells @ compositions, mean, spread, ends, label, unknown)
+    return found.with_interval(ends)
 
 
 def mean_valence_distribution(

@@ -151,9 +151,8 @@ def noise_level(crops: Floats32) -> Floats32:
     From second differences over `_NOISE_LAG` channels, of which white lines make few large ones: hence a
     percentile. The lag also finds the noise of much wider channels, which interpolation has smoothed.
     """
-    second = np.abs(
-        crops[:, : -2 * _NOISE_LAG] + crops[:, 2 * _NOISE_LAG :] - 2 * crops[:, _NOISE_LAG:-_NOISE_LAG]
-    )
+    lag = _NOISE_LAG
+    second = np.abs(crops[:, : -2 * lag] + crops[:, 2 * lag :] - 2 * crops[:, lag:-lag])
     place = second.shape[1] * 3 // 5
     typical = np.partition(second, place, axis=1)[:, place] / (_SIXTIETH * np.sqrt(6))
     return np.asarray(typical / np.maximum(crops.std(axis=1), 1e-9))

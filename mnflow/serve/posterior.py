@@ -128,9 +128,8 @@ class Posterior:
         cells, thickness = self._masses(inputs(located))
         possible = compositions(len(self.charges))
         distribution = mean_valence_distribution(cells, possible, self.charges)
-        found = replace(
-            read(cells, possible, distribution), t_over_lambda=mean_and_interval(T_OVER_LAMBDA, thickness)
-        )
+        ratio = mean_and_interval(T_OVER_LAMBDA, thickness)
+        found = replace(read(cells, possible, distribution), t_over_lambda=ratio)
         if self.calibration is None:
             return found
         return found.with_interval(self.calibration.intervals(located.noise, *distribution))

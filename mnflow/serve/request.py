@@ -164,10 +164,8 @@ def cut(spectra: Sequence[Any], edge: Edge) -> tuple[dict[int, Cut], dict[int, s
         try:
             energy_ev, intensity = (_numbers(spectrum, name) for name in FIELDS)
             if len(energy_ev) != len(intensity) or len(energy_ev) < 2:
-                raise InputError(
-                    f"expected as many intensities as energies and two or more, got {len(intensity)} and "
-                    f"{len(energy_ev)}."
-                )
+                got = f"{len(intensity)} and {len(energy_ev)}"
+                raise InputError(f"expected as many intensities as energies and two or more, got {got}.")
             same_axis.setdefault(energy_ev.tobytes(), (energy_ev, {}))[1][i] = intensity
         except InputError as error:
             errors[i] = str(error)
@@ -196,10 +194,8 @@ def _cut_together(
     for row, (i, fault) in enumerate(zip(rows, placed.faults.tolist(), strict=True)):
         crop = placed.intensity[row]
         if np.ptp(crop) == 0 or REASONS[fault] == "empty":
-            errors[i] = (
-                f"expected an edge, got the same intensity in every channel near "
-                f"{edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV."
-            )
+            near = f"{edge.crop_ev[0]:g} ... {edge.crop_ev[1]:g} eV"
+            errors[i] = f"expected an edge, got the same intensity in every channel near {near}."
         else:
             position = placed.positions[row]
             cuts[i] = Cut(

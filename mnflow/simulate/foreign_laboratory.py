@@ -34,11 +34,8 @@ def simulate_references(out: Path, seed: int, settings: Path | None = None) -> P
             offset_ev = np.random.default_rng([seed, 1001, number % 4]).uniform(*s.foreign.offset_ev)
             name = f"{valence.name.rstrip('+')}_{number + 1:02d}.csv"
             energy_ev, intensity = reference(s, library, index, offset_ev, rng)
-            write_table(
-                ("energy_ev", "intensity"),
-                zip(energy_ev.round(3), intensity.round(6), strict=True),
-                out / name,
-            )
+            channels = zip(energy_ev.round(3), intensity.round(6), strict=True)
+            write_table(("energy_ev", "intensity"), channels, out / name)
             rows.append((name, valence.name, group))
     return write_table(("file", "valence", "group"), rows, out / "manifest.csv")
 

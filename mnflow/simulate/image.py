@@ -76,9 +76,8 @@ def simulate_images(
     files, rows = [], []
     for index, valence in enumerate(s.valence):
         for number, shape in enumerate(image_shapes(valence, size, session_rng)):
-            image = simulate_image(
-                s, library, index, shape, calibration_ev, np.random.default_rng([seed, 1 + index, number])
-            )
+            rng = np.random.default_rng([seed, 1 + index, number])
+            image = simulate_image(s, library, index, shape, calibration_ev, rng)
             name = f"{valence.name.rstrip('+')}_{number + 1:02d}"
             path = out / valence.name / f"{name}.hspy"
             write_hspy(path, image.counts, image.energy_ev, name, s.instrument.beam_energy_kev, image.dwell_s)
@@ -177,9 +176,8 @@ def material_edge(
     share = rng.uniform(*p.second_site)
     strength = ((1 - share) * first + share * second).astype(float)
     l3_ev = rng.uniform(*valence.l3_ev)
-    drawn = {
-        name: rng.uniform(*r) for name, r in vars(valence.foreign_lines if foreign else valence.lines).items()
-    }
+    ranges = valence.foreign_lines if foreign else valence.lines
+    drawn = {name: rng.uniform(*r) for name, r in vars(ranges).items()}
     shape = LineShape(**drawn, l2_shift_ev=rng.uniform(*p.l2_shift_ev), l2_factor=rng.uniform(*p.l2_factor))
     lines, l2_ev = white_lines(energy_ev, strength, l3_ev, shape)
     height = rng.uniform(*(s.foreign.continuum_per_atom if foreign else p.continuum_per_atom))

@@ -86,9 +86,8 @@ class Watch:
                 name = found["class"] or "undecided"
                 day["classes"][name] = day["classes"].get(name, 0) + 1
                 moved = found["moved_ev"]
-                day["moved_ev"] = [
-                    a + b for a, b in zip(day["moved_ev"], (1, moved, moved * moved), strict=True)
-                ]
+                sums = zip(day["moved_ev"], (1, moved, moved * moved), strict=True)
+                day["moved_ev"] = [a + b for a, b in sums]
             due = time.monotonic() - self._written > _WRITE_EVERY_S
         if due:
             self.write()

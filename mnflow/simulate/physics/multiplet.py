@@ -123,9 +123,8 @@ def determinants(n_p: int, n_d: int, n_ligand: int = 0) -> NDArray[np.uint32]:
     """
 
     def shell(first: int, size: int, n: int) -> NDArray[np.uint32]:
-        return np.array(
-            [sum(1 << (first + i) for i in c) for c in combinations(range(size), n)], dtype=np.uint32
-        )
+        masks = [sum(1 << (first + i) for i in c) for c in combinations(range(size), n)]
+        return np.array(masks, dtype=np.uint32)
 
     p, d, ligand = shell(0, 6, n_p), shell(6, 10, n_d), shell(16, 10, n_ligand)
     return np.sort((p[:, None, None] | d[:, None] | ligand).ravel())
