@@ -161,9 +161,8 @@ def test_a_stack_is_one_page_below_the_other_and_a_spectrum_one_number(
 def test_a_name_without_a_known_end_is_refused(predictor: Predictor, tmp_path: Path) -> None:
     maps = mnflow.predict(signal(image()), predictor)
     for name, came in (("x.png", ".png"), ("x", "none")):
-        with pytest.raises(
-            InputError, match=rf"x.*: expected a name that ends in .hspy, .csv, .tif, .tiff, got {came}\.$"
-        ):
+        said = rf"x.*: expected a name that ends in .hspy, .csv, .tif, .tiff, got {came}\.$"
+        with pytest.raises(InputError, match=said):
             maps.save(tmp_path / name)
 
 

@@ -143,11 +143,8 @@ def test_where_no_class_is_sure_there_is_none(predictor: Predictor) -> None:
     posterior = made_up_posterior()
     either = np.where((compositions(3)[:, :2] == 1).any(axis=1), 50, 0).astype(np.float32)  # Mn2+ or Mn3+
     bias = np.concatenate([either, posterior.biases[1][len(either) :]])
-    unsure = replace(
-        posterior,
-        weights=(posterior.weights[0], np.zeros_like(posterior.weights[1])),
-        biases=(posterior.biases[0], bias),
-    )
+    weights = posterior.weights[0], np.zeros_like(posterior.weights[1])
+    unsure = replace(posterior, weights=weights, biases=(posterior.biases[0], bias))
     found = mnflow.predict(signal(image()), replace(predictor, posterior=unsure)).pixels
     assert found.flags[:, FLAGS.index("uncertain")].all()
     assert (found.label == NO_CLASS).all()

@@ -179,10 +179,8 @@ def words(figure: Figure) -> Iterator[str]:
 def _answers(shape: tuple[int, ...], **settings: Any) -> Answers:
     rng = np.random.default_rng(1)
     energy_ev = np.linspace(635, 665, 60)
-    lines = [
-        Line(energy_ev, rng.random(60), name, f"{name}: {n}")
-        for name, n in zip(CLASSES, (3, 4, 5), strict=True)
-    ]
+    named = zip(CLASSES, (3, 4, 5), strict=True)
+    lines = [Line(energy_ev, rng.random(60), name, f"{name}: {n}") for name, n in named]
     mean = rng.uniform(2, 4, shape)
     return Answers(
         "Mn", CLASSES, (2, 3, 4), rng.random(shape), mean, np.stack([mean - 0.1, mean + 0.2], axis=-1),
@@ -194,16 +192,9 @@ def _more() -> dict[str, Any]:
     """What draws the figures of answers."""
     rng = np.random.default_rng(2)
     x, some = np.linspace(635, 665, 60), spectra(36)
-    days = pd.DataFrame(
-        {
-            "spectra": [10, 20],
-            "Mn2+": [4, 5],
-            "noise": [1, 2],
-            "moved_ev": [0.1, 0.2],
-            "moved_std_ev": [0.0, 0.1],
-        },
-        index=pd.to_datetime(["2026-01-01", "2026-01-02"]),
-    )
+    counts = {"spectra": [10, 20], "Mn2+": [4, 5], "noise": [1, 2]}
+    moved = {"moved_ev": [0.1, 0.2], "moved_std_ev": [0.0, 0.1]}
+    days = pd.DataFrame(counts | moved, index=pd.to_datetime(["2026-01-01", "2026-01-02"]))
     return {
         "valence_image": lambda: plots.valence_image(_answers((6, 8), pixel=2.0, unit="nm")),
         "valence_image_with_thickness": lambda: plots.valence_image(

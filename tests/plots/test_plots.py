@@ -34,15 +34,8 @@ def _clusters(step: str) -> Clusters:
     """A round of k-means with one kept and one rejected cluster."""
     energy_ev = np.arange(-10.0, 30.0)
     centres = np.stack([0.1 * np.exp(-(energy_ev**2)), np.exp(-(energy_ev**2))]).astype(np.float32)
-    return Clusters(
-        step,
-        energy_ev,
-        centres,
-        np.array([0.1, 1.0]),
-        "edge jump",
-        np.array([5, 95]),
-        np.array([True, False]),
-    )
+    jump, sizes, rejected = np.array([0.1, 1.0]), np.array([5, 95]), np.array([True, False])
+    return Clusters(step, energy_ev, centres, jump, "edge jump", sizes, rejected)
 
 
 def shift_curve(width_ev: float, n_folds: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -149,10 +142,7 @@ def test_a_figure_is_written_and_gives_its_numbers(name: str) -> None:
         ("reference_spectra", ["mixed or unknown", "lab 11"]),
         ("embeddings", ["300 inputs", "72 features", "mixed reference"]),
         ("activations", ["input", "block 2", "energy loss / eV"]),
-        (
-            "cluster_rounds",
-            ["substrate: edge jump", "0.10, 5 pixels, rejected", "1.00, 95 pixels, kept"],
-        ),
+        ("cluster_rounds", ["substrate: edge jump", "0.10, 5 pixels, rejected", "1.00, 95 pixels, kept"]),
         ("kept_maps", ["kept", "substrate", "SI 1"]),
         (
             "saliency",
@@ -267,14 +257,10 @@ def test_kept_pixels_are_dark_and_every_reason_has_its_colour() -> None:
 
 
 def test_nets_keep_their_colours_and_augmentations_grow_darker() -> None:
-    assert style.series_styles(["fcn 10x", "dense 1x"]) == [
-        style.NET_STYLES["fcn"],
-        style.NET_STYLES["dense"],
-    ]
-    shades = [
-        mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(colour))[2]
-        for colour, _ in style.series_styles(AUGMENTATIONS)
-    ]
+    nets = [style.NET_STYLES[net] for net in ("fcn", "dense")]
+    assert style.series_styles(["fcn 10x", "dense 1x"]) == nets
+    grown = style.series_styles(AUGMENTATIONS)
+    shades = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(colour))[2] for colour, _ in grown]
     assert shades[0] > shades[-1] + 0.3
     assert len({colour for colour, _ in style.series_styles(["fcn none", "fcn 1x"])}) == 2
 
@@ -335,13 +321,9 @@ def test_a_users_usetex_and_a_notebooks_backend_need_not_be_there(tmp_path: Path
         "run.__module__ = 'entrypoints.x'\n"
         "execute(Options, run, [])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "MPLBACKEND": "module://no_such.backend"},
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", code]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "", "MPLBACKEND": "module://no_such.backend"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.png").stat().st_size > 1000
 
@@ -369,10 +351,8 @@ def test_curves_of_one_net_grow_darker_and_others_differ_in_their_dashes() -> No
     assert lightness == sorted(lightness, reverse=True)
     mixed = style.series_styles(["fcn none", "fcn 1x", "dense 1x", "dense 10x", "forest"])
     assert len({dashes for _, dashes in mixed}) == 4
-    assert style.series_styles(["fcn 1x", "dense 10x"]) == [
-        style.NET_STYLES["fcn"],
-        style.NET_STYLES["dense"],
-    ]
+    nets = [style.NET_STYLES[net] for net in ("fcn", "dense")]
+    assert style.series_styles(["fcn 1x", "dense 10x"]) == nets
     assert style.series_styles([""])[0][1] == "-"
 
 

@@ -19,11 +19,8 @@ WINDOW_EV = 634 + 0.1 * np.arange(50)
 def test_exact_power_laws_are_found(amplitude: float, exponent: float) -> None:
     fit = fit_power_law(WINDOW_EV, amplitude * (WINDOW_EV[None] / 640) ** -exponent)
     assert fit.exponent[0] == pytest.approx(exponent, abs=1e-5)
-    np.testing.assert_allclose(
-        fit(np.array([615.0, 640, 685]))[0],
-        amplitude * (np.array([615.0, 640, 685]) / 640) ** -exponent,
-        rtol=1e-4,
-    )
+    at_ev = np.array([615.0, 640, 685])
+    np.testing.assert_allclose(fit(at_ev)[0], amplitude * (at_ev / 640) ** -exponent, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("counts", "exponent"), [(50, 3.0), (1e3, 2.0), (1e5, 4.5)])

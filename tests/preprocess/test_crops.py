@@ -73,9 +73,8 @@ def test_nominal_crop_starts_at_635_ev(spectra: SpectrumSet) -> None:
 @pytest.mark.parametrize("shift", [-201, 201])
 def test_crop_refuses_a_shift_out_of_the_window(spectra: SpectrumSet, shift: int) -> None:
     least, most = sorted((shift, 3))
-    with pytest.raises(
-        InputError, match=rf"A shift must lie within -200 \.\.\. 200 .*; got {least} \.\.\. {most}\."
-    ):
+    said = rf"A shift must lie within -200 \.\.\. 200 .*; got {least} \.\.\. {most}\."
+    with pytest.raises(InputError, match=said):
         crop(spectra, np.array([3, shift, 3, 3, 3]))
 
 

@@ -92,9 +92,8 @@ def test_overrides(made: list[Made]) -> None:
     ],
 )
 def test_options_that_mean_nothing(wrong: dict[str, object]) -> None:
-    with pytest.raises(
-        InputError, match=r"^Option.*: expected |^Expected max_bad in 0 \.\.\. 1, max_per_image of 1"
-    ):
+    said = r"^Option.*: expected |^Expected max_bad in 0 \.\.\. 1, max_per_image of 1"
+    with pytest.raises(InputError, match=said):
         PreprocessOptions(**wrong)  # type: ignore[arg-type]
 
 
@@ -124,9 +123,8 @@ def test_too_many_unusable_pixels_are_refused(made: list[Made]) -> None:
     counts = np.array(made[0].raw.counts)
     counts[:40] = 0
     counts[100, 500] = np.nan
-    with pytest.raises(
-        InputError, match=r"at most 10% unusable pixels, got 41 of 168 \(1 not finite, 40 empty\)"
-    ):
+    said = r"at most 10% unusable pixels, got 41 of 168 \(1 not finite, 40 empty\)"
+    with pytest.raises(InputError, match=said):
         preprocess([_changed(made[0].raw, counts)], MN)
     relaxed = replace(KEEP, max_bad=0.5)
     assert len(preprocess([_changed(made[0].raw, counts)], MN, relaxed).spectra) == 127
@@ -241,11 +239,8 @@ def test_a_removed_background_is_seen_or_declared(made: list[Made]) -> None:
         assert done.images[0].position.background_removed
         assert done.images[0].position.contrast > 10
         np.testing.assert_allclose(done.spectra.intensity, free[:, 150:850], rtol=1e-4, atol=0.1)
-    assert (
-        not preprocess([replace(made[0].raw, background_removed=False)], MN, KEEP)
-        .images[0]
-        .position.background_removed
-    )
+    done = preprocess([replace(made[0].raw, background_removed=False)], MN, KEEP)
+    assert not done.images[0].position.background_removed
 
 
 def test_a_class_that_is_all_rejected(made: list[Made]) -> None:
@@ -274,9 +269,8 @@ def test_a_class_without_any_spectrum_left_gives_a_clear_error() -> None:
     counts -= 1500 * np.exp(-(((energy_ev - 643) / 2) ** 2))
     counts[:, 430] += 8000
     raw = RawSpectra(energy_ev, counts, (40,), "Mn3+", "film", Path("film"))
-    with pytest.raises(
-        InputError, match=r"^Mn3\+: no spectrum is left after rejection; relax it with substrate=keep"
-    ):
+    said = r"^Mn3\+: no spectrum is left after rejection; relax it with substrate=keep"
+    with pytest.raises(InputError, match=said):
         preprocess([raw], MN)
 
 
@@ -360,11 +354,8 @@ def test_a_big_file_in_bounded_memory(made: list[Made], lazy: bool) -> None:
     tile = np.array(made[0].raw.counts, np.float32)
     repeats, block = 320, 14 * 12
     n = repeats * block
-    counts = (
-        da.tile(da.from_array(tile, chunks=(block, -1)), (repeats, 1)).rechunk((block * 16, -1))
-        if lazy
-        else _Tiled(tile, n)
-    )
+    tiled = da.tile(da.from_array(tile, chunks=(block, -1)), (repeats, 1)).rechunk((block * 16, -1))
+    counts = tiled if lazy else _Tiled(tile, n)
     raw = replace(made[0].raw, counts=counts, nav_shape=(repeats * 12, 14))
     tracemalloc.start()
     done = preprocess([raw], MN, replace(KEEP, max_per_image=500))

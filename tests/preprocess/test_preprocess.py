@@ -15,12 +15,7 @@ from mnflow.preprocess.detector.faults import find_faults
 from mnflow.preprocess.detector.gain_steps import find_gain_steps
 from mnflow.preprocess.detector.spikes import without_spikes, without_spikes_of_scan
 from mnflow.preprocess.locate import locate_edges
-from mnflow.preprocess.low_loss import (
-    single_scattering,
-    thickness,
-    without_plural_scattering,
-    zero_loss_ev,
-)
+from mnflow.preprocess.low_loss import single_scattering, thickness, without_plural_scattering, zero_loss_ev
 from mnflow.preprocess.resample import moving_average, resampler
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import MN, RawSpectra

@@ -31,9 +31,8 @@ def test_the_whole_edge_must_be_there(start_ev: float, stop_ev: float, is_held: 
     if is_held:
         place_window(energy_ev, edge_shape(energy_ev), MN)
     else:
-        with pytest.raises(
-            InputError, match=r"expected the whole edge, 639\.\d \.\.\. 656\.\d eV for an L3 line at 642"
-        ):
+        said = r"expected the whole edge, 639\.\d \.\.\. 656\.\d eV for an L3 line at 642"
+        with pytest.raises(InputError, match=said):
             place_window(energy_ev, edge_shape(energy_ev), MN)
 
 

@@ -26,11 +26,7 @@ def test_values_at_the_thresholds_pass() -> None:
     [
         ("cv/accuracy_mean", 0.5, r"cv/accuracy_mean is 0.5; the minimum is 0.9 \(min_cv_accuracy\)"),
         ("shift/worst_accuracy", 0.1, "shift/worst_accuracy is 0.1; the minimum"),
-        (
-            CALIBRATION_ERROR,
-            0.2,
-            r"calibration/error is 0.2; the maximum is 0.05 \(max_calibration_error\)",
-        ),
+        (CALIBRATION_ERROR, 0.2, r"calibration/error is 0.2; the maximum is 0.05 \(max_calibration_error\)"),
         ("noise/accuracy_at_5x", float("nan"), r"noise/accuracy_at_5x is missing \(noise_eval measures it\)"),
     ],
 )

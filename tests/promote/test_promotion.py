@@ -101,8 +101,7 @@ def test_a_champion_carries_what_it_is_trusted_for(
     predictor = registry.load_predictor("models:/mn-valence@champion")
     assert predictor.facts == {**facts, "code": registration.code_version()}
     assert predictor.temperature == run.data.metrics["calibration/temperature"]
-    champion = registry.aliased("champion")
-    assert champion is not None
+    champion = champion_()
     own = {"arch": "fcn", "strategy": "ensemble of 3 fold models", "cv_run": record.info.run_id}
     assert champion.tags.items() >= own.items()
     assert champion.tags.keys() == {*own, "dataset_digest", "sha256"}, "five"
@@ -119,9 +118,8 @@ def test_a_champion_carries_what_it_is_trusted_for(
 
 
 def test_a_failed_gate_names_the_number_and_leaves_the_alias(record: MlflowRun) -> None:
-    with pytest.raises(
-        InputError, match=r"does not pass the gate: shift/worst_accuracy is 0.9; the minimum is 0.95"
-    ):
+    said = r"does not pass the gate: shift/worst_accuracy is 0.9; the minimum is 0.95"
+    with pytest.raises(InputError, match=said):
         promote(record, Gate(0, 0, 0.95, 0, 0, 1))
     assert registry.aliased("champion") is None
     assert tracking.connect().search_model_versions() == []
@@ -131,16 +129,13 @@ def test_a_worse_candidate_does_not_replace_the_champion(
     record: MlflowRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(record)
-    champion = registry.aliased("champion")
-    assert champion is not None
     monkeypatch.setattr(promotion, "held_out_of", lambda *_: [0.98, 0.99, 0.98])
     with pytest.raises(InputError, match=r"worse than the champion: -0\.\d+ ± 0\.\d+"):
         promote(record)
     monkeypatch.setattr(promotion, "held_out_of", lambda *_: None)
     again = promote(record)
-    assert again.startswith("Version 1 of mn-valence is the champion"), (
-        "the same model is not registered twice"
-    )
+    known = "the same model is not registered twice"
+    assert again.startswith("Version 1 of mn-valence is the champion"), known
     assert len(tracking.connect().search_model_versions()) == 1
     assert registry.aliased("previous") is None
 
@@ -162,9 +157,7 @@ def test_a_refit_is_one_net_that_was_trained_on_all_spectra(
     monkeypatch.setattr(promotion, "_least_of_refit", lambda fold_accuracy: 0.0)  # it is not trained
     promote(record, strategy="refit")
     assert seen == {"n": 36, "settings": settings}
-    champion = registry.aliased("champion")
-    assert champion is not None
-    assert champion.tags["strategy"] == "refit on all spectra"
+    assert champion_().tags["strategy"] == "refit on all spectra"
     predictor = registry.load_predictor("models:/mn-valence@champion")
     assert predictor.net.n_folds == 1  # type: ignore[union-attr]
     spectrum = {"energy_ev": list(range(600, 700)), "intensity": list(range(100))}
@@ -243,9 +236,7 @@ def test_two_promotions_of_a_run_at_once_register_it_once(
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [subprocess.Popen(command, cwd=store, env=environment) for _ in range(2)]
     assert [process.wait(timeout=300) for process in started] == [0, 0]
-    champion = registry.aliased("champion")
-    assert champion is not None
-    assert str(champion.version) == "1"
+    assert str(champion_().version) == "1"
     assert registry.aliased("previous") is None
     assert len(tracking.connect().search_model_versions()) == 1, "a run is registered once"
     assert registry.load_predictor("models:/mn-valence/1").net.n_folds == 3  # type: ignore[union-attr]
@@ -270,11 +261,15 @@ TAGS = {"arch": "fcn", "augmentation": "10x", "noise_augmentation": "false", "fo
         "dataset_digest": "d", "dataset_uri": "made up"}  # fmt: skip
 
 
+def record_of(arch: str = "fcn", **data: Any) -> Any:
+    """The record of a cross-validation, of which only tags and `data` are known."""
+    data = {"tags": TAGS | {"arch": arch}, **data}
+    return SimpleNamespace(info=SimpleNamespace(run_id="a run"), data=SimpleNamespace(**data))
+
+
 def measured_with(accuracy: list[float], arch: str = "fcn", **metrics: float) -> promotion.Measured:
     """A candidate of which only numbers are known: held-out accuracies by fold, and metrics."""
-    record: Any = SimpleNamespace(
-        info=SimpleNamespace(run_id="a run"), data=SimpleNamespace(tags=TAGS | {"arch": arch}, params={})
-    )
+    record = record_of(arch, params={})
     data = spectra(12)
     finished = FinishedCv(f"{arch} 10x", data, split(data, "stratified", 2), [], record)
     predictor = Predictor(MN, None, made_up_net(3))
@@ -314,11 +309,8 @@ def test_the_note_of_a_promotion(
     monkeypatch.setattr(promotion, "verdict", lambda record: "VERDICT" if record is asked else "")
     monkeypatch.setattr(promotion, "_register", lambda *words: done.append(words) or "7")
     monkeypatch.setattr(registry, "aliased", lambda alias: theirs and f"the {alias}")
-    monkeypatch.setattr(
-        promotion,
-        "held_out_of",
-        lambda *words: words == ("the champion", "d", measured.folds_digest) and theirs,
-    )
+    known = ("the champion", "d", measured.folds_digest)
+    monkeypatch.setattr(promotion, "held_out_of", lambda *words: words == known and theirs)
     monkeypatch.setattr(registry, "set_champion", lambda version: last if version == "7" else "wrong")
     assert promotion.promote(run, asked, Gate(), 3, "refit") == note  # type: ignore[arg-type]
     assert run.logged[0] == measured.metrics
@@ -404,10 +396,7 @@ def test_an_element_without_a_shipped_model_is_answered_by_its_nets(
     folds = split(data, "stratified", 3)
     small = design("fcn", filters=(2, 2, 2, 2, 2))
     models = [keras_nets.build(small) for _ in folds]
-    record: Any = SimpleNamespace(
-        info=SimpleNamespace(run_id="a run"),
-        data=SimpleNamespace(tags=TAGS, metrics=dict.fromkeys([*MEASURED_BEFORE, "other"], 0.75)),
-    )
+    record = record_of(metrics=dict.fromkeys([*MEASURED_BEFORE, "other"], 0.75))
     finished, asked = FinishedCv("fcn", data, folds, models, record), []
     novelty = SimpleNamespace(false_alarm_rate=0.125)
     others = [np.zeros((2, 300), np.float32)]
@@ -458,10 +447,7 @@ def test_where_a_model_is_shipped_it_answers_and_its_novelty_score_counts(
     data = spectra(36)
     folds = split(data, "stratified", 3)
     models = [keras_nets.build(design("fcn", filters=(2, 2, 2, 2, 2))) for _ in folds]
-    record: Any = SimpleNamespace(
-        info=SimpleNamespace(run_id="a run"),
-        data=SimpleNamespace(tags=TAGS, metrics=dict.fromkeys(MEASURED_BEFORE, 0.75)),
-    )
+    record = record_of(metrics=dict.fromkeys(MEASURED_BEFORE, 0.75))
 
     def reasons(located: Any) -> np.ndarray:
         """A quarter is beyond one limit, and another quarter beyond two."""
@@ -540,15 +526,9 @@ def test_the_model_loads_without_the_project_keras_or_pickle(record: MlflowRun, 
         "heavy = {'keras', 'tensorflow', 'jax', 'sklearn', 'hyperspy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, path],
-        cwd=store,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [sys.executable, "-c", code, path]
+    env = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    done = subprocess.run(command, cwd=store, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     good, bad = json.loads(done.stdout.splitlines()[-1])
     assert good["error"] is None

@@ -57,9 +57,8 @@ def registered(module_store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             record = Registration({}, [], "", "", {}, {})
             version = registration.register(uri, run, {}, record, "")
     place = f"models:/{registration.MODEL}/{version.version}"
-    return version, Path(
-        mlflow.artifacts.download_artifacts(place, dst_path=str(tmp_path_factory.mktemp("model")))
-    )
+    copy = str(tmp_path_factory.mktemp("model"))
+    return version, Path(mlflow.artifacts.download_artifacts(place, dst_path=copy))
 
 
 @pytest.fixture
@@ -181,6 +180,10 @@ FACTS = {names.CV_RUN: "a run", names.DATASET_DIGEST: "some data"}
 TAGS = {**FACTS, names.ARCH: "fcn"}
 
 
+def tagged(tags: dict[str, str]) -> ModelVersion:
+    return ModelVersion("m", "3", 0, tags=[ModelVersionTag(k, v) for k, v in tags.items()])
+
+
 @pytest.mark.parametrize(
     ("held", "tags", "sentence"),
     [
@@ -195,23 +198,18 @@ def test_tags_that_are_not_the_files_are_refused(held: str, tags: dict[str, str]
     """Of a version made by hand: whatever the nets in its files are called."""
     net = keras_nets.from_bytes(keras_nets.to_bytes(keras_nets.build(replace(design(held), arch="fcn"))))
     predictor, settings = Predictor(MN, None, made_up_net(), facts=FACTS), TrainSettings()
-
-    def version(tags: dict[str, str]) -> ModelVersion:
-        return ModelVersion("m", "3", 0, tags=[ModelVersionTag(k, v) for k, v in tags.items()])
-
     with pytest.raises(InputError, match=f"^Version 3 is {sentence}: do not serve it"):
-        verification.check_tags(version({**TAGS, **tags}), predictor, {"fold_0": net}, settings)
-    verification.check_tags(version({**TAGS, names.ARCH: held}), predictor, {"fold_0": net}, settings)
+        verification.check_tags(tagged({**TAGS, **tags}), predictor, {"fold_0": net}, settings)
+    verification.check_tags(tagged({**TAGS, names.ARCH: held}), predictor, {"fold_0": net}, settings)
 
 
 def test_a_net_with_settings_of_its_own_is_what_its_tag_says() -> None:
     settings = TrainSettings(filters=(2, 3, 4, 5, 6))
     net = keras_nets.build(design("fcn", **settings.changes))
     predictor = Predictor(MN, None, made_up_net(), facts=FACTS)
-    version = ModelVersion("m", "3", 0, tags=[ModelVersionTag(k, v) for k, v in TAGS.items()])
-    verification.check_tags(version, predictor, {"fold_0": net}, settings)
+    verification.check_tags(tagged(TAGS), predictor, {"fold_0": net}, settings)
     with pytest.raises(InputError, match="holds another network"):
-        verification.check_tags(version, predictor, {"fold_0": net}, TrainSettings())
+        verification.check_tags(tagged(TAGS), predictor, {"fold_0": net}, TrainSettings())
 
 
 FIRST = {"p": {"a": 0.5}, "interval": [2.0, 3.0], "class": "a"}
@@ -246,9 +244,8 @@ def test_the_first_answer_that_differs_is_named(changes: dict[str, Any], what: s
     place = "does not answer as the version did when it was registered"
     for found, i in ((answers(**changes), 0), ([answers()[0], answers(**changes)[0]], 1)):
         kept = verification.Answered([], [answers()[0]] * 2) if i else ANSWERED
-        with pytest.raises(
-            InputError, match=rf"^It {place}: {what} of spectrum {i} in artifacts/answers.json\.$"
-        ):
+        said = rf"^It {place}: {what} of spectrum {i} in artifacts/answers.json\.$"
+        with pytest.raises(InputError, match=said):
             kept.hold(found, "It")
     with pytest.raises(InputError, match=r"^It gives 1 answers instead of 2\.$"):
         ANSWERED.hold(answers()[:1], "It")
@@ -335,16 +332,13 @@ Made = tuple[ModelVersion, FinishedCv, dict[str, Any], Predictor]
 
 
 @pytest.fixture
-def made_version(
-    monkeypatch: pytest.MonkeyPatch,
-) -> Made:
+def made_version(monkeypatch: pytest.MonkeyPatch) -> Made:
     """A version by hand, its cross-validation, the nets of its files and its predictor."""
     finished = cross_validated()
     settings = TrainSettings(filters=(2, 2, 2, 2, 2))
     tags = {names.CV_RUN: "a run", names.DATASET_DIGEST: finished.spectra.digest(), names.ARCH: "fcn"}
-    version = ModelVersion("m", "3", 0, tags=[ModelVersionTag(k, v) for k, v in tags.items()])
-    digest = registration.folds_digest(finished.folds)
-    known = Registration({}, [], digest, "", {}, {})
+    version = tagged(tags)
+    known = Registration({}, [], registration.folds_digest(finished.folds), "", {}, {})
     monkeypatch.setattr(registration, "registration", lambda asked: known if asked is version else None)
     records = {("cv_train", "a run"): finished.record}
     monkeypatch.setattr(verification, "finished_run", lambda *asked: records[asked])
@@ -432,9 +426,8 @@ def test_own_artifacts_are_those_of_the_version_s_files(
     assert answered is ANSWERED
     assert checked == ["models:/mn-valence/3", "check_files", "check_answers"]
     crops = crop(finished.spectra)
-    np.testing.assert_array_equal(
-        from_keras(found.models).logits(crops), from_keras(finished.models).logits(crops)
-    )
+    same, once = (from_keras(models).logits(crops) for models in (found.models, finished.models))
+    np.testing.assert_array_equal(same, once)
 
 
 def test_numbers_are_recomputed_from_the_nets_and_what_is_served_answers_as_before(

@@ -165,9 +165,8 @@ def test_nexus_is_known_by_its_classes(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_hdf5_file_of_no_known_kind(tmp_path: Path, name: str) -> None:
     with h5py.File(tmp_path / name, "w") as file:
         file["x"] = np.ones(3)
-    with pytest.raises(
-        InputError, match=r"OSError: it is an HDF5 file, but none of HyperSpy, EMD or NeXus\)"
-    ):
+    said = r"OSError: it is an HDF5 file, but none of HyperSpy, EMD or NeXus\)"
+    with pytest.raises(InputError, match=said):
         read_file(tmp_path / name)
 
 

@@ -201,9 +201,8 @@ def test_a_table_of_other_than_two_columns_is_no_xy(tmp_path: Path) -> None:
     for n, shown in ((1, 1), (3, 3)):
         made = "\n".join(", ".join(line.split(", ")[:1] * n) for line in lines)
         path.write_text(f"{head}#SPECTRUM    : \n{made}\n")
-        with pytest.raises(
-            InputError, match=rf"a\.msa: expected two columns for DATATYPE XY, got {shown}\.$"
-        ):
+        said = rf"a\.msa: expected two columns for DATATYPE XY, got {shown}\.$"
+        with pytest.raises(InputError, match=said):
             read_file(path)
     path.write_text(_msa(tmp_path).read_text().replace(": XY", ": xy"))
     np.testing.assert_allclose(read_file(path).energy_ev, ENERGY_EV, atol=1e-4)

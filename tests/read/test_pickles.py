@@ -44,23 +44,15 @@ def _frame(
     """
 
     def text(s: str) -> bytes:
-        return (
-            (pickle.SHORT_BINSTRING if python2 else pickle.SHORT_BINUNICODE)
-            + struct.pack("B", len(s))
-            + s.encode()
-        )
+        kind = pickle.SHORT_BINSTRING if python2 else pickle.SHORT_BINUNICODE
+        return kind + struct.pack("B", len(s)) + s.encode()
 
     def called(module: str, name: str) -> bytes:
         return b"c" + f"{module}\n{name}\n".encode()
 
     def array(thing: np.ndarray) -> bytes:
-        out = (
-            called("numpy.core.multiarray", "_reconstruct")
-            + called("numpy", "ndarray")
-            + pickle.BININT1
-            + b"\0"
-            + pickle.TUPLE1
-        )
+        out = called("numpy.core.multiarray", "_reconstruct") + called("numpy", "ndarray")
+        out += pickle.BININT1 + b"\0" + pickle.TUPLE1
         out += text("b") + pickle.TUPLE3 + pickle.REDUCE + pickle.MARK + pickle.BININT1 + b"\1"
         for n in thing.shape:
             out += pickle.BININT + struct.pack("<i", n)
@@ -81,19 +73,9 @@ def _frame(
     out += text("_data") + called("pandas.core.internals", "BlockManager") + new
     out += pickle.MARK + pickle.EMPTY_LIST
     if index:
-        out += (
-            called(index[0], "_new_Index")
-            + called(*index[1:])
-            + pickle.EMPTY_DICT
-            + pickle.TUPLE2
-            + pickle.REDUCE
-        )
-        out += (
-            called("__builtin__" if python2 else "builtins", "slice")
-            + pickle.NONE
-            + pickle.NONE
-            + pickle.NONE
-        )
+        out += called(index[0], "_new_Index") + called(*index[1:])
+        out += pickle.EMPTY_DICT + pickle.TUPLE2 + pickle.REDUCE
+        out += called("__builtin__" if python2 else "builtins", "slice") + 3 * pickle.NONE
         out += pickle.TUPLE3 + pickle.REDUCE + pickle.TUPLE2 + pickle.APPEND
     out += pickle.EMPTY_LIST
     for _ in range(blocks):
@@ -113,12 +95,7 @@ def test_old_data_frames(tmp_path: Path, python2: bool) -> None:
 
 
 BASES = ("pandas.core.index", "pandas.core.indexes.base", "pandas.indexes.base")
-NUMERIC = (
-    "pandas.core.indexes.numeric",
-    "pandas.indexes.numeric",
-    "pandas.core.indexes.range",
-    "pandas.indexes.range",
-)
+NUMERIC = [f"pandas.{place}.{kind}" for kind in ("numeric", "range") for place in ("core.indexes", "indexes")]
 
 
 @pytest.mark.parametrize("python2", [False, True])
@@ -200,9 +177,8 @@ def test_the_name_tells_window_and_valence(
 def test_a_window_that_is_none(tmp_path: Path, window: str) -> None:
     path = tmp_path / f"Mn2_{window}.pkl"
     path.write_bytes(_array(np.ones((2, 700))))
-    with pytest.raises(
-        InputError, match=r"of 700 channels .*, or a name with the window, as in 615-685eV; got 700"
-    ):
+    said = r"of 700 channels .*, or a name with the window, as in 615-685eV; got 700"
+    with pytest.raises(InputError, match=said):
         read_file(path)
 
 

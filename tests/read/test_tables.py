@@ -91,9 +91,8 @@ def test_columns_beside_one_another_are_several_spectra(tmp_path: Path) -> None:
     np.testing.assert_allclose(raw.counts, [[1, 3], [2, 4]])
     assert raw.nav_shape == (2,)
     assert "centre, rim the intensity" in raw.notes[0]
-    with pytest.raises(
-        InputError, match="or a header that names one column of 3 as the energy, got no header"
-    ):
+    said = "or a header that names one column of 3 as the energy, got no header"
+    with pytest.raises(InputError, match=said):
         read_file(_csv(tmp_path, "640,1,2\n641,3,4\n"))
 
 
@@ -180,9 +179,8 @@ def test_bytes_that_no_text_of_another_code_has(tmp_path: Path, byte: bytes) -> 
 
 
 def test_a_giant_line_is_not_taken_apart(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="expected lines of 1,000,000 characters at most, got one of 1,000,001"
-    ):
+    said = "expected lines of 1,000,000 characters at most, got one of 1,000,001"
+    with pytest.raises(InputError, match=said):
         read_file(_csv(tmp_path, "640,1\n641," + "1" * (MAX_LINE - 3) + "\n"))
 
 
@@ -200,9 +198,8 @@ def test_a_giant_text_is_not_read(tmp_path: Path) -> None:
     for name in ("a.csv", "a.msa", "a.pkl"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(3_000_000_000)  # a hole: it takes no space
-        with pytest.raises(
-            InputError, match=r"expected a (text file below 100 MB, got 3000 MB|pickle below 2000 MB)"
-        ):
+        said = r"expected a (text file below 100 MB, got 3000 MB|pickle below 2000 MB)"
+        with pytest.raises(InputError, match=said):
             read_file(tmp_path / name)
 
 

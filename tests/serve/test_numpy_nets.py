@@ -18,12 +18,10 @@ def randomised(arch: str, seed: int, **shape: Any) -> Any:
     model = keras_nets.build(design(arch, **shape))
     for layer in model.layers:
         if layer.weights and "dropout" not in layer.name:
-            layer.set_weights(
-                [
-                    rng.uniform(0.2, 1.0, w.shape) * rng.choice([-1, 1] if w.ndim > 1 else [1])
-                    for w in layer.get_weights()
-                ]
-            )
+            shapes = [w.shape for w in layer.get_weights()]
+            signs = ([-1, 1] if len(shape) > 1 else [1] for shape in shapes)
+            drawn = zip(shapes, signs, strict=True)
+            layer.set_weights([rng.uniform(0.2, 1.0, shape) * rng.choice(sign) for shape, sign in drawn])
     return model
 
 

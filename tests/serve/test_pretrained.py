@@ -57,11 +57,6 @@ def test_it_is_for_exactly_one_edge(shelf: Path) -> None:
         found = pretrained_for(edge)
         assert found is not None
         assert (found.edge, found.facts) == (edge, {"of": expected})
-    others = {
-        "element": "Xx",
-        "crop_ev": (636.0, 666.0),
-        "classes": ("II", "III", "IV"),
-        "dispersion_ev": 0.2,
-    }
-    for name, value in others.items():
+    others = {"element": "Xx", "crop_ev": (636.0, 666.0), "classes": ("II", "III", "IV")}
+    for name, value in (others | {"dispersion_ev": 0.2}).items():
         assert pretrained_for(replace(MN, **{name: value})) is None, name

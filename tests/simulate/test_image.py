@@ -1,6 +1,7 @@
 """Spectrum images: files as a microscope writes them, with the noise of a real detector."""
 
 import csv
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -103,10 +104,8 @@ def test_substrate_has_no_edge_and_thick_pixels_more_intensity_above_it(mn):
     s, library = mn
     quiet = replace(s, specimen=replace(s.specimen, edge_counts=(1e8, 1e8), grains=(1, 1)))
     image = simulate_image(quiet, library, 0, (12, 12), 0.0, np.random.default_rng(2))
-    pre, above = (
-        (image.energy_ev > 615) & (image.energy_ev < 634),
-        (image.energy_ev > 660) & (image.energy_ev < 680),
-    )
+    pre = (image.energy_ev > 615) & (image.energy_ev < 634)
+    above = (image.energy_ev > 660) & (image.energy_ev < 680)
     log_e, log_c = np.log(image.energy_ev), np.log(image.counts.reshape(-1, len(image.energy_ev)))
     line = np.polynomial.polynomial.polyfit(log_e[pre], log_c[:, pre].T, 1)  # (2, P)
     edge = np.exp(log_c) - np.exp(line[0][:, None] + line[1][:, None] * log_e)
@@ -132,12 +131,8 @@ def test_point_spread_does_not_darken_the_ends():
 
 
 def test_detected_noise_is_poissonian_apart_from_the_spread(mn):
-    s = replace(
-        mn[0],
-        instrument=replace(
-            mn[0].instrument, spread=(0.0, 0.0), readout_counts=(0.0, 0.0), spikes_per_image=0.0
-        ),
-    )
+    quiet = {"spread": (0.0, 0.0), "readout_counts": (0.0, 0.0), "spikes_per_image": 0.0}
+    s = replace(mn[0], instrument=replace(mn[0].instrument, **quiet))
     counts = detect(np.full((20, 20, 300), 400.0), s, np.random.default_rng(0))
     assert counts.var() == pytest.approx(400, rel=0.03)
 
@@ -164,11 +159,7 @@ def test_unknown_size_is_refused(tmp_path):
 def test_references_come_from_elsewhere(tmp_path):
     manifest = simulate_references(tmp_path, seed=1)
     rows = rows_of(manifest)
-    assert {v: sum(row["valence"] == v for row in rows) for v in MN.classes} == {
-        "Mn2+": 10,
-        "Mn3+": 9,
-        "Mn4+": 12,
-    }
+    assert Counter(row["valence"] for row in rows) == {"Mn2+": 10, "Mn3+": 9, "Mn4+": 12}
     assert len({row["group"] for row in rows}) > 1
     for row in rows:
         energy_ev, intensity = np.loadtxt(tmp_path / row["file"], delimiter=",", skiprows=1).T

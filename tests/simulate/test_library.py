@@ -75,9 +75,7 @@ def test_changed_settings_ask_for_another_library(tmp_path):
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", lambda *a, **k: 1 / 0)
+    none = Library(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), np.zeros(1, bool), np.zeros((1, 5)))
     with pytest.raises(ZeroDivisionError):
-        save(
-            Library(np.zeros((1, 2), np.float32), np.zeros(1, np.int64), np.zeros(1, bool), np.zeros((1, 5))),
-            tmp_path / "a.npz",
-        )
+        save(none, tmp_path / "a.npz")
     assert not any(tmp_path.iterdir())

@@ -69,13 +69,8 @@ execute(Options, run, [])
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of a file's size")
 def test_no_room_for_an_image_gives_a_clear_error(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WRITE],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    command, env = [sys.executable, "-c", WRITE], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr  # -11: a segmentation fault of the HDF5 library
     assert "mnflow: File too large" in done.stderr
     assert list(tmp_path.iterdir()) == []

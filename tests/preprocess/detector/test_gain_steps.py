@@ -88,11 +88,8 @@ def test_a_gap_of_the_axis_is_no_step_of_gain(gap_ev: float, from_l3_ev: float) 
 
 def test_a_repaired_step_moves_no_answer() -> None:
     rng = np.random.default_rng(0)
-    clean = (
-        edge_shape(ENERGY_EV, [0, 1, 2])
-        + 2 * (ENERGY_EV / 642) ** -3
-        + 0.004 * rng.standard_normal((3, 1000))
-    )
+    clean = edge_shape(ENERGY_EV, [0, 1, 2]) + 2 * (ENERGY_EV / 642) ** -3
+    clean += 0.004 * rng.standard_normal((3, 1000))
     spoilt = np.where(ENERGY_EV >= 634.0, 1.1 * clean, clean)
     good, bad = (place_windows(ENERGY_EV, c, MN) for c in (clean, spoilt))
     assert good.gain_steps == [None] * 3

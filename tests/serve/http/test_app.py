@@ -29,6 +29,17 @@ JSON = {b"content-type": b"application/json"}
 GOOD = b'{"inputs":[1,2]}'
 
 
+def sent_by(app: Any, scope: dict[str, Any], receive: Any) -> list[dict[str, Any]]:
+    """All that an app sends in answer to what it receives."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
 def ask_app(
     app: Any,
     chunks: list[bytes],
@@ -38,7 +49,6 @@ def ask_app(
     hangs_up: bool = False,
 ) -> tuple[int | None, str, int]:
     """Status and text of the answer to a body that comes in chunks, and how many of these were asked for."""
-    sent: list[dict[str, Any]] = []
     taken = 0
 
     async def receive() -> dict[str, Any]:
@@ -46,18 +56,11 @@ def ask_app(
         taken += 1
         if taken > len(chunks):
             return {"type": "http.disconnect"}
-        return {
-            "type": "http.request",
-            "body": chunks[taken - 1],
-            "more_body": hangs_up or taken < len(chunks),
-        }
+        more = hangs_up or taken < len(chunks)
+        return {"type": "http.request", "body": chunks[taken - 1], "more_body": more}
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(
-        app({"type": "http", "method": method, "path": path, "headers": list(headers.items())}, receive, send)
-    )
+    scope = {"type": "http", "method": method, "path": path, "headers": list(headers.items())}
+    sent = sent_by(app, scope, receive)
     return (sent[0]["status"], sent[1]["body"].decode(), taken) if sent else (None, "", taken)
 
 
@@ -161,40 +164,25 @@ BOTH = JSON | {b"content-length": b"16", b"transfer-encoding": b"chunked"}
 def test_a_refusal_says_why_and_closes_a_connection_whose_rest_cannot_be_trusted(
     asked: tuple[str, str, dict[bytes, bytes]], status: int, message: str | None
 ) -> None:
-    sent: list[dict[str, Any]] = []
     path, method, headers = asked
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": GOOD}
 
-    async def send(part: Any) -> None:
-        sent.append(part)
-
     scope = {"type": "http", "path": path, "method": method, "headers": list(headers.items())}
-    asyncio.run(App(doubled, max_bytes=16)(scope, receive, send))
+    sent = sent_by(App(doubled, max_bytes=16), scope, receive)
     body = sent[1].pop("body")
     closes = [(b"connection", b"close")] if message else []
     length = (b"content-length", str(len(body)).encode())
-    assert sent == [
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(b"content-type", b"application/json"), length, *closes],
-        },
-        {"type": "http.response.body"},
-    ]
+    sent_headers = [(b"content-type", b"application/json"), length, *closes]
+    start = {"type": "http.response.start", "status": status, "headers": sent_headers}
+    assert sent == [start, {"type": "http.response.body"}]
     if message:
         assert json.loads(body) == {"error_code": "INVALID_PARAMETER_VALUE", "message": message}
 
 
 def test_a_websocket_is_closed() -> None:
-    sent: list[dict[str, Any]] = []
-
-    async def send(part: Any) -> None:
-        sent.append(part)
-
-    asyncio.run(App(doubled)({"type": "websocket"}, lambda: None, send))  # type: ignore[arg-type,return-value]
-    assert sent == [{"type": "websocket.close"}]
+    assert sent_by(App(doubled), {"type": "websocket"}, lambda: None) == [{"type": "websocket.close"}]
 
 
 def test_slow_request_gets_504() -> None:
@@ -346,10 +334,8 @@ def test_counts_are_kept_per_day_and_written_every_half_minute(
         if paths:
             requests = [counts["requests"] for counts in json.loads(paths[0].read_text()).values()]
             assert sum(requests) == written
-    assert {day: counts["requests"] for day, counts in watch.days.items()} == {
-        "2026-05-04": 3,
-        "2026-05-05": 1,
-    }
+    by_day = {day: counts["requests"] for day, counts in watch.days.items()}
+    assert by_day == {"2026-05-04": 3, "2026-05-05": 1}
     assert re.fullmatch(r"served-[0-9a-f]{12}\.json", watch.path.name)
     assert Watch(tmp_path).path != watch.path, "of each process its own"
 
