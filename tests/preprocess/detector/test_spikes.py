@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnflow.preprocess.detector.spikes import without_spikes, without_spikes_of_scan
+from mnflow.preprocess.detector.spikes import spikes_note, without_spikes, without_spikes_of_scan
 from mnflow.preprocess.window import place_windows
 from mnflow.spectra import MN
 from tests.helpers.spectra import edge_shape
@@ -53,6 +53,68 @@ def test_spikes_are_bridged(height: float, width: int, at_ev: float, kind: str) 
     np.testing.assert_array_equal(
         np.delete(mended[1], np.s_[at - 3 : at + 6]), np.delete(clean[1], np.s_[at - 3 : at + 6])
     )
+
+
+def test_how_many_were_bridged_is_said() -> None:
+    assert spikes_note(1) == "1 spike, dead or hot channel was bridged"
+    assert spikes_note(2) == "2 spikes, dead or hot channels were bridged"
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "u2", "i4"])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_straight_line_takes_the_place_of_a_spike_in_whole_counts(kind: str, width: int) -> None:
+    clean = np.rint(1e4 * (edge_shape(ENERGY_EV, [0, 1]) + 1.5 * (ENERGY_EV / 642) ** -3)).astype(kind)
+    for at in (100, 300, 700, 996 - width):
+        spoilt = clean.copy()
+        spoilt[1, at : at + width] += np.array(20_000).astype(kind)
+        mended, found = without_spikes(ENERGY_EV, spoilt)
+        line = np.interp(np.arange(at, at + width), [at - 1, at + width], clean[1, [at - 1, at + width]])
+        expected = clean.copy()
+        expected[1, at : at + width] = line if kind[0] == "f" else np.rint(line)
+        assert found.tolist() == [0, 1]
+        np.testing.assert_array_equal(mended, expected)
+        assert spoilt[1, at] > 20_000, "what was given stays as it is"
+    spoilt = clean.copy()
+    spoilt[0, [50, 400, 800]] += np.array(20_000).astype(kind)
+    assert without_spikes(ENERGY_EV, spoilt)[1].tolist() == [3, 0]
+
+
+def test_what_is_wider_than_a_spike_stays() -> None:
+    clean = _counts(np.random.default_rng(0), 1e4, 1.5)
+    clean[1, 200:206] += 2e4
+    mended, found = without_spikes(ENERGY_EV, clean)
+    assert mended is clean
+    assert not found.any()
+
+
+@pytest.mark.parametrize(("share", "is_spike"), [(0.15, False), (0.24, True)])
+def test_a_spike_is_a_fifth_as_high_as_the_edge(share: float, is_spike: bool) -> None:
+    """At 0.1 eV a channel; at 0.2 eV it must be four times as high."""
+    clean = 1e6 * (edge_shape(ENERGY_EV, [1]) + 1.5 * (ENERGY_EV / 642) ** -3)
+    clean[0, 700] += share * (clean.max() - np.percentile(clean, 10))
+    for step_ev, found in ((0.1, is_spike), (0.2, False), (0.02, is_spike)):
+        mended, n = without_spikes(600 + step_ev * np.arange(1000), clean)
+        assert n.tolist() == [found]
+        assert (mended is clean) != found
+
+
+def test_few_channels_are_left_alone() -> None:
+    for channels, found in ((10, 0), (11, 1)):
+        counts = np.linspace(100, 200, channels)[None].repeat(3, axis=0)
+        counts[1, 5] = 1e5
+        energy_ev = 640 + 0.1 * np.arange(channels)
+        assert without_spikes(energy_ev, counts)[1].tolist() == [0, found, 0]
+        assert without_spikes_of_scan(energy_ev, counts, 3, slice(0, 3))[1].tolist() == [0, found, 0]
+
+
+def test_more_candidates_than_are_looked_at_together_are_all_found() -> None:
+    clean = 1e4 * (edge_shape(ENERGY_EV, [1] * 150) + 1.5 * (ENERGY_EV / 642) ** -3)
+    spoilt = clean.copy()
+    rows = np.arange(150)[np.arange(150) % 3 != 0]
+    spoilt[rows, 200 + rows] += 5e4
+    mended, found = without_spikes(ENERGY_EV, spoilt)
+    np.testing.assert_array_equal(np.flatnonzero(found), rows)
+    np.testing.assert_allclose(mended, clean, atol=50)
 
 
 def test_a_spike_is_counted_and_moves_no_window() -> None:
@@ -120,3 +182,18 @@ def test_what_all_pixels_of_a_scan_have_is_no_low_spike() -> None:
     mended, found = without_spikes_of_scan(ENERGY_EV, clean, 6, slice(0, 36))
     np.testing.assert_array_equal(mended, clean)
     assert not found.any()
+
+
+@pytest.mark.parametrize(("columns", "neighbours"), [(6, (1, 5, 6, 7)), (1, (1, 2)), (2, (1, 2))])
+def test_what_a_neighbour_has_is_no_low_spike(columns: int, neighbours: tuple[int, ...]) -> None:
+    """A pixel is compared with those beside, above and below it; in a line scan with two on either side."""
+    plain = 1e6 * (edge_shape(ENERGY_EV, [1] * 36) + 1.5 * (ENERGY_EV / 642) ** -3)
+    plain = np.random.default_rng(0).poisson(plain).astype(np.float64)
+    for aside in (-13, -7, -6, -5, -3, -2, -1, 1, 2, 3, 5, 6, 7, 13):
+        counts = plain.copy()
+        counts[14, 450:453] += 1.4e5
+        counts[14 + aside, 450:453] += 1.4e5
+        _, found = without_spikes_of_scan(ENERGY_EV, counts, columns, slice(14, 15))
+        assert found.tolist() == [0 if abs(aside) in neighbours else 1], aside
+    _, found = without_spikes_of_scan(ENERGY_EV, counts, 0, slice(14, 15))  # no scan
+    assert found.tolist() == [0]
