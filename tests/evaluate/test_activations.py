@@ -32,6 +32,19 @@ def test_means_of_input_and_blocks_by_class() -> None:
     ]
 
 
+@pytest.mark.slow
+def test_a_mean_is_that_of_single_spectra() -> None:
+    some, net = spectra(n=6), keras_nets.build(design("fcn", filters=(2, 3), kernels=(9, 7)))
+    crops = crop(some)
+    found = mean_activations(net, crops.astype(np.float64), some.valence, CLASSES)
+    alone = [mean_activations(net, crops[[i]], np.array([0]), ("one",))["one"] for i in (1, 4)]
+    assert some.valence[[1, 4]].tolist() == [1, 1]
+    assert len(found["Mn3+"]) == 3
+    for mean, first, second in zip(found["Mn3+"], *alone, strict=True):
+        np.testing.assert_allclose(mean, (first + second) / 2, atol=1e-5)
+    assert np.ptp(found["Mn3+"][2]) > 0
+
+
 def test_a_dense_net_has_none() -> None:
     some = spectra(n=6)
     assert mean_activations(keras_nets.build(design("dense")), crop(some), some.valence, CLASSES) == {}
@@ -47,3 +60,12 @@ def test_a_class_is_most_like_itself() -> None:
     found = last_block_agreement(known, noisy)
     assert found["same"] > 0.95
     assert found["other"] < 0.5
+
+
+def test_agreement_is_the_mean_correlation_of_last_blocks() -> None:
+    """With the same class, and with the one of the others that is most alike."""
+    rising, falling, peaked = ([np.zeros(2), np.array([x])] for x in ([1, 2, 3], [3, 2, 1], [1, 3, 2]))
+    acquired = {"A": rising, "B": falling, "C": peaked}
+    assert last_block_agreement(acquired, {"A": rising}) == pytest.approx({"same": 1, "other": 0.5})
+    found = last_block_agreement(acquired, {"A": rising, "B": peaked})
+    assert found == pytest.approx({"same": (1 - 0.5) / 2, "other": (0.5 + 1) / 2})

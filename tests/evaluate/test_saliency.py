@@ -3,7 +3,7 @@
 import numpy as np
 
 from mnflow.evaluate.saliency import STEP, WIDTH, occlusion
-from mnflow.preprocess import crop
+from mnflow.preprocess import crop, normalise
 from mnflow.serve.numpy_nets import NumpyNet, Step, softmax
 from tests.helpers.nets import made_up_net
 from tests.helpers.spectra import spectra
@@ -46,3 +46,35 @@ def test_a_channel_has_the_mean_change_of_the_stretches_that_it_lies_in() -> Non
             expected[row, channel] = 0.75 * np.mean(gone)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert stretches[15] == (15, 30), "the last stretch ends with the crop"
+
+
+def test_what_no_stretch_holds_is_not_salient() -> None:
+    def steep(x: np.ndarray) -> np.ndarray:
+        return np.stack([x[:, 1:].std(axis=1), np.zeros(len(x))], axis=1)[None]
+
+    rng = np.random.default_rng(0)
+    for channels, last in ((14, 0), (15, 15), (19, 15), (20, 20), (33, 30)):
+        crops = rng.normal(size=(2, channels)).astype(np.float32)
+        kept = crops.copy()
+        found = occlusion(steep, crops)
+        assert (found[:, :last] > 0).all()
+        assert (found[:, last:] == 0).all()
+        np.testing.assert_array_equal(crops, kept)
+
+
+def test_what_is_left_is_normalised_again() -> None:
+    """The greatest channel gone, all others rise: the model sees a spectrum as it always does."""
+    noise = np.random.default_rng(0).uniform(0, 1, (1, 30))
+    crops = normalise((noise + 9 * (np.arange(30) == 7)).astype(np.float32))
+    seen: list[np.ndarray] = []
+
+    def looked(x: np.ndarray) -> np.ndarray:
+        seen.append(x)
+        return np.ones((1, len(x), 2))
+
+    assert (occlusion(looked, crops) == 0).all()
+    assert len(seen) == 5
+    for x in seen[1:]:
+        np.testing.assert_allclose(x, normalise(x), atol=1e-6)
+    line = seen[1][0, :15]
+    np.testing.assert_allclose(np.diff(line), np.diff(line).mean(), atol=1e-5)

@@ -87,6 +87,14 @@ def test_a_map_keeps_the_shape_of_its_pixels_with_its_first_row_above(panels: As
         ([image], 0, False), ([image], 0, True),
     ]  # fmt: skip
     assert image.data_source is panels.image
+    assert [getattr(image.glyph, k) for k in ("image", "x", "y", "dw", "dh")] == [
+        "image",
+        "x",
+        "y",
+        "dw",
+        "dh",
+    ]
+    assert [(r.glyph.x, r.glyph.y) for r in lines] == [("x", "y")] * 4
     assert image.glyph.color_mapper is panels.mapper is panels.bar.color_mapper
     assert panels.mapper.nan_color == "#D9D9D9"
     drawn = [(r.data_source is panels.outline, r.glyph.line_color, r.glyph.line_width) for r in lines]
@@ -110,6 +118,14 @@ def test_axes_and_legends_name_what_is_drawn(panels: Asked) -> None:
         assert [x.background_fill_alpha for x in plot.legend] == [0.5]
         assert [x.border_line_alpha for x in plot.legend] == [0]
     spectrum, background = panels.above.renderers
+    assert [(r.glyph.x, r.glyph.y) for r in (spectrum, background)] == [("energy", "counts")] * 2
+    sources = [
+        spectrum.data_source,
+        background.data_source,
+        *(r.data_source for r in panels.window.renderers),
+    ]
+    of = (panels.spectrum, panels.background, panels.edge, panels.edge, panels.curves)
+    assert all(a is b for a, b in zip(sources, of, strict=True))
     assert spectrum.glyph.line_color == "black"
     assert background.glyph.line_dash == [6]
     assert [panels.shade.fill_color, panels.shade.fill_alpha, panels.shade.level] == [
@@ -117,6 +133,8 @@ def test_axes_and_legends_name_what_is_drawn(panels: Asked) -> None:
     ]  # fmt: skip
     assert panels.shade in panels.above.center
     area, line, curves = panels.window.renderers
+    assert (area.glyph.x, line.glyph.x) == ("energy", "energy")
+    assert (curves.glyph.xs, curves.glyph.ys) == ("energy", "intensity")
     assert (area.glyph.y1, area.glyph.y2, area.glyph.fill_alpha) == (0, "saliency", 0.3)
     assert (line.glyph.y, line.glyph.line_width) == ("intensity", 2)
     assert (curves.glyph.line_color, curves.glyph.line_dash) == ("colour", "dashed")
