@@ -152,6 +152,29 @@ def test_augmentations_and_epochs_share_a_compilation() -> None:
     assert len(set(sizes)) == 1
 
 
+def test_a_net_learns_and_its_record_is_that_of_the_test_spectra() -> None:
+    """Of 60 spectra, 40 train and 15 test, in a batch that is not full; 5 only fill up."""
+    some = made_up(60, edge=COARSE)
+    data = FoldData(some.intensity, None, some.valence, 40, 55)
+    plan = _plan("fcn", filters=(4, 6), kernels=(9, 7), dropout=0.1)
+    course = _course(augmentation=2, epochs=12, batch_size=16, learning_rate=0.02)
+    found, again, other = (engine_jax.fit(data, plan, course, (0, seed)) for seed in (1, 1, 2))
+    assert list(found.curves) == ["train/loss", "train/accuracy", "test/loss", "test/accuracy"]
+    labels = some.valence[40:55]
+    right = (found.probabilities.argmax(axis=1) == labels).mean()
+    assert right > 0.9
+    assert found.curves["test/accuracy"][-1] == pytest.approx(right)
+    loss = -np.log(found.probabilities[np.arange(15), labels]).mean()
+    assert found.curves["test/loss"][-1] == pytest.approx(loss, rel=1e-4)
+    assert found.curves["train/loss"][0] == pytest.approx(np.log(3), abs=0.5)  # a guess among three
+    assert 0.8 < found.curves["train/accuracy"][-1] <= 1
+    net = keras_nets.with_weights(keras_nets.build(plan), found.weights)
+    crops = crop(some.select(np.arange(40, 55)))
+    np.testing.assert_allclose(net.predict(crops, verbose=0), found.probabilities, atol=1e-5)
+    np.testing.assert_array_equal(found.probabilities, again.probabilities)
+    assert not np.array_equal(found.probabilities, other.probabilities)
+
+
 def test_crops_are_those_of_numpy() -> None:
     spectra = made_up(12, edge=COARSE)
     wide, index = spectra.intensity, np.array([3, 3, 0, 11])
