@@ -76,7 +76,7 @@ def test_the_summary_has_every_class_with_its_field_and_what_is_left() -> None:
 
 
 def test_an_image_is_fitted_by_its_typical_spectrum(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, pure_mn4: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fitted = []
 
@@ -93,6 +93,11 @@ def test_an_image_is_fitted_by_its_typical_spectrum(
     np.testing.assert_array_equal(intensity, typical_spectrum(image))
     assert only == ["Mn2+", "Mn3+"]
     assert capsys.readouterr().out == f"{fit.summary(_made_up(energy_ev))}\n"
+    assert fit.main([str(pure_mn4), "--json"]) == 0
+    energy_ev, intensity, only = fitted[1]
+    np.testing.assert_array_equal(intensity, read_file(pure_mn4).counts[0])
+    assert only == []
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(_made_up(energy_ev).to_dict()))
 
 
 def test_the_help(capsys: pytest.CaptureFixture[str]) -> None:
