@@ -9,11 +9,10 @@ import numpy as np
 
 from mnflow.maps.pixels import FLAGS, NO_CLASS, Pixels, mean_spectra, read_pixels
 from mnflow.preprocess.window import Placement
+from mnflow.serve.decision import MIXED
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
 from mnflow.spectra.arrays import Bools, Floats
-
-MIXED = "mixed"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from mnflow.spectra.arrays import Floats
 Curve = tuple[ArrayLike, ArrayLike]
 """Abscissa (S,), and accuracy (F, S) of F folds (or (S,) of one)."""
 
+_LEARNING_STYLES = (("#1B1464", "-"), ("#B8860B", "--"), ("#8C8C8C", "-."), ("#C2185B", ":"))
+
 
 @styled
 def shift_curves(curves: Mapping[str, Curve]) -> Figure:
@@ -145,7 +147,8 @@ def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
     names = list(dict.fromkeys(name for fold in per_fold for name in fold))
     losses = [n for n in names if "loss" in n]
     for axes, chosen in ((left, losses), (right, [n for n in names if n not in losses])):
-        for name, (colour, dashes) in zip(chosen, _learning_styles(len(chosen)), strict=True):
+        for i, name in enumerate(chosen):
+            colour, dashes = _LEARNING_STYLES[i % len(_LEARNING_STYLES)]
             lines = [np.asarray(f[name]) for f in per_fold if name in f]
             _draw_folds(axes, name.replace("_", " "), lines, colour, dashes)
         axes.set_xlabel("epoch")
@@ -155,11 +158,6 @@ def learning_curves(per_fold: Sequence[Mapping[str, ArrayLike]]) -> Figure:
     left.set_ylabel("cross-entropy")
     accuracy_axis(right, [0.0])
     return figure
-
-
-def _learning_styles(n: int) -> list[tuple[str, str]]:
-    colours, dashes = ("#1B1464", "#B8860B", "#8C8C8C", "#C2185B"), ("-", "--", "-.", ":")
-    return [(colours[i % 4], dashes[i % 4]) for i in range(n)]
 
 
 def _draw_folds(axes: Axes, label: str, lines: Sequence[Floats], colour: str, dashes: str) -> None:

@@ -272,11 +272,9 @@ def _assemble(files: list[tuple[Processor, Scan, NDArray[np.uint8]]], edge: Edge
         spectra.append(_kept_spectra(processor, found, fate))
         labels.append(np.full(len(kept), edge.label(found.raw.valence or "")))
         groups.append(np.full(len(kept), found.raw.group))
-        names += [f"{found.raw.group} {_pixel(found.raw.nav_shape, int(i))}".strip() for i in kept]
+        for i in kept.tolist():
+            pixel = ",".join(str(int(place)) for place in np.unravel_index(i, found.raw.nav_shape))
+            names.append(f"{found.raw.group} {pixel}".strip())
     energy_ev = axis_ev(edge.wide_ev[0], edge.n_wide, edge.dispersion_ev)
     every = np.concatenate
     return SpectrumSet(energy_ev, every(spectra), every(labels), every(groups), edge, source, np.array(names))
-
-
-def _pixel(nav_shape: tuple[int, ...], index: int) -> str:
-    return ",".join(str(int(i)) for i in np.unravel_index(index, nav_shape)) if nav_shape else ""

@@ -81,7 +81,10 @@ def card(
 
 def _numbers(metrics: Mapping[str, float], n: int) -> str:
     """What was measured, in words, with intervals where they follow from counts."""
-    lines = [f"- {_of(metrics[key], n)} {when}." for key, when in _ACCURACIES.items()]
+    lines = []
+    for key, when in _ACCURACIES.items():
+        low, high = wilson(metrics[key], n)
+        lines.append(f"- {metrics[key]:.1%} ({low:.1%} to {high:.1%}) {when}.")
     known = {
         names.REFERENCE_VOTE_ACCURACY: "{:.1%} of other laboratories' reference spectra, by majority vote.",
         "mixture/rmse": "{:.2f} error of mean valences (r.m.s.) of simulated mixtures of other materials.",
@@ -94,11 +97,6 @@ def _numbers(metrics: Mapping[str, float], n: int) -> str:
         "counts; pixels of one image are alike, so true ones are wider):"
     )
     return f"{head}\n\n" + "\n".join(lines)
-
-
-def _of(share: float, n: int) -> str:
-    low, high = wilson(share, n)
-    return f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -53,7 +53,7 @@ _LOGITS_TOLERANCE = 1e-3  # of float32 sums in another order
 
 @dataclass(frozen=True)
 class Check:
-    """One number: what the version's tag says, and what its artifacts give now."""
+    """One number: what the version was registered with, and what its artifacts give now."""
 
     name: str
     registered: float

@@ -164,13 +164,10 @@ def _second_opinions(outcome: Outcome, cuts: Sequence[Cut]) -> list[dict[str, An
     ranges, lines = outcome.implied, outcome.white_lines._asdict()
     found: list[dict[str, Any] | None] = []
     for i, one in enumerate(cuts):
-        opinions: dict[str, Any] = {
-            name: {
-                "value": round(float(values[i]), 3),
-                "mean_valence": ranges[name][i].round(3).tolist() if ranges else None,
-            }
-            for name, values in lines.items()
-        }
+        opinions: dict[str, Any] = {}
+        for name, values in lines.items():
+            implied = ranges[name][i].round(3).tolist() if ranges else None
+            opinions[name] = {"value": round(float(values[i]), 3), "mean_valence": implied}
         distance = one.o_k_distance_ev
         opinions[OPINIONS[-1]] = distance and {"value": round(distance, 3), "mean_valence": None}
         found.append(opinions if one.edge_seen else None)

@@ -33,8 +33,8 @@ SURE = 0.85
 COVERAGE = 0.9
 """Share of the intervals that hold the true mean valence."""
 
-MIXED, UNDECIDED = "mixed", "undecided"
-"""Names beside the classes; an answer says null for undecided."""
+MIXED = "mixed"
+"""A name beside the classes; an answer says null for undecided."""
 
 _SAME = 1e-9  # shares and valences that differ by less are equal
 

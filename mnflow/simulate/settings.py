@@ -77,7 +77,7 @@ class Valence:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What happens to a stick spectrum on the way to a loss spectrum (see `edge.py`)."""
+    """What happens to a stick spectrum on the way to a loss spectrum (see `image.material_edge`)."""
 
     second_site: Range
     l2_shift_ev: Range

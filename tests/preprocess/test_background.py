@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
 from mnflow.errors import InputError
-from mnflow.preprocess import fit_power_law, subtract_background
-from mnflow.preprocess.background import without_background
+from mnflow.preprocess.background import fit_power_law, subtract_background, without_background
 from mnflow.spectra import MN
 from tests.helpers.images import make
 

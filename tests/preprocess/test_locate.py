@@ -5,8 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mnflow.preprocess import locate_edge
-from mnflow.preprocess.locate import locate_edges
+from mnflow.preprocess.locate import locate_edge, locate_edges
 from mnflow.preprocess.resample import resampler
 from mnflow.preprocess.window import MAX_STEP_EV
 from mnflow.spectra import MN, Edge

@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter1d
 
 from mnflow.errors import InputError
-from mnflow.preprocess import resampler
-from mnflow.preprocess.resample import median, moving_average
+from mnflow.preprocess.resample import median, moving_average, resampler
 from mnflow.spectra.axis import axis_ev, ordered
 
 TARGET = axis_ev(615.0, 700, 0.1)
