@@ -4,6 +4,7 @@ import io
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mnflow.serve.predictor import Predictor
 from mnflow.simulate.write import write_hspy
 from mnflow.view.session import EXPORTS, Session
 from mnflow.view.shared import Shared
-from tests.maps.conftest import ENERGY_EV, image
+from tests.maps.conftest import ENERGY_EV, HIGHER, image, in_kev
 
 pytestmark = pytest.mark.slow  # .hspy is surveyed by another process
 
@@ -93,6 +94,16 @@ def test_one_spectrum_is_called_by_its_file(session: Session, tmp_path: Path) ->
     assert said.startswith("<strong>one</strong>: one spectrum, ")
     assert session.title == ""
     assert ">one</h2>" in session.panels.answer.text
+
+
+def test_a_file_without_a_unit_is_read_for_the_models_edge(tmp_path: Path, predictor: Predictor) -> None:
+    higher = replace(predictor, edge=HIGHER)
+    shared = Shared(lambda: higher, None)
+    session = Session(Now(), shared)
+    opened(session, in_kev(tmp_path / "a.csv"))
+    shared.close()
+    assert session.raw is not None
+    assert (session.raw.energy_ev[0], session.raw.energy_ev[-1]) == pytest.approx((700, 799.75))
 
 
 def test_what_cannot_be_read_is_said_and_leaves_the_page(
