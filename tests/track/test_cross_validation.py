@@ -226,6 +226,24 @@ def test_a_cross_validation_that_cannot_be_evaluated_gives_a_clear_error(
     refused(f"The dataset {uri} has changed since run {run_id} trained on it: run cv_train again.")
 
 
+def test_a_fold_is_sent_to_its_run_with_its_tags(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = spectra(30, edge=COARSE)
+    (made, _) = results(data, split(data, n_folds=2))
+    sent = []
+
+    def make(run_id: str, call: str, files: list[Path], words: dict[str, Any]) -> None:
+        sent.append((run_id, call, words))
+        back = FoldModel.load(*files)
+        assert (back.fold, back.model) == (made.fold, b"")
+        np.testing.assert_array_equal(back.probabilities, made.probabilities)
+
+    monkeypatch.setattr(outbox.calls, "make", make)
+    cross_validation.log_fold(tracking.Run("0123"), made, {"arch": "dense"})
+    assert sent == [("0123", "fold", {"tags": {"arch": "dense"}})]
+
+
 def test_folds_of_stopped_runs_are_taken_the_newest_first(
     memory: MemoryStore, finished: Finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
