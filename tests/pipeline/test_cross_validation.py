@@ -34,6 +34,7 @@ class Training:
         self.trained: list[tuple[Any, ...]] = []
         self.kept: list[tuple[int, dict[str, str]]] = []
         self.summed: list[int] = []
+        self.runs = set[str]()
         patch.setattr(steps, "train_folds", self.train)
         patch.setattr(cross_validation, "log_fold", self.log_fold)
         patch.setattr(cross_validation, "log_summary", self.log_summary)
@@ -47,10 +48,12 @@ class Training:
         return made
 
     def log_fold(self, run: tracking.Run, fold: FoldModel, tags: dict[str, str]) -> None:
+        self.runs.add(run.id)
         self.kept.append((fold.fold, dict(tags)))
 
     def log_summary(self, run: Any, results: Any, folds: Any, spectra: Any) -> dict[str, float]:
         assert (folds, spectra) == (FOLDS, DATA)
+        self.runs.add(run.id)
         self.summed = [r.fold for r in results]
         return {names.CV_ACCURACY: 0.5}
 
@@ -81,7 +84,7 @@ def test_what_is_missing_is_trained_and_all_is_logged_in_order(
         "dataset_digest": DATA.digest(),
     }
     assert training.kept == [(number, tags) for number in (1, 2, 0)]
-    assert training.summed == [0, 1, 2]
+    assert (training.summed, training.runs) == ([0, 1, 2], {run.id})
     own = {**tags, "dataset_uri": "runs:/0", "mnflow.signature": signature}
     assert memory.get_run(run.id).data.tags == own
     assert orphan.data.tags == {"mnflow.resumed_by": run.id}
