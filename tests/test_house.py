@@ -99,9 +99,16 @@ def test_slow_packages_are_imported_in_few_places(package: str) -> None:
 def test_folders_are_small_and_say_what_they_are_for(folder: Path) -> None:
     names = [p.name for p in folder.glob("*.py") if not p.name.startswith("__")]
     assert folder == ROOT / "mnflow" or len(names) in FOLDER_SIZE, f"{folder.name}: {len(names)} modules"
-    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), (
-        f"{folder.name} has no docstring"
-    )
+    assert _sentence(folder)
+
+
+@pytest.mark.parametrize("folder", ["entrypoints", "benchmarks", "tests", "tests/helpers", "tests/system"])
+def test_folders_beside_the_package_say_what_they_are_for_too(folder: str) -> None:
+    assert _sentence(ROOT / folder)
+
+
+def _sentence(folder: Path) -> str | None:
+    return ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
 
 
 LONGEST_FILE = 400

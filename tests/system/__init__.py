@@ -1,0 +1,1 @@
+"""Whole commands, servers and pages, as a user runs them."""
