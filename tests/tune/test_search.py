@@ -272,18 +272,22 @@ def test_the_best_or_the_knee_is_proposed(mode: str, dropout: float, tmp_path: P
     assert set(rows["state"]) == {"complete"}
 
 
-def test_what_explains_the_score_is_said_from_five_trials_on(tmp_path: Path) -> None:
-    found = optuna.create_study(direction="maximize")
+def test_what_explains_the_score_is_said_from_five_trials_on() -> None:
     space = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("a", "b")}
-    for n in range(8):
-        params = {"a": n / 8, "b": n * 5 % 8 / 8}
-        if n < 5:
-            assert search.importance(found) == {}
-        attributes = {"score": 0.5 if n < 5 else params["a"] ** 2}
-        found.add_trial(create_trial(params=params, distributions=space, value=0.0, user_attrs=attributes))
-    assert search.importance(found)["a"] > 0.7
-    assert search.importance(found) == search.importance(found)
-    assert sum(search.importance(found).values()) == pytest.approx(1)
+    for alike in (False, True):
+        found = optuna.create_study(direction="maximize")
+        for n in range(8):
+            params = {"a": n / 8, "b": n * 5 % 8 / 8}
+            attributes = {"score": 0.5 if alike else params["a"] ** 2}
+            found.add_trial(
+                create_trial(params=params, distributions=space, value=0.0, user_attrs=attributes)
+            )
+            assert bool(search.importance(found)) == (n >= 4 and not alike)
+        if not alike:
+            shares = search.importance(found)
+            assert shares == search.importance(found)
+            assert shares["a"] > 0.7
+            assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_a_study_without_complete_trials_proposes_nothing(tmp_path: Path) -> None:
