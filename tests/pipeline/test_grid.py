@@ -191,6 +191,21 @@ def test_the_summary_has_a_row_per_model_and_the_first_of_each_net_as_numbers(
     assert list(memory.experiment.tags) == ["mlflow.sharedViewState.which-net-is-best"]
 
 
+def test_names_of_runs_stand_on_the_left_in_one_line_and_numbers_on_the_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(grid.registry, "aliased", lambda alias: None)
+    names = ["fcn 10x + noise stratified", "l3"]
+    numbers = {f"{k} words that make a wide head": [0.5, 0.25] for k in "abcde"}
+    grid.print_summary(pd.DataFrame({"run": names, "worst shift": [0.98765, 12.0], **numbers}))
+    lines = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    (long, _), (short, number) = lines
+    assert long.strip() == names[0]  # not broken, though the table is narrow
+    assert (short[:4], short[-1]) == (" l3 ", " ")
+    assert len(number) > len(" 12.0000 ")
+    assert number.endswith("  12.0000 ")
+
+
 @pytest.mark.parametrize("version", [None, "3"])
 def test_the_summary_is_printed_with_the_champion(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str | None
