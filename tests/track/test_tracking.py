@@ -363,6 +363,8 @@ def test_a_figure_is_logged_to_several_runs_with_its_numbers(memory: MemoryStore
     figure = Figure()
     figure.subplots().plot([0, 1], [2, 3], label="=a")
     tracking.log_figure(runs, figure, "f")
+    runs.append(tracking.Run(memory.create_run("7").info.run_id))
+    runs[-1].figure(figure, "f")
     for run in runs:
         assert memory.files(run) == ["figures/f.csv", "figures/f.png"]
         assert memory.table(run, "figures/f.csv")["series"].tolist() == ["'=a", "'=a"]
