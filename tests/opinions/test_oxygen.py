@@ -48,7 +48,7 @@ def test_the_threshold_is_at_three_tenths_of_the_step_between_channels(
 def test_a_threshold_is_looked_for_where_an_oxide_may_have_it() -> None:
     """Within 14 % of 111 eV: from 515.5 to 557.5 eV on this axis."""
     energy_ev = np.arange(480, 600, 0.1)
-    for first_ev, there in ((513.0, False), (514.5, True), (545.0, True), (546.6, False)):
+    for first_ev, there in ((514.2, False), (514.5, True), (545.0, True), (546.6, False)):
         found = o_k_distance_ev(energy_ev, ramp(energy_ev, first_ev), 642.0, MN)
         assert (found is not None) == there, first_ev
 
@@ -66,7 +66,7 @@ def test_an_axis_must_begin_a_third_before_and_have_some_channels() -> None:
     for first_ev, step_ev, there in (
         (497.0, 0.1, True),
         (498.0, 0.1, False),
-        (480.3, 3.6, True),
+        (480.3, 3.85, True),
         (480.3, 4.2, False),
     ):
         energy_ev = np.arange(first_ev, 600, step_ev)
@@ -74,6 +74,18 @@ def test_an_axis_must_begin_a_third_before_and_have_some_channels() -> None:
         assert (found is not None) == there, (first_ev, step_ev)
         if found is not None:
             assert found == pytest.approx(110.8, abs=2)
+
+
+def test_the_step_is_measured_behind_where_a_threshold_may_be() -> None:
+    """There it has risen further; where nothing of it is on the axis, there is no distance."""
+    energy_ev = np.arange(480, 600, 0.1)
+    signal = np.clip((energy_ev - 541) / 4, 0, 1) * (1 + np.maximum(energy_ev - 545, 0) / 30)
+    step = np.median(signal[(energy_ev > 546.5) & (energy_ev < 575.4)])
+    counts = 8 * (energy_ev / 640) ** -3 + signal
+    found = o_k_distance_ev(energy_ev, counts, 642.0, MN)
+    assert found == pytest.approx(642 - (541 + 0.3 * step * 4), abs=0.05)
+    short = energy_ev < 546
+    assert o_k_distance_ev(energy_ev[short], counts[short], 642.0, MN) is None
 
 
 def test_without_oxygen_or_room_before_it_there_is_no_distance() -> None:

@@ -27,6 +27,8 @@ def test_an_image_is_one_signal_with_its_axes_and_what_is_known_of_it(tmp_path: 
         (signal,) = file["Experiments"].values()
         np.testing.assert_array_equal(signal["data"], counts)
         axes = [dict(signal[f"axis-{i}"].attrs) for i in range(3)]
+        assert dict(signal.attrs) == {"package": "exspy", "package_version": ""}
+        assert dict(signal["attributes"].attrs) == {"_lazy": False}
         metadata = signal["metadata"]
         assert dict(metadata["General"].attrs) == {"title": "A", "notes": "simulated by mnflow"}
         assert dict(metadata["Signal"].attrs) == {"signal_type": "EELS", "quantity": "Electrons (Counts)"}

@@ -82,9 +82,15 @@ def test_a_straight_line_takes_the_place_of_a_spike_in_whole_counts(kind: str, w
 def test_what_is_wider_than_a_spike_stays() -> None:
     clean = _counts(np.random.default_rng(0), 1e4, 1.5)
     clean[1, 200:206] += 2e4
+    clean[2, 200:205] += [2e4, -1e4, 2e4, -1e4, 2e4]
     mended, found = without_spikes(ENERGY_EV, clean)
     assert mended is clean
     assert not found.any()
+    spoilt = clean.copy()
+    spoilt[2, 700] += 2e4  # is one beside what is none
+    mended, found = without_spikes(ENERGY_EV, spoilt)
+    assert found.tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(np.delete(mended, 700, axis=1), np.delete(clean, 700, axis=1))
 
 
 @pytest.mark.parametrize(("share", "is_spike"), [(0.15, False), (0.24, True)])
@@ -193,7 +199,8 @@ def test_what_a_neighbour_has_is_no_low_spike(columns: int, neighbours: tuple[in
         counts = plain.copy()
         counts[14, 450:453] += 1.4e5
         counts[14 + aside, 450:453] += 1.4e5
-        _, found = without_spikes_of_scan(ENERGY_EV, counts, columns, slice(14, 15))
+        mended, found = without_spikes_of_scan(ENERGY_EV, counts, columns, slice(14, 15))
         assert found.tolist() == [0 if abs(aside) in neighbours else 1], aside
+        assert np.any(mended % 1) == bool(found[0])  # whole counts stay whole only where their type is
     _, found = without_spikes_of_scan(ENERGY_EV, counts, 0, slice(14, 15))  # no scan
     assert found.tolist() == [0]
