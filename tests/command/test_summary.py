@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnflow.command.summary import summarise
+from mnflow.command.summary import FIELDS, failure, summarise
 from mnflow.errors import InputError
 from mnflow.pretrained.shipped import EXAMPLE
 from mnflow.read import read_file
@@ -76,3 +76,9 @@ def test_a_spike_in_one_pixel_is_not_in_the_mean() -> None:
     good, found = (summarise("a", r, pretrained()) for r in (raw, replace(raw, counts=spoilt)))
     assert found["mean_valence"] == pytest.approx(good["mean_valence"], abs=0.02)
     assert found["notes"][-1] == "1 spike, dead or hot channel was bridged in 1 of 12 spectra"
+
+
+def test_a_file_that_cannot_be_read_has_its_error_and_no_numbers() -> None:
+    empty = dict.fromkeys(FIELDS) | {"flags": [], "notes": [], "error": "No spectrum."}
+    head = {"file": "a.dm4", "element": "Mn", "n": 0, "n_flagged": 0}
+    assert failure("a.dm4", MN, "No spectrum.") == head | empty
