@@ -2,11 +2,10 @@
 
 import re
 from dataclasses import replace
-from functools import cache
 
 import pandas as pd
 
-from mnflow.reproduction import claims
+from mnflow.reproduction import claims, document
 from mnflow.reproduction.document import SHOWN, verdict, write_document
 from mnflow.reproduction.evidence import Evidence
 from tests.helpers.evidence import evidence
@@ -63,18 +62,13 @@ def small() -> Evidence:
     return Evidence(values, {"Mn2+": 3, "Mn3+": 4}, True, "0123", "mn")
 
 
-@cache
-def document() -> str:
-    return write_document(small())
-
-
 def part(text: str, heading: str) -> str:
     """What stands below a heading."""
     return text.partition(f"## {heading}\n\n")[2].partition("\n## ")[0]
 
 
 def test_the_head_says_data_seeds_and_what_is_beside() -> None:
-    text = document()
+    text = write_document(small())
     assert "\nAll spectra are simulated. Dataset 0123 (settings `mn`). Seeds: 0, 2.\n" in text
     beside = "*fcn_wide* judges the same claims with this project's own net where the paper has\nits FCN.\n"
     assert beside in text
@@ -91,7 +85,7 @@ def test_the_head_says_data_seeds_and_what_is_beside() -> None:
 
 
 def test_the_parts_stand_in_order_with_the_figures_that_were_drawn() -> None:
-    plain, whole = document(), write_document(small(), shown=["swing", "other", *SHOWN])
+    plain, whole = write_document(small()), write_document(small(), shown=["swing", "other", *SHOWN])
     headings = [
         "What the paper says", "What a reader would ask", "Table 1: spectra of other laboratories", "Figures",
         "All cross-validations",
@@ -103,10 +97,12 @@ def test_the_parts_stand_in_order_with_the_figures_that_were_drawn() -> None:
     assert part(whole, title) == f"![{title}](figures/swing.png)\n\n{words}\n"
     ask = "| where | is it so that | we measured | verdict | beside: fcn_wide |"
     assert part(plain, headings[1]).startswith(ask)
+    assert part(plain, headings[2]).endswith(document._reference_table(small()))
+    assert part(plain, headings[4]) == document._settings_table(small())
 
 
 def test_a_claim_has_its_measure_and_verdict_and_a_dash_where_nothing_was_measured() -> None:
-    rows = part(document(), "What the paper says").splitlines()
+    rows = document._claims_table(claims.CLAIMS, small(), {"own": small()}, "the paper says").splitlines()
     weights = next(row for row in rows if "about 650 weights" in row)
     assert weights == "| Methods | the FCN has about 650 weights | 673 | holds | - |"
     speed = next(row for row in rows if "3 s for an epoch" in row)
@@ -130,7 +126,7 @@ def test_a_verdict_is_one_of_four() -> None:
 
 
 def test_table_1_has_a_row_per_net_and_a_column_per_augmentation() -> None:
-    assert part(document(), "Table 1: spectra of other laboratories").split("\n\n")[-1] == (
+    assert document._reference_table(small()) == (
         "| net | none | 1x | 10x |\n"
         "| --- | --- | --- | --- |\n"
         "| dense | - | - | - |\n"
@@ -143,7 +139,7 @@ def test_table_1_has_a_row_per_net_and_a_column_per_augmentation() -> None:
 
 def test_all_settings_are_listed_by_folds_net_and_augmentation() -> None:
     rest = "| - | - | - |"
-    assert part(document(), "All cross-validations") == (
+    assert document._settings_table(small()) == (
         "| net or method | augmentation | folds | accuracy | mean over shifts | worst shift | 5x noise | "
         "references |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
@@ -153,5 +149,4 @@ def test_all_settings_are_listed_by_folds_net_and_augmentation() -> None:
         f"| fcn | 10x | stratified | 50.0% ± 1.4% {rest} 25.0% ± 1.4% |\n"
         f"| fcn | 10x + noise | stratified | 50.0% ± 1.4% {rest} 25.0% ± 1.4% |\n"
     )
-    nothing = replace(small(), values=small().values[:0])
-    assert part(write_document(nothing), "All cross-validations") == "None yet.\n"
+    assert document._settings_table(replace(small(), values=small().values[:0])) == "None yet.\n"

@@ -61,11 +61,11 @@ def test_numbers_are_picked_by_their_whole_setting() -> None:
 
 
 def cross_validation(
-    digest: str, uri: str, accuracy: float, seed: str = "0", step: str = "cv_train"
+    digest: str, uri: str, accuracy: float, seed: str = "0", step: str = "cv_train", arch: str = "fcn"
 ) -> tracking.Run:
-    tags = {**tracking.tags_of(step, "fcn", "2x", "stratified"), "noise_augmentation": "true"}
+    tags = {**tracking.tags_of(step, arch, "2x", "stratified"), "noise_augmentation": "true"}
     tags |= {"dataset_digest": digest, "dataset_uri": uri}
-    with tracking.step(tags, "fcn 2x", {"seed": seed, "epochs": "5"}) as run:
+    with tracking.step(tags, "fcn 2x", {"epochs": "5"} | ({"seed": seed} if seed else {})) as run:
         n = round(accuracy * 10)
         predicted = ["Mn2+"] * n + ["Mn4+"] * (10 - n) + ["Mn3+"] * 20
         truth = ["Mn2+"] * 10 + ["Mn3+"] * 20
@@ -103,12 +103,15 @@ def test_the_newest_runs_on_the_newest_dataset_count(memory: MemoryStore) -> Non
     first = collect(old)
     assert (first.digest, first.settings, first.simulated) == ("old", "mn", True)
     assert first.pick("accuracy", "fcn", "2x", noise=True).to_list() == [0.1, 1.0]
-    cross_validation("file", "runs:/" + new, 0.5, step="baseline")
-    cross_validation("file", "/data/a.npz", 0.5)
-    # one setting, whose newest run counts, a cross-validation before a baseline
-    assert [(r.data.tags["mnflow.step"], r.data.tags["dataset_digest"]) for r in collect().runs] == [
-        ("cv_train", "file")
+    baselines = [
+        cross_validation("file", f"runs:/{new}", 0.5, "", "baseline", arch) for arch in ("l3", "fcn")
     ]
+    cv = cross_validation("file", "/data/a.npz", 0.6)
+    found = collect()
+    # of one setting the newest run counts, a cross-validation before a baseline
+    assert [r.info.run_id for r in found.runs] == [cv.id, baselines[0].id]
+    assert found.pick("accuracy", "l3", "2x", noise=True).to_dict() == {(0, 0): 0.5, (0, 1): 1.0}
+    assert not found.simulated
 
 
 def test_what_training_cost_and_what_the_best_epoch_would_have_gained(memory: MemoryStore) -> None:
@@ -132,7 +135,7 @@ def test_numbers_of_the_evaluations(memory: MemoryStore) -> None:
     falls = 1 - np.abs(shift_ev) / 10 + 0.02 * np.cos(2 * np.pi * np.arange(101) / 8)
     with tracking.step({**tracking.tags_of("shift_eval"), "cv_run": run.id}, "shift", {}) as own:
         rows = {
-            "fold": np.repeat([0, 1], 101), "shift_ev": np.tile(shift_ev, 2),
+            "fold": np.repeat([2, 3], 101), "shift_ev": np.tile(shift_ev, 2),
             "accuracy": np.concatenate([falls, falls - 0.1]),
         }  # fmt: skip
         own.table(pd.DataFrame(rows), "shift")
@@ -158,6 +161,9 @@ def test_numbers_of_the_evaluations(memory: MemoryStore) -> None:
     assert pick("shift/far") == pytest.approx([far, far - 0.1])
     assert pick("shift/worst") == pytest.approx([falls.min(), falls.min() - 0.1])
     assert pick("shift/swing_8") == pytest.approx([0.02, 0.02], abs=2e-3)
+    for quantity in ("integrated", "far", "worst", "swing_8", "swing_16"):
+        folds = found.pick(f"shift/{quantity}", "fcn", "2x", noise=True).index.get_level_values("fold")
+        assert folds.tolist() == [2, 3]
     assert pick("shift/swing_16") == pytest.approx([0, 0], abs=5e-3)
     assert (pick("noise/1x"), pick("noise/5x")) == ([0.9, 0.8], [0.5, 0.4])
     assert pick("reference/accuracy_fold") == pytest.approx([0.7, 0.8])  # of the simulated ones
