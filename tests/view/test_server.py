@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+import tempfile
 import time
 import urllib.error
 from pathlib import Path
@@ -15,8 +16,9 @@ from bokeh.server.server import Server
 from mnflow.errors import InputError
 from mnflow.serve.predictor import Predictor
 from mnflow.view import server as page_server
-from mnflow.view.server import make_server
+from mnflow.view.server import _file_name, make_server
 from tests.helpers.pages import fetch, running, token_of
+from tests.helpers.services import wait_until
 from tests.maps.conftest import ENERGY_EV, image
 
 pytestmark = pytest.mark.slow
@@ -93,6 +95,20 @@ def test_new_references_take_the_place_of_those_before_and_more_are_added(
     ]  # fmt: skip
 
 
+def test_what_comes_in_part_only_is_removed(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with running(predictor) as address:
+        token = token_of(address)
+        (folder,) = tmp_path.glob("mnflow-view-*")
+        head = f"PUT /files/1?name=a.csv&token={token} HTTP/1.1\r\nHost: a\r\nContent-Length: 999"
+        with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))) as sent:
+            sent.sendall(f"{head}\r\n\r\nenergy".encode())
+            wait_until(lambda: any(folder.rglob("a.csv")), 60, "a file")
+        wait_until(lambda: not any(folder.iterdir()), 60, "no file")
+
+
 def test_the_page_is_served_on_this_machine_until_it_is_stopped(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,3 +166,15 @@ def test_what_cannot_be_served_is_said(predictor: Predictor, tmp_path: Path) -> 
             make_server(port=port, model=predictor)
     assert str(error.value).startswith(f"Port {port} is taken (")
     assert str(error.value).endswith("): choose another with --port.")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("Mn\u2082O\u2083 \u00b5.hspy", "Mn\u2082O\u2083 \u00b5.hspy"),
+        ("../../a.csv", "a.csv"), ("..", "spectra"), ("", "spectra"), ("a\r\nX: y\0.csv", "aX: y.csv"),
+        ("\u00b5" * 300 + ".dm4", "\u00b5" * 100 + ".dm4"), ("a." + "n" * 300, "a"),
+    ],
+)  # fmt: skip
+def test_a_dropped_file_keeps_its_name_where_it_is_one(given: str, name: str) -> None:
+    assert _file_name(given) == name

@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 from bokeh.document import Document
 
-from mnflow.errors import InputError
 from mnflow.serve.predictor import Predictor
 from mnflow.spectra import RawSpectra
 from mnflow.spectra.raw import CountsOnDemand
-from mnflow.view.server import _file_name, make_server
 from mnflow.view.session import Session
 from mnflow.view.shared import Shared
 from tests.helpers.browser import Page, browse, needs_browser
@@ -174,18 +172,6 @@ def test_files_need_the_pages_token(predictor: Predictor) -> None:
             fetch(address, f"/export/99/figure.png?token={token}")
 
 
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ("Mn\u2082O\u2083 \u00b5.hspy", "Mn\u2082O\u2083 \u00b5.hspy"),
-        ("../../a.csv", "a.csv"), ("..", "spectra"), ("", "spectra"), ("a\r\nX: y\0.csv", "aX: y.csv"),
-        ("\u00b5" * 300 + ".dm4", "\u00b5" * 100 + ".dm4"), ("a." + "n" * 300, "a"),
-    ],
-)  # fmt: skip
-def test_a_dropped_file_keeps_its_name_where_it_is_one(given: str, name: str) -> None:
-    assert _file_name(given) == name
-
-
 def test_a_name_with_other_letters_is_exported(predictor: Predictor, tmp_path: Path) -> None:
     path = tmp_path / 'Mn\u2082O\u2083 "a".hspy'
     signal(image()).save(path)
@@ -198,13 +184,6 @@ def test_a_name_with_other_letters_is_exported(predictor: Predictor, tmp_path: P
                 break
             time.sleep(0.1)
     assert said == "attachment; filename*=UTF-8''Mn%E2%82%82O%E2%82%83%20%22a%22_methods.txt"
-
-
-def test_refuses_a_missing_file_and_a_taken_port(predictor: Predictor, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected a file with spectra, found none"):
-        make_server(tmp_path / "none.hspy", model=predictor)
-    with running(predictor) as address, pytest.raises(InputError, match="is taken"):
-        make_server(port=int(address.rsplit(":", 1)[1]), model=predictor)
 
 
 def test_methods_name_the_model_the_versions_and_what_was_left_out(predictor: Predictor) -> None:
