@@ -63,17 +63,6 @@ def test_a_deleted_experiment_and_one_that_never_was(store: Path, monkeypatch: p
             start_a_step()
 
 
-def test_a_run_id_that_is_left_from_elsewhere(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with tracking.step(tracking.tags_of("x"), "x", {}) as run:
-        pass
-    for stale, state in (("0" * 32, "unknown"), (run.id, "FINISHED")):
-        monkeypatch.setenv("MLFLOW_RUN_ID", stale)
-        with pytest.raises(
-            InputError, match=f"MLFLOW_RUN_ID={stale} is left from elsewhere: .* this run is {state}"
-        ):
-            start_a_step()
-
-
 AS_ANOTHER = """
 import os, sys
 from mnflow.track import connection
@@ -346,6 +335,15 @@ def test_a_database_that_cannot_be_used_is_told_in_full(
         f"The tracking database {path} cannot be written (database is locked): close what holds it, or check "
         "its permissions."
     )
+
+    class Broken(sqlite3.Connection):
+        def execute(self, *_: Any) -> Any:
+            raise sqlite3.DatabaseError("y" * 300 + "\nmore")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda path, timeout: Broken(path))
+        with pytest.raises(RuntimeError, match=r"is damaged \(y{200}\): restore"):
+            connection.check_database(f"sqlite:///{path}")
     closed = {tmp_path: "folder of the tracking database", path: "tracking database"}
     for place, what in closed.items():
         monkeypatch.setattr(os, "access", lambda p, mode, place=place: mode == os.W_OK and p != place)
