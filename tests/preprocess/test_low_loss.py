@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnflow.errors import InputError
-from mnflow.preprocess.low_loss import single_scattering, thickness, without_plural_scattering
+from mnflow.preprocess.low_loss import single_scattering, thickness, without_plural_scattering, zero_loss_ev
 from mnflow.preprocess.window import placement
 from mnflow.spectra import MN, RawSpectra
 from tests.helpers.spectra import edge_shape
@@ -108,6 +108,36 @@ def test_thick_specimens_become_thin_ones(background: float) -> None:
     wanted = _crops(replace(raw, counts=thin, low_loss=None))
     assert np.abs(_crops(replace(raw, low_loss=None)) - wanted).max() > 0.1
     np.testing.assert_allclose(_crops(found), wanted, atol=0.02)
+
+
+def test_a_low_loss_holds_the_zero_loss_peak_and_20_ev() -> None:
+    for first, last, fits in ((-1.0, 20.0, True), (-0.5, 60.0, False), (-5.0, 19.5, False)):
+        energy_ev = np.arange(first, last + 0.1, 0.5)
+        low = np.exp(-(energy_ev**2))[None]
+        if fits:
+            assert zero_loss_ev(energy_ev, low)[0] == pytest.approx(0, abs=0.1)
+            continue
+        with pytest.raises(InputError) as error:
+            zero_loss_ev(energy_ev, low)
+        assert str(error.value) == (
+            "Expected a low loss from before the zero-loss peak to 20 eV or more, got "
+            f"{first:.1f} ... {last:.1f} eV."
+        )
+
+
+def test_the_zero_loss_peak_lies_where_what_exceeds_half_of_it_does() -> None:
+    energy_ev = np.arange(-5.0, 40.0)
+    low = np.zeros((2, 45))
+    low[0, 5:8] = 10, 8, 4  # 5 and 3 over half
+    assert zero_loss_ev(energy_ev, low).tolist() == [pytest.approx(3 / 8), 0]
+
+
+def test_edges_are_moved_in_whole_channels_and_their_ends_are_held() -> None:
+    edges = np.random.default_rng(0).uniform(1, 2, (3, 40))
+    low = (ENERGY_EV == 0)[None] * 7.0  # of a specimen of no thickness
+    found = without_plural_scattering(STEP_EV, edges, ENERGY_EV, low, np.array([-2, 0, 3]))
+    expected = [[*edges[0, [0, 0]], *edges[0, :-2]], edges[1], [*edges[2, 3:], *edges[2, [-1, -1, -1]]]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_spectra_without_a_low_loss_stay_as_they_are() -> None:
