@@ -93,12 +93,14 @@ def test_what_is_wider_than_a_spike_stays() -> None:
     np.testing.assert_array_equal(np.delete(mended, 700, axis=1), np.delete(clean, 700, axis=1))
 
 
-@pytest.mark.parametrize(("share", "is_spike"), [(0.15, False), (0.24, True)])
-def test_a_spike_is_a_fifth_as_high_as_the_edge(share: float, is_spike: bool) -> None:
+@pytest.mark.parametrize(
+    ("share", "is_spike", "in_coarse"), [(0.15, False, False), (0.24, True, False), (0.85, True, True)]
+)
+def test_a_spike_is_a_fifth_as_high_as_the_edge(share: float, is_spike: bool, in_coarse: bool) -> None:
     """At 0.1 eV a channel; at 0.2 eV it must be four times as high."""
     clean = 1e6 * (edge_shape(ENERGY_EV, [1]) + 1.5 * (ENERGY_EV / 642) ** -3)
     clean[0, 700] += share * (clean.max() - np.percentile(clean, 10))
-    for step_ev, found in ((0.1, is_spike), (0.2, False), (0.02, is_spike)):
+    for step_ev, found in ((0.1, is_spike), (0.2, in_coarse), (0.02, is_spike)):
         mended, n = without_spikes(600 + step_ev * np.arange(1000), clean)
         assert n.tolist() == [found]
         assert (mended is clean) != found
