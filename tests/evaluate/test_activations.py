@@ -13,7 +13,7 @@ CLASSES = ("Mn2+", "Mn3+", "Mn4+")
 
 
 @pytest.mark.slow
-def test_means_of_input_and_blocks_by_class() -> None:
+def test_means_of_input_and_blocks_by_class(capsys: pytest.CaptureFixture[str]) -> None:
     some = spectra(n=30)
     crops = crop(some)
     found = mean_activations(keras_nets.build(design("fcn")), crops, some.valence, CLASSES)
@@ -30,6 +30,7 @@ def test_means_of_input_and_blocks_by_class() -> None:
     assert list(mean_activations(keras_nets.build(design("fcn")), crops[:1], some.valence[:1], CLASSES)) == [
         "Mn2+"
     ]
+    assert capsys.readouterr().out == "", "no progress of Keras's own"
 
 
 @pytest.mark.slow

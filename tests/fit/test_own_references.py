@@ -6,7 +6,7 @@ import pytest
 from mnflow.errors import InputError
 from mnflow.fit import own_references
 from mnflow.fit.mixtures import Materials, mix
-from mnflow.fit.own_references import _sound, conditioned, pure_crops
+from mnflow.fit.own_references import _own_sets, _sound, conditioned, pure_crops
 from mnflow.references import References
 from mnflow.serve.novelty import locate
 from mnflow.serve.predictor import Predictor
@@ -44,6 +44,36 @@ def test_windows_that_moved_apart_are_put_back(pure: np.ndarray) -> None:
     ):
         kept = first[channels]
         np.testing.assert_allclose(spectrum[channels], (kept - kept.min()) / np.ptp(kept), atol=1e-5)
+
+
+def test_crops_of_a_class_are_each_from_0_to_1(pure: np.ndarray) -> None:
+    given = np.stack([pure[0], 3 * pure[0] + 5, pure[1]])
+    found = pure_crops(references(given, [0, 0, 1], [0, 0, 0]))
+    np.testing.assert_allclose(found[0][1], found[0][0], atol=1e-5)
+    assert (found[0].min(axis=1).tolist(), found[0].max(axis=1).tolist()) == ([0, 0], [1, 1])
+    assert {crops.dtype for crops in found.values()} == {np.dtype(np.float32)}
+
+
+def test_measured_spectra_stand_for_their_class_in_most_sets(
+    pure: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They differ a little from set to set, in amount, too; the other classes stay as simulated."""
+    monkeypatch.setattr(own_references, "COPIES", 20)
+    materials = Materials.draw(SETTINGS, library_of(SETTINGS), 2, np.random.default_rng(0))
+    plain = materials.sets(200, np.random.default_rng(1))
+    crop = pure_crops(references(pure, [0, 1, 2], [0] * 3))[0]
+    made = _own_sets(materials, 200, {0: crop}, SETTINGS, np.random.default_rng(1))
+    own = np.isnan(made.thickness)
+    assert 0.7 < own.mean() < 0.9
+    np.testing.assert_array_equal(made.pure[:, 1:], plain.pure[:, 1:])
+    np.testing.assert_array_equal(made.pure[~own], plain.pure[~own])
+    assert made.pure.dtype == np.float16
+    given = made.pure[own, 0].astype(float)
+    likeness = [np.corrcoef(row, crop[0])[0, 1] for row in given]
+    assert 0.97 < min(likeness) < max(likeness) <= 1
+    amount = given.max(axis=1) / np.median(given.max(axis=1))
+    assert 0.05 < amount.std() < 0.1
+    assert len(np.unique(amount.round(3))) > 50
 
 
 def test_mixed_references_are_left_out(pure: np.ndarray) -> None:

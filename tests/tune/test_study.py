@@ -187,13 +187,18 @@ def test_other_terms_are_refused(tmp_path: Path) -> None:
     assert study.terms_of(opened(tmp_path)) == TERMS
 
 
+def test_a_study_made_elsewhere_has_no_terms() -> None:
+    assert study.terms_of(optuna.create_study()) == {}
+
+
 def test_an_unknown_study_gives_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
-    for there in ("none", "s"):
+    for there in ("none", "s, t"):
         with pytest.raises(InputError) as error:
             study.load_study("other", f"sqlite:///{tmp_path}/studies.db")
         makes = "`mlflow run . -e tune` makes one."
         assert str(error.value) == f"There is no study 'other', only {there}: {makes}"
-        opened(tmp_path)
+        opened(tmp_path, "s")
+        opened(tmp_path, "t")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 import tempfile
 import time
 import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ def test_a_dropped_file_is_answered_on_its_own_page_and_given_back(predictor: Pr
                 break
             time.sleep(0.05)
         assert said.startswith("The oxidation state of Mn")
+        with urllib.request.urlopen(address + wanted) as answered:
+            assert answered.headers["Content-Disposition"].startswith("attachment; filename*=UTF-8''")
+            assert answered.headers["Content-Type"].startswith("text/plain")
         none = "There is no figure.png to export: open a file first."
         assert asked(address, f"/export/1/figure.png?token={token}") == (404, none)
         assert asked(address, f"/export/3/figure.png?token={token}") == (404, "Not Found")
