@@ -18,6 +18,7 @@ from mnflow.errors import InputError
 from mnflow.serve.predictor import Predictor
 from mnflow.view import server as page_server
 from mnflow.view.server import _file_name, make_server
+from mnflow.view.session import Session
 from tests.helpers.pages import fetch, running, token_of
 from tests.helpers.services import wait_until
 from tests.maps.conftest import ENERGY_EV, image
@@ -64,6 +65,22 @@ def test_a_dropped_file_is_answered_on_its_own_page_and_given_back(predictor: Pr
         none = "There is no figure.png to export: open a file first."
         assert asked(address, f"/export/1/figure.png?token={token}") == (404, none)
         assert asked(address, f"/export/3/figure.png?token={token}") == (404, "Not Found")
+
+
+def test_each_page_names_itself_and_a_reason_is_one_line(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(session: Session, name: str) -> None:
+        raise InputError(f"two\nlines of {name}")
+
+    monkeypatch.setattr(Session, "export", refuse)
+    with running(predictor) as address:
+        for number in "12":
+            page = fetch(address, "/").decode()
+            assert f'number = "{number}"' in page
+            assert f'href="/export/{number}/figure.png?token=' in page
+        wanted = f"/export/2/figure.png?token={token_of(address)}"
+        assert asked(address, wanted) == (404, "two lines of figure.png")
 
 
 def test_only_who_knows_the_token_and_a_page_is_let_in(predictor: Predictor) -> None:
