@@ -44,6 +44,7 @@ def test_a_pure_compound_is_found_again(
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_one_class_alone_can_be_fitted(pure_mn4: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit.main([str(pure_mn4), "--json", "--only", "Mn3+"]) == 0
     assert json.loads(capsys.readouterr().out)["mean_valence"]["value"] == 3

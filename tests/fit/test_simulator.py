@@ -51,6 +51,7 @@ def test_the_valence_that_was_simulated_is_found(spectrum, shares, valence):
         assert bool(part.parameters) == (part.share.value > 0)
 
 
+@pytest.mark.slow
 def test_thickness_is_fitted(spectrum):
     thin, thick = (fit_spectrum(ENERGY_EV, spectrum((1, 0, 0), t)).thickness.value for t in (0.0, 1.2))
     assert thin < 0.5 < thick
@@ -67,6 +68,7 @@ def test_the_answer_is_json_and_a_figure(spectrum):
     assert result.components.sum(axis=0).max() == pytest.approx(result.fitted.max(), abs=0.3)
 
 
+@pytest.mark.slow
 def test_one_class_alone_fits_its_own_spectrum_better(spectrum):
     mixed = spectrum((0, 0, 1))
     own, other = (fit_spectrum(ENERGY_EV, mixed, only=[name]) for name in ("Mn4+", "Mn2+"))
@@ -79,6 +81,7 @@ def test_one_class_alone_fits_its_own_spectrum_better(spectrum):
         fit_spectrum(ENERGY_EV, mixed, only=["Mn5+"])
 
 
+@pytest.mark.slow
 def test_intervals_are_widened_by_the_element_s_numbers(spectrum, monkeypatch):
     plain = simulator.widenings("Cr")
     assert set(plain) == set(WIDENED)

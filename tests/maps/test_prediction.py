@@ -192,6 +192,7 @@ def test_the_request_of_the_documents_is_answered(capsys: pytest.CaptureFixture[
     assert found["interval"][0] <= found["mean_valence"] <= found["interval"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Importing `Lazy.*:Warning")  # exspy 0.3 on hyperspy 2.5
 def test_the_dual_eels_example_finds_thickness_and_valence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ def test_ranges_hold_as_many_as_they_say() -> None:
     assert 0.97 < ((low <= valence) & (valence <= high))[inner].mean() < 0.999
 
 
+@pytest.mark.slow
 def test_the_shipped_table_is_near_what_few_mixtures_give(monkeypatch, tmp_path) -> None:
     shipped = json.loads(table_path("mn").read_text())
     monkeypatch.setattr(white_line_table, "MIXTURES", 4000)

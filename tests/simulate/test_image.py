@@ -77,6 +77,7 @@ def test_hyperspy_reads_an_eels_spectrum_image(images):
     assert signal.data.min() > 0
 
 
+@pytest.mark.slow
 def test_same_seed_same_counts(mn):
     s, library = mn
     one, two, other = (
@@ -137,6 +138,7 @@ def test_detected_noise_is_poissonian_apart_from_the_spread(mn):
     assert counts.var() == pytest.approx(400, rel=0.03)
 
 
+@pytest.mark.slow
 def test_noise_is_correlated_as_on_the_real_detector(mn):
     """Real MnO: 0.61 and 0.33 at lags 1 and 2; images differ."""
     s, library = mn
@@ -168,6 +170,7 @@ def test_references_come_from_elsewhere(tmp_path):
         assert 634 < energy_ev[intensity.argmax()] < 652 + 12
 
 
+@pytest.mark.slow
 def test_references_reach_a_spectrum_set(tmp_path):
     from mnflow.references import read_references
 

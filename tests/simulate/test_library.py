@@ -35,6 +35,7 @@ def cumulated(strength):
     return np.convolve(np.cumsum(strength), np.full(5, 0.2), "valid")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_sticks_are_what_the_code_computes(name):
     """The first entry of every kind of site; `python -m mnflow.simulate <settings>` makes all of them."""

@@ -383,6 +383,7 @@ def test_a_server_that_is_away_gives_a_clear_error_within_seconds(monkeypatch: p
         connection.connect()
 
 
+@pytest.mark.slow
 def test_the_store_is_prepared_once_and_a_bare_mlflow_run_lands_in_our_experiment(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/store.db"
     for _ in range(2):
