@@ -13,7 +13,11 @@ SMALL_NET = {"filters": (3, 4), "kernels": (9, 7)}
 
 
 def drawn_net(seed: int, arch: str = "fcn") -> keras.Model:
-    """A net on `COARSE`: its answers are nonsense, but differ between spectra, shifts and nets."""
+    """A net on `COARSE`: its answers are nonsense, but differ between nets.
+
+    Those of `dense` are of several classes; a drawn convolutional net gives all spectra the same class, with
+    probabilities that differ a little: not enough where accuracies are tested.
+    """
     net = keras_nets.build(design(arch, n_channels=COARSE.n_crop, **({} if arch == "dense" else SMALL_NET)))
     rng = np.random.default_rng(seed)
     arrays = {
